@@ -1,1 +1,31 @@
-//! (skeleton)
+//! The cache engine of Littoral: keys, freshness (RFC 9111), Vary, ranges, the index, the memory tier, eviction and
+//! surrogate keys.
+//!
+//! It stores bytes and answers questions about them; it speaks no HTTP on a socket, knows no proxy framework and calls
+//! no guest. What it needs decided it asks through [`Eviction`], a trait it owns.
+//!
+//! Invariants: the bytes of all objects, published or in flight, stay within the configured bound plus
+//! [`limits::OVERDRAFT_BYTES`]; a fill that did not end as its origin promised is never published; a fill that began
+//! before a purge is not published after it; no lock is held across an await or while a policy is asked.
+
+pub mod budget;
+pub mod entry;
+pub mod evict;
+pub mod fill;
+pub mod freshness;
+pub mod index;
+pub mod key;
+pub mod limits;
+mod memory;
+pub mod outcome;
+pub mod range;
+pub mod store;
+pub mod surrogate;
+pub mod vary;
+
+pub use entry::{Entry, Head};
+pub use evict::{Candidate, Eviction, LfuSize, Verdict};
+pub use fill::{Fill, FillReader, FillWriter};
+pub use key::Key;
+pub use outcome::{FwdReason, Outcome};
+pub use store::{Counters, Found, Settings, Store};

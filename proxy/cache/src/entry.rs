@@ -1,0 +1,370 @@
+//! A stored response. Everything but the usage figures is fixed when it is published; a revalidation publishes a new
+//! entry around the same body.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::{HeaderMap, HeaderName, StatusCode};
+
+use crate::budget::Reservation;
+use crate::evict::Candidate;
+use crate::freshness::Lifetime;
+use crate::key::Key;
+use crate::limits::ENTRY_OVERHEAD_BYTES;
+use crate::vary::Vary;
+
+/// Status and fields of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// The status code.
+    pub status: StatusCode,
+    /// The fields, without those that belong to one connection (RFC 9111 §3.1).
+    pub headers: HeaderMap,
+}
+
+/// The bytes of a stored body, in blocks of at most [`crate::limits::BLOCK_BYTES`].
+#[derive(Debug)]
+pub struct Body {
+    blocks: Box<[Bytes]>,
+    length: u64,
+    _bytes: Reservation,
+}
+
+/// A stored response and how it is used.
+#[derive(Debug)]
+pub struct Entry {
+    key: Key,
+    slot: u128,
+    variance: Option<[u8; 16]>,
+    varies: bool,
+    head: Head,
+    wire: Bytes,
+    /// Emptied when the entry leaves the store: the table frees what it removed only later.
+    held: ArcSwapOption<Held>,
+    cost: u64,
+    lifetime: Lifetime,
+    fresh_until_ms: u64,
+    born_ms: u64,
+    stored_ms: u64,
+    fetch_us: u32,
+    surrogates: Box<[u128]>,
+    pub(crate) usage: Usage,
+}
+
+/// What an entry takes from the budget.
+#[derive(Debug)]
+struct Held {
+    body: Arc<Body>,
+    _overhead: Reservation,
+}
+
+/// What hits change. Relaxed: these are hints for eviction, never a condition for serving.
+#[derive(Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) hits: AtomicU32,
+    pub(crate) last_ms: AtomicU64,
+    pub(crate) pinned_until_ms: AtomicU64,
+    pub(crate) expired: AtomicBool,
+    /// Place in the dense index.
+    pub(crate) place: AtomicU32,
+}
+
+/// What an [`Entry`] is made of.
+pub(crate) struct Parts {
+    pub(crate) key: Key,
+    pub(crate) slot: u128,
+    pub(crate) variance: Option<[u8; 16]>,
+    pub(crate) head: Head,
+    pub(crate) body: Arc<Body>,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) stored: SystemTime,
+    pub(crate) fetch_us: u32,
+    pub(crate) surrogates: Box<[u128]>,
+    pub(crate) overhead: Reservation,
+}
+
+impl Head {
+    /// Keeps what may be stored: drops the fields of the connection (RFC 9110 §7.6.1) and Age, which is recomputed.
+    pub fn for_storage(status: StatusCode, headers: &HeaderMap) -> Self {
+        let mut kept = HeaderMap::with_capacity(headers.len());
+        let listed = connection_members(headers);
+        for (name, value) in headers {
+            if !is_hop_by_hop(name) && *name != AGE && !listed.contains(name) {
+                kept.append(name, value.clone());
+            }
+        }
+        Self { status, headers: kept }
+    }
+
+    /// Bytes this head is charged: its text twice, as a map and ready for the wire.
+    pub fn cost(&self) -> u64 {
+        let text: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        2 * text as u64
+    }
+
+    /// The head as it goes out on HTTP/1.1, without the closing empty line.
+    fn wire(&self, length: u64) -> Bytes {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(self.status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(self.status.canonical_reason().unwrap_or("").as_bytes());
+        out.extend_from_slice(b"\r\n");
+        for (name, value) in &self.headers {
+            if *name != CONTENT_LENGTH {
+                out.extend_from_slice(name.as_str().as_bytes());
+                out.extend_from_slice(b": ");
+                out.extend_from_slice(value.as_bytes());
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        if self.status != StatusCode::NO_CONTENT {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(length.to_string().as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        Bytes::from(out)
+    }
+}
+
+/// Fields named by Connection, which end at this hop too.
+fn connection_members(headers: &HeaderMap) -> Vec<HeaderName> {
+    let members = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    members.flat_map(|text| text.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+    [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER, PROXY_CONNECTION, KEEP_ALIVE].contains(name)
+}
+
+impl Body {
+    pub(crate) fn new(blocks: Vec<Bytes>, length: u64, bytes: Reservation) -> Arc<Self> {
+        debug_assert_eq!(blocks.iter().map(|block| block.len() as u64).sum::<u64>(), length);
+        Arc::new(Self { blocks: blocks.into_boxed_slice(), length, _bytes: bytes })
+    }
+
+    /// The blocks, in order.
+    pub fn blocks(&self) -> &[Bytes] {
+        &self.blocks
+    }
+
+    /// Length in bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// The part of the body from `from` (inclusive) to `to` (exclusive) that lies in one block; empty at the end.
+    pub fn slice(&self, from: u64, to: u64) -> Bytes {
+        let mut start = 0;
+        for block in &self.blocks {
+            let end = start + block.len() as u64;
+            if from < end {
+                let upto = to.min(end);
+                return block.slice((from - start) as usize..(upto.max(from) - start) as usize);
+            }
+            start = end;
+        }
+        Bytes::new()
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { key, slot, variance, head, body, lifetime, stored, fetch_us, surrogates, overhead } = parts;
+        let wire = head.wire(body.length());
+        let stored_ms = millis(stored);
+        Arc::new(Self {
+            varies: Vary::of(&head.headers) != Vary::None,
+            key,
+            slot,
+            variance,
+            head,
+            wire,
+            cost: body.length() + overhead.bytes(),
+            held: ArcSwapOption::from_pointee(Held { body, _overhead: overhead }),
+            fresh_until_ms: millis(lifetime.fresh_until),
+            born_ms: millis(lifetime.born),
+            lifetime,
+            stored_ms,
+            fetch_us,
+            surrogates,
+            usage: Usage { last_ms: AtomicU64::new(stored_ms), ..Usage::default() },
+        })
+    }
+
+    /// Bytes charged for an entry besides its body.
+    pub(crate) fn overhead(key: &Key, head: &Head) -> u64 {
+        ENTRY_OVERHEAD_BYTES + key.text().len() as u64 + head.cost()
+    }
+
+    /// The primary key.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Where it is stored: the primary hash, or the variant's.
+    pub(crate) fn slot(&self) -> u128 {
+        self.slot
+    }
+
+    /// The secondary key it was stored under, when the response varies.
+    pub fn variance(&self) -> Option<[u8; 16]> {
+        self.variance
+    }
+
+    /// Whether the response varies on request fields.
+    pub fn varies(&self) -> bool {
+        self.varies
+    }
+
+    /// Status and fields.
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// The head as HTTP/1.1 text with Content-Length, without the closing empty line.
+    pub fn wire(&self) -> &Bytes {
+        &self.wire
+    }
+
+    /// The body; `None` once the entry has left the store.
+    pub fn body(&self) -> Option<Arc<Body>> {
+        self.held.load().as_ref().map(|held| held.body.clone())
+    }
+
+    /// Lets go of the body; those who read it keep it.
+    pub(crate) fn release(&self) {
+        self.held.store(None);
+    }
+
+    /// How long it may be used.
+    pub fn lifetime(&self) -> &Lifetime {
+        &self.lifetime
+    }
+
+    /// Remaining freshness in milliseconds at `now_ms` (Unix time), negative when stale or soft purged.
+    pub fn ttl_ms(&self, now_ms: u64) -> i64 {
+        let ttl = self.fresh_until_ms as i64 - now_ms as i64;
+        if self.usage.expired.load(Relaxed) { ttl.min(-1) } else { ttl }
+    }
+
+    /// Age in whole seconds (RFC 9111 §4.2.3).
+    pub fn age_s(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.born_ms) / 1000
+    }
+
+    /// Whether it was soft purged.
+    pub fn is_expired(&self) -> bool {
+        self.usage.expired.load(Relaxed)
+    }
+
+    /// Counts a hit.
+    pub fn touch(&self, now_ms: u64) {
+        let hits = self.usage.hits.load(Relaxed);
+        self.usage.hits.store(hits.saturating_add(1), Relaxed);
+        self.usage.last_ms.store(now_ms, Relaxed);
+    }
+
+    /// Hits since it was stored.
+    pub fn hits(&self) -> u32 {
+        self.usage.hits.load(Relaxed)
+    }
+
+    /// Keeps it from eviction until then (Unix milliseconds); 0 unpins.
+    pub fn pin(&self, until_ms: u64) {
+        self.usage.pinned_until_ms.store(until_ms, Relaxed);
+    }
+
+    /// Until when it is pinned (Unix milliseconds), 0 when it is not.
+    pub fn pinned_until_ms(&self) -> u64 {
+        self.usage.pinned_until_ms.load(Relaxed)
+    }
+
+    /// Hashes of its surrogate keys.
+    pub(crate) fn surrogates(&self) -> &[u128] {
+        &self.surrogates
+    }
+
+    pub(crate) fn fetch_us(&self) -> u32 {
+        self.fetch_us
+    }
+
+    pub(crate) fn expire(&self) {
+        self.usage.expired.store(true, Relaxed);
+    }
+
+    /// All bytes charged to it.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// What an eviction policy sees of it.
+    pub fn candidate(&self, now_ms: u64) -> Candidate {
+        let seconds = |ms: u64| u32::try_from(ms / 1000).unwrap_or(u32::MAX);
+        Candidate {
+            id: self.slot as u64,
+            bytes: self.cost(),
+            age_s: seconds(now_ms.saturating_sub(self.stored_ms)),
+            idle_s: seconds(now_ms.saturating_sub(self.usage.last_ms.load(Relaxed))),
+            ttl_s: seconds(u64::try_from(self.ttl_ms(now_ms)).unwrap_or(0)),
+            fetch_us: self.fetch_us,
+            hits: u16::try_from(self.hits()).unwrap_or(u16::MAX),
+            class: u16::from(has_via(&self.head)),
+        }
+    }
+
+    /// Takes over what was known of the entry this one replaces.
+    pub(crate) fn inherit(&self, older: &Self) {
+        self.usage.hits.store(older.hits(), Relaxed);
+        self.usage.last_ms.store(older.usage.last_ms.load(Relaxed), Relaxed);
+        self.usage.pinned_until_ms.store(older.pinned_until_ms(), Relaxed);
+    }
+}
+
+/// Class 1: it came through another cache, so that fetching it again is cheap; class 0: straight from an origin.
+fn has_via(head: &Head) -> bool {
+    head.headers.contains_key(VIA)
+}
+
+/// Unix time in milliseconds.
+pub fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The time of a Unix time in milliseconds.
+pub fn time_of(millis: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use http::HeaderValue;
+
+    #[test]
+    fn fields_of_the_connection_and_age_are_not_stored() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [("connection", "x-hop, close"), ("x-hop", "1"), ("age", "3"), ("etag", "\"a\""), ("te", "x")] {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        let head = Head::for_storage(StatusCode::OK, &headers);
+        assert_eq!(head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["etag"]);
+    }
+
+    #[test]
+    fn slices_stop_at_block_ends() {
+        let bytes = Budget::new(100).reserve(7).unwrap();
+        let body = Body::new(vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg")], 7, bytes);
+        assert_eq!(body.slice(0, 7), "abc");
+        assert_eq!(body.slice(3, 5), "de");
+        assert_eq!(body.slice(2, 3), "c");
+        assert_eq!(body.slice(7, 7), "");
+    }
+}

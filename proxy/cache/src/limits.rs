@@ -1,0 +1,36 @@
+//! Named bounds of the cache engine. Each is checked where its name is used; hitting one is counted.
+
+/// Bytes that fills of unknown length may hold above the configured bound, all together. This is the constant in
+/// "never above the bound plus a constant".
+pub const OVERDRAFT_BYTES: u64 = 16 << 20;
+
+/// What one published object costs besides its body, key and header text: the entry, its places in the index and in
+/// the memory tier, allocator slack. Measured with 1-byte objects, rounded up.
+pub const ENTRY_OVERHEAD_BYTES: u64 = 640;
+
+/// Largest piece a stored body is cut into. A body up to this size is one allocation and one write.
+pub const BLOCK_BYTES: usize = 1 << 20;
+
+/// Surrogate keys kept of one response; further ones are ignored and counted.
+pub const SURROGATE_KEYS_PER_OBJECT: usize = 64;
+
+/// Longest surrogate key in bytes; longer ones are ignored and counted.
+pub const SURROGATE_KEY_BYTES: usize = 1024;
+
+/// Purges remembered for fills that began before them. When more come in, every older fill is left unpublished.
+pub const PURGE_LOG_ENTRIES: usize = 4096;
+
+/// Field names a Vary header may list; a response with more is not stored.
+pub const VARY_FIELDS: usize = 16;
+
+/// Candidates drawn for one eviction decision.
+pub const EVICTION_SAMPLE: usize = 16;
+
+/// Eviction starts when the bytes in use pass this share of the bound, in permille.
+pub const HIGH_WATERMARK_PERMILLE: u64 = 970;
+
+/// Eviction stops below this share of the bound, in permille.
+pub const LOW_WATERMARK_PERMILLE: u64 = 955;
+
+const _: () = assert!(LOW_WATERMARK_PERMILLE < HIGH_WATERMARK_PERMILLE && HIGH_WATERMARK_PERMILLE < 1000);
+const _: () = assert!(EVICTION_SAMPLE <= 64);

@@ -1,0 +1,112 @@
+//! What the cache did with a request, in the words of RFC 9211. One enum feeds the Cache-Status field, the metric label
+//! and the log, so that they cannot disagree.
+
+/// Why a request went forward to an origin (RFC 9211 §2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FwdReason {
+    /// The cache was configured not to handle the request.
+    Bypass,
+    /// The method is not cached.
+    Method,
+    /// No stored response for this URI.
+    UriMiss,
+    /// Responses are stored for this URI, none for this variant.
+    VaryMiss,
+    /// A stored response was there but stale.
+    Stale,
+    /// The request's own directives asked for it.
+    Request,
+}
+
+/// What the cache did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Answered from the cache while fresh.
+    Hit,
+    /// Answered from the cache although stale, while a revalidation runs or because the origin failed.
+    Stale,
+    /// The origin confirmed the stored response (304).
+    Revalidated,
+    /// Answered from a fill that another request began.
+    Collapsed,
+    /// Forwarded, and the response came from the origin.
+    Miss(FwdReason),
+}
+
+impl FwdReason {
+    /// The token of RFC 9211.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bypass => "bypass",
+            Self::Method => "method",
+            Self::UriMiss => "uri-miss",
+            Self::VaryMiss => "vary-miss",
+            Self::Stale => "stale",
+            Self::Request => "request",
+        }
+    }
+}
+
+impl Outcome {
+    /// All outcomes, as metric labels.
+    pub const LABELS: [&'static str; 6] = ["hit", "stale", "revalidated", "collapsed", "miss", "bypass"];
+
+    /// The metric label.
+    pub fn as_str(self) -> &'static str {
+        Self::LABELS[self.label_index()]
+    }
+
+    /// The place of the label in [`Self::LABELS`].
+    pub fn label_index(self) -> usize {
+        match self {
+            Self::Hit => 0,
+            Self::Stale => 1,
+            Self::Revalidated => 2,
+            Self::Collapsed => 3,
+            Self::Miss(FwdReason::Bypass | FwdReason::Method) => 5,
+            Self::Miss(_) => 4,
+        }
+    }
+
+    /// Appends the Cache-Status member `littoral; …`. `ttl` is the remaining freshness in seconds, negative when stale.
+    pub fn write_status(self, ttl: Option<i64>, stored: bool, out: &mut String) {
+        use std::fmt::Write;
+        out.push_str("littoral");
+        match self {
+            Self::Hit | Self::Stale => out.push_str("; hit"),
+            Self::Revalidated => out.push_str("; hit; fwd=stale; fwd-status=304"),
+            Self::Collapsed => out.push_str("; fwd=uri-miss; collapsed"),
+            Self::Miss(reason) => {
+                out.push_str("; fwd=");
+                out.push_str(reason.as_str());
+                if stored {
+                    out.push_str("; stored");
+                }
+            }
+        }
+        if let Some(ttl) = ttl {
+            write!(out, "; ttl={ttl}").expect("invariant: writing to a String cannot fail");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(outcome: Outcome, ttl: Option<i64>, stored: bool, expected: &str) {
+        let mut out = String::new();
+        outcome.write_status(ttl, stored, &mut out);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn cache_status_uses_the_words_of_rfc_9211() {
+        check(Outcome::Hit, Some(30), false, "littoral; hit; ttl=30");
+        check(Outcome::Stale, Some(-4), false, "littoral; hit; ttl=-4");
+        check(Outcome::Revalidated, Some(9), false, "littoral; hit; fwd=stale; fwd-status=304; ttl=9");
+        check(Outcome::Miss(FwdReason::UriMiss), Some(60), true, "littoral; fwd=uri-miss; stored; ttl=60");
+        check(Outcome::Miss(FwdReason::Method), None, false, "littoral; fwd=method");
+        check(Outcome::Collapsed, None, true, "littoral; fwd=uri-miss; collapsed");
+    }
+}

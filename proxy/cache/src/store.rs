@@ -1,0 +1,490 @@
+//! The store: what is published, what is in flight, what a purge removes and what the policy evicts.
+//!
+//! It composes the table, the dense index, the surrogate keys, the budget and the policy. Locks here are short, never
+//! nested with the policy and never held across an await.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::budget::{Budget, Reservation};
+use crate::entry::{Body, Entry, Head, Parts, millis};
+use crate::evict::{Candidate, Eviction, Seen, Verdict};
+use crate::fill::{Fill, FillParts, FillWriter};
+use crate::freshness::Lifetime;
+use crate::index::DenseIndex;
+use crate::key::{Key, is_key_of, variant_hash};
+use crate::limits::{EVICTION_SAMPLE, HIGH_WATERMARK_PERMILLE, LOW_WATERMARK_PERMILLE, OVERDRAFT_BYTES};
+use crate::memory::Table;
+use crate::surrogate::{PurgeLog, Slots, Target, keys_of};
+
+/// How a store is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Bytes for objects, published and in flight, overhead included.
+    pub memory_bytes: u64,
+    /// Largest object stored, in bytes of body.
+    pub object_bytes_max: u64,
+}
+
+/// What a lookup finds.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// A published entry, fresh or not.
+    Stored(Arc<Entry>),
+    /// An object in flight.
+    Filling(Arc<Fill>),
+}
+
+/// What the store counted since it was made.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Objects published.
+    pub published: AtomicU64,
+    /// Fills that ended badly.
+    pub fills_failed: AtomicU64,
+    /// Objects not published because the policy said so.
+    pub not_admitted: AtomicU64,
+    /// Objects refused because there was no room even after eviction.
+    pub no_room: AtomicU64,
+    /// Objects evicted by the policy.
+    pub evicted: AtomicU64,
+    /// Bytes evicted by the policy.
+    pub evicted_bytes: AtomicU64,
+    /// Objects that the table itself dropped: the policy did not keep up.
+    pub evicted_by_ceiling: AtomicU64,
+    /// Objects removed by purges.
+    pub purged: AtomicU64,
+    /// Fills that a purge kept from being published.
+    pub fills_purged: AtomicU64,
+    /// Surrogate keys ignored for their number or length.
+    pub surrogate_keys_ignored: AtomicU64,
+}
+
+/// Why a fill is not taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// Larger than the site or the cache allows.
+    #[error("larger than the largest object stored")]
+    TooLarge,
+    /// No room even after eviction.
+    #[error("no room in the cache")]
+    NoRoom,
+}
+
+/// A fill about to begin.
+#[derive(Debug)]
+pub struct Begin {
+    /// The primary key.
+    pub key: Key,
+    /// The variant slot to fill, when it is not the primary one.
+    pub slot_variance: Option<[u8; 16]>,
+    /// The secondary key of the response, when it varies.
+    pub variance: Option<[u8; 16]>,
+    /// Status and fields.
+    pub head: Head,
+    /// How long it may be used.
+    pub lifetime: Lifetime,
+    /// The length the origin promises.
+    pub length: Option<u64>,
+    /// When the request went to the origin.
+    pub begun: SystemTime,
+    /// [`Store::purges`] when the request went to the origin.
+    pub begun_purges: u64,
+}
+
+/// The store.
+pub struct Store {
+    settings: Settings,
+    budget: Arc<Budget>,
+    table: Table,
+    index: Arc<DenseIndex>,
+    variants: Slots,
+    surrogates: Arc<Slots>,
+    in_flight: Mutex<HashMap<u128, Arc<Fill>>>,
+    purges: PurgeLog,
+    policy: ArcSwap<Box<dyn Eviction>>,
+    seen: Seen,
+    random: AtomicU64,
+    fill_ids: AtomicU64,
+    pressure: Notify,
+    room: Notify,
+    counters: Arc<Counters>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("settings", &self.settings).field("budget", &self.budget).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// An empty store.
+    pub fn new(settings: Settings, policy: Box<dyn Eviction>) -> Arc<Self> {
+        let (index, surrogates) = (Arc::new(DenseIndex::default()), Arc::new(Slots::default()));
+        let counters = Arc::new(Counters::default());
+        let (dropped_index, dropped_slots, dropped_counters) = (index.clone(), surrogates.clone(), counters.clone());
+        let table = Table::new(settings.memory_bytes + 2 * OVERDRAFT_BYTES, move |entry: Arc<Entry>| {
+            if dropped_index.remove(&entry) {
+                entry.release();
+                dropped_slots.remove(entry.surrogates(), entry.slot());
+                dropped_counters.evicted_by_ceiling.fetch_add(1, Relaxed);
+            }
+        });
+        Arc::new(Self {
+            settings,
+            budget: Budget::new(settings.memory_bytes),
+            table,
+            index,
+            variants: Slots::default(),
+            surrogates,
+            in_flight: Mutex::default(),
+            purges: PurgeLog::default(),
+            policy: ArcSwap::from_pointee(policy),
+            seen: Seen::new(),
+            random: AtomicU64::new(crate::key::hash_bytes(b"eviction") as u64 | 1),
+            fill_ids: AtomicU64::new(1),
+            pressure: Notify::new(),
+            room: Notify::new(),
+            counters,
+        })
+    }
+
+    /// The byte bound and its use.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Objects published.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether nothing is published.
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    /// Objects in flight.
+    pub fn filling(&self) -> usize {
+        self.in_flight.lock().len()
+    }
+
+    /// Replaces the policy; the next decision is the new one's.
+    pub fn set_policy(&self, policy: Box<dyn Eviction>) {
+        self.policy.store(Arc::new(policy));
+    }
+
+    /// The published object of a primary key: the whole lookup of a hit. Varying objects are found too; whoever asks
+    /// checks [`Entry::varies`].
+    pub fn hit(&self, hash: u128, host: &str, path_and_query: &str) -> Option<Arc<Entry>> {
+        self.table.get(hash).filter(|entry| is_key_of(entry.key().text(), host, path_and_query))
+    }
+
+    /// The object of a key, published or in flight. `variance` names a variant beside the primary slot.
+    pub fn lookup(&self, key: &Key, variance: Option<&[u8; 16]>) -> Option<Found> {
+        let slot = slot_of(key, variance);
+        if let Some(fill) = self.in_flight.lock().get(&slot).filter(|fill| fill.key == *key) {
+            return Some(Found::Filling(fill.clone()));
+        }
+        self.table.get(slot).filter(|entry| entry.key() == key).map(Found::Stored)
+    }
+
+    /// The published object of a key, also while a newer one fills.
+    pub fn stored(&self, key: &Key, variance: Option<&[u8; 16]>) -> Option<Arc<Entry>> {
+        self.table.get(slot_of(key, variance)).filter(|entry| entry.key() == key)
+    }
+
+    /// A fill in flight by its number.
+    pub fn fill(&self, key: &Key, variance: Option<&[u8; 16]>, id: u64) -> Option<Arc<Fill>> {
+        self.in_flight.lock().get(&slot_of(key, variance)).filter(|fill| fill.id == id).cloned()
+    }
+
+    /// The number of purges so far, to be remembered when a request goes to an origin.
+    pub fn purges(&self) -> u64 {
+        self.purges.now()
+    }
+
+    /// Begins a fill, making room for it first. The policy is asked here, once.
+    ///
+    /// # Errors
+    /// When the object is too large or no room can be made; the response then passes by uncached.
+    pub fn begin(self: &Arc<Self>, begin: Begin) -> Result<FillWriter, Refused> {
+        let Begin { key, slot_variance, variance, head, lifetime, length, begun, begun_purges } = begin;
+        if length.is_some_and(|length| length > self.settings.object_bytes_max) {
+            return Err(Refused::TooLarge);
+        }
+        let overhead_bytes = Entry::overhead(&key, &head);
+        let (surrogates, ignored) = keys_of(&head.headers);
+        self.counters.surrogate_keys_ignored.fetch_add(ignored as u64, Relaxed);
+        let publish = self.admit(&key, length.unwrap_or(0) + overhead_bytes, &lifetime, begun);
+        let overhead = self.make_room(overhead_bytes)?;
+        let bytes = self.make_room(length.unwrap_or(0))?;
+        let doomed = self.purges.names(begun_purges, key.hash(), &surrogates);
+        let (id, slot) = (self.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance.as_ref()));
+        let fill = Fill::new(FillParts { id, key, slot, variance, head, lifetime, surrogates, length });
+        fill.doomed.store(doomed, Relaxed);
+        self.in_flight.lock().insert(slot, fill.clone());
+        Ok(FillWriter::new(fill, self.clone(), bytes, overhead, begun, publish, self.settings.object_bytes_max))
+    }
+
+    fn admit(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime) -> bool {
+        let now_ms = millis(begun);
+        let ttl_ms = millis(lifetime.fresh_until).saturating_sub(now_ms);
+        let candidate = Candidate {
+            id: key.hash() as u64,
+            bytes,
+            ttl_s: u32::try_from(ttl_ms / 1000).unwrap_or(u32::MAX),
+            hits: self.seen.count(key.hash()),
+            ..Candidate::default()
+        };
+        let verdict = self.policy.load().admit(&candidate, self.budget.fill_permille(), now_ms, self.next_random());
+        verdict == Verdict::Admit
+    }
+
+    /// Publishes a complete fill; `None` when policy or purge said no.
+    pub(crate) fn publish(
+        &self,
+        fill: &Arc<Fill>,
+        body: Arc<Body>,
+        overhead: Reservation,
+        begun: SystemTime,
+        now: SystemTime,
+        admitted: bool,
+    ) -> Option<Arc<Entry>> {
+        if !admitted {
+            self.counters.not_admitted.fetch_add(1, Relaxed);
+        }
+        let fetch_us = now.duration_since(begun).unwrap_or(Duration::ZERO).as_micros();
+        let entry = Entry::new(Parts {
+            key: fill.key.clone(),
+            slot: fill.slot,
+            variance: fill.variance,
+            head: fill.head.clone(),
+            body,
+            lifetime: fill.lifetime,
+            stored: now,
+            fetch_us: u32::try_from(fetch_us).unwrap_or(u32::MAX),
+            surrogates: fill.surrogates.clone(),
+            overhead,
+        });
+        // Under the lock of the objects in flight, which a purge takes too: it sees the fill or the entry, never neither.
+        let mut in_flight = self.in_flight.lock();
+        forget(&mut in_flight, fill);
+        if !admitted || self.is_doomed(fill) {
+            return None;
+        }
+        self.replace(&entry);
+        drop(in_flight);
+        self.counters.published.fetch_add(1, Relaxed);
+        self.signal_pressure();
+        Some(entry)
+    }
+
+    fn is_doomed(&self, fill: &Fill) -> bool {
+        let doomed = fill.doomed.load(Relaxed);
+        if doomed {
+            self.counters.fills_purged.fetch_add(1, Relaxed);
+        }
+        doomed
+    }
+
+    /// Forgets a fill that failed.
+    pub(crate) fn abandon(&self, fill: &Arc<Fill>) {
+        self.counters.fills_failed.fetch_add(1, Relaxed);
+        forget(&mut self.in_flight.lock(), fill);
+    }
+
+    /// Puts `entry` where an older one may be.
+    fn replace(&self, entry: &Arc<Entry>) {
+        if let Some(older) = self.table.get(entry.slot()) {
+            if older.key() == entry.key() {
+                entry.inherit(&older);
+            }
+            self.unlist(&older);
+        }
+        self.index.insert(entry);
+        self.surrogates.add(entry.surrogates(), entry.slot());
+        if entry.slot() != entry.key().hash() {
+            self.variants.add(&[entry.key().hash()], entry.slot());
+        }
+        self.table.insert(entry.clone());
+    }
+
+    fn unlist(&self, entry: &Arc<Entry>) -> bool {
+        let listed = self.index.remove(entry);
+        if listed {
+            self.surrogates.remove(entry.surrogates(), entry.slot());
+            self.variants.remove(&[entry.key().hash()], entry.slot());
+            entry.release();
+        }
+        listed
+    }
+
+    fn remove(&self, entry: &Arc<Entry>) -> bool {
+        let listed = self.unlist(entry);
+        if listed {
+            self.table.remove(entry.slot());
+        }
+        listed
+    }
+
+    /// Publishes `entry` anew with the fields and lifetime of a 304 (RFC 9111 §4.3.4); `false` when it is gone.
+    pub fn refresh(&self, entry: &Arc<Entry>, head: Head, lifetime: Lifetime, now: SystemTime) -> bool {
+        let Some(body) = entry.body() else { return false };
+        let Some(overhead) = self.budget.reserve(Entry::overhead(entry.key(), &head)) else { return false };
+        let (surrogates, _) = keys_of(&head.headers);
+        let fresh = Entry::new(Parts {
+            key: entry.key().clone(),
+            slot: entry.slot(),
+            variance: entry.variance(),
+            head,
+            body,
+            lifetime,
+            stored: now,
+            fetch_us: entry.fetch_us(),
+            surrogates,
+            overhead,
+        });
+        let in_flight = self.in_flight.lock();
+        let current = self.table.get(entry.slot()).is_some_and(|there| Arc::ptr_eq(&there, entry));
+        if current {
+            self.replace(&fresh);
+        }
+        drop(in_flight);
+        current
+    }
+
+    /// Removes what `target` names, published or in flight, and keeps fills that began earlier from being published.
+    /// Returns how many objects were published.
+    pub fn purge(&self, target: Target) -> usize {
+        self.purges.record(target);
+        let in_flight = self.in_flight.lock();
+        for fill in in_flight.values().filter(|fill| target.names(fill.key.hash(), &fill.surrogates)) {
+            fill.doomed.store(true, Relaxed);
+        }
+        let removed = self.named(target).into_iter().filter(|entry| self.remove(entry)).count();
+        drop(in_flight);
+        self.counters.purged.fetch_add(removed as u64, Relaxed);
+        removed
+    }
+
+    /// Marks what `target` names as stale, so that it is revalidated. Returns how many objects.
+    pub fn expire(&self, target: Target) -> usize {
+        self.named(target).into_iter().inspect(|entry| entry.expire()).count()
+    }
+
+    /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins). Returns how many.
+    pub fn pin(&self, key: &Key, until: SystemTime) -> usize {
+        let until_ms = millis(until);
+        self.named(Target::Url(key.hash())).into_iter().inspect(|entry| entry.pin(until_ms)).count()
+    }
+
+    fn named(&self, target: Target) -> Vec<Arc<Entry>> {
+        let slots = match target {
+            Target::Url(hash) => [hash].into_iter().chain(self.variants.of(hash)).collect(),
+            Target::Surrogate(key) => self.surrogates.of(key),
+            Target::All => return self.index.all(),
+        };
+        slots.into_iter().filter_map(|slot| self.table.get(slot)).collect()
+    }
+
+    /// Waits until eviction is needed: what the evicting task awaits.
+    pub async fn pressure(&self) {
+        self.pressure.notified().await;
+    }
+
+    fn signal_pressure(&self) {
+        if self.budget.used() * 1000 > self.budget.bound() * HIGH_WATERMARK_PERMILLE {
+            self.pressure.notify_one();
+        }
+    }
+
+    /// Evicts down to the low watermark. Returns how many objects went; fewer than needed when the rest is pinned.
+    pub fn evict(&self, now: SystemTime) -> usize {
+        let low = self.budget.bound() / 1000 * LOW_WATERMARK_PERMILLE;
+        let evicted = self.evict_until(|| self.budget.used() <= low, now);
+        self.table.settle();
+        self.room.notify_waiters();
+        evicted
+    }
+
+    /// Room for `bytes`: reserved at once when there is, else after evicting here and now.
+    fn make_room(&self, bytes: u64) -> Result<Reservation, Refused> {
+        self.signal_pressure();
+        if let Some(reservation) = self.budget.reserve(bytes) {
+            return Ok(reservation);
+        }
+        let bound = self.budget.bound();
+        if bytes > bound {
+            self.counters.no_room.fetch_add(1, Relaxed);
+            return Err(Refused::TooLarge);
+        }
+        self.evict_until(|| self.budget.used() + bytes <= bound, SystemTime::now());
+        self.budget.reserve(bytes).ok_or_else(|| {
+            self.counters.no_room.fetch_add(1, Relaxed);
+            Refused::NoRoom
+        })
+    }
+
+    fn evict_until(&self, enough: impl Fn() -> bool, now: SystemTime) -> usize {
+        let (policy, now_ms) = (self.policy.load(), millis(now));
+        let mut sample = Vec::with_capacity(EVICTION_SAMPLE);
+        let mut evicted = 0;
+        while !enough() {
+            self.index.sample(now_ms, || self.next_random(), &mut sample);
+            let Some(worst) = lowest(policy.as_ref().as_ref(), &sample, now_ms, self.next_random()) else { break };
+            if self.remove(&sample[worst]) {
+                evicted += 1;
+                self.counters.evicted.fetch_add(1, Relaxed);
+                self.counters.evicted_bytes.fetch_add(sample[worst].cost(), Relaxed);
+            }
+        }
+        evicted
+    }
+
+    /// xorshift64*: entropy for samples, not for secrets.
+    fn next_random(&self) -> u64 {
+        let mut x = self.random.load(Relaxed);
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.random.store(x, Relaxed);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
+    }
+}
+
+fn slot_of(key: &Key, variance: Option<&[u8; 16]>) -> u128 {
+    variance.map_or(key.hash(), |variance| variant_hash(key.hash(), variance))
+}
+
+fn forget(in_flight: &mut HashMap<u128, Arc<Fill>>, fill: &Arc<Fill>) {
+    if in_flight.get(&fill.slot).is_some_and(|there| there.id == fill.id) {
+        in_flight.remove(&fill.slot);
+    }
+}
+
+/// The place of the lowest score, or of the first entry when the policy scores nothing comparable.
+fn lowest(policy: &dyn Eviction, sample: &[Arc<Entry>], now_ms: u64, rand: u64) -> Option<usize> {
+    let mut candidates = [Candidate::default(); EVICTION_SAMPLE];
+    let mut scores = [0.0_f32; EVICTION_SAMPLE];
+    let drawn = sample.len();
+    for (candidate, entry) in candidates.iter_mut().zip(sample) {
+        *candidate = entry.candidate(now_ms);
+    }
+    policy.score(&candidates[..drawn], now_ms, rand, &mut scores[..drawn]);
+    (0..drawn).min_by(|a, b| scores[*a].total_cmp(&scores[*b]))
+}
+
+#[cfg(test)]
+mod tests;

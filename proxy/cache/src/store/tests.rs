@@ -1,0 +1,230 @@
+//! What the store promises: bound, streaming, truth about length, purges that hold.
+
+use super::*;
+use crate::evict::LfuSize;
+use crate::fill::FillError;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+const MIB: u64 = 1 << 20;
+
+fn store(memory_bytes: u64) -> Arc<Store> {
+    Store::new(Settings { memory_bytes, object_bytes_max: 64 * MIB }, Box::new(LfuSize))
+}
+
+fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<&'static str>) -> Begin {
+    let now = SystemTime::now();
+    let mut headers = HeaderMap::new();
+    if let Some(tag) = tag {
+        headers.insert("surrogate-key", HeaderValue::from_static(tag));
+    }
+    let lifetime = Lifetime {
+        born: now,
+        fresh_until: now + Duration::from_secs(60),
+        stale_while_revalidate: Duration::ZERO,
+        stale_if_error: Duration::ZERO,
+    };
+    Begin {
+        key: Key::new("h", path),
+        slot_variance: None,
+        variance: None,
+        head: Head { status: StatusCode::OK, headers },
+        lifetime,
+        length,
+        begun: now,
+        begun_purges: store.purges(),
+    }
+}
+
+fn put(store: &Arc<Store>, path: &str, body: &[u8]) -> Option<Arc<Entry>> {
+    let mut writer = store.begin(begin(store, path, Some(body.len() as u64), None)).ok()?;
+    writer.write(Bytes::copy_from_slice(body)).unwrap();
+    writer.finish(SystemTime::now()).unwrap()
+}
+
+#[test]
+fn what_is_held_never_passes_the_bound_however_much_is_filled() {
+    let store = store(8 * MIB);
+    let body = vec![7; MIB as usize];
+    for number in 0..64 {
+        let path = format!("/{number}");
+        put(&store, &path, &body);
+        put(&store, &path, &body);
+        assert!(store.budget().used() <= 8 * MIB);
+    }
+    assert!((6..8).contains(&store.len()), "{} objects held", store.len());
+    assert!(store.counters().evicted.load(Relaxed) > 50);
+    assert_eq!(store.budget().used(), store.index.all().iter().map(|entry| entry.cost()).sum::<u64>());
+}
+
+#[test]
+fn small_objects_are_charged_with_their_overhead() {
+    let store = store(MIB);
+    for number in 0..4000 {
+        put(&store, &format!("/{number}"), b"x");
+    }
+    assert!(store.budget().used() <= MIB);
+    assert!(store.len() as u64 <= MIB / crate::limits::ENTRY_OVERHEAD_BYTES);
+}
+
+#[test]
+fn a_pinned_object_outlives_any_pressure_and_what_does_not_fit_beside_it_is_refused() {
+    let store = store(4 * MIB);
+    put(&store, "/pinned", &vec![1; 3 << 20]).unwrap();
+    assert_eq!(store.pin(&Key::new("h", "/pinned"), SystemTime::now() + Duration::from_secs(600)), 1);
+    assert!(matches!(store.begin(begin(&store, "/other", Some(2 * MIB), None)), Err(Refused::NoRoom)));
+    assert!(store.stored(&Key::new("h", "/pinned"), None).is_some());
+    store.pin(&Key::new("h", "/pinned"), SystemTime::UNIX_EPOCH);
+    assert!(store.begin(begin(&store, "/other", Some(2 * MIB), None)).is_ok());
+}
+
+#[tokio::test]
+async fn a_reader_streams_while_the_fill_runs_and_ends_with_it() {
+    let store = store(MIB);
+    let mut writer = store.begin(begin(&store, "/a", None, None)).unwrap();
+    let Some(Found::Filling(fill)) = store.lookup(&Key::new("h", "/a"), None) else { unreachable!("in flight") };
+    let mut reader = fill.reader();
+    writer.write(Bytes::from_static(b"one")).unwrap();
+    assert_eq!(reader.read().await.unwrap().unwrap(), "one");
+    let waiting = tokio::spawn(async move { (reader.read().await, reader.read().await) });
+    tokio::task::yield_now().await;
+    writer.write(Bytes::from_static(b"two")).unwrap();
+    tokio::task::yield_now().await;
+    writer.finish(SystemTime::now()).unwrap();
+    let (second, end) = waiting.await.unwrap();
+    assert_eq!(second.unwrap().unwrap(), "two");
+    assert_eq!(end.unwrap(), None);
+    assert!(matches!(store.lookup(&Key::new("h", "/a"), None), Some(Found::Stored(_))));
+}
+
+#[tokio::test]
+async fn a_reader_in_the_middle_survives_the_pieces_being_put_together() {
+    let store = store(MIB);
+    let mut writer = store.begin(begin(&store, "/a", None, None)).unwrap();
+    let mut reader = writer.fill().reader();
+    for byte in 0..10u8 {
+        writer.write(Bytes::from(vec![byte; 10])).unwrap();
+    }
+    assert_eq!(reader.read().await.unwrap().unwrap(), vec![0; 10]);
+    writer.finish(SystemTime::now()).unwrap();
+    let rest = reader.read().await.unwrap().unwrap();
+    assert_eq!((rest[0], rest.len()), (1, 90));
+}
+
+#[tokio::test]
+async fn a_reader_may_seek_to_bytes_that_have_not_come_yet() {
+    let store = store(MIB);
+    let mut writer = store.begin(begin(&store, "/a", Some(20), None)).unwrap();
+    let mut reader = writer.fill().reader();
+    reader.seek(12, Some(15));
+    let waiting = tokio::spawn(async move { (reader.read().await, reader.read().await) });
+    tokio::task::yield_now().await;
+    writer.write(Bytes::from_static(b"0123456789")).unwrap();
+    tokio::task::yield_now().await;
+    writer.write(Bytes::from_static(b"abcdefghij")).unwrap();
+    let (part, end) = waiting.await.unwrap();
+    assert_eq!((part.unwrap().unwrap(), end.unwrap()), (Bytes::from_static(b"cde"), None));
+}
+
+#[tokio::test]
+async fn a_fill_that_ends_early_is_never_published_and_its_readers_get_an_error() {
+    let store = store(MIB);
+    let mut writer = store.begin(begin(&store, "/a", Some(6), None)).unwrap();
+    let mut reader = writer.fill().reader();
+    writer.write(Bytes::from_static(b"one")).unwrap();
+    assert_eq!(writer.finish(SystemTime::now()).unwrap_err(), FillError::Incomplete);
+    assert_eq!(reader.read().await, Err(FillError::Incomplete));
+    let vanished = store.begin(begin(&store, "/b", None, None)).unwrap();
+    let mut reader = vanished.fill().reader();
+    drop(vanished);
+    assert_eq!(reader.read().await, Err(FillError::Incomplete));
+    assert!(store.is_empty() && store.filling() == 0);
+    assert_eq!(store.budget().used(), 0);
+    assert_eq!(store.counters().fills_failed.load(Relaxed), 2);
+}
+
+#[test]
+fn more_bytes_than_promised_fail_the_fill() {
+    let store = store(MIB);
+    let mut writer = store.begin(begin(&store, "/a", Some(2), None)).unwrap();
+    assert_eq!(writer.write(Bytes::from_static(b"abc")), Err(FillError::Incomplete));
+}
+
+#[test]
+fn a_fill_begun_before_a_purge_does_not_bring_the_object_back() {
+    for target in [Target::Url(Key::new("h", "/a").hash()), Target::Surrogate(crate::surrogate::key_hash("t")), Target::All] {
+        let store = store(MIB);
+        let early = begin(&store, "/a", Some(1), Some("t"));
+        store.purge(target);
+        let mut writer = store.begin(early).unwrap();
+        writer.write(Bytes::from_static(b"x")).unwrap();
+        assert!(writer.finish(SystemTime::now()).unwrap().is_none(), "request before {target:?}, head after");
+        let mut writer = store.begin(begin(&store, "/a", Some(1), Some("t"))).unwrap();
+        store.purge(target);
+        writer.write(Bytes::from_static(b"x")).unwrap();
+        assert!(writer.finish(SystemTime::now()).unwrap().is_none(), "head before {target:?}, end after");
+        assert!(store.is_empty());
+        assert_eq!(store.counters().fills_purged.load(Relaxed), 2);
+    }
+}
+
+#[test]
+fn a_purge_by_url_takes_all_variants_and_one_by_surrogate_key_only_its_own() {
+    let store = store(MIB);
+    for variance in [None, Some([1; 16]), Some([2; 16])] {
+        let begin = Begin { slot_variance: variance, variance, ..begin(&store, "/v", Some(0), None) };
+        store.begin(begin).unwrap().finish(SystemTime::now()).unwrap();
+    }
+    for (path, tag) in [("/1", "red"), ("/2", "red"), ("/3", "blue")] {
+        store.begin(begin(&store, path, Some(0), Some(tag))).unwrap().finish(SystemTime::now()).unwrap();
+    }
+    assert_eq!(store.purge(Target::Url(Key::new("h", "/v").hash())), 3);
+    assert_eq!(store.purge(Target::Surrogate(crate::surrogate::key_hash("red"))), 2);
+    assert_eq!(store.len(), 1);
+    assert!(store.stored(&Key::new("h", "/3"), None).is_some());
+}
+
+#[test]
+fn a_refresh_keeps_the_body_and_the_usage_and_a_replaced_entry_cannot_be_refreshed() {
+    let store = store(MIB);
+    let entry = put(&store, "/a", b"body").unwrap();
+    entry.touch(1);
+    let now = SystemTime::now();
+    let lifetime = Lifetime { fresh_until: now + Duration::from_secs(999), ..*entry.lifetime() };
+    assert!(store.refresh(&entry, entry.head().clone(), lifetime, now));
+    let fresh = store.stored(&Key::new("h", "/a"), None).unwrap();
+    assert_eq!((fresh.hits(), fresh.body().unwrap().slice(0, 4)), (1, Bytes::from_static(b"body")));
+    assert!(!store.refresh(&entry, entry.head().clone(), lifetime, now), "the old one is gone");
+    assert_eq!(store.len(), 1);
+}
+
+#[test]
+fn a_key_with_the_same_hash_but_another_text_is_a_miss() {
+    let store = store(MIB);
+    put(&store, "/a", b"body").unwrap();
+    let hash = Key::new("h", "/a").hash();
+    assert!(store.hit(hash, "h", "/a").is_some());
+    assert!(store.hit(hash, "h", "/b").is_none());
+}
+
+/// A policy that scores nothing comparable.
+struct Nonsense;
+
+impl Eviction for Nonsense {
+    fn admit(&self, _: &Candidate, _: u16, _: u64, _: u64) -> Verdict {
+        Verdict::Admit
+    }
+    fn score(&self, _: &[Candidate], _: u64, _: u64, scores: &mut [f32]) {
+        scores.fill(f32::NAN);
+    }
+}
+
+#[test]
+fn a_policy_that_answers_nonsense_still_frees_room() {
+    let store = store(4 * MIB);
+    store.set_policy(Box::new(Nonsense));
+    for number in 0..16 {
+        put(&store, &format!("/{number}"), &vec![0; MIB as usize]).unwrap();
+    }
+    assert!(store.budget().used() <= 4 * MIB);
+}

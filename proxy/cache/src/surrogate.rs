@@ -1,0 +1,161 @@
+//! Surrogate keys (`Surrogate-Key` separated by spaces, `Cache-Tag` by commas): which entries carry which key, and which
+//! purges a fill in flight has missed.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use http::HeaderMap;
+use parking_lot::Mutex;
+
+use crate::key::hash_bytes;
+use crate::limits::{PURGE_LOG_ENTRIES, SURROGATE_KEYS_PER_OBJECT, SURROGATE_KEY_BYTES};
+
+/// What a purge names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// All variants of one URL, by its primary hash.
+    Url(u128),
+    /// All entries that carry a surrogate key, by its hash.
+    Surrogate(u128),
+    /// Everything.
+    All,
+}
+
+/// Slots by the hash of a surrogate key, or of a primary key for the variants beside the primary slot.
+#[derive(Debug, Default)]
+pub(crate) struct Slots {
+    by_hash: Mutex<HashMap<u128, HashSet<u128>>>,
+}
+
+/// The purges of late.
+#[derive(Debug, Default)]
+pub(crate) struct PurgeLog {
+    inner: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    /// Number of the next purge.
+    next: u64,
+    entries: VecDeque<Target>,
+}
+
+/// The surrogate keys of a response, hashed, and how many were ignored for their number or length.
+pub fn keys_of(response: &HeaderMap) -> (Box<[u128]>, usize) {
+    let values = |name: &str| response.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let spaced = values("surrogate-key").into_iter().flat_map(|text| text.split_ascii_whitespace());
+    let listed = values("cache-tag").into_iter().flat_map(|text| text.split(',').map(str::trim));
+    let mut keys = Vec::new();
+    let mut ignored = 0;
+    for key in spaced.chain(listed).filter(|key| !key.is_empty()) {
+        if key.len() > SURROGATE_KEY_BYTES || keys.len() == SURROGATE_KEYS_PER_OBJECT {
+            ignored += 1;
+        } else {
+            keys.push(key_hash(key));
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    (keys.into_boxed_slice(), ignored)
+}
+
+/// The hash of one surrogate key, as purges name it.
+pub fn key_hash(key: &str) -> u128 {
+    hash_bytes(key.as_bytes())
+}
+
+impl Slots {
+    pub(crate) fn add(&self, hashes: &[u128], slot: u128) {
+        let mut by_hash = self.by_hash.lock();
+        for hash in hashes {
+            by_hash.entry(*hash).or_default().insert(slot);
+        }
+    }
+
+    pub(crate) fn remove(&self, hashes: &[u128], slot: u128) {
+        let mut by_hash = self.by_hash.lock();
+        for hash in hashes {
+            if let Some(slots) = by_hash.get_mut(hash) {
+                slots.remove(&slot);
+                if slots.is_empty() {
+                    by_hash.remove(hash);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn of(&self, hash: u128) -> Vec<u128> {
+        self.by_hash.lock().get(&hash).map(|slots| slots.iter().copied().collect()).unwrap_or_default()
+    }
+}
+
+impl PurgeLog {
+    /// The number the next purge will have: what a fill remembers as its beginning.
+    pub(crate) fn now(&self) -> u64 {
+        self.inner.lock().next
+    }
+
+    pub(crate) fn record(&self, target: Target) {
+        let mut log = self.inner.lock();
+        log.next += 1;
+        log.entries.push_back(target);
+        if log.entries.len() > PURGE_LOG_ENTRIES {
+            log.entries.pop_front();
+        }
+    }
+
+    /// Whether a purge since `begun` names an object of this primary hash and these surrogate keys. When the log does
+    /// not reach back that far, it may have: yes.
+    pub(crate) fn names(&self, begun: u64, primary: u128, surrogates: &[u128]) -> bool {
+        let log = self.inner.lock();
+        let missed = usize::try_from(log.next.saturating_sub(begun)).unwrap_or(usize::MAX);
+        if missed > log.entries.len() {
+            return true;
+        }
+        log.entries.iter().rev().take(missed).any(|target| target.names(primary, surrogates))
+    }
+}
+
+impl Target {
+    /// Whether it names an object of this primary hash and these surrogate keys.
+    pub(crate) fn names(self, primary: u128, surrogates: &[u128]) -> bool {
+        match self {
+            Self::Url(hash) => hash == primary,
+            Self::Surrogate(key) => surrogates.contains(&key),
+            Self::All => true,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn keys_are_read_from_both_fields_and_bounded() {
+        let mut headers = HeaderMap::new();
+        headers.append("surrogate-key", HeaderValue::from_static("a b  c"));
+        headers.append("cache-tag", HeaderValue::from_static("b, title one"));
+        let (keys, ignored) = keys_of(&headers);
+        assert_eq!((keys.len(), ignored), (4, 0));
+        assert!(keys.contains(&key_hash("title one")));
+        let many = (0..SURROGATE_KEYS_PER_OBJECT + 3).map(|i| i.to_string()).collect::<Vec<_>>().join(" ");
+        headers.clear();
+        headers.append("surrogate-key", HeaderValue::from_str(&many).unwrap());
+        assert_eq!(keys_of(&headers).1, 3);
+    }
+
+    #[test]
+    fn a_fill_learns_only_of_purges_since_it_began_and_assumes_the_worst_of_forgotten_ones() {
+        let log = PurgeLog::default();
+        log.record(Target::Url(1));
+        let begun = log.now();
+        assert!(!log.names(begun, 1, &[]));
+        log.record(Target::Surrogate(9));
+        assert!(log.names(begun, 1, &[9]) && !log.names(begun, 1, &[8]));
+        for _ in 0..=PURGE_LOG_ENTRIES {
+            log.record(Target::Url(2));
+        }
+        assert!(log.names(begun, 1, &[8]));
+    }
+}
