@@ -1,0 +1,83 @@
+# The commands a person types. Each sets up what it needs by itself, says what it installs and why, and does nothing twice.
+#   make demo            builds everything and shows a small CDN at work (ONCE=1: end after the last step)
+#   make test            builds everything and runs all tests
+# Variables: CARGO_TARGET_DIR (default target), ONCE=1 (demo), ARGS="…" (more arguments for demo, test and bench).
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-bench guests-env plugins build demo test bench dist fmt lint asset clean
+
+# cargo of a rustup that was installed without touching the shell's start files
+export PATH := $(PATH):$(HOME)/.cargo/bin
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
+VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+LITTORAL := $(TARGET)/release/littoral
+# Where the demo and the tests find the built guests.
+export LITTORAL_PLUGINS := $(TARGET)/plugins
+GUESTS := $(wildcard plugins/policy/* plugins/fixtures/*)
+# What is compiled natively, with one profile and one selection for build, test and demo, so that nothing compiles twice.
+# Fixtures only exist as Wasm; policies also run their own tests natively.
+NATIVE := --workspace $(foreach fixture,$(notdir $(wildcard plugins/fixtures/*)),--exclude $(fixture))
+CARGO := cargo
+BUILD_FLAGS := --release --locked
+
+help: ## list the targets
+	@echo 'make TARGET, where TARGET is:'
+	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+setup: ## install what building and testing need (system packages, Rust toolchain)
+	@scripts/setup.sh packages build
+	@scripts/setup.sh toolchain
+
+setup-bench: setup
+	@scripts/setup.sh packages bench
+
+guests-env: setup
+	@scripts/setup.sh guests $(TARGET)/guests.env
+
+build: setup ## the littoral binary and everything beside it, release profile
+	$(CARGO) build $(BUILD_FLAGS) $(NATIVE) --lib --bins
+
+plugins: build guests-env ## the Wasm guests: policies and fixtures, as components
+	source $(TARGET)/guests.env; $(LITTORAL) plugin build $(GUESTS) --out $(LITTORAL_PLUGINS)
+
+demo: plugins ## show a small CDN at work, with real processes and traffic (ONCE=1 ends by itself)
+	$(LITTORAL) demo $(if $(ONCE),--once) $(ARGS)
+
+# nextest runs no doc tests, so they run apart; first, so that the runner's summary is the last line.
+test: plugins ## run all tests
+	$(CARGO) test $(BUILD_FLAGS) $(NATIVE) --doc --quiet
+	if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); \
+	else $(CARGO) test $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); fi
+
+bench: plugins setup-bench ## compare with nginx and Varnish on this machine, into bench/results/
+	$(CARGO) build --profile dist --locked -p littoral
+	$(TARGET)/release/littoral-bench hits --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
+
+dist: plugins ## an optimised binary with its policies, as a tar archive
+	$(CARGO) build --profile dist --locked -p littoral
+	name=littoral-$(VERSION)-$$(uname -m); stage=$(TARGET)/stage/$$name; \
+	rm -rf $$stage; mkdir -p $$stage/plugins; \
+	cp $(TARGET)/dist/littoral README.md CHANGELOG.md LICENSE $$stage/; \
+	cp $(foreach policy,$(notdir $(wildcard plugins/policy/*)),$(LITTORAL_PLUGINS)/$(policy).wasm) $$stage/plugins/; \
+	tar -C $(TARGET)/stage -czf $(TARGET)/dist/$$name.tar.gz $$name; \
+	echo $(TARGET)/dist/$$name.tar.gz
+
+fmt: setup ## format the code
+	@scripts/setup.sh component rustfmt
+	$(CARGO) fmt --all
+
+lint: setup ## what must be clean before a commit: format, clippy, licences (where cargo-deny is installed)
+	@scripts/setup.sh component rustfmt
+	@scripts/setup.sh component clippy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(BUILD_FLAGS) $(NATIVE) --all-targets -- -D warnings
+	if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked check; else echo 'cargo-deny is not installed: licences not checked'; fi
+
+asset: ## encode the sample DASH title again (needs ffmpeg)
+	@scripts/setup.sh packages asset
+	scripts/make-asset.sh
+
+clean: ## remove everything that was built
+	$(CARGO) clean

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Installs what a Makefile target needs and is not there yet. Called by the Makefile, never by hand:
+#   scripts/setup.sh packages build|bench|asset   system packages (apt, sudo only when not root)
+#   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
+#   scripts/setup.sh component NAME               rustfmt or clippy
+#   scripts/setup.sh guests FILE                  a way to compile guests; FILE gets the environment it needs
+# Every step first looks whether its result is there already, so a second run installs nothing and needs no network.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# What each group needs: something to look for (a command, or a file when it begins with /), the Debian package, the reason.
+needs() {
+    case "$1" in
+    build) cat <<'NEEDS' ;;
+cc|gcc|links the binary and compiles the C parts of ring, zstd, zlib-ng and mimalloc
+/usr/include/stdio.h|libc6-dev|the C headers for them
+cmake|cmake|builds zlib-ng, which pingora compresses with
+/etc/ssl/certs/ca-certificates.crt|ca-certificates|cargo fetches crates over TLS
+curl|curl|the integration tests ask the node as an outside client
+dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
+NEEDS
+    bench) cat <<'NEEDS' ;;
+nginx|nginx|compared with: proxy_cache
+varnishd|varnish|compared with: malloc storage
+wrk|wrk|load generator
+h2load|nghttp2-client|second load generator
+taskset|util-linux|server and generator on different cores
+NEEDS
+    asset) cat <<'NEEDS' ;;
+ffmpeg|ffmpeg|encodes the sample title
+NEEDS
+    guest-fallback) cat <<'NEEDS' ;;
+/usr/bin/rustc|rustc-web|a compiler whose standard library source Debian ships
+/usr/bin/cargo|cargo-web|the cargo of that compiler
+/usr/lib/rustlib/src/rust/library/std/Cargo.toml|rust-web-src|that source, to build it for wasm32-unknown-unknown
+NEEDS
+    *) die "unknown package group '$1'" ;;
+    esac
+}
+
+present() { case "$1" in /*) [ -e "$1" ] ;; *) command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ] ;; esac; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else die "not root and no sudo; run as root: $*"
+    fi
+}
+
+packages() {
+    local probe package reason missing=()
+    while IFS='|' read -r probe package reason; do
+        present "$probe" && continue
+        say "$package is needed: $reason"
+        missing+=("$package")
+    done < <(needs "$1")
+    [ ${#missing[@]} = 0 ] && return
+    command -v apt-get >/dev/null || die "no apt-get here; install by hand: ${missing[*]}"
+    say "installing with apt-get: ${missing[*]}"
+    install_quietly "${missing[@]}"
+}
+
+# nginx and varnish would start as services on public ports when installed; a policy file tells Debian not to.
+install_quietly() {
+    local policy=/usr/sbin/policy-rc.d ours=
+    if [ ! -e $policy ]; then
+        ours=1
+        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
+        as_root chmod 755 $policy
+    fi
+    local failed=
+    { as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2 || failed=1
+    [ -z "$ours" ] || as_root rm -f $policy
+    [ -z "$failed" ] || die "apt-get could not install: $* (is there a network?)"
+}
+
+channel() { sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml; }
+
+toolchain() {
+    command -v cargo >/dev/null || die "no cargo; install rustup from https://rustup.rs, then run make again"
+    RUSTUP_AUTO_INSTALL=0 cargo --version >/dev/null 2>&1 && return
+    command -v rustup >/dev/null || die "cargo does not start: $(cargo --version 2>&1 | head -n 1)"
+    say "installing Rust $(channel), which rust-toolchain.toml asks for"
+    rustup toolchain install "$(channel)" --profile minimal >&2 ||
+        die "rustup could not install Rust $(channel); with another toolchain >= $(channel): RUSTUP_TOOLCHAIN=stable make …"
+}
+
+component() {
+    case "$1" in rustfmt) cargo fmt --version ;; clippy) cargo clippy --version ;; esac >/dev/null 2>&1 && return
+    say "installing $1"
+    rustup component add "$1" >&2 || die "rustup could not add $1 (is there a network?)"
+}
+
+sysroot() { rustc --print sysroot; }
+has_wasm_target() { [ -d "$(sysroot)/lib/rustlib/wasm32-unknown-unknown/lib" ]; }
+
+# Guests are compiled for wasm32-unknown-unknown. Best is rustup's target. Where rustup cannot reach its server, Debian's
+# compiler builds the standard library from Debian's source; then FILE carries the variables that select it.
+guests() {
+    local file=$1 linker
+    mkdir -p "$(dirname "$file")"
+    if ! has_wasm_target && command -v rustup >/dev/null && ! present /usr/lib/rustlib/src/rust/library/std/Cargo.toml; then
+        say "adding the target wasm32-unknown-unknown: guests are compiled for it"
+        rustup target add wasm32-unknown-unknown >&2 || say "rustup could not add it; falling back to Debian's rustc-web"
+    fi
+    if has_wasm_target; then
+        : >"$file"
+        return
+    fi
+    packages guest-fallback
+    linker=$(sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld
+    if [ ! -x "$linker" ]; then
+        present lld || { say "lld is needed: links the guests"; install_quietly lld; }
+        linker=$(command -v lld)
+    fi
+    # RUSTC_BOOTSTRAP: -Zbuild-std is not stable, and Debian's compiler is a stable one.
+    cat >"$file" <<ENV
+export PATH=/usr/bin:\$PATH
+export RUSTC=/usr/bin/rustc
+export RUSTC_BOOTSTRAP=1
+export CARGO_UNSTABLE_BUILD_STD='std panic_abort'
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER='$linker'
+ENV
+    say "guests are built with $(/usr/bin/rustc --version) and -Zbuild-std"
+}
+
+"$@"
