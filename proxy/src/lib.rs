@@ -1,1 +1,4 @@
 //! (skeleton)
+pub mod dashboard;
+pub mod demo;
+pub mod fileserver;

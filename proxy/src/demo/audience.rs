@@ -1,0 +1,161 @@
+//! Players in every city, and the table of what each got.
+//!
+//! After the last step the audience goes on, lightly, so that the live page has something to show.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use comfy_table::{CellAlignment, Table, presets};
+use futures_util::StreamExt;
+
+use super::Stage;
+use super::board::{CityRow, ClusterRow, share};
+use super::cities::City;
+use super::players::{self, Viewing};
+use super::policies;
+use super::wire::ClientSubnet;
+use super::world::{SITES, TITLES};
+
+/// Players at a time: two cores carry no more without measuring each other.
+const AT_ONCE: usize = 3;
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// One player per city; the table is printed and kept for the page.
+///
+/// # Errors
+/// When a play fails or a city was served by another cluster than its own.
+pub(super) async fn watch_everywhere(stage: &Stage) -> anyhow::Result<()> {
+    let plays = futures_util::stream::iter(stage.cities.iter()).map(|city| async move {
+        let viewing = players::watch(stage, TITLES[0], city, 0).await?;
+        anyhow::Ok((city, viewing))
+    });
+    let viewings: Vec<_> = plays.buffered(AT_ONCE).collect().await;
+    let mut rows = Vec::new();
+    for viewing in viewings {
+        let (city, viewing) = viewing?;
+        ensure!(
+            viewing.failed == 0,
+            "{}: {} segments failed: {}",
+            city.name,
+            viewing.failed,
+            viewing.failure()
+        );
+        ensure!(
+            viewing.clusters == [city.cluster],
+            "{} was served by {}, not by {}",
+            city.name,
+            viewing.clusters.join(" and "),
+            city.cluster
+        );
+        rows.push(row(city, &viewing));
+    }
+    stage.board.block(&table(&rows).to_string());
+    stage.board.update(|show| show.cities = rows);
+    show_clusters(stage).await;
+    Ok(())
+}
+
+/// Light traffic from a city at a time, forever.
+pub(super) async fn go_on(stage: &Stage) {
+    for city in stage.cities.iter().cycle() {
+        match players::watch(stage, TITLES[0], city, 0).await {
+            Ok(viewing) => {
+                let row = row(city, &viewing);
+                let hits = row.hit_ratio * 100.0;
+                stage.board.event(&format!(
+                    "{}: {} segments from {}, {hits:.0} % hits",
+                    city.name, viewing.segments, row.cluster
+                ));
+                stage.board.update(|show| replace(&mut show.cities, row));
+            }
+            Err(error) => stage.board.event(&format!("{}: {error:#}", city.name)),
+        }
+        show_clusters(stage).await;
+        if let Ok(rows) = policies::rows(stage).await {
+            stage.board.update(|show| show.policies = rows);
+        }
+        stage.refresh();
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn replace(rows: &mut Vec<CityRow>, row: CityRow) {
+    match rows.iter_mut().find(|old| old.city == row.city) {
+        Some(old) => *old = row,
+        None => rows.push(row),
+    }
+}
+
+/// Asks every edge for its own counters; an edge that is down is shown as such.
+async fn show_clusters(stage: &Stage) {
+    let mut rows = Vec::new();
+    for site in &SITES {
+        let edge = stage.world.edge(site.id);
+        let counters = match edge.admin() {
+            Ok(admin) if edge.is_alive() => policies::counters(&stage.web, admin).await.ok(),
+            _ => None,
+        };
+        let up = counters.is_some();
+        let counters = counters.unwrap_or_default();
+        let requests = counters.hits + counters.misses;
+        let hit_ratio = share(counters.hits, requests);
+        let cluster = site.id.to_owned();
+        rows.push(ClusterRow {
+            cluster,
+            up,
+            requests,
+            hits: counters.hits,
+            hit_ratio,
+            bytes: counters.bytes,
+        });
+    }
+    stage.board.update(|show| show.clusters = rows);
+}
+
+fn row(city: &City, viewing: &Viewing) -> CityRow {
+    CityRow {
+        city: city.name.clone(),
+        subnet: ClientSubnet::of(city.client).to_string(),
+        rule: city.rule.into(),
+        cluster: viewing.clusters.join(" → "),
+        hit_ratio: viewing.hit_ratio(),
+        kbit_per_s: viewing.kbit_per_s,
+        representation: viewing.representations.last().cloned().unwrap_or_default(),
+        startup_ms: viewing.startup_ms,
+        stalls: viewing.stalls,
+        failed: viewing.failed,
+    }
+}
+
+fn table(rows: &[CityRow]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "city",
+        "subnet",
+        "by",
+        "cluster",
+        "hit ratio",
+        "rate",
+        "start-up",
+        "stalls",
+    ]);
+    for row in rows {
+        table.add_row([
+            row.city.clone(),
+            row.subnet.clone(),
+            row.rule.clone(),
+            row.cluster.clone(),
+            format!("{:.0} %", row.hit_ratio * 100.0),
+            format!("{:.0} kbit/s", row.kbit_per_s),
+            format!("{:.0} ms", row.startup_ms),
+            row.stalls.to_string(),
+        ]);
+    }
+    for column in 4..8 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}

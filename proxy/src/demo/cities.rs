@@ -1,0 +1,104 @@
+//! The cities players sit in, and the cluster that geography alone would give each.
+//!
+//! `assets/demo-cities.csv` is also what the demo's city database is made from. The nearest cluster is worked out here
+//! from the coordinates, independent of the node's own arithmetic, so that the demo checks the node and does not ask it.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Context;
+
+use super::world::{SITES, Site};
+
+/// A place with players.
+#[derive(Debug, Clone)]
+pub(super) struct City {
+    pub(super) name: String,
+    /// A client of the city's network.
+    pub(super) client: Ipv4Addr,
+    /// Where clients of this network must be sent while all clusters are up.
+    pub(super) cluster: &'static str,
+    /// By which rule: `distance` or `coverage zone`.
+    pub(super) rule: &'static str,
+}
+
+/// Cities of the database, and one network that is in no database but in a cluster's coverage zone.
+///
+/// # Errors
+/// When the embedded table is malformed.
+pub(super) fn all() -> anyhow::Result<Vec<City>> {
+    let table = include_str!("../../../assets/demo-cities.csv");
+    let mut cities: Vec<City> = table.lines().skip(1).map(of_line).collect::<anyhow::Result<_>>()?;
+    let campus = Ipv4Addr::new(203, 0, 113, 9);
+    cities.push(City {
+        name: "Lisbon campus".into(),
+        client: campus,
+        cluster: "nyc1",
+        rule: "coverage zone",
+    });
+    Ok(cities)
+}
+
+fn of_line(line: &str) -> anyhow::Result<City> {
+    let fields: Vec<&str> = line.split(',').collect();
+    let [name, _, latitude, longitude, network] = fields[..] else {
+        anyhow::bail!("`{line}` is no city")
+    };
+    let at = (latitude.parse()?, longitude.parse()?);
+    let network: ipnet::Ipv4Net = network.parse()?;
+    let client = network.hosts().nth(6).context("a network without hosts")?;
+    Ok(City {
+        name: name.into(),
+        client,
+        cluster: nearest(at, &SITES).id,
+        rule: "distance",
+    })
+}
+
+/// The site at the shortest great-circle distance from `at`.
+pub(super) fn nearest<'a>(at: (f64, f64), sites: impl IntoIterator<Item = &'a Site>) -> &'a Site {
+    let by_distance = |a: &&Site, b: &&Site| kilometres(at, a.at).total_cmp(&kilometres(at, b.at));
+    sites
+        .into_iter()
+        .min_by(by_distance)
+        .expect("invariant: there is always a site")
+}
+
+/// Great-circle distance (haversine) between two points in degrees.
+fn kilometres(a: (f64, f64), b: (f64, f64)) -> f64 {
+    const EARTH_RADIUS_KM: f64 = 6371.0;
+    let half = |from: f64, to: f64| ((to - from).to_radians() / 2.0).sin().powi(2);
+    let haversine = half(a.0, b.0) + a.0.to_radians().cos() * b.0.to_radians().cos() * half(a.1, b.1);
+    2.0 * EARTH_RADIUS_KM * haversine.sqrt().asin()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_city_has_the_cluster_a_map_would_give_it() {
+        let found: Vec<(String, &str)> = all()
+            .unwrap()
+            .into_iter()
+            .map(|city| (city.name, city.cluster))
+            .collect();
+        let expected = [
+            ("Amsterdam", "ams1"),
+            ("Paris", "ams1"),
+            ("London", "ams1"),
+            ("New York", "nyc1"),
+            ("San Francisco", "nyc1"),
+            ("Tokyo", "tyo1"),
+            ("Singapore", "tyo1"),
+            ("Sydney", "tyo1"),
+            ("Lisbon campus", "nyc1"),
+        ];
+        assert_eq!(found, expected.map(|(city, cluster)| (city.to_owned(), cluster)));
+    }
+
+    #[test]
+    fn distances_are_those_of_an_atlas() {
+        let amsterdam_new_york = kilometres((52.37, 4.90), (40.71, -74.01));
+        assert!((5830.0..5900.0).contains(&amsterdam_new_york), "{amsterdam_new_york}");
+    }
+}

@@ -1,0 +1,162 @@
+//! What the policies decided, as the nodes tell it: `/v1/plugins`, `/v1/explain` and response headers.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::board::PolicyRow;
+use super::web::Web;
+use super::world::{SERVICE, SITES, TITLES, VIDEO_HOST};
+use super::{POLICIES, Stage};
+
+/// A plugin of one node.
+#[derive(Debug, Clone)]
+pub(super) struct Plugin {
+    pub(super) generation: u64,
+    pub(super) calls: u64,
+    pub(super) faults: u64,
+    /// Mean time of a call, when the node tells it.
+    pub(super) ns_per_call: Option<f64>,
+    /// Its state in the node's own words.
+    pub(super) text: String,
+}
+
+/// Asks a node for one of its plugins.
+///
+/// # Errors
+/// When the node has none of that name.
+pub(super) async fn plugin(web: &Web, admin: SocketAddr, name: &str) -> anyhow::Result<Plugin> {
+    let plugins = web.admin(admin, "/v1/plugins").await?;
+    let list = plugins
+        .as_array()
+        .or(plugins["plugins"].as_array())
+        .context("/v1/plugins gives no list")?;
+    let plugin = list
+        .iter()
+        .find(|plugin| plugin["name"] == name)
+        .with_context(|| format!("no plugin {name}"))?;
+    Ok(of_json(plugin))
+}
+
+fn of_json(plugin: &Value) -> Plugin {
+    let faults = match &plugin["faults"] {
+        Value::Object(kinds) => kinds.values().filter_map(Value::as_u64).sum(),
+        count => count.as_u64().unwrap_or(0),
+    };
+    Plugin {
+        generation: plugin["generation"].as_u64().unwrap_or(0),
+        calls: plugin["calls"].as_u64().unwrap_or(0),
+        faults,
+        ns_per_call: plugin["ns_per_call"].as_f64(),
+        text: plugin["state"].as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// The reason of a routing decision in one line.
+pub(super) fn reason(explain: &Value) -> String {
+    explain["reason"]
+        .as_str()
+        .map_or_else(|| explain.to_string(), str::to_owned)
+}
+
+/// What an edge counted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Counters {
+    pub(super) hits: u64,
+    pub(super) misses: u64,
+    pub(super) bytes: u64,
+}
+
+/// Asks an edge for its counters.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) async fn counters(web: &Web, admin: SocketAddr) -> anyhow::Result<Counters> {
+    let stats = web.admin(admin, "/v1/stats").await?;
+    let count = |key: &str| stats[key].as_u64().unwrap_or(0);
+    Ok(Counters {
+        hits: count("hits"),
+        misses: count("misses"),
+        bytes: count("bytes"),
+    })
+}
+
+/// Shows what each of the three policies decided, with an example of each.
+///
+/// # Errors
+/// When a policy was never asked.
+pub(super) async fn tell(stage: &Stage) -> anyhow::Result<()> {
+    let rows = rows(stage).await?;
+    for row in &rows {
+        let cost = row
+            .ns_per_call
+            .map_or(String::new(), |ns| format!(", {ns:.0} ns a call"));
+        stage.board.say(&format!(
+            "{} at {}: {} decisions, {} faults{cost}",
+            row.policy, row.place, row.calls, row.faults
+        ));
+        stage.board.say(&format!("  {}", row.example));
+    }
+    let idle = rows.iter().find(|row| row.calls == 0).map(|row| row.policy.clone());
+    stage.board.update(|show| show.policies = rows);
+    ensure!(idle.is_none(), "{} was never asked", idle.unwrap_or_default());
+    Ok(())
+}
+
+/// The three policies with their counts and an example of a decision each, made now.
+///
+/// # Errors
+/// When a node does not answer.
+pub(super) async fn rows(stage: &Stage) -> anyhow::Result<Vec<PolicyRow>> {
+    let [route, rate, evict] = POLICIES;
+    let site = &SITES[0];
+    let edge = stage.world.edge(site.id).admin()?;
+    let cdn = stage.world.kingcdn.admin()?;
+    let examples = [
+        example_of_route(stage).await?,
+        example_of_rate(stage).await?,
+        example_of_evict(stage).await?,
+    ];
+    let places = [
+        ("KingCDN's DNS", cdn, route),
+        (site.id, edge, rate),
+        (site.id, edge, evict),
+    ];
+    let mut rows = Vec::new();
+    for ((place, admin, name), example) in places.into_iter().zip(examples) {
+        let plugin = plugin(&stage.web, admin, name).await?;
+        let (policy, place) = (name.to_owned(), place.to_owned());
+        let Plugin {
+            calls,
+            faults,
+            ns_per_call,
+            ..
+        } = plugin;
+        rows.push(PolicyRow {
+            policy,
+            place,
+            calls,
+            faults,
+            ns_per_call,
+            example,
+        });
+    }
+    Ok(rows)
+}
+
+async fn example_of_route(stage: &Stage) -> anyhow::Result<String> {
+    let city = stage.cities.last().context("invariant: there are cities")?;
+    let explain = format!("/v1/explain?client={}&name={SERVICE}", city.client);
+    let explain = stage.web.admin(stage.world.kingcdn.admin()?, &explain).await?;
+    Ok(format!("{} ({}): {}", city.name, city.client, reason(&explain)))
+}
+
+async fn example_of_rate(_stage: &Stage) -> anyhow::Result<String> {
+    let _ = (TITLES, VIDEO_HOST);
+    Ok(String::new())
+}
+
+async fn example_of_evict(_stage: &Stage) -> anyhow::Result<String> {
+    Ok(String::new())
+}
