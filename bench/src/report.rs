@@ -1,0 +1,316 @@
+//! What a run leaves: a JSON file with every round, and Markdown tables of medians and ratios.
+//!
+//! Invariant: a ratio compares two engines within one round; the spread is over rounds, never over engines.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+use crate::machine::Machine;
+
+/// Lines between which [`render`] puts the table into a README.
+const BEGIN: &str = "<!-- bench:begin -->";
+const END: &str = "<!-- bench:end -->";
+
+/// Everything one run measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Results {
+    /// Where and when.
+    pub machine: Machine,
+    /// Rounds asked for.
+    pub rounds_asked: u32,
+    /// Seconds of load per measurement.
+    pub seconds: u64,
+    /// Connections of the generator.
+    pub connections: u32,
+    /// Version line of each engine that was started.
+    pub versions: BTreeMap<Engine, String>,
+    /// What was left out and why.
+    pub skipped: Vec<String>,
+    /// Measurements that did not count and why.
+    pub invalid: Vec<String>,
+    /// Measurements that count.
+    pub rounds: Vec<Round>,
+    /// Memory per cached object.
+    pub memory: Vec<Memory>,
+    /// Milliseconds from spawning littoral to its first proxied answer.
+    pub start_ms: Vec<f64>,
+}
+
+/// One load on one engine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Round {
+    /// Which round, from 0.
+    pub number: u32,
+    /// The engine.
+    pub engine: Engine,
+    /// `wrk` or `h2load`.
+    pub generator: String,
+    /// Object size.
+    pub object_bytes: usize,
+    /// Answers counted.
+    pub requests: u64,
+    /// Answers per second.
+    pub requests_per_second: f64,
+    /// CPU time of the server's process tree, user and system, divided by the answers.
+    pub cpu_us_per_request: f64,
+    /// Median latency; wrk only.
+    pub p50_us: Option<f64>,
+    /// 99th percentile of latency; wrk only.
+    pub p99_us: Option<f64>,
+}
+
+/// Memory that cached objects took.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Memory {
+    /// The engine.
+    pub engine: Engine,
+    /// Objects cached.
+    pub objects: u64,
+    /// Size of each.
+    pub object_bytes: u64,
+    /// Growth of resident memory, and of the files on tmpfs where bodies lie there.
+    pub held_bytes: u64,
+}
+
+/// Minimum, median and maximum of some values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// Smallest.
+    pub min: f64,
+    /// Middle one, or the mean of the two in the middle.
+    pub median: f64,
+    /// Largest.
+    pub max: f64,
+}
+
+impl Spread {
+    /// The spread of some values; `None` of no value.
+    #[must_use]
+    pub fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        let (min, max) = (*values.first()?, *values.last()?);
+        let middle = values.len() / 2;
+        let median = if values.len() % 2 == 1 {
+            values[middle]
+        } else {
+            f64::midpoint(values[middle - 1], values[middle])
+        };
+        Some(Self { min, median, max })
+    }
+}
+
+impl Results {
+    /// Results without any measurement yet.
+    #[must_use]
+    pub fn new(machine: Machine, rounds_asked: u32, seconds: u64, connections: u32) -> Self {
+        Self {
+            machine,
+            rounds_asked,
+            seconds,
+            connections,
+            versions: BTreeMap::new(),
+            skipped: Vec::new(),
+            invalid: Vec::new(),
+            rounds: Vec::new(),
+            memory: Vec::new(),
+            start_ms: Vec::new(),
+        }
+    }
+
+    /// Writes `DATE-COMMIT.json` and `LATEST.md` into a directory, and gives the path of the first.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn write(&self, directory: &Path) -> Result<PathBuf> {
+        fs::create_dir_all(directory)?;
+        let path = directory.join(format!("{}-{}.json", self.machine.date, self.machine.commit));
+        fs::write(&path, serde_json::to_string_pretty(self)? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        fs::write(directory.join("LATEST.md"), self.markdown())?;
+        Ok(path)
+    }
+
+    /// All tables.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let machine = &self.machine;
+        let mut out = format!(
+            "Measured {} at {}, {} ({} cores), Linux {}, load average {} before; {} rounds of {} s, {} connections; \
+             server on one core, generator on another.\n\n",
+            machine.date,
+            machine.commit,
+            machine.cpu,
+            machine.cores,
+            machine.kernel,
+            machine.load_before,
+            self.rounds_asked,
+            self.seconds,
+            self.connections
+        );
+        out.push_str(&self.cpu_table());
+        out.push_str(&self.rate_table());
+        out.push_str(&self.memory_table());
+        if let Some(start) = Spread::of(self.start_ms.clone()) {
+            let runs = self.start_ms.len();
+            let _ = writeln!(
+                out,
+                "littoral, start to first proxied answer, compiled plugins cached: {:.0} ms ({:.0}–{:.0}, {runs} starts).\n",
+                start.median, start.min, start.max
+            );
+        }
+        for (engine, version) in &self.versions {
+            let _ = writeln!(out, "- {}: {version}", engine.name());
+        }
+        for line in &self.skipped {
+            let _ = writeln!(out, "- skipped: {line}");
+        }
+        for line in &self.invalid {
+            let _ = writeln!(out, "- not counted: {line}");
+        }
+        out
+    }
+
+    /// The cases that were measured, in the order of the report.
+    fn cases(&self) -> Vec<(usize, &str)> {
+        let mut cases: Vec<_> = self
+            .rounds
+            .iter()
+            .map(|round| (round.object_bytes, round.generator.as_str()))
+            .collect();
+        // wrk before h2load
+        cases.sort_by_key(|&(bytes, generator)| (bytes, std::cmp::Reverse(generator)));
+        cases.dedup();
+        cases
+    }
+
+    fn values(&self, case: (usize, &str), engine: Engine, value: impl Fn(&Round) -> Option<f64>) -> BTreeMap<u32, f64> {
+        self.rounds
+            .iter()
+            .filter(|round| (round.object_bytes, round.generator.as_str()) == case && round.engine == engine)
+            .filter_map(|round| Some((round.number, value(round)?)))
+            .collect()
+    }
+
+    /// Ratios of CPU per request, littoral over another engine, one per round in which both counted.
+    fn ratios(&self, case: (usize, &str), other: Engine) -> Vec<f64> {
+        let cpu = |engine| self.values(case, engine, |round| Some(round.cpu_us_per_request));
+        let others = cpu(other);
+        cpu(Engine::Littoral)
+            .iter()
+            .filter_map(|(number, ours)| Some(ours / others.get(number)?))
+            .collect()
+    }
+
+    fn cpu_table(&self) -> String {
+        let mut out = String::from(
+            "CPU µs per cached hit (server, user + system): median; ratios: median (min–max) over rounds.\n\n\
+             | object | generator | littoral | without policies | nginx | Varnish | ÷ nginx | ÷ Varnish | ÷ without policies |\n\
+             |---|---|---|---|---|---|---|---|---|\n",
+        );
+        for case in self.cases() {
+            let _ = write!(out, "| {} | {} |", size(case.0 as u64), case.1);
+            for engine in Engine::ALL {
+                let values = self.values(case, engine, |round| Some(round.cpu_us_per_request));
+                let _ = write!(out, " {} |", median(values.into_values(), 2));
+            }
+            for other in [Engine::Nginx, Engine::Varnish, Engine::LittoralBare] {
+                let _ = write!(out, " {} |", spread(self.ratios(case, other)));
+            }
+            out.push('\n');
+        }
+        out + "\n"
+    }
+
+    fn rate_table(&self) -> String {
+        let mut out = String::from(
+            "Requests per second / p50 µs / p99 µs under full load (wrk): medians.\n\n\
+             | object | littoral | without policies | nginx | Varnish |\n|---|---|---|---|---|\n",
+        );
+        for case in self.cases().into_iter().filter(|&(_, generator)| generator == "wrk") {
+            let _ = write!(out, "| {} |", size(case.0 as u64));
+            for engine in Engine::ALL {
+                let rate = median(
+                    self.values(case, engine, |round| Some(round.requests_per_second))
+                        .into_values(),
+                    0,
+                );
+                let p50 = median(self.values(case, engine, |round| round.p50_us).into_values(), 0);
+                let p99 = median(self.values(case, engine, |round| round.p99_us).into_values(), 0);
+                let _ = write!(out, " {rate} / {p50} / {p99} |");
+            }
+            out.push('\n');
+        }
+        out + "\n"
+    }
+
+    fn memory_table(&self) -> String {
+        if self.memory.is_empty() {
+            return String::new();
+        }
+        let mut out = String::from("| memory | objects | per object | ÷ bytes cached |\n|---|---|---|---|\n");
+        for memory in &self.memory {
+            let each = memory.held_bytes as f64 / memory.objects as f64;
+            let ratio = each / memory.object_bytes as f64;
+            let (name, objects, kind) = (memory.engine.name(), memory.objects, size(memory.object_bytes));
+            let _ = writeln!(
+                out,
+                "| {name} | {objects} × {kind} | {:.1} KiB | {ratio:.2} |",
+                each / 1024.0
+            );
+        }
+        out + "\n"
+    }
+}
+
+/// Prints the tables of a results file, and puts them between the bench markers of a README.
+///
+/// # Errors
+/// When the file is no results file, or the README has no markers.
+pub fn render(results: &Path, readme: Option<&Path>) -> Result<()> {
+    let text = fs::read_to_string(results).with_context(|| format!("cannot read {}", results.display()))?;
+    let results: Results =
+        serde_json::from_str(&text).with_context(|| format!("{} is no results file", results.display()))?;
+    let table = results.markdown();
+    println!("{table}");
+    if let Some(readme) = readme {
+        let old = fs::read_to_string(readme).with_context(|| format!("cannot read {}", readme.display()))?;
+        let new = splice(&old, &table)
+            .with_context(|| format!("{} has no line {BEGIN} followed by {END}", readme.display()))?;
+        fs::write(readme, new)?;
+    }
+    Ok(())
+}
+
+fn splice(text: &str, table: &str) -> Option<String> {
+    let begin = text.find(BEGIN)? + BEGIN.len();
+    let end = begin + text[begin..].find(END)?;
+    Some(format!("{}\n{}\n{}", &text[..begin], table.trim_end(), &text[end..]))
+}
+
+fn size(bytes: u64) -> String {
+    match bytes {
+        bytes if bytes >= 1 << 20 && bytes % (1 << 20) == 0 => format!("{} MiB", bytes >> 20),
+        bytes if bytes >= 1 << 10 && bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
+        bytes => format!("{bytes} B"),
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>, digits: usize) -> String {
+    Spread::of(values.collect()).map_or_else(|| "–".to_owned(), |spread| format!("{:.digits$}", spread.median))
+}
+
+fn spread(values: Vec<f64>) -> String {
+    Spread::of(values).map_or_else(
+        || "–".to_owned(),
+        |spread| format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max),
+    )
+}
+
+#[cfg(test)]
+mod tests;
