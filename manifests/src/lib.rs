@@ -1,1 +1,18 @@
-//! (skeleton)
+//! DASH manifests (ISO/IEC 23009-1): what representations and segments an MPD has, as URLs and byte ranges; ladders; and
+//! which segment an `auto` URL means.
+//!
+//! Pure: bytes in, values out, no I/O, so that it can run in a guest. It reads on-demand (`type="static"`) presentations;
+//! rewriting a manifest is not done here.
+//!
+//! Invariant: no input makes it panic, loop or allocate beyond [`limits`].
+
+pub mod auto;
+pub mod ladder;
+pub mod limits;
+pub mod presentation;
+pub mod sidx;
+mod template;
+
+pub use auto::{AutoSegment, Title};
+pub use ladder::{Ladder, Rung};
+pub use presentation::{ByteRange, Kind, ManifestError, Presentation, Representation, Resource, Segment};

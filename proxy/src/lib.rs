@@ -1,4 +1,29 @@
-//! (skeleton)
+//! Littoral: the composition root. It wires the cache, the DNS side, the plugin host and the manifests to the proxy
+//! framework, and is the only crate that names it.
+//!
+//! Where to start reading: [`run`] puts a node together; [`hits`] and [`request`] are the way of a request; [`directing`]
+//! that of a DNS query; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
+//! is the control side; [`demo`] and [`play`] are commands of their own.
+
+pub mod admin;
+pub mod cli;
+pub mod clock;
+pub mod config;
 pub mod dashboard;
 pub mod demo;
+pub mod directing;
 pub mod fileserver;
+pub mod hits;
+pub mod listen;
+pub mod node;
+pub mod observe;
+pub mod origin;
+pub mod play;
+pub mod plugins;
+pub mod rate;
+pub mod request;
+pub mod rescue;
+pub mod run;
+pub mod site;
+pub mod storage;
+pub mod warm;

@@ -17,6 +17,13 @@ use crate::key::Key;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
 use crate::vary::Vary;
 
+/// Fields between origin and cache, which clients do not get.
+pub const SURROGATE_FIELDS: [HeaderName; 3] = [
+    HeaderName::from_static("surrogate-key"),
+    HeaderName::from_static("surrogate-control"),
+    HeaderName::from_static("cache-tag"),
+];
+
 /// Status and fields of a response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
@@ -115,7 +122,7 @@ impl Head {
         out.extend_from_slice(self.status.canonical_reason().unwrap_or("").as_bytes());
         out.extend_from_slice(b"\r\n");
         for (name, value) in &self.headers {
-            if *name != CONTENT_LENGTH {
+            if *name != CONTENT_LENGTH && !SURROGATE_FIELDS.contains(name) {
                 out.extend_from_slice(name.as_str().as_bytes());
                 out.extend_from_slice(b": ");
                 out.extend_from_slice(value.as_bytes());

@@ -28,4 +28,4 @@ pub use evict::{Candidate, Eviction, LfuSize, Verdict};
 pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
 pub use outcome::{FwdReason, Outcome};
-pub use store::{Counters, Found, Settings, Store};
+pub use store::{Begin, Counters, Found, Refused, Settings, Store, Ticket};

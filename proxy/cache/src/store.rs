@@ -82,10 +82,6 @@ pub enum Refused {
 pub struct Begin {
     /// The primary key.
     pub key: Key,
-    /// The variant slot to fill, when it is not the primary one.
-    pub slot_variance: Option<[u8; 16]>,
-    /// The secondary key of the response, when it varies.
-    pub variance: Option<[u8; 16]>,
     /// Status and fields.
     pub head: Head,
     /// How long it may be used.
@@ -96,6 +92,17 @@ pub struct Begin {
     pub begun: SystemTime,
     /// [`Store::purges`] when the request went to the origin.
     pub begun_purges: u64,
+}
+
+/// Room for a fill, and the policy's word on it: what [`Store::admit`] gives and [`Ticket::start`] uses.
+#[derive(Debug)]
+pub struct Ticket {
+    store: Arc<Store>,
+    begin: Begin,
+    surrogates: Box<[u128]>,
+    bytes: Reservation,
+    overhead: Reservation,
+    publish: bool,
 }
 
 /// The store.
@@ -215,30 +222,25 @@ impl Store {
         self.purges.now()
     }
 
-    /// Begins a fill, making room for it first. The policy is asked here, once.
+    /// Makes room for a fill. The policy is asked here, once.
     ///
     /// # Errors
     /// When the object is too large or no room can be made; the response then passes by uncached.
-    pub fn begin(self: &Arc<Self>, begin: Begin) -> Result<FillWriter, Refused> {
-        let Begin { key, slot_variance, variance, head, lifetime, length, begun, begun_purges } = begin;
-        if length.is_some_and(|length| length > self.settings.object_bytes_max) {
+    pub fn admit(self: &Arc<Self>, begin: Begin) -> Result<Ticket, Refused> {
+        let length = begin.length.unwrap_or(0);
+        if length > self.settings.object_bytes_max {
             return Err(Refused::TooLarge);
         }
-        let overhead_bytes = Entry::overhead(&key, &head);
-        let (surrogates, ignored) = keys_of(&head.headers);
+        let overhead_bytes = Entry::overhead(&begin.key, &begin.head);
+        let (surrogates, ignored) = keys_of(&begin.head.headers);
         self.counters.surrogate_keys_ignored.fetch_add(ignored as u64, Relaxed);
-        let publish = self.admit(&key, length.unwrap_or(0) + overhead_bytes, &lifetime, begun);
+        let publish = self.is_admitted(&begin.key, length + overhead_bytes, &begin.lifetime, begin.begun);
         let overhead = self.make_room(overhead_bytes)?;
-        let bytes = self.make_room(length.unwrap_or(0))?;
-        let doomed = self.purges.names(begun_purges, key.hash(), &surrogates);
-        let (id, slot) = (self.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance.as_ref()));
-        let fill = Fill::new(FillParts { id, key, slot, variance, head, lifetime, surrogates, length });
-        fill.doomed.store(doomed, Relaxed);
-        self.in_flight.lock().insert(slot, fill.clone());
-        Ok(FillWriter::new(fill, self.clone(), bytes, overhead, begun, publish, self.settings.object_bytes_max))
+        let bytes = self.make_room(length)?;
+        Ok(Ticket { store: self.clone(), begin, surrogates, bytes, overhead, publish })
     }
 
-    fn admit(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime) -> bool {
+    fn is_admitted(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime) -> bool {
         let now_ms = millis(begun);
         let ttl_ms = millis(lifetime.fresh_until).saturating_sub(now_ms);
         let candidate = Candidate {
@@ -461,6 +463,31 @@ impl Store {
         x ^= x >> 27;
         self.random.store(x, Relaxed);
         x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
+    }
+}
+
+impl Ticket {
+    /// Whether the object will be published when its fill ends well.
+    pub fn will_publish(&self) -> bool {
+        self.publish
+    }
+
+    /// Begins the fill. `variance` is the secondary key of the response, when it varies; `slot_variance` the variant's
+    /// slot to fill, when that is not the primary one.
+    pub fn start(self, slot_variance: Option<&[u8; 16]>, variance: Option<[u8; 16]>) -> FillWriter {
+        let Self { store, begin, surrogates, bytes, overhead, publish } = self;
+        let Begin { key, head, lifetime, length, begun, begun_purges } = begin;
+        let (id, slot) = (store.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance));
+        let fill = Fill::new(FillParts { id, key, slot, variance, head, lifetime, surrogates, length });
+        // Under the lock that purges take, so that none falls between the look at the log and the entry here.
+        let mut in_flight = store.in_flight.lock();
+        if store.purges.names(begun_purges, fill.key.hash(), &fill.surrogates) {
+            fill.doomed.store(true, Relaxed);
+        }
+        in_flight.insert(slot, fill.clone());
+        drop(in_flight);
+        let length_max = store.settings.object_bytes_max;
+        FillWriter::new(fill, store, bytes, overhead, begun, publish, length_max)
     }
 }
 

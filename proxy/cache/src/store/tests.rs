@@ -26,8 +26,6 @@ fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<&'static st
     };
     Begin {
         key: Key::new("h", path),
-        slot_variance: None,
-        variance: None,
         head: Head { status: StatusCode::OK, headers },
         lifetime,
         length,
@@ -37,7 +35,7 @@ fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<&'static st
 }
 
 fn put(store: &Arc<Store>, path: &str, body: &[u8]) -> Option<Arc<Entry>> {
-    let mut writer = store.begin(begin(store, path, Some(body.len() as u64), None)).ok()?;
+    let mut writer = store.admit(begin(store, path, Some(body.len() as u64), None)).ok()?.start(None, None);
     writer.write(Bytes::copy_from_slice(body)).unwrap();
     writer.finish(SystemTime::now()).unwrap()
 }
@@ -72,16 +70,16 @@ fn a_pinned_object_outlives_any_pressure_and_what_does_not_fit_beside_it_is_refu
     let store = store(4 * MIB);
     put(&store, "/pinned", &vec![1; 3 << 20]).unwrap();
     assert_eq!(store.pin(&Key::new("h", "/pinned"), SystemTime::now() + Duration::from_secs(600)), 1);
-    assert!(matches!(store.begin(begin(&store, "/other", Some(2 * MIB), None)), Err(Refused::NoRoom)));
+    assert!(matches!(store.admit(begin(&store, "/other", Some(2 * MIB), None)), Err(Refused::NoRoom)));
     assert!(store.stored(&Key::new("h", "/pinned"), None).is_some());
     store.pin(&Key::new("h", "/pinned"), SystemTime::UNIX_EPOCH);
-    assert!(store.begin(begin(&store, "/other", Some(2 * MIB), None)).is_ok());
+    assert!(store.admit(begin(&store, "/other", Some(2 * MIB), None)).is_ok());
 }
 
 #[tokio::test]
 async fn a_reader_streams_while_the_fill_runs_and_ends_with_it() {
     let store = store(MIB);
-    let mut writer = store.begin(begin(&store, "/a", None, None)).unwrap();
+    let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
     let Some(Found::Filling(fill)) = store.lookup(&Key::new("h", "/a"), None) else { unreachable!("in flight") };
     let mut reader = fill.reader();
     writer.write(Bytes::from_static(b"one")).unwrap();
@@ -100,7 +98,7 @@ async fn a_reader_streams_while_the_fill_runs_and_ends_with_it() {
 #[tokio::test]
 async fn a_reader_in_the_middle_survives_the_pieces_being_put_together() {
     let store = store(MIB);
-    let mut writer = store.begin(begin(&store, "/a", None, None)).unwrap();
+    let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
     let mut reader = writer.fill().reader();
     for byte in 0..10u8 {
         writer.write(Bytes::from(vec![byte; 10])).unwrap();
@@ -114,7 +112,7 @@ async fn a_reader_in_the_middle_survives_the_pieces_being_put_together() {
 #[tokio::test]
 async fn a_reader_may_seek_to_bytes_that_have_not_come_yet() {
     let store = store(MIB);
-    let mut writer = store.begin(begin(&store, "/a", Some(20), None)).unwrap();
+    let mut writer = store.admit(begin(&store, "/a", Some(20), None)).unwrap().start(None, None);
     let mut reader = writer.fill().reader();
     reader.seek(12, Some(15));
     let waiting = tokio::spawn(async move { (reader.read().await, reader.read().await) });
@@ -129,12 +127,12 @@ async fn a_reader_may_seek_to_bytes_that_have_not_come_yet() {
 #[tokio::test]
 async fn a_fill_that_ends_early_is_never_published_and_its_readers_get_an_error() {
     let store = store(MIB);
-    let mut writer = store.begin(begin(&store, "/a", Some(6), None)).unwrap();
+    let mut writer = store.admit(begin(&store, "/a", Some(6), None)).unwrap().start(None, None);
     let mut reader = writer.fill().reader();
     writer.write(Bytes::from_static(b"one")).unwrap();
     assert_eq!(writer.finish(SystemTime::now()).unwrap_err(), FillError::Incomplete);
     assert_eq!(reader.read().await, Err(FillError::Incomplete));
-    let vanished = store.begin(begin(&store, "/b", None, None)).unwrap();
+    let vanished = store.admit(begin(&store, "/b", None, None)).unwrap().start(None, None);
     let mut reader = vanished.fill().reader();
     drop(vanished);
     assert_eq!(reader.read().await, Err(FillError::Incomplete));
@@ -146,7 +144,7 @@ async fn a_fill_that_ends_early_is_never_published_and_its_readers_get_an_error(
 #[test]
 fn more_bytes_than_promised_fail_the_fill() {
     let store = store(MIB);
-    let mut writer = store.begin(begin(&store, "/a", Some(2), None)).unwrap();
+    let mut writer = store.admit(begin(&store, "/a", Some(2), None)).unwrap().start(None, None);
     assert_eq!(writer.write(Bytes::from_static(b"abc")), Err(FillError::Incomplete));
 }
 
@@ -156,10 +154,10 @@ fn a_fill_begun_before_a_purge_does_not_bring_the_object_back() {
         let store = store(MIB);
         let early = begin(&store, "/a", Some(1), Some("t"));
         store.purge(target);
-        let mut writer = store.begin(early).unwrap();
+        let mut writer = store.admit(early).unwrap().start(None, None);
         writer.write(Bytes::from_static(b"x")).unwrap();
         assert!(writer.finish(SystemTime::now()).unwrap().is_none(), "request before {target:?}, head after");
-        let mut writer = store.begin(begin(&store, "/a", Some(1), Some("t"))).unwrap();
+        let mut writer = store.admit(begin(&store, "/a", Some(1), Some("t"))).unwrap().start(None, None);
         store.purge(target);
         writer.write(Bytes::from_static(b"x")).unwrap();
         assert!(writer.finish(SystemTime::now()).unwrap().is_none(), "head before {target:?}, end after");
@@ -172,11 +170,11 @@ fn a_fill_begun_before_a_purge_does_not_bring_the_object_back() {
 fn a_purge_by_url_takes_all_variants_and_one_by_surrogate_key_only_its_own() {
     let store = store(MIB);
     for variance in [None, Some([1; 16]), Some([2; 16])] {
-        let begin = Begin { slot_variance: variance, variance, ..begin(&store, "/v", Some(0), None) };
-        store.begin(begin).unwrap().finish(SystemTime::now()).unwrap();
+        let ticket = store.admit(begin(&store, "/v", Some(0), None)).unwrap();
+        ticket.start(variance.as_ref(), variance).finish(SystemTime::now()).unwrap();
     }
     for (path, tag) in [("/1", "red"), ("/2", "red"), ("/3", "blue")] {
-        store.begin(begin(&store, path, Some(0), Some(tag))).unwrap().finish(SystemTime::now()).unwrap();
+        store.admit(begin(&store, path, Some(0), Some(tag))).unwrap().start(None, None).finish(SystemTime::now()).unwrap();
     }
     assert_eq!(store.purge(Target::Url(Key::new("h", "/v").hash())), 3);
     assert_eq!(store.purge(Target::Surrogate(crate::surrogate::key_hash("red"))), 2);

@@ -1,0 +1,79 @@
+//! `auto` URLs: a player that leaves the choice to the edge puts `auto` in place of the representation's id. Here is what
+//! such a URL means for one title.
+
+use std::collections::HashMap;
+
+use crate::ladder::Ladder;
+use crate::presentation::{Kind, Presentation};
+
+/// What an `auto` URL of a title may become.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AutoSegment {
+    /// The ladder to choose on.
+    pub ladder: usize,
+    /// Place of the segment, `None` for the initialisation segment.
+    pub segment: Option<usize>,
+}
+
+/// One title, ready to resolve `auto` URLs.
+#[derive(Debug, Clone)]
+pub struct Title {
+    presentation: Presentation,
+    ladders: Vec<Ladder>,
+    by_path: HashMap<String, AutoSegment>,
+}
+
+impl Title {
+    /// Of a presentation. Where sets of different kinds use the same names, `auto` means video.
+    pub fn new(presentation: Presentation) -> Self {
+        let mut sets: Vec<(bool, usize, usize)> =
+            presentation.representations.iter().map(|r| (r.kind != Kind::Video, r.period, r.set)).collect();
+        sets.sort_unstable();
+        sets.dedup();
+        let (mut ladders, mut by_path) = (Vec::new(), HashMap::new());
+        for (_, period, set) in sets {
+            let ladder = Ladder::of_set(&presentation, period, set);
+            let first = ladder.rungs.first().map(|rung| &presentation.representations[rung.representation]);
+            for (place, path) in first.into_iter().flat_map(|first| first.auto_paths.iter().enumerate()) {
+                let segment = AutoSegment { ladder: ladders.len(), segment: place.checked_sub(1) };
+                by_path.entry(path.clone()).or_insert(segment);
+            }
+            ladders.push(ladder);
+        }
+        by_path.remove("");
+        Self { presentation, ladders, by_path }
+    }
+
+    /// The presentation.
+    pub fn presentation(&self) -> &Presentation {
+        &self.presentation
+    }
+
+    /// What `path` means, when it is an `auto` path of this title.
+    pub fn find(&self, path: &str) -> Option<&AutoSegment> {
+        self.by_path.get(path)
+    }
+
+    /// The ladder of an `auto` segment.
+    pub fn ladder(&self, segment: &AutoSegment) -> &Ladder {
+        &self.ladders[segment.ladder]
+    }
+
+    /// Duration in ms of an `auto` segment; 0 for an initialisation segment.
+    pub fn duration_ms(&self, segment: &AutoSegment) -> u64 {
+        let first = self.ladders[segment.ladder].rungs.first().map(|rung| &self.presentation.representations[rung.representation]);
+        let media = first.zip(segment.segment).and_then(|(first, place)| first.segments.get(place));
+        media.map_or(0, |media| media.duration_ms)
+    }
+
+    /// Path and representation id of an `auto` segment at a rung (the highest, when there are fewer).
+    pub fn resolve(&self, segment: &AutoSegment, rung: usize) -> Option<(&str, &str)> {
+        let chosen = self.ladders[segment.ladder].rung(rung)?;
+        let representation = self.presentation.representations.get(chosen.representation)?;
+        let resource = match segment.segment {
+            None => representation.init.as_ref()?,
+            Some(place) => &representation.segments.get(place)?.resource,
+        };
+        Some((resource.url.path(), representation.id.as_str()))
+    }
+}

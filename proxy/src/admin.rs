@@ -1,0 +1,208 @@
+//! The admin API: JSON on its own listener, never on a data port. It has no authentication and belongs on loopback.
+//!
+//! Each handler translates and answers; what it asks for is done by the module it calls. Bodies are bounded by axum's
+//! default (2 MiB) and by [`BODY_BYTES_MAX`].
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use littoral_cache::surrogate::{Target, key_hash};
+use littoral_cache::{Found, Key};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::clock::now_ms;
+use crate::node::Node;
+use crate::observe::metrics;
+
+/// Bytes of a request body.
+pub const BODY_BYTES_MAX: usize = 64 << 10;
+
+#[derive(Clone)]
+struct Admin {
+    node: Arc<Node>,
+    file: Arc<PathBuf>,
+    started: SystemTime,
+}
+
+/// An answer that is not 200: a status and one sentence.
+struct Refusal(StatusCode, String);
+
+type Answer = Result<Json<Value>, Refusal>;
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+/// Serves until the process ends.
+pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathBuf) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the admin listener is lost"),
+    };
+    let admin = Admin { node, file: Arc::new(file), started: SystemTime::now() };
+    let routes = Router::new()
+        .route("/", get(|| async { Html("<!doctype html><title>littoral</title>") }))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(expose))
+        .route("/v1/stats", get(stats))
+        .route("/v1/purge", post(purge))
+        .route("/v1/reload", post(reload))
+        .route("/v1/cache/object", get(object))
+        .route("/v1/plugins", get(plugins))
+        .route("/v1/plugins/{name}/reload", post(reload_plugin))
+        .route("/v1/clusters", get(clusters))
+        .route("/v1/explain", get(explain))
+        .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such path; see README.md, \"Admin API\"".into()) })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(admin);
+    if let Err(error) = axum::serve(listener, routes).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
+    // A plugin that failed to load does not make a node unready: its native policy answers.
+    let _ = admin;
+    Ok("ready\n")
+}
+
+async fn expose(State(admin): State<Admin>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::exposition(&admin.node))
+}
+
+async fn stats(State(admin): State<Admin>) -> Json<Value> {
+    let (node, figures) = (&admin.node, &admin.node.figures);
+    let outcomes: serde_json::Map<String, Value> = littoral_cache::Outcome::LABELS
+        .into_iter()
+        .zip(&figures.outcomes)
+        .map(|(label, counter)| (label.to_owned(), counter.sum().into()))
+        .collect();
+    let settings = node.settings.load();
+    Json(json!({
+        "node": settings.node.name,
+        "cluster": settings.node.cluster,
+        "uptime_s": admin.started.elapsed().map_or(0, |up| up.as_secs()),
+        "requests": outcomes,
+        "sent_bytes": figures.sent_bytes.sum(),
+        "failures": figures.failures.sum(),
+        "broken": figures.broken.sum(),
+        "connections_open": figures.open.load(std::sync::atomic::Ordering::Relaxed),
+        "origin": { "fetches": figures.fetches.sum(), "retries": figures.retries.sum() },
+        "cache": {
+            "objects": node.store.len(),
+            "bytes": node.store.budget().used(),
+            "bound_bytes": node.store.budget().bound(),
+            "evicted": node.store.counters().evicted.load(std::sync::atomic::Ordering::Relaxed),
+        },
+        "load_permille": node.load_permille(),
+    }))
+}
+
+/// What a purge may name; exactly one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Purge {
+    url: Option<String>,
+    tag: Option<String>,
+    #[serde(default)]
+    all: bool,
+    #[serde(default)]
+    soft: bool,
+}
+
+async fn purge(State(admin): State<Admin>, Json(purge): Json<Purge>) -> Answer {
+    let wrong = |text: &str| Refusal(StatusCode::BAD_REQUEST, text.to_owned());
+    let target = match (&purge.url, &purge.tag, purge.all) {
+        (Some(url), None, false) => Target::Url(key_of_url(&admin.node, url).ok_or_else(|| wrong(NO_URL))?.hash()),
+        (None, Some(tag), false) => Target::Surrogate(key_hash(tag)),
+        (None, None, true) => Target::All,
+        _ => return Err(wrong("give one of \"url\", \"tag\" or \"all\": true")),
+    };
+    let store = &admin.node.store;
+    let count = if purge.soft { store.expire(target) } else { store.purge(target) };
+    Ok(Json(json!({ "purged": count })))
+}
+
+const NO_URL: &str = "write a whole URL, such as http://video.example/title/manifest.mpd";
+
+/// The cache key a URL has on this node.
+pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
+    let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let host = crate::site::normalise_host(url.host_str()?)?;
+    let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    let auto = node.sites.load().find(&host).is_some_and(|site| site.auto);
+    Some(Key::new(&host, &crate::rate::cmcd::without_query(&path, auto)))
+}
+
+async fn reload(State(admin): State<Admin>) -> Answer {
+    let restart = crate::run::reload(&admin.node, &admin.file).map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+    Ok(Json(json!({ "reloaded": true, "needs_restart": restart })))
+}
+
+#[derive(Deserialize)]
+struct ObjectQuery {
+    url: String,
+}
+
+async fn object(State(admin): State<Admin>, Query(query): Query<ObjectQuery>) -> Answer {
+    let key = key_of_url(&admin.node, &query.url).ok_or_else(|| Refusal(StatusCode::BAD_REQUEST, NO_URL.into()))?;
+    let text = String::from_utf8_lossy(key.text()).into_owned();
+    let now = now_ms();
+    Ok(Json(match admin.node.store.lookup(&key, None) {
+        None => json!({ "key": text, "state": "absent" }),
+        Some(Found::Filling(fill)) => json!({ "key": text, "state": "filling", "status": fill.head().status.as_u16() }),
+        Some(Found::Stored(entry)) => json!({
+            "key": text,
+            "state": if entry.ttl_ms(now) >= 0 { "fresh" } else { "stale" },
+            "status": entry.head().status.as_u16(),
+            "bytes": entry.body().map_or(0, |body| body.length()),
+            "cost_bytes": entry.cost(),
+            "ttl_ms": entry.ttl_ms(now),
+            "age_s": entry.age_s(now),
+            "hits": entry.hits(),
+            "varies": entry.varies(),
+            "pinned_until_ms": entry.pinned_until_ms(),
+        }),
+    }))
+}
+
+async fn plugins(State(admin): State<Admin>) -> Json<Value> {
+    Json(admin.node.plugins.status())
+}
+
+async fn reload_plugin(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
+    let node = admin.node.clone();
+    // Compiling takes tens of milliseconds: not on the admin runtime.
+    let reloaded = tokio::task::spawn_blocking(move || node.plugins.reload(&name)).await;
+    let reloaded = reloaded.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let generation = reloaded.map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+    Ok(Json(json!({ "generation": generation })))
+}
+
+async fn clusters(State(admin): State<Admin>) -> Json<Value> {
+    Json(admin.node.directing.as_ref().map_or_else(|| json!([]), |directing| directing.clusters()))
+}
+
+#[derive(Deserialize)]
+struct ExplainQuery {
+    client: std::net::IpAddr,
+    name: String,
+}
+
+async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Answer {
+    let none = || Refusal(StatusCode::NOT_FOUND, "this node has no [[service]]".into());
+    let directing = admin.node.directing.as_ref().ok_or_else(none)?;
+    let explained = directing.explain(query.client, &query.name);
+    explained.map(Json).ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
+}

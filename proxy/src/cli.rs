@@ -1,0 +1,170 @@
+//! The command line: what there is to say and which module does it. Exit codes: 0 done, 1 it did not work out, 2 wrong use
+//! or a config that cannot be used.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// An edge CDN node programmed with WebAssembly.
+#[derive(Debug, Parser)]
+#[command(name = "littoral", version, max_term_width = 100)]
+pub struct Cli {
+    /// What is logged to stderr: error, warn, info, debug, or a filter such as `littoral::request=debug`.
+    #[arg(long, global = true, env = "LITTORAL_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+    /// Logs as JSON lines.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node until a signal ends it.
+    ///
+    /// When every listener is bound it prints one line: `ready http=… admin=… dns=…`. SIGHUP reloads the config, SIGTERM
+    /// and SIGINT end it.
+    #[command(after_help = "Example: littoral run -c node.toml")]
+    Run(ConfigFile),
+    /// Check a config and all it names, and start nothing.
+    #[command(after_help = "Example: littoral check -c node.toml")]
+    Check(ConfigFile),
+    /// Remove objects from a running node's cache.
+    #[command(after_help = "Example: littoral purge --url http://video.example/title/manifest.mpd")]
+    Purge(PurgeArgs),
+    /// Print the reference made from the code.
+    Docs(DocsArgs),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The config file.
+    #[arg(short = 'c', long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Where the admin API of a node is.
+#[derive(Debug, Args)]
+pub struct Admin {
+    /// Address of the node's admin API.
+    #[arg(long, default_value = "127.0.0.1:9145", value_name = "ADDR")]
+    pub admin: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct PurgeTarget {
+    /// All variants of this URL.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// All objects with this surrogate key.
+    #[arg(long, value_name = "KEY")]
+    tag: Option<String>,
+    /// Everything.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Args)]
+struct PurgeArgs {
+    #[command(flatten)]
+    target: PurgeTarget,
+    /// Only mark them stale, to be revalidated.
+    #[arg(long)]
+    soft: bool,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Debug, Args)]
+struct DocsArgs {
+    /// Which one.
+    which: DocsOf,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum DocsOf {
+    /// docs/config.md
+    Config,
+    /// docs/metrics.md
+    Metrics,
+}
+
+/// Parses the arguments and does what they say.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log(&cli);
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(problem) => {
+            eprintln!("littoral: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn start_log(cli: &Cli) {
+    use tracing_subscriber::EnvFilter;
+    // hickory-server logs two lines per query at info.
+    let filter = format!("{},hickory_server=warn,hickory_net=warn", cli.log);
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::new(filter));
+    if cli.log_json { log.json().init() } else { log.init() }
+}
+
+fn run(command: Command) -> Result<ExitCode, String> {
+    match command {
+        Command::Run(file) => crate::run::run(&file.config).map(|()| ExitCode::SUCCESS),
+        Command::Check(file) => {
+            for warning in crate::run::check(&file.config)? {
+                println!("warning: {warning}");
+            }
+            println!("{}: ok", file.config.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Purge(args) => block_on(purge(args)),
+        Command::Docs(args) => {
+            print!("{}", match args.which {
+                DocsOf::Config => crate::config::reference::markdown(),
+                DocsOf::Metrics => crate::observe::metrics::markdown(),
+            });
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Runs a command that waits for the network.
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.expect("invariant: a runtime can be made at start").block_on(work)
+}
+
+async fn purge(args: PurgeArgs) -> Result<ExitCode, String> {
+    let PurgeTarget { url, tag, all } = args.target;
+    let body = serde_json::json!({ "url": url, "tag": tag, "all": all, "soft": args.soft });
+    let answer = call(args.admin.admin, reqwest::Method::POST, "/v1/purge", Some(body)).await?;
+    println!("{answer}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Calls the admin API.
+///
+/// # Errors
+/// One line: the node is not there, or what it answered.
+pub async fn call(
+    admin: SocketAddr,
+    method: reqwest::Method,
+    path: &str,
+    body: Option<serde_json::Value>,
+) -> Result<String, String> {
+    let mut request = reqwest::Client::new().request(method, format!("http://{admin}{path}"));
+    if let Some(body) = body {
+        request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
+    }
+    let unreachable = |error| format!("no node answers on {admin} ({error}); is it running, and is --admin its listen.admin?");
+    let response = request.send().await.map_err(unreachable)?;
+    let (status, text) = (response.status(), response.text().await.unwrap_or_default());
+    if status.is_success() { Ok(text) } else { Err(format!("the node answered {status}: {}", text.trim())) }
+}

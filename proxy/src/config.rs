@@ -1,0 +1,492 @@
+//! The one config file: TOML, unknown keys refused, sizes and durations in human units.
+//!
+//! [`Config::load`] reads, checks what belongs together and resolves relative paths; whoever holds a [`Config`] can use
+//! it without checking again. What the node does with it is not decided here. Every key is described in
+//! [`reference::KEYS`], from which `docs/config.md` is made.
+
+use std::collections::HashSet;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub mod error;
+pub mod reference;
+pub mod units;
+
+pub use error::ConfigError;
+use units::{Bandwidth, Size, Span};
+
+/// Clusters of one config; also the bound of a routing policy's candidate mask.
+pub const CLUSTERS_MAX: usize = 64;
+/// Sites of one config.
+pub const SITES_MAX: usize = 1024;
+/// Plugins of one config.
+pub const PLUGINS_MAX: usize = 64;
+/// Bytes of a config file.
+pub const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A whole config file.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[node]`
+    pub node: Node,
+    /// `[listen]`
+    pub listen: Listen,
+    /// `[cache]`
+    pub cache: Cache,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[geo]`
+    pub geo: Geo,
+    /// `[[plugin]]`
+    pub plugin: Vec<Plugin>,
+    /// `[policy]`
+    pub policy: Policy,
+    /// `[[site]]`
+    pub site: Vec<Site>,
+    /// `[[cluster]]`
+    pub cluster: Vec<Cluster>,
+    /// `[[zone]]`
+    pub zone: Vec<Zone>,
+    /// `[[service]]`
+    pub service: Vec<Service>,
+}
+
+/// Who this node is.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// Its name, in Via and X-Served-By.
+    pub name: String,
+    /// The cluster it belongs to.
+    pub cluster: Option<String>,
+    /// Where compiled plugins are kept; without it they are compiled at each start.
+    pub data: Option<PathBuf>,
+}
+
+/// Where it listens. Port 0 takes a free one; the `ready` line says which.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    /// Plain HTTP.
+    pub http: Vec<SocketAddr>,
+    /// HTTP over TLS.
+    pub https: Vec<Https>,
+    /// Admin API, metrics and dashboard.
+    pub admin: Option<SocketAddr>,
+    /// DNS, UDP and TCP.
+    pub dns: Vec<SocketAddr>,
+}
+
+/// A TLS listener.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Https {
+    /// The address.
+    pub bind: SocketAddr,
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+}
+
+/// The cache's bounds.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cache {
+    /// Bytes for objects in memory, overhead included.
+    pub memory: Size,
+    /// Largest object stored.
+    pub max_object: Size,
+    /// How long a request waits for another's fill to begin before it goes to the origin alone.
+    pub collapse_wait: Span,
+}
+
+/// Bounds on clients.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Worker threads; 0: one per core.
+    pub threads: usize,
+    /// Client connections of all listeners.
+    pub connections: usize,
+    /// Bytes of a request head.
+    pub header_bytes: Size,
+    /// Time for a whole request head, from its first byte.
+    pub header_timeout: Span,
+    /// Time an idle connection is kept.
+    pub keepalive: Span,
+    /// Time one write to a client may take.
+    pub write_timeout: Span,
+    /// Time given to running requests at shutdown.
+    pub drain: Span,
+}
+
+/// Geo-IP.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Geo {
+    /// MMDB files, city or country, most precise first.
+    pub database: Vec<PathBuf>,
+}
+
+/// A Wasm plugin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plugin {
+    /// Its name, by which `[policy]` and the admin API call it.
+    pub name: String,
+    /// The component.
+    pub file: PathBuf,
+    /// Handed to the plugin's `init` as JSON.
+    #[serde(default)]
+    pub config: toml::Table,
+    /// The file must have this sha256 (hex).
+    pub sha256: Option<String>,
+    /// Fuel of one call.
+    pub fuel: Option<u64>,
+    /// Linear memory.
+    pub memory: Option<Size>,
+}
+
+/// Which plugin decides what; without one the native policy does.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Which cluster.
+    pub route: Option<String>,
+    /// Which representation.
+    pub rate: Option<String>,
+    /// What to keep.
+    pub evict: Option<String>,
+}
+
+/// A site served.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Host names, lower case; `*` is the site of every other host.
+    pub hosts: Vec<String>,
+    /// Origins, each `http://host[:port]` or `https://…`.
+    pub origin: Vec<String>,
+    /// DASH features.
+    #[serde(default)]
+    pub dash: Dash,
+    /// Time-outs towards the origin.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Lifetime of a response that states none.
+    #[serde(default)]
+    pub default_ttl: Span,
+}
+
+/// DASH features of a site.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dash {
+    /// Answer `auto` segment URLs.
+    pub auto: bool,
+}
+
+/// Time-outs towards an origin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Connecting, TLS included.
+    pub connect: Span,
+    /// One write of the request.
+    pub send: Span,
+    /// Between two reads of the response, its first byte included.
+    pub read: Span,
+}
+
+/// A cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// Its name.
+    pub id: String,
+    /// Whom it serves.
+    pub tier: Tier,
+    /// Latitude and longitude in degrees.
+    pub at: [f64; 2],
+    /// What it can send.
+    pub capacity: Bandwidth,
+    /// Addresses of its nodes.
+    pub nodes: Vec<NodeAddresses>,
+    /// Its coverage zone.
+    #[serde(default)]
+    pub prefixes: Vec<IpNet>,
+    /// How its health is probed; without it, it counts as healthy.
+    pub health: Option<Health>,
+}
+
+/// The textbook's two kinds of cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Bring home: at an exchange point, serves everybody.
+    Home,
+    /// Enter deep: inside an access network, serves only its own prefixes.
+    Deep,
+}
+
+/// Addresses of one node.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NodeAddresses {
+    /// IPv4.
+    pub v4: Option<Ipv4Addr>,
+    /// IPv6.
+    pub v6: Option<Ipv6Addr>,
+}
+
+/// A health probe: `GET path` on every node of the cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Health {
+    /// Port.
+    pub port: u16,
+    /// Path.
+    pub path: String,
+    /// Between two probes.
+    pub every: Span,
+    /// Of one probe.
+    pub timeout: Span,
+    /// Failures in a row that make it down.
+    pub down_after: u32,
+    /// Successes in a row that make it up.
+    pub up_after: u32,
+}
+
+/// A DNS zone served.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Zone {
+    /// Its name.
+    pub name: String,
+    /// Its master file (RFC 1035).
+    pub file: PathBuf,
+}
+
+/// A DNS name whose addresses are chosen among clusters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// The name.
+    pub name: String,
+    /// Cluster ids, or `*`.
+    pub clusters: Vec<String>,
+    /// TTL of its answers.
+    pub ttl: Span,
+    /// Addresses in one answer, 1 to 8.
+    #[serde(default = "Service::answers_default")]
+    pub answers: u8,
+}
+
+impl Service {
+    fn answers_default() -> u8 {
+        2
+    }
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: "littoral".into(), cluster: None, data: None }
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { memory: Size(256 << 20), max_object: Size(64 << 20), collapse_wait: Span(Duration::from_secs(10)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self {
+            threads: 0,
+            connections: 65_536,
+            header_bytes: Size(32 << 10),
+            header_timeout: seconds(30),
+            keepalive: seconds(60),
+            write_timeout: seconds(60),
+            drain: seconds(10),
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self { connect: seconds(2), send: seconds(15), read: seconds(15) }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        let millis = |millis| Span(Duration::from_millis(millis));
+        let path = crate::request::HEALTH_PATH.to_owned();
+        Self { port: 80, path, every: millis(1000), timeout: millis(1000), down_after: 3, up_after: 2 }
+    }
+}
+
+impl Config {
+    /// Reads and checks a config file. Relative paths become relative to its directory.
+    ///
+    /// # Errors
+    /// One line with file, place and what to do.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let place = |problem: String| ConfigError::new(file, None, problem);
+        let length = std::fs::metadata(file).map_err(|error| place(format!("cannot read it: {error}")))?.len();
+        if length > FILE_BYTES_MAX {
+            return Err(place(format!("it has {length} bytes; a config has at most {FILE_BYTES_MAX}")));
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| place(format!("cannot read it: {error}")))?;
+        Self::parse(file, &text)
+    }
+
+    /// Like [`Config::load`], for text at hand.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
+        config.resolve_paths(file.parent().unwrap_or(Path::new(".")));
+        config.check().map_err(|(needle, problem)| ConfigError::found(file, text, &needle, problem))?;
+        Ok(config)
+    }
+
+    fn resolve_paths(&mut self, base: &Path) {
+        let listeners = self.listen.https.iter_mut().flat_map(|https| [&mut https.cert, &mut https.key]);
+        let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.file);
+        let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
+        let databases = self.geo.database.iter_mut();
+        for path in listeners.chain(plugins).chain(zones).chain(databases).chain(self.node.data.as_mut()) {
+            *path = base.join(&path);
+        }
+    }
+
+    /// What one value alone cannot show. An error is the text to look for in the file, and the problem.
+    fn check(&self) -> Result<(), (String, String)> {
+        self.check_listen()?;
+        self.check_plugins()?;
+        self.check_sites()?;
+        self.check_clusters()?;
+        self.check_limits()
+    }
+
+    fn check_listen(&self) -> Result<(), (String, String)> {
+        let listen = &self.listen;
+        if listen.http.is_empty() && listen.https.is_empty() && listen.dns.is_empty() {
+            return Err(("[listen]".into(), "nothing to listen on: give [listen] http, https or dns".into()));
+        }
+        let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
+        if serves_http && self.site.is_empty() {
+            return Err(("[listen]".into(), "it listens for HTTP but has no [[site]]: add one".into()));
+        }
+        let mut files = listen.https.iter().flat_map(|https| [&https.cert, &https.key]);
+        let missing = files.find(|path| !path.is_file());
+        missing.map_or(Ok(()), |path| Err((file_name(path), format!("{} is not a readable file", path.display()))))
+    }
+
+    fn check_plugins(&self) -> Result<(), (String, String)> {
+        at_most("[[plugin]]", self.plugin.len(), PLUGINS_MAX)?;
+        unique("plugin", self.plugin.iter().map(|plugin| plugin.name.as_str()))?;
+        let policy = &self.policy;
+        for (key, name) in [("route", &policy.route), ("rate", &policy.rate), ("evict", &policy.evict)] {
+            let Some(name) = name else { continue };
+            if !self.plugin.iter().any(|plugin| plugin.name == *name) {
+                let known = self.plugin.iter().map(|plugin| plugin.name.as_str());
+                let hint = error::nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                return Err((name.clone(), format!("policy.{key} names no [[plugin]]: {name:?}{hint}")));
+            }
+        }
+        let missing = self.plugin.iter().find(|plugin| !plugin.file.is_file());
+        missing.map_or(Ok(()), |plugin| {
+            let problem = format!("plugin {:?}: {} is not a readable file", plugin.name, plugin.file.display());
+            Err((file_name(&plugin.file), problem))
+        })
+    }
+
+    fn check_sites(&self) -> Result<(), (String, String)> {
+        at_most("[[site]]", self.site.len(), SITES_MAX)?;
+        unique("host", self.site.iter().flat_map(|site| site.hosts.iter().map(String::as_str)))?;
+        for site in &self.site {
+            if site.hosts.is_empty() || site.origin.is_empty() {
+                return Err(("[[site]]".into(), "a site needs at least one host and one origin".into()));
+            }
+            for host in &site.hosts {
+                if *host != host.to_ascii_lowercase() || host.contains([':', '/', ' ']) {
+                    return Err((host.clone(), format!("host {host:?}: write the name alone, lower case, without port")));
+                }
+            }
+            for origin in &site.origin {
+                crate::origin::parse_url(origin).map_err(|problem| (origin.clone(), problem))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_clusters(&self) -> Result<(), (String, String)> {
+        at_most("[[cluster]]", self.cluster.len(), CLUSTERS_MAX)?;
+        unique("cluster", self.cluster.iter().map(|cluster| cluster.id.as_str()))?;
+        for cluster in &self.cluster {
+            let [latitude, longitude] = cluster.at;
+            if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
+                let problem = format!("cluster {:?}: at = [latitude -90..90, longitude -180..180]", cluster.id);
+                return Err((cluster.id.clone(), problem));
+            }
+            if !cluster.nodes.iter().any(|node| node.v4.is_some() || node.v6.is_some()) {
+                return Err((cluster.id.clone(), format!("cluster {:?} has no node address", cluster.id)));
+            }
+        }
+        for service in &self.service {
+            let known = |id: &String| id == "*" || self.cluster.iter().any(|cluster| cluster.id == *id);
+            if let Some(id) = service.clusters.iter().find(|id| !known(id)) {
+                return Err((id.clone(), format!("service {:?} names no [[cluster]]: {id:?}", service.name)));
+            }
+            if !(1..=8).contains(&service.answers) {
+                return Err((service.name.clone(), format!("service {:?}: answers is 1 to 8", service.name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self) -> Result<(), (String, String)> {
+        let (memory, object) = (self.cache.memory.0, self.cache.max_object.0);
+        if memory < 1 << 20 {
+            return Err(("memory".into(), "cache.memory is at least 1MiB".into()));
+        }
+        if object > memory && self.cache.max_object != Cache::default().max_object {
+            return Err(("max_object".into(), "cache.max_object is larger than cache.memory".into()));
+        }
+        if !(1024..=1 << 20).contains(&self.limits.header_bytes.0) {
+            return Err(("header_bytes".into(), "limits.header_bytes is 1KiB to 1MiB".into()));
+        }
+        Ok(())
+    }
+}
+
+fn at_most(what: &str, count: usize, bound: usize) -> Result<(), (String, String)> {
+    let problem = || (what.to_owned(), format!("{count} times {what}: at most {bound}"));
+    (count <= bound).then_some(()).ok_or_else(problem)
+}
+
+fn unique<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), (String, String)> {
+    let mut seen = HashSet::new();
+    let twice = names.find(|name| !seen.insert(*name));
+    twice.map_or(Ok(()), |name| Err((name.to_owned(), format!("{what} {name:?} is there twice"))))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! The reference of the config file, from which `docs/config.md` is printed.
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Section and key.
+    pub key: &'static str,
+    /// What may be written, with its bounds.
+    pub value: &'static str,
+    /// What holds without it; `required` when there is no default.
+    pub default: &'static str,
+    /// `live` when a reload applies it, `restart` when not.
+    pub applies: &'static str,
+    /// What it does.
+    pub meaning: &'static str,
+}
+
+const fn key(
+    key: &'static str,
+    value: &'static str,
+    default: &'static str,
+    applies: &'static str,
+    meaning: &'static str,
+) -> Key {
+    Key { key, value, default, applies, meaning }
+}
+
+/// Every key there is.
+pub const KEYS: &[Key] = &[
+    key("node.name", "text", "`littoral`", "restart", "Name of this node in `Via` and `X-Served-By`."),
+    key("node.cluster", "text", "none", "restart", "Cluster this node belongs to."),
+    key("node.data", "directory", "none", "restart", "Keeps compiled plugins; without it they are compiled at each start."),
+    key("listen.http", "list of address:port", "none", "restart", "Plain HTTP. Port 0 takes a free one."),
+    key("listen.https.bind", "address:port", "required", "restart", "HTTP over TLS; each entry of `listen.https` has its own certificate."),
+    key("listen.https.cert", "file, PEM", "required", "restart", "Certificate chain."),
+    key("listen.https.key", "file, PEM", "required", "restart", "Private key."),
+    key("listen.admin", "address:port", "none", "restart", "Admin API, metrics and dashboard. It has no authentication: keep it on loopback."),
+    key("listen.dns", "list of address:port", "none", "restart", "Authoritative DNS on UDP and TCP."),
+    key("cache.memory", "size, at least 1MiB", "`256MiB`", "restart", "Bytes for objects in memory, overhead included. Never exceeded by more than 16 MiB."),
+    key("cache.max_object", "size", "`64MiB`", "restart", "Largest body stored; larger ones pass by."),
+    key("cache.collapse_wait", "duration", "`10s`", "restart", "How long a request waits for another's fill to begin before it goes to the origin alone."),
+    key("limits.threads", "number", "`0`: one per core", "restart", "Worker threads for HTTP."),
+    key("limits.connections", "number", "`65536`", "live", "Client connections of all HTTP listeners; further ones are closed and counted."),
+    key("limits.header_bytes", "size, 1KiB to 1MiB", "`32KiB`", "live", "Request head; a larger one gets 431."),
+    key("limits.header_timeout", "duration", "`30s`", "live", "Time for a whole request head from its first byte; then 408."),
+    key("limits.keepalive", "duration", "`60s`", "live", "Time an idle client connection is kept."),
+    key("limits.write_timeout", "duration", "`60s`", "live", "Time one write to a client may take."),
+    key("limits.drain", "duration", "`10s`", "restart", "Time given to running requests at shutdown."),
+    key("geo.database", "list of files", "none", "live", "MMDB files (city or country), most precise first. A missing or broken one is a warning."),
+    key("plugin.name", "text", "required", "restart", "Name by which `[policy]` and the admin API call it."),
+    key("plugin.file", "file", "required", "live", "The component. A changed file is loaded; the old one stays when the new one fails."),
+    key("plugin.config", "table", "empty", "live", "Handed to the plugin as JSON when it starts."),
+    key("plugin.sha256", "64 hex digits", "none", "live", "The file must have this digest."),
+    key("plugin.fuel", "number", "by world", "live", "Fuel of one call; more is a fault."),
+    key("plugin.memory", "size, at most 16MiB", "`2MiB`", "live", "Linear memory; growing beyond it is a fault."),
+    key("policy.route", "plugin name", "native", "restart", "Decides which cluster answers a client."),
+    key("policy.rate", "plugin name", "native", "restart", "Decides the representation of an `auto` segment URL."),
+    key("policy.evict", "plugin name", "native", "restart", "Decides what to keep in the cache."),
+    key("site.hosts", "list of names", "required", "live", "Host names, lower case, without port; `*` takes every other host."),
+    key("site.origin", "list of URLs", "required", "live", "Origins, tried in turn: `http://host:port` or `https://host`."),
+    key("site.default_ttl", "duration", "`0s`: not stored", "live", "Lifetime of a response that states none."),
+    key("site.dash.auto", "true or false", "`false`", "live", "Answer `auto` segment URLs with the representation the rate policy picks."),
+    key("site.timeouts.connect", "duration", "`2s`", "live", "Connecting to an origin, TLS included."),
+    key("site.timeouts.send", "duration", "`15s`", "live", "One write of the request to an origin; then 504."),
+    key("site.timeouts.read", "duration", "`15s`", "live", "Between two reads from an origin, the first byte included; then 504."),
+    key("cluster.id", "text", "required", "live", "Name of the cluster; at most 64 clusters."),
+    key("cluster.tier", "`home` or `deep`", "required", "live", "`home` serves everybody, `deep` only its own prefixes."),
+    key("cluster.at", "[latitude, longitude]", "required", "live", "Its place in degrees."),
+    key("cluster.capacity", "bandwidth", "required", "live", "What it can send, such as `40Gbps`."),
+    key("cluster.prefixes", "list of prefixes", "none", "live", "Its coverage zone: clients it serves first."),
+    key("cluster.nodes.v4", "IPv4 address", "none", "live", "Address of a node, for A answers."),
+    key("cluster.nodes.v6", "IPv6 address", "none", "live", "Address of a node, for AAAA answers."),
+    key("cluster.health.port", "port", "`80`", "live", "Port that is probed on every node; without `health` a cluster counts as healthy."),
+    key("cluster.health.path", "path", "`/.well-known/littoral`", "live", "Path that is probed; 200 is healthy."),
+    key("cluster.health.every", "duration", "`1s`", "live", "Between two probes."),
+    key("cluster.health.timeout", "duration", "`1s`", "live", "Of one probe."),
+    key("cluster.health.down_after", "number", "`3`", "live", "Failures in a row that make it down."),
+    key("cluster.health.up_after", "number", "`2`", "live", "Successes in a row that make it up."),
+    key("zone.name", "domain name", "required", "live", "A zone this node answers for."),
+    key("zone.file", "file", "required", "live", "Its master file (RFC 1035)."),
+    key("service.name", "domain name", "required", "live", "A name in one of the zones whose addresses are chosen among clusters."),
+    key("service.clusters", "list of ids, or `*`", "required", "live", "The candidates."),
+    key("service.ttl", "duration", "required", "live", "TTL of its answers."),
+    key("service.answers", "1 to 8", "`2`", "live", "Addresses in one answer."),
+];
+
+/// `docs/config.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Config reference\n\nMade by `littoral docs config`; a test compares the two. One TOML file, unknown keys refused. \
+         Relative paths are relative to the file.\n\"live\": `SIGHUP` or `POST /v1/reload` applies it; \"restart\": the next start does.\n",
+    );
+    let mut section = "";
+    for key in KEYS {
+        let (of, name) = key.key.rsplit_once('.').unwrap_or(("", key.key));
+        if of != section {
+            section = of;
+            out.push_str(&format!("\n## {of}\n\n| key | value | default | applies | meaning |\n|---|---|---|---|---|\n"));
+        }
+        out.push_str(&format!("| `{name}` | {} | {} | {} | {} |\n", key.value, key.default, key.applies, key.meaning));
+    }
+    out
+}

@@ -1,0 +1,374 @@
+//! The hot path: fresh hits on plain GETs, on a connection that is read and written directly.
+//!
+//! A request that is simple (GET or HEAD, HTTP/1.1, origin-form, one Host, no body, no condition, no range) and finds a
+//! fresh object that does not vary is answered here with one write. Everything else, and everything malformed, is
+//! handed with its very bytes to the framework, whose reading of HTTP counts; the connection comes back afterwards.
+//!
+//! Invariants: what is answered here would be answered with the same fields and bytes by [`crate::request`]; no
+//! allocation per body piece; nothing is held across an await but the connection and the object that is sent.
+
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use littoral_cache::entry::Body;
+use littoral_cache::key::hash_of;
+use littoral_cache::{Entry, Outcome};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+use crate::clock::now_ms;
+use crate::listen::Presence;
+use crate::node::{Hot, Node};
+
+/// Fields of a request that are looked at here; one with more goes to the framework.
+const FIELDS_MAX: usize = 64;
+/// Bodies up to this size are copied behind the head and written with it.
+const INLINE_BYTES: usize = 16 << 10;
+/// Slices of one vectored write.
+const SLICES_MAX: usize = 32;
+/// First size of a connection's read buffer.
+const BUFFER_BYTES: usize = 4 << 10;
+
+/// What is kept of a connection between requests.
+pub(crate) struct Connection {
+    node: Arc<Node>,
+    presence: Arc<Presence>,
+    hot: Hot,
+    read: BytesMut,
+    head: Vec<u8>,
+}
+
+/// How serving hits ended.
+pub(crate) enum Next {
+    /// The connection is over.
+    Close,
+    /// These bytes, a request or what came of one, are the framework's.
+    HandOff(BytesMut),
+}
+
+/// A look at the bytes read so far.
+enum Look {
+    /// Not a whole head yet.
+    Partial,
+    /// A fresh hit.
+    Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body> },
+    /// A whole request without a body that is not answered here.
+    HandOffOne(usize),
+    /// Anything else.
+    HandOffAll,
+}
+
+impl Connection {
+    pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>) -> Self {
+        let hot = node.hot();
+        Self { node, presence, hot, read: BytesMut::with_capacity(BUFFER_BYTES), head: Vec::with_capacity(1024) }
+    }
+
+    /// Serves hits until something else is asked for.
+    pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Next {
+        loop {
+            match self.look() {
+                Look::Hit { head_bytes, body_wanted, entry, body } => {
+                    let sent = self.send(stream, &entry, &body, body_wanted).await;
+                    self.read.advance(head_bytes);
+                    if sent.is_err() {
+                        return Next::Close;
+                    }
+                }
+                Look::HandOffOne(head_bytes) => return Next::HandOff(self.read.split_to(head_bytes)),
+                Look::HandOffAll => return Next::HandOff(self.read.split()),
+                Look::Partial => {
+                    if let Err(next) = self.fill(stream).await {
+                        return next;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads on. The first byte of a request may take the keep-alive time, its head the header time.
+    async fn fill<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Next> {
+        let begun = !self.read.is_empty();
+        if self.read.len() >= self.hot.header_bytes {
+            return Err(refuse(stream, "431 Request Header Fields Too Large").await);
+        }
+        self.read.reserve(BUFFER_BYTES);
+        if !begun {
+            let _idle = self.presence.idle();
+            return match timeout(self.hot.keepalive, stream.read_buf(&mut self.read)).await {
+                Ok(Ok(1..)) => Ok(()),
+                _ => Err(Next::Close),
+            };
+        }
+        self.fill_head(stream).await
+    }
+
+    /// Reads on until the head that has begun is whole or full, all within the header time.
+    async fn fill_head<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Next> {
+        let (read, bound) = (&mut self.read, self.hot.header_bytes);
+        let whole = async {
+            loop {
+                let from = read.len().saturating_sub(3);
+                read.reserve(BUFFER_BYTES);
+                match stream.read_buf(read).await {
+                    Ok(1..) if has_end(&read[from..]) || read.len() >= bound => return true,
+                    Ok(1..) => {}
+                    _ => return false,
+                }
+            }
+        };
+        match timeout(self.hot.header_timeout, whole).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Next::Close),
+            Err(_) => {
+                self.node.figures.header_timeout();
+                Err(refuse(stream, "408 Request Timeout").await)
+            }
+        }
+    }
+
+    /// Parses what was read and looks the object up. No await, no lock but the table's own.
+    fn look(&mut self) -> Look {
+        if self.read.is_empty() {
+            return Look::Partial;
+        }
+        let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        let head_bytes = match parser.parse_request_with_uninit_headers(&mut request, &self.read, &mut fields) {
+            Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
+            Ok(httparse::Status::Partial) => return Look::Partial,
+            Err(_) => return Look::HandOffAll,
+        };
+        let bodiless = matches!(request.method, Some("GET" | "HEAD")) && !has_body(request.headers);
+        let hit = || simple(&request).and_then(|(host, path)| find(&self.node, host, path));
+        match bodiless.then(hit).flatten() {
+            Some((entry, body)) => {
+                Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body }
+            }
+            None if bodiless => Look::HandOffOne(head_bytes),
+            None => Look::HandOffAll,
+        }
+    }
+
+    async fn send<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        entry: &Entry,
+        body: &Body,
+        body_wanted: bool,
+    ) -> std::io::Result<()> {
+        let now_ms = now_ms();
+        entry.touch(now_ms);
+        self.write_head(entry, now_ms);
+        let length = if body_wanted { body.length() } else { 0 };
+        let blocks = if body_wanted { body.blocks() } else { &[] };
+        let writing = async {
+            if length as usize <= INLINE_BYTES {
+                blocks.iter().for_each(|block| self.head.extend_from_slice(block));
+                stream.write_all(&self.head).await?;
+            } else {
+                write_vectored(stream, &self.head, blocks, self.hot.write_timeout).await?;
+            }
+            stream.flush().await
+        };
+        let sent = match length as usize <= INLINE_BYTES {
+            true => timeout(self.hot.write_timeout, writing).await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into())),
+            false => writing.await,
+        };
+        self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16(), length, sent.is_err());
+        sent
+    }
+
+    /// Status and fields of a hit, in the connection's own buffer.
+    fn write_head(&mut self, entry: &Entry, now_ms: u64) {
+        let head = &mut self.head;
+        head.clear();
+        head.extend_from_slice(entry.wire());
+        head.extend_from_slice(b"age: ");
+        push_number(head, entry.age_s(now_ms));
+        head.extend_from_slice(b"\r\ncache-status: littoral; hit; ttl=");
+        push_number(head, u64::try_from(entry.ttl_ms(now_ms)).unwrap_or(0) / 1000);
+        head.extend_from_slice(&self.hot.tail);
+    }
+}
+
+/// The fresh object for a host and path, when it is one that is answered here.
+fn find(node: &Node, host: &str, path: &str) -> Option<(Arc<Entry>, Arc<Body>)> {
+    let sites = node.sites.load();
+    let site = sites.find(host)?;
+    if site.auto && (path.contains("auto") || path.contains("CMCD")) {
+        return None;
+    }
+    let entry = node.store.hit(hash_of(host, path), host, path)?;
+    if entry.varies() || entry.ttl_ms(now_ms()) < 0 {
+        return None;
+    }
+    let body = entry.body()?;
+    Some((entry, body))
+}
+
+/// Host and path of a request that may be answered here.
+fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<(&'a str, &'a str)> {
+    let path = request.path.filter(|path| path.starts_with('/') && path.is_ascii() && !path.contains('#'))?;
+    if request.version != Some(1) {
+        return None;
+    }
+    let mut host = None;
+    for field in &*request.headers {
+        match field.name.len() {
+            4 if field.name.eq_ignore_ascii_case("host") && host.is_some() => return None,
+            4 if field.name.eq_ignore_ascii_case("host") => host = Some(plain_host(field.value)?),
+            5 if field.name.eq_ignore_ascii_case("range") => return None,
+            6 if field.name.eq_ignore_ascii_case("expect") => return None,
+            7 if field.name.eq_ignore_ascii_case("upgrade") => return None,
+            10 if field.name.eq_ignore_ascii_case("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
+                return None;
+            }
+            _ if field.name.as_bytes().first_chunk().is_some_and(|start: &[u8; 3]| start.eq_ignore_ascii_case(b"if-")) => {
+                return None;
+            }
+            _ => {}
+        }
+    }
+    Some((host?, path))
+}
+
+/// A Host field already in the key's spelling, its port taken off; `None` for every other.
+fn plain_host(field: &[u8]) -> Option<&str> {
+    let end = field.iter().position(|byte| *byte == b':').unwrap_or(field.len());
+    let (host, port) = field.split_at(end);
+    let lower = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-' || *byte == b'.';
+    let port_is_fine = port.len() <= 6 && port.iter().skip(1).all(u8::is_ascii_digit);
+    let fine = port_is_fine && !host.is_empty() && host.iter().all(lower) && !host.ends_with(b".");
+    fine.then(|| std::str::from_utf8(host).ok()).flatten()
+}
+
+/// Whether a body follows the head, or may.
+fn has_body(fields: &[httparse::Header<'_>]) -> bool {
+    fields.iter().any(|field| match field.name.len() {
+        14 => field.name.eq_ignore_ascii_case("content-length"),
+        17 => field.name.eq_ignore_ascii_case("transfer-encoding"),
+        _ => false,
+    })
+}
+
+fn has_end(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(4).any(|four| four == b"\r\n\r\n")
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Writes head and blocks with as few calls as they need. The time-out is per call that makes progress.
+async fn write_vectored<S: AsyncWrite + Unpin>(
+    stream: &mut S,
+    mut head: &[u8],
+    blocks: &[bytes::Bytes],
+    patience: Duration,
+) -> std::io::Result<()> {
+    let (mut first, mut skip) = (0, 0);
+    while !head.is_empty() || first < blocks.len() {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        slices[0] = IoSlice::new(head);
+        let mut filled = 1;
+        for block in blocks[first..].iter().take(SLICES_MAX - 1) {
+            slices[filled] = IoSlice::new(if filled == 1 { &block[skip..] } else { block });
+            filled += 1;
+        }
+        let mut written = match timeout(patience, stream.write_vectored(&slices[..filled])).await {
+            Ok(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
+            Ok(written) => written?,
+            Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
+        };
+        let of_head = written.min(head.len());
+        head = &head[of_head..];
+        written -= of_head;
+        while written > 0 {
+            let step = written.min(blocks[first].len() - skip);
+            (skip, written) = (skip + step, written - step);
+            if skip == blocks[first].len() {
+                (first, skip) = (first + 1, 0);
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, status: &str) -> Next {
+    let response = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    // The client may be gone; the connection is over either way.
+    let _ = stream.write_all(response.as_bytes()).await;
+    let _ = stream.shutdown().await;
+    Next::Close
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Option<(String, String)> {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        request.parse(text.as_bytes()).unwrap();
+        simple(&request).map(|(host, path)| (host.to_owned(), path.to_owned()))
+    }
+
+    #[test]
+    fn only_plain_requests_are_answered_here() {
+        let plain = "GET /a?b HTTP/1.1\r\nHost: x.example:80\r\nAccept: */*\r\n\r\n";
+        assert_eq!(parsed(plain), Some(("x.example".into(), "/a?b".into())));
+        for other in [
+            "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
+            "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
+            "GET /a HTTP/1.1\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: X\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nIF-none-match: \"a\"\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
+            "GET /a#f HTTP/1.1\r\nHost: x\r\n\r\n",
+        ] {
+            assert_eq!(parsed(other), None, "{other:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_in_many_blocks_goes_out_whole_through_a_narrow_pipe() {
+        let blocks: Vec<bytes::Bytes> = (0..70u8).map(|byte| vec![byte; 997].into()).collect();
+        let (mut near, mut far) = tokio::io::duplex(1000);
+        let reading = tokio::spawn(async move {
+            let mut all = Vec::new();
+            far.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        write_vectored(&mut near, b"head", &blocks, Duration::from_secs(9)).await.unwrap();
+        drop(near);
+        let all = reading.await.unwrap();
+        assert_eq!(all, [b"head".to_vec(), blocks.concat()].concat());
+    }
+
+    #[test]
+    fn numbers_are_written_as_decimals() {
+        for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string().into_bytes());
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The node's shared state: what the request path, the admin API and the background tasks all look at.
+//!
+//! Built once by [`crate::run`]; what a reload may change is behind an [`ArcSwap`], the rest is fixed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use littoral_cache::Store;
+
+use crate::config::Config;
+use crate::directing::Directing;
+use crate::observe::figures::Figures;
+use crate::origin::Origin;
+use crate::plugins::Plugins;
+use crate::rate::Rate;
+use crate::site::Sites;
+use crate::storage::{CacheLock, Shelf};
+use crate::warm::Jobs;
+
+/// The node.
+pub struct Node {
+    /// The config in force.
+    pub settings: ArcSwap<Config>,
+    /// Its sites.
+    pub sites: ArcSwap<Sites>,
+    /// The cache.
+    pub store: Arc<Store>,
+    /// The cache as the framework sees it.
+    pub shelf: &'static Shelf,
+    /// One fill at a time for a key.
+    pub fill_lock: &'static CacheLock,
+    /// How long a request waits for another's fill to begin.
+    pub collapse_wait: Duration,
+    /// Plugins, loaded or failed.
+    pub plugins: Plugins,
+    /// Representations for `auto` URLs.
+    pub rate: Rate,
+    /// DNS and cluster selection, when the config has any.
+    pub directing: Option<Directing>,
+    /// Warm jobs, when the node listens for HTTP.
+    pub warm: Option<Arc<Jobs>>,
+    /// What is counted.
+    pub figures: Figures,
+    /// Load of this node in permille, as the health answer tells it.
+    pub load: AtomicU16,
+    pub(crate) via: HeaderValue,
+    pub(crate) served_by: HeaderValue,
+    pub(crate) tail: Arc<[u8]>,
+}
+
+/// What a connection copies of the node when it opens, so that a hit touches nothing shared but the cache.
+pub(crate) struct Hot {
+    pub(crate) tail: Arc<[u8]>,
+    pub(crate) header_bytes: usize,
+    pub(crate) header_timeout: Duration,
+    pub(crate) keepalive: Duration,
+    pub(crate) write_timeout: Duration,
+}
+
+impl Node {
+    /// The fields that every response of this node ends with: after the TTL of Cache-Status, to the empty line.
+    pub(crate) fn tail_of(name: &str) -> Arc<[u8]> {
+        format!("\r\nvia: 1.1 {name}\r\nx-served-by: {name}\r\n\r\n").into_bytes().into()
+    }
+
+    pub(crate) fn hot(&self) -> Hot {
+        let limits = &self.settings.load().limits;
+        Hot {
+            tail: self.tail.clone(),
+            header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
+            header_timeout: limits.header_timeout.0,
+            keepalive: limits.keepalive.0,
+            write_timeout: limits.write_timeout.0,
+        }
+    }
+
+    /// Notes what an origin did, for its health.
+    pub(crate) fn note_origin(&self, origin: Option<&Origin>, answered: bool) {
+        let Some(origin) = origin else { return };
+        if answered {
+            origin.succeeded();
+        } else if origin.failed(crate::clock::now_ms()) {
+            self.figures.origin_ejected();
+            tracing::warn!(origin = origin.host, port = origin.port, "origin left out after repeated failures");
+        }
+    }
+
+    /// Load of this node in permille.
+    pub fn load_permille(&self) -> u16 {
+        self.load.load(Relaxed)
+    }
+}

@@ -1,0 +1,4 @@
+//! What the node tells of itself: figures and their exposition.
+
+pub mod figures;
+pub mod metrics;

@@ -1,0 +1,131 @@
+//! What is counted on the request path: relaxed counters, spread over cache lines by thread, summed when read.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use littoral_cache::Outcome;
+use littoral_cache::freshness::Unstorable;
+
+/// Lines a counter is spread over; threads beyond share.
+const STRIPES: usize = 16;
+
+/// A counter that threads can add to without meeting.
+#[derive(Debug, Default)]
+pub struct Counter {
+    stripes: [Stripe; STRIPES],
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Stripe(AtomicU64);
+
+impl Counter {
+    /// Adds to it.
+    pub fn add(&self, amount: u64) {
+        self.stripes[stripe()].0.fetch_add(amount, Relaxed);
+    }
+
+    /// The sum.
+    pub fn sum(&self) -> u64 {
+        self.stripes.iter().map(|stripe| stripe.0.load(Relaxed)).sum()
+    }
+}
+
+fn stripe() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Relaxed) % STRIPES));
+    MINE.with(Cell::get)
+}
+
+/// Status classes, as metric labels.
+pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Reasons for not storing, as metric labels.
+pub const UNSTORABLE: [Unstorable; 9] = [
+    Unstorable::NoStore,
+    Unstorable::Private,
+    Unstorable::NoCache,
+    Unstorable::SetCookie,
+    Unstorable::Authorised,
+    Unstorable::Status,
+    Unstorable::NoLifetime,
+    Unstorable::VaryAny,
+    Unstorable::TooLarge,
+];
+
+/// The counters of the request path.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Requests by [`Outcome::LABELS`].
+    pub outcomes: [Counter; Outcome::LABELS.len()],
+    /// Requests by [`CLASSES`].
+    pub classes: [Counter; CLASSES.len()],
+    /// Bytes of bodies sent to clients.
+    pub sent_bytes: Counter,
+    /// Requests that ended with an error after their head was sent, or without one.
+    pub broken: Counter,
+    /// Times an origin was asked.
+    pub fetches: Counter,
+    /// Times an origin was asked again.
+    pub retries: Counter,
+    /// Origins left out for failing.
+    pub ejections: Counter,
+    /// Requests answered by the error path.
+    pub failures: Counter,
+    /// Responses not stored, by [`UNSTORABLE`].
+    pub unstorable: [Counter; UNSTORABLE.len()],
+    /// Client connections accepted.
+    pub connections: Counter,
+    /// Client connections closed at once for [`crate::config::Limits::connections`].
+    pub connections_refused: Counter,
+    /// Connections closed for a head that took too long.
+    pub header_timeouts: Counter,
+    /// Connections open now.
+    pub open: AtomicUsize,
+}
+
+impl Figures {
+    /// A request has been answered.
+    pub fn request(&self, outcome: Option<Outcome>, status: u16, sent_bytes: u64, broken: bool) {
+        if let Some(outcome) = outcome {
+            self.outcomes[outcome.label_index()].add(1);
+        }
+        self.classes[usize::from(status / 100).min(CLASSES.len() - 1)].add(1);
+        self.sent_bytes.add(sent_bytes);
+        if broken {
+            self.broken.add(1);
+        }
+    }
+
+    pub(crate) fn fetch(&self, again: bool) {
+        self.fetches.add(1);
+        if again {
+            self.retries.add(1);
+        }
+    }
+
+    pub(crate) fn unstorable(&self, reason: Unstorable) {
+        let at = UNSTORABLE.iter().position(|known| *known == reason);
+        self.unstorable[at.expect("invariant: UNSTORABLE lists every reason")].add(1);
+    }
+
+    pub(crate) fn origin_ejected(&self) {
+        self.ejections.add(1);
+    }
+
+    pub(crate) fn failed(&self, status: u16) {
+        if status != 0 {
+            self.failures.add(1);
+        }
+    }
+
+    pub(crate) fn header_timeout(&self) {
+        self.header_timeouts.add(1);
+    }
+
+    /// Hits and all cacheable requests so far.
+    pub fn hits_and_requests(&self) -> (u64, u64) {
+        let sums = self.outcomes.each_ref().map(Counter::sum);
+        (sums[Outcome::Hit.label_index()], sums.iter().sum())
+    }
+}

@@ -1,0 +1,189 @@
+//! Metrics: each declared once here, documented from here (`docs/metrics.md`), exposed in the Prometheus text format.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use littoral_cache::Outcome;
+
+use crate::node::Node;
+use crate::observe::figures::{CLASSES, UNSTORABLE};
+
+/// A metric there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Declared {
+    /// Its name: `littoral_<area>_<noun>_<unit>[_total]`.
+    pub name: &'static str,
+    /// Its labels, each with a closed set of values.
+    pub labels: &'static str,
+    /// What it says.
+    pub help: &'static str,
+}
+
+const fn metric(name: &'static str, labels: &'static str, help: &'static str) -> Declared {
+    Declared { name, labels, help }
+}
+
+/// Every metric there is; one that ends in `_total` is a counter, the others are gauges.
+pub const METRICS: &[Declared] = &[
+    metric("littoral_http_requests_total", "outcome: hit, stale, revalidated, collapsed, miss, bypass", "Requests by what the cache did (RFC 9211)."),
+    metric("littoral_http_responses_total", "class: 1xx to 5xx, none", "Responses by status class; none: the client left first."),
+    metric("littoral_http_sent_bytes_total", "", "Bytes of response bodies sent to clients."),
+    metric("littoral_http_broken_total", "", "Requests that ended with an error, answered or not."),
+    metric("littoral_http_connections_total", "", "Client connections accepted."),
+    metric("littoral_http_connections_open", "", "Client connections open."),
+    metric("littoral_http_connections_refused_total", "", "Client connections closed at once for limits.connections."),
+    metric("littoral_http_header_timeouts_total", "", "Connections closed because a request head took longer than limits.header_timeout."),
+    metric("littoral_origin_fetches_total", "", "Times an origin was asked."),
+    metric("littoral_origin_retries_total", "", "Times an origin was asked again for the same request."),
+    metric("littoral_origin_ejections_total", "", "Times an origin was left out for failing."),
+    metric("littoral_origin_failures_total", "", "Requests answered with an error of this node."),
+    metric("littoral_cache_memory_bytes", "", "Bytes held by objects, published or in flight, overhead included."),
+    metric("littoral_cache_memory_bound_bytes", "", "The configured bound on them."),
+    metric("littoral_cache_objects", "", "Objects published."),
+    metric("littoral_cache_fills_open", "", "Objects in flight."),
+    metric("littoral_cache_published_total", "", "Objects published."),
+    metric("littoral_cache_fills_failed_total", "", "Fills that ended early, too long or too large; nothing of them is kept."),
+    metric("littoral_cache_not_admitted_total", "", "Complete objects not published because the policy said so."),
+    metric("littoral_cache_no_room_total", "", "Objects passed by because no room could be made."),
+    metric("littoral_cache_evicted_total", "", "Objects evicted by the policy."),
+    metric("littoral_cache_evicted_bytes_total", "", "Bytes evicted by the policy."),
+    metric("littoral_cache_evicted_by_ceiling_total", "", "Objects dropped by the table's own ceiling: the policy did not keep up."),
+    metric("littoral_cache_purged_total", "", "Objects removed by purges."),
+    metric("littoral_cache_fills_purged_total", "", "Fills that a purge kept from being published."),
+    metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),
+    metric("littoral_cache_surrogate_keys_ignored_total", "", "Surrogate keys ignored for their number or length."),
+    metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
+    metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
+    metric("littoral_plugin_faults_total", "plugin, kind", "Calls that failed; the native policy answered instead."),
+    metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
+    metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
+    metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
+    metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
+    metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
+    metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
+    metric("littoral_dns_ecs_total", "", "Queries with a client subnet (RFC 7871)."),
+    metric("littoral_dns_truncated_total", "", "Responses cut for UDP."),
+    metric("littoral_dns_malformed_total", "", "Queries that could not be read."),
+    metric("littoral_dns_decisions_total", "reason", "Cluster decisions by what decided."),
+    metric("littoral_cluster_healthy", "cluster", "1 while a cluster is healthy."),
+    metric("littoral_cluster_load_permille", "cluster", "Load of a cluster as its health answer tells it."),
+    metric("littoral_warm_jobs_open", "", "Warm jobs that have not ended."),
+];
+
+/// A sample: value and labels.
+pub type Sample = (f64, Vec<(&'static str, String)>);
+
+/// `docs/metrics.md`.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Metrics\n\nMade by `littoral docs metrics`; a test compares the two. `GET /metrics` on the admin listener, Prometheus text format.\n\
+         \n| metric | type | labels | meaning |\n|---|---|---|---|\n",
+    );
+    for metric in METRICS {
+        let kind = if metric.name.ends_with("_total") { "counter" } else { "gauge" };
+        out.push_str(&format!("| `{}` | {kind} | {} | {} |\n", metric.name, metric.labels, metric.help));
+    }
+    out
+}
+
+/// `GET /metrics`.
+pub fn exposition(node: &Node) -> String {
+    let families: Vec<MetricFamily> = METRICS.iter().map(|metric| family(metric, samples(node, metric.name))).collect();
+    let mut out = Vec::new();
+    // Families without a sample would be an error; there is nothing to say of them.
+    let told: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    match TextEncoder::new().encode(&told, &mut out) {
+        Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+        Err(error) => format!("# {error}\n"),
+    }
+}
+
+fn family(declared: &Declared, samples: Vec<Sample>) -> MetricFamily {
+    let counts = declared.name.ends_with("_total");
+    let mut family = MetricFamily::default();
+    family.set_name(declared.name.to_owned());
+    family.set_help(declared.help.to_owned());
+    family.set_field_type(if counts { MetricType::COUNTER } else { MetricType::GAUGE });
+    let metrics = samples.into_iter().map(|(value, labels)| {
+        let mut metric = Metric::default();
+        metric.set_label(labels.into_iter().map(label).collect());
+        if counts {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+        metric
+    });
+    family.set_metric(metrics.collect());
+    family
+}
+
+fn label((name, value): (&'static str, String)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name(name.to_owned());
+    pair.set_value(value);
+    pair
+}
+
+fn one(value: u64) -> Vec<Sample> {
+    vec![(value as f64, Vec::new())]
+}
+
+fn by(name: &'static str, values: impl IntoIterator<Item = (impl Into<String>, u64)>) -> Vec<Sample> {
+    values.into_iter().map(|(label, value)| (value as f64, vec![(name, label.into())])).collect()
+}
+
+/// The samples of a declared metric; none when what it is about is not configured.
+fn samples(node: &Node, name: &str) -> Vec<Sample> {
+    let figures = &node.figures;
+    let sums = |counters: &[crate::observe::figures::Counter]| counters.iter().map(|c| c.sum()).collect::<Vec<_>>();
+    match name {
+        "littoral_http_requests_total" => by("outcome", Outcome::LABELS.into_iter().zip(sums(&figures.outcomes))),
+        "littoral_http_responses_total" => by("class", CLASSES.into_iter().zip(sums(&figures.classes))),
+        "littoral_http_sent_bytes_total" => one(figures.sent_bytes.sum()),
+        "littoral_http_broken_total" => one(figures.broken.sum()),
+        "littoral_http_connections_total" => one(figures.connections.sum()),
+        "littoral_http_connections_open" => one(figures.open.load(Relaxed) as u64),
+        "littoral_http_connections_refused_total" => one(figures.connections_refused.sum()),
+        "littoral_http_header_timeouts_total" => one(figures.header_timeouts.sum()),
+        "littoral_origin_fetches_total" => one(figures.fetches.sum()),
+        "littoral_origin_retries_total" => one(figures.retries.sum()),
+        "littoral_origin_ejections_total" => one(figures.ejections.sum()),
+        "littoral_origin_failures_total" => one(figures.failures.sum()),
+        "littoral_cache_unstorable_total" => {
+            by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))
+        }
+        "littoral_rate_decisions_total" => by("by", node.rate.decisions()),
+        "littoral_warm_jobs_open" => node.warm.as_ref().map_or_else(Vec::new, |jobs| one(jobs.open() as u64)),
+        name if name.starts_with("littoral_cache_") => one(cache(node, name)),
+        name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),
+        name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),
+    }
+}
+
+fn cache(node: &Node, name: &str) -> u64 {
+    let (store, counters) = (&node.store, node.store.counters());
+    match name {
+        "littoral_cache_memory_bytes" => store.budget().used(),
+        "littoral_cache_memory_bound_bytes" => store.budget().bound(),
+        "littoral_cache_objects" => store.len() as u64,
+        "littoral_cache_fills_open" => store.filling() as u64,
+        "littoral_cache_published_total" => counters.published.load(Relaxed),
+        "littoral_cache_fills_failed_total" => counters.fills_failed.load(Relaxed),
+        "littoral_cache_not_admitted_total" => counters.not_admitted.load(Relaxed),
+        "littoral_cache_no_room_total" => counters.no_room.load(Relaxed),
+        "littoral_cache_evicted_total" => counters.evicted.load(Relaxed),
+        "littoral_cache_evicted_bytes_total" => counters.evicted_bytes.load(Relaxed),
+        "littoral_cache_evicted_by_ceiling_total" => counters.evicted_by_ceiling.load(Relaxed),
+        "littoral_cache_purged_total" => counters.purged.load(Relaxed),
+        "littoral_cache_fills_purged_total" => counters.fills_purged.load(Relaxed),
+        "littoral_cache_surrogate_keys_ignored_total" => counters.surrogate_keys_ignored.load(Relaxed),
+        _ => unreachable!("invariant: METRICS declares no other cache figure: {name}"),
+    }
+}

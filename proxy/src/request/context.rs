@@ -1,0 +1,113 @@
+//! What one request remembers between phases.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::HeaderMap;
+use littoral_cache::freshness::Unstorable;
+use littoral_cache::{FwdReason, Key, Outcome};
+
+use crate::origin::Origin;
+use crate::site::Site;
+use crate::storage::CachePhase;
+
+/// The state of one request.
+#[derive(Debug)]
+pub struct Context {
+    /// When it came.
+    pub started: Instant,
+    /// Where it is routed to.
+    pub site: Option<Arc<Site>>,
+    /// Its host, normalised.
+    pub host: String,
+    /// Its cache key, when it may be answered from the cache.
+    pub key: Option<Key>,
+    /// A revalidation in the background: not counted as a request.
+    pub background: bool,
+    /// The representation an `auto` URL was resolved to.
+    pub representation: Option<String>,
+    /// The origin asked last.
+    pub origin: Option<Arc<Origin>>,
+    /// How often an origin was asked.
+    pub attempts: usize,
+    /// When an origin was asked.
+    pub asked: SystemTime,
+    /// The number of purges before that.
+    pub asked_purges: u64,
+    /// An origin's response head has come: no retry any more.
+    pub answered: bool,
+    /// The fields of the origin's 304.
+    pub confirmed: Option<HeaderMap>,
+    /// The lookup ended in a miss.
+    pub missed: bool,
+    /// A stored response was stale.
+    pub was_stale: bool,
+    /// Another variant is stored.
+    pub other_variant: bool,
+    /// It reads a fill that another request began.
+    pub collapsed: bool,
+    /// The response is being stored.
+    pub stored: bool,
+    /// Why it is not.
+    pub unstorable: Option<Unstorable>,
+    /// Remaining freshness in seconds of what is sent.
+    pub ttl_s: Option<i64>,
+    /// What was done, once known.
+    pub outcome: Option<Outcome>,
+}
+
+impl Context {
+    /// Of a request that came now.
+    pub fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            site: None,
+            host: String::new(),
+            key: None,
+            background: false,
+            representation: None,
+            origin: None,
+            attempts: 0,
+            asked: SystemTime::now(),
+            asked_purges: 0,
+            answered: false,
+            confirmed: None,
+            missed: false,
+            was_stale: false,
+            other_variant: false,
+            collapsed: false,
+            stored: false,
+            unstorable: None,
+            ttl_s: None,
+            outcome: None,
+        }
+    }
+
+    /// What the cache does with this request, by the framework's phase and what was noted on the way.
+    pub fn outcome(&self, phase: CachePhase, waited: bool) -> Outcome {
+        match phase {
+            CachePhase::Hit if self.collapsed || waited => Outcome::Collapsed,
+            CachePhase::Hit => Outcome::Hit,
+            CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
+            CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
+            CachePhase::Expired => Outcome::Miss(FwdReason::Stale),
+            _ => Outcome::Miss(self.reason()),
+        }
+    }
+
+    fn reason(&self) -> FwdReason {
+        match () {
+            () if self.key.is_none() => FwdReason::Method,
+            () if self.was_stale => FwdReason::Stale,
+            () if self.other_variant => FwdReason::VaryMiss,
+            () if self.missed => FwdReason::UriMiss,
+            () => FwdReason::Bypass,
+        }
+    }
+}
+
+impl Default for Context {
+    fn default() -> Self {
+        Self::new()
+    }
+}

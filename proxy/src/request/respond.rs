@@ -1,0 +1,88 @@
+//! Fields of responses, and the few responses this node writes itself.
+
+use http::header::{
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRANSFER_ENCODING, VIA,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use littoral_cache::Outcome;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::context::Context;
+use super::own_body;
+use crate::node::Node;
+
+/// RFC 9211.
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// The node that answered.
+pub(crate) const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
+/// The representation chosen for an `auto` URL.
+pub(crate) const REPRESENTATION: HeaderName = HeaderName::from_static("x-littoral-representation");
+
+/// What every response of the data port carries.
+pub(super) fn add_fields(response: &mut ResponseHeader, node: &Node, ctx: &Context, outcome: Outcome) -> Result<()> {
+    let mut status = String::with_capacity(64);
+    outcome.write_status(ctx.ttl_s, ctx.stored, &mut status);
+    if let Some(reason) = ctx.unstorable.filter(|_| !ctx.stored) {
+        status.push_str("; detail=");
+        status.push_str(reason.as_str());
+    }
+    // Surrogate keys are between origin and cache (Edge Architecture 1.0 §2.2).
+    for name in littoral_cache::entry::SURROGATE_FIELDS {
+        response.remove_header(&name);
+    }
+    response.append_header(CACHE_STATUS, status)?;
+    response.append_header(VIA, node.via.clone())?;
+    response.insert_header(SERVED_BY, node.served_by.clone())?;
+    if let Some(representation) = &ctx.representation {
+        response.insert_header(REPRESENTATION, super::own_value(representation))?;
+    }
+    Ok(())
+}
+
+/// Content-Length, when it is one number.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let mut fields = headers.get_all(CONTENT_LENGTH).into_iter();
+    let field = fields.next().filter(|_| fields.next().is_none())?;
+    field.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok()
+}
+
+/// Updates stored fields with those of a 304 (RFC 9111 §3.2): all but the ones that describe the stored bytes or one
+/// connection, and Vary, which selects them.
+pub(super) fn update(stored: &mut HeaderMap, confirmed: &HeaderMap) {
+    const KEPT: [HeaderName; 6] =
+        [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE, TRANSFER_ENCODING, CONNECTION];
+    for name in confirmed.keys().filter(|name| !KEPT.contains(name) && **name != http::header::VARY) {
+        stored.remove(name);
+        for value in confirmed.get_all(name) {
+            stored.append(name, value.clone());
+        }
+    }
+}
+
+/// Answers a health probe.
+pub(super) async fn health(session: &mut Session, node: &Node) -> Result<bool> {
+    let settings = node.settings.load();
+    let figures = serde_json::json!({
+        "node": settings.node.name,
+        "cluster": settings.node.cluster,
+        "load_permille": node.load_permille(),
+    });
+    own(session, 200, "application/json", &figures.to_string()).await
+}
+
+/// Sends a response of this node's own.
+pub(crate) async fn own(session: &mut Session, status: u16, content_type: &'static str, text: &str) -> Result<bool> {
+    let body = own_body(text);
+    let mut response = ResponseHeader::build_no_case(status, Some(4))?;
+    response.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
+    response.insert_header(CONTENT_LENGTH, body.len())?;
+    response.insert_header(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    let bodiless = session.req_header().method == http::Method::HEAD;
+    session.write_response_header(Box::new(response), bodiless).await?;
+    if !bodiless {
+        session.write_response_body(Some(body), true).await?;
+    }
+    Ok(true)
+}

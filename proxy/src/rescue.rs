@@ -1,0 +1,69 @@
+//! Errors to responses: the only place that picks a status.
+//!
+//! An error before the response head becomes a small text response; one after it can only end the connection, which
+//! tells the client that the body is not whole.
+
+use pingora::proxy::{FailToProxy, Session};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+
+use crate::node::Node;
+use crate::request::context::Context;
+use crate::request::respond_own;
+
+/// Refuses a request with `status`, saying why. Always `Ok(true)`: answered.
+pub(crate) async fn refuse(session: &mut Session, status: u16, why: &str) -> Result<bool> {
+    if status == 400 {
+        session.set_keepalive(None);
+    }
+    respond_own(session, status, "text/plain", why).await
+}
+
+/// Answers a request that failed.
+pub(crate) async fn answer(session: &mut Session, error: &Error, node: &Node, ctx: &Context) -> FailToProxy {
+    let (status, why) = status_of(error);
+    node.figures.failed(status);
+    let origin = ctx.origin.as_ref().map_or("", |origin| origin.host.as_str());
+    tracing::warn!(host = ctx.host, origin, status, error = %error, "request failed");
+    let begun = session.response_written().is_some();
+    if status != 0 && !begun {
+        session.set_keepalive(None);
+        // The client may be gone; then there is nobody to tell.
+        let _ = respond_own(session, status, "text/plain", why).await;
+    }
+    FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// The status for an error, and the sentence for the client; 0 when the client is gone.
+pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
+    use ErrorType::{ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError, WriteTimedout};
+    match (error.esource(), error.etype()) {
+        (_, HTTPStatus(status)) => (*status, "the request cannot be answered"),
+        (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
+            (504, "the origin did not answer in time")
+        }
+        (ErrorSource::Upstream, _) => (502, "the origin failed"),
+        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | ReadTimedout | WriteTimedout) => (0, ""),
+        (ErrorSource::Downstream, _) => (400, "the request is not valid"),
+        _ => (500, "this node failed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_origin_is_a_504_a_broken_one_a_502_and_a_client_that_left_gets_nothing() {
+        let status = |etype: ErrorType, source: ErrorSource| {
+            let mut error = Error::new(etype);
+            error.esource = source;
+            status_of(&error).0
+        };
+        assert_eq!(status(ErrorType::ReadTimedout, ErrorSource::Upstream), 504);
+        assert_eq!(status(ErrorType::ConnectTimedout, ErrorSource::Upstream), 504);
+        assert_eq!(status(ErrorType::ConnectRefused, ErrorSource::Upstream), 502);
+        assert_eq!(status(ErrorType::WriteError, ErrorSource::Downstream), 0);
+        assert_eq!(status(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream), 400);
+        assert_eq!(status(ErrorType::InternalError, ErrorSource::Internal), 500);
+    }
+}

@@ -1,0 +1,290 @@
+//! `littoral run`: a node from its config to its end.
+//!
+//! Order: read and check the config; bind every listener; load what the config names (plugins, databases, zones,
+//! certificates); only then start workers. Whatever fails before that ends the process with one line and code 2, with
+//! nothing half-started.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU16;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use littoral_cache::{LfuSize, Settings, Store};
+use pingora::proxy::http_proxy;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::listen::{Bound, Presence, Share, Worker};
+use crate::node::Node;
+use crate::observe::figures::Figures;
+use crate::plugins::Plugins;
+use crate::rate::Rate;
+use crate::request::{RequestPath, own_value};
+use crate::site::Sites;
+use crate::storage::{CacheLock, Shelf};
+
+/// Idle connections kept to all origins.
+const ORIGIN_CONNECTIONS_IDLE_MAX: usize = 256;
+/// How old a fill may get before those who wait for it start over.
+const FILL_LOCK_AGE: Duration = Duration::from_secs(60);
+
+/// Listeners bound for one node.
+struct Sockets {
+    http: Vec<Bound>,
+    admin: Option<std::net::TcpListener>,
+}
+
+/// A node that is ready to start.
+pub struct Assembled {
+    node: Arc<Node>,
+    sockets: Sockets,
+    workers: usize,
+}
+
+impl Assembled {
+    /// Binds and loads everything `config` names.
+    ///
+    /// # Errors
+    /// One line: what, where and what to do.
+    pub fn new(config: Config) -> Result<Self, String> {
+        let workers = match config.limits.threads {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let sockets = Sockets::bind(&config, workers)?;
+        let node = assemble(config)?;
+        Ok(Self { node, sockets, workers })
+    }
+
+    /// The line that tells what is bound where.
+    pub fn ready_line(&self) -> String {
+        let join = |addresses: Vec<String>| addresses.join(",");
+        let of = |tls: bool| self.sockets.http.iter().filter(move |bound| bound.is_tls() == tls);
+        let mut parts = vec!["ready".to_owned()];
+        for (name, tls) in [("http", false), ("https", true)] {
+            let addresses: Vec<String> = of(tls).map(|bound| bound.address.to_string()).collect();
+            if !addresses.is_empty() {
+                parts.push(format!("{name}={}", join(addresses)));
+            }
+        }
+        if let Some(address) = self.sockets.admin.as_ref().and_then(|admin| admin.local_addr().ok()) {
+            parts.push(format!("admin={address}"));
+        }
+        parts.join(" ")
+    }
+}
+
+impl Sockets {
+    fn bind(config: &Config, workers: usize) -> Result<Self, String> {
+        let plain = config.listen.http.iter().map(|address| (*address, None));
+        let tls = config.listen.https.iter().map(|https| (https.bind, Some(https.clone())));
+        let http = plain.chain(tls).map(|(address, tls)| Bound::new(address, workers, tls)).collect::<Result<_, _>>()?;
+        let admin = config.listen.admin.map(|address| {
+            let problem = |error| format!("cannot listen on {address} (listen.admin): {error}");
+            let listener = std::net::TcpListener::bind(address).map_err(problem)?;
+            listener.set_nonblocking(true).map_err(problem)?;
+            Ok::<_, String>(listener)
+        });
+        for https in &config.listen.https {
+            crate::listen::acceptor(https)?;
+        }
+        Ok(Self { http, admin: admin.transpose()? })
+    }
+}
+
+fn assemble(config: Config) -> Result<Arc<Node>, String> {
+    let settings = Settings { memory_bytes: config.cache.memory.0, object_bytes_max: config.cache.max_object.0 };
+    let store = Store::new(settings, Box::new(LfuSize));
+    let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
+    Ok(Arc::new(Node {
+        sites: ArcSwap::from_pointee(Sites::of(&config)),
+        shelf: Shelf::leak(store.clone()),
+        store,
+        fill_lock,
+        collapse_wait: config.cache.collapse_wait.0,
+        plugins: Plugins::default(),
+        rate: Rate::default(),
+        directing: None,
+        warm: None,
+        figures: Figures::default(),
+        load: AtomicU16::new(0),
+        via: own_value(&format!("1.1 {}", config.node.name)),
+        served_by: own_value(&config.node.name),
+        tail: Node::tail_of(&config.node.name),
+        settings: ArcSwap::from_pointee(config),
+    }))
+}
+
+/// Runs the node of a config file until a signal ends it.
+///
+/// # Errors
+/// One line for the operator; the exit code is 2.
+pub fn run(file: &Path) -> Result<(), String> {
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    let assembled = Assembled::new(config)?;
+    let ready = assembled.ready_line();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start a runtime: {error}"))?;
+    let Assembled { node, sockets, workers } = assembled;
+    let (stop, stopped) = watch::channel(false);
+    let drain = node.settings.load().limits.drain.0;
+    let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
+    start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
+    runtime.block_on(async {
+        for site in node.sites.load().all() {
+            for origin in site.origins.all() {
+                resolve(origin).await;
+            }
+        }
+        if let Some(admin) = sockets.admin {
+            tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
+        }
+        tokio::spawn(refresh_origins(node.clone()));
+        println!("{ready}");
+        wait_for_signals(&node, file).await;
+        tracing::info!("stopping");
+        let _ = stop.send(true);
+    });
+    for thread in threads {
+        let _ = thread.join();
+    }
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(())
+}
+
+type WorkerThread = std::thread::JoinHandle<()>;
+
+fn start_workers(
+    node: &Arc<Node>,
+    bound: Vec<Bound>,
+    workers: usize,
+    stopped: &watch::Receiver<bool>,
+    drain: Duration,
+) -> Result<Vec<WorkerThread>, String> {
+    let conf = Arc::new(ServerConf {
+        max_retries: crate::request::ATTEMPTS_MAX,
+        threads: workers,
+        upstream_keepalive_pool_size: ORIGIN_CONNECTIONS_IDLE_MAX,
+        ..ServerConf::default()
+    });
+    let proxy = Arc::new(http_proxy(&conf, RequestPath { node: node.clone() }));
+    let mut shares: Vec<Vec<Share>> = (0..workers).map(|_| Vec::new()).collect();
+    for bound in bound {
+        for (of_worker, share) in shares.iter_mut().zip(bound.into_shares()) {
+            of_worker.push(share);
+        }
+    }
+    let start = |(number, shares): (usize, Vec<Share>)| {
+        let (node, proxy, shutdown) = (node.clone(), proxy.clone(), stopped.clone());
+        let worker = Arc::new(Worker { node, proxy, shutdown, presence: Arc::new(Presence::default()) });
+        let body = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            match runtime.map_err(|error| error.to_string()).and_then(|rt| rt.block_on(worker.run(shares, drain))) {
+                Ok(()) => {}
+                Err(error) => tracing::error!(number, error, "a worker ended"),
+            }
+        };
+        std::thread::Builder::new().name(format!("worker-{number}")).spawn(body)
+    };
+    let started: Result<_, _> = shares.into_iter().enumerate().filter(|(_, shares)| !shares.is_empty()).map(start).collect();
+    started.map_err(|error| format!("cannot start a worker: {error}"))
+}
+
+/// The one who evicts, on a thread of its own: the policy may be a guest and is never called on the request path.
+fn start_evictor(store: Arc<Store>) -> std::io::Result<std::thread::JoinHandle<()>> {
+    let body = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            loop {
+                store.pressure().await;
+                store.evict(SystemTime::now());
+            }
+        });
+    };
+    std::thread::Builder::new().name("evictor".into()).spawn(body)
+}
+
+async fn resolve(origin: &crate::origin::Origin) {
+    if let Err(error) = origin.resolve().await {
+        tracing::warn!(origin = origin.host, %error, "cannot look the origin up; trying again later");
+    }
+}
+
+async fn refresh_origins(node: Arc<Node>) {
+    loop {
+        tokio::time::sleep(crate::origin::RESOLVE_EVERY).await;
+        for site in node.sites.load_full().all() {
+            for origin in site.origins.all() {
+                resolve(origin).await;
+            }
+        }
+    }
+}
+
+async fn wait_for_signals(node: &Arc<Node>, file: &Path) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).expect("invariant: signal handlers can be set at start");
+    let (mut hangup, mut terminate) = (listen(SignalKind::hangup()), listen(SignalKind::terminate()));
+    let mut interrupt = listen(SignalKind::interrupt());
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => report_reload(reload(node, file)),
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+        }
+    }
+}
+
+fn report_reload(outcome: Result<Vec<String>, String>) {
+    match outcome {
+        Ok(restart) if restart.is_empty() => tracing::info!("config reloaded"),
+        Ok(restart) => tracing::warn!(keys = restart.join(", "), "config reloaded; these keys need a restart"),
+        Err(error) => tracing::error!(error, "config not reloaded; the old one stays in force"),
+    }
+}
+
+/// Reads the config again and applies what can change live. Returns the keys that need a restart.
+///
+/// # Errors
+/// Why nothing was changed.
+pub fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    let old = node.settings.load_full();
+    let restart = needs_restart(&old, &config);
+    let sites = Sites::of(&config);
+    node.sites.store(Arc::new(sites));
+    node.settings.store(Arc::new(config));
+    Ok(restart)
+}
+
+/// Keys that differ and are read at start only.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let differing = [
+        ("node", old.node != new.node),
+        ("listen", old.listen != new.listen),
+        ("cache", old.cache != new.cache),
+        ("policy", old.policy != new.policy),
+        ("limits.threads", old.limits.threads != new.limits.threads),
+        ("limits.drain", old.limits.drain != new.limits.drain),
+    ];
+    differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}
+
+/// Checks a config file and all it names without starting anything. Returns warnings.
+///
+/// # Errors
+/// As [`run`].
+pub fn check(file: &Path) -> Result<Vec<String>, String> {
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    for https in &config.listen.https {
+        crate::listen::acceptor(https)?;
+    }
+    Ok(Vec::new())
+}

@@ -1,0 +1,107 @@
+//! What a request is routed to: the sites of the config, ready to use.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use crate::config::{Config, Timeouts};
+use crate::origin::{Origins, parse_url};
+
+/// A site.
+#[derive(Debug)]
+pub struct Site {
+    /// Its first host: its name in logs and figures.
+    pub name: String,
+    /// Its origins.
+    pub origins: Origins,
+    /// Time-outs towards them.
+    pub timeouts: Timeouts,
+    /// Lifetime of a response that states none.
+    pub default_ttl: Duration,
+    /// Whether `auto` segment URLs are answered.
+    pub auto: bool,
+}
+
+/// All sites, by host.
+#[derive(Debug, Default)]
+pub struct Sites {
+    by_host: HashMap<String, Arc<Site>, RandomState>,
+    fallback: Option<Arc<Site>>,
+    all: Vec<Arc<Site>>,
+}
+
+impl Sites {
+    /// Those of a checked config.
+    pub fn of(config: &Config) -> Self {
+        let mut sites = Self::default();
+        for raw in &config.site {
+            let origins = raw.origin.iter().filter_map(|url| parse_url(url).ok()).collect();
+            let site = Arc::new(Site {
+                name: raw.hosts.first().cloned().unwrap_or_default(),
+                origins: Origins::new(origins),
+                timeouts: raw.timeouts.clone(),
+                default_ttl: raw.default_ttl.0,
+                auto: raw.dash.auto,
+            });
+            for host in &raw.hosts {
+                match host.as_str() {
+                    "*" => sites.fallback = Some(site.clone()),
+                    host => drop(sites.by_host.insert(host.to_owned(), site.clone())),
+                }
+            }
+            sites.all.push(site);
+        }
+        sites
+    }
+
+    /// The site of a normalised host.
+    pub fn find(&self, host: &str) -> Option<&Arc<Site>> {
+        self.by_host.get(host).or(self.fallback.as_ref())
+    }
+
+    /// All of them, in the order of the config.
+    pub fn all(&self) -> &[Arc<Site>] {
+        &self.all
+    }
+}
+
+/// A Host field as a key and a site name: lower case, without port and without the root's dot. `None` when it is no
+/// host (RFC 9110 §7.2).
+pub fn normalise_host(field: &str) -> Option<String> {
+    let without_port = match field.strip_prefix('[') {
+        Some(rest) => &field[..rest.find(']')? + 2],
+        None => field.rsplit_once(':').map_or(field, |(host, _)| host),
+    };
+    let port = &field[without_port.len()..];
+    let port_is_fine = port.is_empty() || (port.len() <= 6 && port[1..].bytes().all(|byte| byte.is_ascii_digit()));
+    let host = without_port.strip_suffix('.').unwrap_or(without_port);
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
+    let fine = port_is_fine && !host.is_empty() && host.len() <= 255 && host.bytes().all(allowed);
+    fine.then(|| host.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_folded_to_one_spelling_and_nonsense_is_refused() {
+        for (field, expected) in [
+            ("a.example", Some("a.example")),
+            ("A.Example.:8080", Some("a.example")),
+            ("[::1]:80", Some("[::1]")),
+            ("a.example:", Some("a.example")),
+            ("", None),
+            (":80", None),
+            ("a b", None),
+            ("a.example/x", None),
+            ("a@b", None),
+            ("a:99999999", None),
+            ("a:b", None),
+        ] {
+            assert_eq!(normalise_host(field).as_deref(), expected, "{field:?}");
+        }
+    }
+}

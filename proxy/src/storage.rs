@@ -1,0 +1,284 @@
+//! The one module that names `pingora::cache`: the framework's storage interface over [`littoral_cache::Store`].
+//!
+//! It translates; it decides nothing. Admission is decided before a fill reaches it ([`Ticket`] in the metadata), because
+//! the framework treats a refusal here as the end of the request.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use parking_lot::Mutex;
+use pingora::cache::key::CacheHashKey;
+use pingora::cache::storage::{
+    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
+};
+use pingora::cache::trace::SpanHandle;
+use pingora::http::ResponseHeader;
+use pingora::{Error, ErrorType, Result};
+
+pub use pingora::cache::lock::CacheLock;
+pub use pingora::cache::storage::HitHandler as Handler;
+pub use pingora::cache::{
+    CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, NoCacheReason, RespCacheable, Storage,
+};
+
+use littoral_cache::entry::Body;
+use littoral_cache::fill::FillReader;
+use littoral_cache::freshness::Lifetime;
+use littoral_cache::{Entry, Fill, FillWriter, Found, Head, Key, Store, Ticket};
+
+/// Bytes given to the framework at a time: one write to the client, whose time-out is per write.
+const SLICE_BYTES: u64 = 256 << 10;
+
+/// The framework's view of the store.
+pub struct Shelf {
+    store: Arc<Store>,
+}
+
+/// A ticket on its way through the framework's metadata to [`Shelf::get_miss_handler`].
+#[derive(Clone)]
+pub struct TicketSlot(Arc<Mutex<Option<Ticket>>>);
+
+/// Marks metadata read from a fill in flight.
+#[derive(Clone, Copy)]
+pub struct InFlight;
+
+struct StoredHit {
+    body: Arc<Body>,
+    at: u64,
+    end: u64,
+}
+
+struct FillHit {
+    reader: FillReader,
+}
+
+struct Miss {
+    writer: FillWriter,
+    tag: [u8; 8],
+    written: usize,
+}
+
+impl Shelf {
+    /// Lives as long as the process, as the framework asks.
+    pub fn leak(store: Arc<Store>) -> &'static Self {
+        Box::leak(Box::new(Self { store }))
+    }
+}
+
+impl TicketSlot {
+    /// Metadata for an admitted response.
+    pub fn meta(ticket: Ticket, head: &Head, lifetime: &Lifetime) -> CacheMeta {
+        let mut meta = meta_of(head, lifetime, None, SystemTime::now());
+        meta.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(ticket)))));
+        meta
+    }
+}
+
+/// The framework's key: ours, with its hash, so that nothing is hashed twice.
+pub fn cache_key(key: &Key) -> CacheKey {
+    let mut framework_key = CacheKey::new(key.text().to_vec(), "");
+    framework_key.set_primary_bin_override(key.hash().to_le_bytes());
+    framework_key.extensions.insert(key.clone());
+    framework_key
+}
+
+/// Metadata for fields and lifetime.
+pub fn meta_of(head: &Head, lifetime: &Lifetime, variance: Option<[u8; 16]>, created: SystemTime) -> CacheMeta {
+    let seconds = |window: Duration| u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
+    let (swr, sie) = (seconds(lifetime.stale_while_revalidate), seconds(lifetime.stale_if_error));
+    let mut meta = CacheMeta::new(lifetime.fresh_until, created, swr, sie, response_header(head));
+    meta.set_epoch_override(lifetime.born);
+    if let Some(variance) = variance {
+        meta.set_variance(variance);
+    }
+    meta
+}
+
+fn response_header(head: &Head) -> ResponseHeader {
+    let (mut parts, ()) = http::Response::new(()).into_parts();
+    parts.status = head.status;
+    parts.headers = head.headers.clone();
+    ResponseHeader::from(parts)
+}
+
+fn our_key(key: &CacheKey) -> Result<&Key> {
+    key.extensions.get::<Key>().ok_or_else(|| Error::explain(ErrorType::InternalError, "a cache key not made by cache_key"))
+}
+
+/// Variants are removed with their primary here, so the framework's tombstone by time must never fire: the primary is
+/// always older than its variants.
+fn created(key: &CacheKey) -> SystemTime {
+    if key.variance_bin().is_some() { SystemTime::now() } else { SystemTime::UNIX_EPOCH }
+}
+
+impl Shelf {
+    fn stored(key: &CacheKey, entry: &Arc<Entry>) -> Option<(CacheMeta, HitHandler)> {
+        let body = entry.body()?;
+        let mut meta = meta_of(entry.head(), entry.lifetime(), entry.variance(), created(key));
+        if entry.is_expired() {
+            meta.expire_at(SystemTime::now() - Duration::from_secs(1));
+        }
+        let header = meta.response_header_mut();
+        if header.status != http::StatusCode::NO_CONTENT {
+            header.insert_header(CONTENT_LENGTH, body.length()).ok()?;
+        }
+        meta.extensions_mut().insert(entry.clone());
+        let end = body.length();
+        Some((meta, Box::new(StoredHit { body, at: 0, end })))
+    }
+
+    fn filling(key: &CacheKey, fill: &Arc<Fill>) -> (CacheMeta, HitHandler) {
+        let mut meta = meta_of(fill.head(), fill.lifetime(), fill.variance(), created(key));
+        meta.extensions_mut().insert(InFlight);
+        (meta, Box::new(FillHit { reader: fill.reader() }))
+    }
+}
+
+#[async_trait]
+impl Storage for Shelf {
+    async fn lookup(&'static self, key: &CacheKey, _: &SpanHandle) -> Result<Option<(CacheMeta, HitHandler)>> {
+        let variance = key.get_variance_key();
+        Ok(match self.store.lookup(our_key(key)?, variance) {
+            Some(Found::Stored(entry)) => Self::stored(key, &entry),
+            Some(Found::Filling(fill)) => Some(Self::filling(key, &fill)),
+            None => None,
+        })
+    }
+
+    async fn lookup_streaming_write(
+        &'static self,
+        key: &CacheKey,
+        tag: Option<&[u8]>,
+        _: &SpanHandle,
+    ) -> Result<Option<(CacheMeta, HitHandler)>> {
+        let id = tag.and_then(|tag| tag.try_into().ok()).map_or(0, u64::from_be_bytes);
+        let fill = self.store.fill(our_key(key)?, key.get_variance_key(), id);
+        Ok(fill.map(|fill| Self::filling(key, &fill)))
+    }
+
+    async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
+        let ticket = meta.extensions().get::<TicketSlot>().and_then(|slot| slot.0.lock().take());
+        let no_ticket = || Error::explain(ErrorType::InternalError, "a fill begins without a ticket");
+        let writer = ticket.ok_or_else(no_ticket)?.start(key.get_variance_key(), meta.variance());
+        let tag = writer.fill().id().to_be_bytes();
+        Ok(Box::new(Miss { writer, tag, written: 0 }))
+    }
+
+    async fn purge(&'static self, _: PurgeTarget<'_>, _: PurgeType, _: &SpanHandle) -> Result<PurgeOutcome> {
+        // Purges come through the admin API and eviction is the store's own; the framework never asks.
+        Ok(PurgeOutcome::NotFound)
+    }
+
+    async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
+        let Some(entry) = meta.extensions().get::<Arc<Entry>>() else { return Ok(false) };
+        let mut headers = meta.headers().clone();
+        headers.remove(CONTENT_LENGTH);
+        let head = Head { status: entry.head().status, headers };
+        let lifetime = Lifetime {
+            born: meta.epoch(),
+            fresh_until: meta.fresh_until(),
+            stale_while_revalidate: Duration::from_secs(u64::from(meta.stale_while_revalidate_sec())),
+            stale_if_error: Duration::from_secs(u64::from(meta.stale_if_error_sec())),
+        };
+        debug_assert_eq!(our_key(key)?.hash(), entry.key().hash());
+        Ok(self.store.refresh(entry, head, lifetime, SystemTime::now()))
+    }
+
+    fn support_streaming_partial_write(&self) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {
+        self
+    }
+}
+
+#[async_trait]
+impl HandleHit for StoredHit {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        let slice = self.body.slice(self.at, self.end.min(self.at + SLICE_BYTES));
+        self.at += slice.len() as u64;
+        Ok((!slice.is_empty()).then_some(slice))
+    }
+
+    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        self.at = (start as u64).min(self.body.length());
+        self.end = end.map_or(self.body.length(), |end| (end as u64).min(self.body.length()));
+        Ok(())
+    }
+
+    fn should_count_access(&self) -> bool {
+        false
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}
+
+#[async_trait]
+impl HandleHit for FillHit {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        self.reader.read().await.map_err(|error| Error::because(ErrorType::ReadError, "reading a fill in flight", error))
+    }
+
+    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        self.reader.seek(start as u64, end.map(|end| end as u64));
+        Ok(())
+    }
+
+    fn should_count_access(&self) -> bool {
+        false
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}
+
+#[async_trait]
+impl HandleMiss for Miss {
+    async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
+        self.written += data.len();
+        self.writer.write(data).map_err(|error| Error::because(ErrorType::WriteError, "filling the cache", error))
+    }
+
+    async fn finish(self: Box<Self>) -> Result<MissFinishType> {
+        let written = self.written;
+        let finished = self.writer.finish(SystemTime::now());
+        finished.map_err(|error| Error::because(ErrorType::ReadError, "filling the cache", error))?;
+        Ok(MissFinishType::Created(written))
+    }
+
+    fn streaming_write_tag(&self) -> Option<&[u8]> {
+        Some(&self.tag)
+    }
+}
