@@ -51,7 +51,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
     };
     let admin = Admin { node, file: Arc::new(file), started: SystemTime::now() };
     let routes = Router::new()
-        .route("/", get(|| async { Html("<!doctype html><title>littoral</title>") }))
+        .route("/", get(|| async { Html(crate::dashboard::dashboard_html()) }))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(expose))

@@ -32,6 +32,12 @@ enum Command {
     /// Check a config and all it names, and start nothing.
     #[command(after_help = "Example: littoral check -c node.toml")]
     Check(ConfigFile),
+    /// Show a small CDN at work: an origin, two DNS servers and three edge clusters, as processes on loopback.
+    #[command(after_help = "Example: littoral demo --once")]
+    Demo(crate::demo::DemoArgs),
+    /// Serve a directory as an origin.
+    #[command(after_help = "Example: littoral origin --dir assets/netcinema --listen 127.0.0.1:9000")]
+    Origin(crate::fileserver::OriginArgs),
     /// Remove objects from a running node's cache.
     #[command(after_help = "Example: littoral purge --url http://video.example/title/manifest.mpd")]
     Purge(PurgeArgs),
@@ -124,6 +130,8 @@ fn run(command: Command) -> Result<ExitCode, String> {
             println!("{}: ok", file.config.display());
             Ok(ExitCode::SUCCESS)
         }
+        Command::Demo(args) => block_on(crate::demo::main(args)).map_err(|error| format!("{error:#}")),
+        Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(|error| format!("{error:#}")),
         Command::Purge(args) => block_on(purge(args)),
         Command::Docs(args) => {
             print!("{}", match args.which {
