@@ -22,7 +22,7 @@ pub const GENERATOR_CORE: u32 = 1;
 /// Length of one tick of utime and stime: USER_HZ is 100 on every Linux that Debian ships (proc(5)).
 const TICK: Duration = Duration::from_millis(10);
 /// A server that is not up or not down after this long has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// CPU time used so far by a process and all its descendants.
 #[derive(Clone, Debug, Default)]
@@ -234,7 +234,7 @@ impl Drop for Server {
     clippy::disallowed_methods,
     reason = "this program is one thread that only waits for others"
 )]
-fn pause() {
+pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
 

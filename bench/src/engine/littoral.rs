@@ -1,13 +1,17 @@
 //! littoral: one serving thread, memory tier only, with or without the three policies.
+//!
+//! A node serves before its plugins are compiled. Invariant: with policies, [`start`] returns only when all three are live.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use super::{CACHE_MIB, Place, Started};
-use crate::fetch::HOST;
-use crate::machine::{SERVER_CORE, Server};
+use crate::fetch::{self, HOST};
+use crate::machine::{PATIENCE, SERVER_CORE, Server, pause};
 
 /// The seam each policy serves and its guest.
 const POLICIES: [(&str, &str); 3] = [
@@ -15,6 +19,14 @@ const POLICIES: [(&str, &str); 3] = [
     ("rate", "rate-throughput"),
     ("evict", "evict-lfu-size"),
 ];
+
+/// The routing policy belongs to DNS, so the node gets a zone with a service in it.
+const ZONE: &str = "$ORIGIN bench.example.
+$TTL 300
+@ IN SOA ns1 hostmaster 1 3600 600 86400 60
+@ IN NS ns1
+ns1 IN A 127.0.0.1
+";
 
 /// Says which built policy is missing, before anything is started.
 pub(super) fn policies_are_built(plugins: &Path) -> Result<()> {
@@ -28,6 +40,7 @@ pub(super) fn policies_are_built(plugins: &Path) -> Result<()> {
 }
 
 pub(super) fn start(place: &Place, work: &Path, with_policies: bool) -> Result<Started> {
+    std::fs::write(work.join("bench.zone"), ZONE)?;
     let config = work.join("littoral.toml");
     std::fs::write(&config, config_text(place, work, with_policies)?)?;
     let (binary, config) = (place.littoral.to_string_lossy(), config.to_string_lossy());
@@ -35,7 +48,30 @@ pub(super) fn start(place: &Place, work: &Path, with_policies: bool) -> Result<S
     let mut server = Server::start(SERVER_CORE, &command, work.join("stderr"))?;
     let ready = server.ready_line()?;
     let address = *ready.get("http").context("ready line without http=")?;
+    if with_policies {
+        policies_are_live(*ready.get("admin").context("ready line without admin=")?)?;
+    }
     Ok((server, address, None))
+}
+
+/// Waits until the node tells a generation above 0 of every policy.
+fn policies_are_live(admin: SocketAddr) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = fetch::get(admin, "/v1/plugins")?;
+        let plugins: serde_json::Value = serde_json::from_slice(&told)?;
+        let live = |name: &str| {
+            let mut plugins = plugins.as_array().into_iter().flatten();
+            plugins.any(|plugin| plugin["name"] == name && plugin["generation"].as_u64() > Some(0))
+        };
+        if POLICIES.iter().all(|(_, guest)| live(guest)) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("not all policies are live: {plugins}");
+        }
+        pause();
+    }
 }
 
 fn config_text(place: &Place, work: &Path, with_policies: bool) -> Result<String> {
@@ -48,6 +84,7 @@ data = {data:?}
 [listen]
 http = [\"127.0.0.1:0\"]
 admin = \"127.0.0.1:0\"
+dns = [\"127.0.0.1:0\"]
 
 [cache]
 memory = \"{CACHE_MIB}MiB\"
@@ -63,7 +100,17 @@ origin = [\"http://{origin}\"]
 id = \"bench\"
 tier = \"home\"
 at = [52.37, 4.90]
+capacity = \"10Gbps\"
 nodes = [{{ v4 = \"127.0.0.1\" }}]
+
+[[zone]]
+name = \"bench.example.\"
+file = \"bench.zone\"
+
+[[service]]
+name = \"a1.bench.example.\"
+clusters = [\"*\"]
+ttl = \"30s\"
 ",
         data = work.join("data"),
         origin = place.origin,
