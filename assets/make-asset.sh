@@ -2,7 +2,7 @@
 # Makes the demo's title anew: a synthetic film in three video rates and one sound track, as DASH with 2 s segments.
 # Needs ffmpeg (Debian: apt-get install ffmpeg). Usage: assets/make-asset.sh [DIRECTORY]
 set -euo pipefail
-out=${1:-"$(dirname "$0")/netcinema/title"}
+out=${1:-"$(dirname "$0")/netcinema"}
 seconds=32
 mkdir -p "$out"
 rm -f "$out"/*.m4s "$out"/manifest.mpd

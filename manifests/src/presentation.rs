@@ -126,6 +126,9 @@ impl Presentation {
         }
         let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Malformed("it is not UTF-8".into()))?;
         let mpd = dash_mpd_core::parse(text).map_err(|error| ManifestError::Malformed(first_line(&error.to_string())))?;
+        if mpd.periods.is_empty() {
+            return Err(ManifestError::Malformed("it has no Period".into()));
+        }
         if mpd.mpdtype.as_deref() == Some("dynamic") {
             return Err(ManifestError::Dynamic);
         }
@@ -262,3 +265,6 @@ fn millis(duration: std::time::Duration) -> u64 {
 fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or("").chars().take(200).collect()
 }
+
+#[cfg(test)]
+mod tests;
