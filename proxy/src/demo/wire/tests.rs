@@ -66,3 +66,22 @@ fn a_subnet_is_sent_with_no_more_octets_than_its_prefix_has() {
     let bytes = Message::query(1, "a.example", Some(subnet)).encode().unwrap();
     assert!(bytes.ends_with(&[0, 8, 0, 7, 0, 1, 24, 0, 198, 18, 3]));
 }
+
+#[test]
+fn damaged_messages_never_panic() {
+    let whole = answer().encode().unwrap();
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..50_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..4 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let at = (state >> 8) as usize % bytes.len();
+            bytes[at] = state as u8;
+        }
+        if let Ok(message) = Message::decode(&bytes) {
+            assert!(message.answers.len() <= usize::from(RECORDS_MAX));
+        }
+    }
+}
