@@ -55,7 +55,7 @@ pub struct DemoArgs {
     /// Directory of the built plugins [default: $LITTORAL_PLUGINS, else plugins/ beside the binary's target directory]
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
-    /// Directory of the title to show: a manifest.mpd and its segments [default: assets/netcinema]
+    /// NetCinema's site: index.html, and title/ with manifest.mpd and its segments [default: assets/netcinema]
     #[arg(long, value_name = "DIR")]
     pub asset: Option<PathBuf>,
     /// Address of the live page
@@ -229,25 +229,16 @@ fn material(args: &DemoArgs) -> anyhow::Result<Material> {
         .ok()
         .and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()));
     let beside = |path: &str| target.as_ref().map(|target| target.join(path));
+    let first_of = |candidates: [Option<PathBuf>; 2]| candidates.into_iter().flatten().find(|path| path.is_dir());
     let named = args
         .plugins
         .clone()
         .or_else(|| std::env::var_os("LITTORAL_PLUGINS").map(PathBuf::from));
-    let plugins = named.map_or_else(|| first_dir([beside("plugins"), Some("target/plugins".into())]), Ok);
+    let plugins = named.or_else(|| first_of([beside("plugins"), Some("target/plugins".into())]));
     let asset = args.asset.clone();
-    let asset = asset.map_or_else(
-        || first_dir([Some("assets/netcinema".into()), beside("../assets/netcinema")]),
-        Ok,
-    );
+    let asset = asset.or_else(|| first_of([Some("assets/netcinema".into()), beside("../assets/netcinema")]));
     Ok(Material {
         plugins: plugins.context("no built plugins; run `make plugins` or name their directory with --plugins")?,
-        asset: asset.context("no title to show; run from the repository or name one with --asset")?,
+        asset: asset.context("no site to show; run from the repository or name one with --asset")?,
     })
-}
-
-fn first_dir(candidates: [Option<PathBuf>; 2]) -> anyhow::Result<PathBuf> {
-    let mut candidates = candidates.into_iter().flatten();
-    candidates
-        .find(|path| path.is_dir())
-        .context("none of the usual directories is there")
 }

@@ -96,17 +96,21 @@ async fn show_clusters(stage: &Stage) {
             _ => None,
         };
         let up = counters.is_some();
-        let counters = counters.unwrap_or_default();
-        let requests = counters.hits + counters.misses;
-        let hit_ratio = share(counters.hits, requests);
-        let cluster = site.id.to_owned();
+        let policies::Counters {
+            requests,
+            hits,
+            evicted,
+            bytes,
+        } = counters.unwrap_or_default();
+        let (cluster, hit_ratio) = (site.id.to_owned(), share(hits, requests));
         rows.push(ClusterRow {
             cluster,
             up,
             requests,
-            hits: counters.hits,
+            hits,
             hit_ratio,
-            bytes: counters.bytes,
+            evicted,
+            bytes,
         });
     }
     stage.board.update(|show| show.clusters = rows);

@@ -76,6 +76,7 @@ pub(super) struct ClusterRow {
     pub(super) requests: u64,
     pub(super) hits: u64,
     pub(super) hit_ratio: f64,
+    pub(super) evicted: u64,
     pub(super) bytes: u64,
 }
 

@@ -16,7 +16,9 @@ use super::web::Web;
 use super::world::{STILLS, VIDEO_HOST};
 
 const CLIENTS: usize = 4;
-/// One request in this many goes to the popular tenth.
+/// The first stills are the popular ones.
+pub(super) const POPULAR: usize = STILLS / 10;
+/// One request in this many goes to a popular still.
 const POPULAR_EVERY: u64 = 2;
 
 /// What a load did.
@@ -106,12 +108,11 @@ async fn fetch(web: &Web, edge: SocketAddr, still: usize) -> anyhow::Result<bool
 }
 
 fn pick(random: u64) -> usize {
-    let popular = STILLS / 10;
     let index = (random >> 16) as usize;
     if random.is_multiple_of(POPULAR_EVERY) {
-        index % popular
+        index % POPULAR
     } else {
-        popular + index % (STILLS - popular)
+        POPULAR + index % (STILLS - POPULAR)
     }
 }
 
@@ -134,7 +135,7 @@ mod tests {
             state = next(state);
             let still = pick(state);
             assert!(still < STILLS);
-            popular += usize::from(still < STILLS / 10);
+            popular += usize::from(still < POPULAR);
         }
         assert!((4500..5500).contains(&popular), "{popular}");
     }

@@ -6,8 +6,9 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use super::board::PolicyRow;
+use super::load::POPULAR;
 use super::web::Web;
-use super::world::{SERVICE, SITES, TITLES, VIDEO_HOST};
+use super::world::{SERVICE, SITES, STILLS, TITLES, VIDEO_HOST};
 use super::{POLICIES, Stage};
 
 /// A plugin of one node.
@@ -63,8 +64,9 @@ pub(super) fn reason(explain: &Value) -> String {
 /// What an edge counted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Counters {
+    pub(super) requests: u64,
     pub(super) hits: u64,
-    pub(super) misses: u64,
+    pub(super) evicted: u64,
     pub(super) bytes: u64,
 }
 
@@ -74,11 +76,15 @@ pub(super) struct Counters {
 /// When it does not answer.
 pub(super) async fn counters(web: &Web, admin: SocketAddr) -> anyhow::Result<Counters> {
     let stats = web.admin(admin, "/v1/stats").await?;
-    let count = |key: &str| stats[key].as_u64().unwrap_or(0);
+    let outcomes = stats["requests"].as_object().context("/v1/stats has no requests")?;
+    let requests = outcomes.values().filter_map(Value::as_u64).sum();
+    let count = |value: &Value| value.as_u64().unwrap_or(0);
+    let (hits, evicted) = (count(&stats["requests"]["hit"]), count(&stats["cache"]["evicted"]));
     Ok(Counters {
-        hits: count("hits"),
-        misses: count("misses"),
-        bytes: count("bytes"),
+        requests,
+        hits,
+        evicted,
+        bytes: count(&stats["sent_bytes"]),
     })
 }
 
@@ -152,11 +158,45 @@ async fn example_of_route(stage: &Stage) -> anyhow::Result<String> {
     Ok(format!("{} ({}): {}", city.name, city.client, reason(&explain)))
 }
 
-async fn example_of_rate(_stage: &Stage) -> anyhow::Result<String> {
-    let _ = (TITLES, VIDEO_HOST);
-    Ok(String::new())
+/// One segment asked for as `auto` by a slow and by a fast client, who tell their throughput by CMCD (CTA-5004).
+async fn example_of_rate(stage: &Stage) -> anyhow::Result<String> {
+    let edge = stage.world.edge(SITES[0].id).http()?;
+    let mut answers = Vec::new();
+    for kbit_per_s in [150, 9000] {
+        let path = format!("/{}/seg-auto-00005.m4s?CMCD=bl%3D20000%2Cmtp%3D{kbit_per_s}", TITLES[0]);
+        let response = stage.web.get(edge, VIDEO_HOST, &path).await?;
+        ensure!(response.status == 200, "{path}: status {}", response.status);
+        let representation = response.header("x-littoral-representation");
+        ensure!(
+            !representation.is_empty(),
+            "{path}: the edge does not say which representation it chose"
+        );
+        answers.push(format!("representation {representation} at {kbit_per_s} kbit/s"));
+    }
+    ensure!(
+        answers[0].split(" at ").next() != answers[1].split(" at ").next(),
+        "{} and {}",
+        answers[0],
+        answers[1]
+    );
+    Ok(format!("seg-auto-00005.m4s was answered with {}", answers.join(", ")))
 }
 
-async fn example_of_evict(_stage: &Stage) -> anyhow::Result<String> {
-    Ok(String::new())
+/// How many of the popular stills and of the others an edge kept.
+async fn example_of_evict(stage: &Stage) -> anyhow::Result<String> {
+    let admin = stage.world.edge(SITES[0].id).admin()?;
+    let mut kept = [0, 0];
+    for still in 0..STILLS {
+        let url = format!("http://{VIDEO_HOST}:{}/stills/{still:03}.jpg", stage.world.port);
+        let object = stage.web.admin(admin, &format!("/v1/cache/object?url={url}")).await?;
+        if object["state"] != "absent" {
+            kept[usize::from(still >= POPULAR)] += 1;
+        }
+    }
+    let [popular, others] = kept;
+    let evicted = counters(&stage.web, admin).await?.evicted;
+    Ok(format!(
+        "{evicted} objects evicted; kept {popular} of the {POPULAR} popular stills and {others} of the {} others",
+        STILLS - POPULAR
+    ))
 }

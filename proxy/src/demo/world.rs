@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use parking_lot::Mutex;
 
 use super::board;
@@ -24,8 +24,8 @@ pub(super) const WEB_HOST: &str = "www.netcinema.example";
 pub(super) const SERVICE: &str = "a1105.kingcdn.example";
 /// TTL of the CDN's answers, seconds.
 pub(super) const SERVICE_TTL_S: u64 = 1;
-/// Copies of the one title: shown everywhere, warmed before its premiere, and never warmed.
-pub(super) const TITLES: [&str; 3] = ["feature", "premiere", "unwarmed"];
+/// Copies of the one title: shown everywhere, warmed before its premiere, and never warmed. The first is the asset's own.
+pub(super) const TITLES: [&str; 3] = ["title", "premiere", "unwarmed"];
 /// Small objects that fill a cache until it must evict.
 pub(super) const STILLS: usize = 160;
 const STILL_BYTES: usize = 64 << 10;
@@ -73,7 +73,7 @@ pub(super) const SITES: [Site; 3] = [
 pub(super) struct Material {
     /// Built plugins, `NAME.wasm`.
     pub(super) plugins: PathBuf,
-    /// The title: `manifest.mpd` and its segments.
+    /// NetCinema's site: `index.html` and `title/` with `manifest.mpd` and its segments.
     pub(super) asset: PathBuf,
 }
 
@@ -258,29 +258,31 @@ async fn run_in(
     Process::start(name, &["run".as_ref(), OsStr::new("-c"), config.as_os_str()], dir).await
 }
 
-/// The origin's files: the page, each copy of the title, and the stills.
+/// The origin's files: the company's site, copies of its title, and the stills.
 fn lay_out_site(htdocs: &Path, asset: &Path, port: u16) -> anyhow::Result<()> {
-    if !asset.join("manifest.mpd").is_file() {
-        bail!(
-            "no manifest.mpd in {}; name the title's directory with --asset",
-            asset.display()
+    let title = asset.join(TITLES[0]);
+    for file in [asset.join("index.html"), title.join("manifest.mpd")] {
+        ensure!(
+            file.is_file(),
+            "{} is missing; name NetCinema's site with --asset",
+            file.display()
         );
     }
-    for title in TITLES {
-        copy_tree(asset, &htdocs.join(title))?;
+    copy_tree(asset, htdocs)?;
+    for copy in &TITLES[1..] {
+        copy_tree(&title, &htdocs.join(copy))?;
     }
+    // The edges of the demo cannot have port 80.
+    let index = htdocs.join("index.html");
+    let page = std::fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;
+    std::fs::write(&index, page.replace(VIDEO_HOST, &format!("{VIDEO_HOST}:{port}")))?;
     std::fs::create_dir_all(htdocs.join("stills"))?;
     for index in 0..STILLS {
         // Distinct content, so that a mix-up of objects would show.
         let still = format!("still {index:03} ").repeat(STILL_BYTES / 10);
         std::fs::write(htdocs.join(format!("stills/{index:03}.jpg")), still)?;
     }
-    let page = include_str!("netcinema.html");
-    let page = page.replace(
-        "VIDEO_URL",
-        &format!("http://{VIDEO_HOST}:{port}/{}/manifest.mpd", TITLES[0]),
-    );
-    Ok(std::fs::write(htdocs.join("index.html"), page)?)
+    Ok(())
 }
 
 fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -401,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asset_without_a_manifest_is_refused_before_anything_starts() {
+    fn an_asset_without_a_page_or_a_manifest_is_refused_before_anything_starts() {
         let dir = tempfile::tempdir().unwrap();
         let error = lay_out_site(&dir.path().join("origin"), dir.path(), 80)
             .unwrap_err()
