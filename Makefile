@@ -77,7 +77,7 @@ lint: setup ## what must be clean before a commit: format, clippy, licences (whe
 
 asset: ## encode the sample DASH title again (needs ffmpeg)
 	@scripts/setup.sh packages asset
-	scripts/make-asset.sh
+	assets/make-asset.sh
 
 clean: ## remove everything that was built
 	$(CARGO) clean
