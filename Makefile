@@ -7,8 +7,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-bench guests-env plugins build demo test bench dist fmt lint asset clean
 
-# cargo of a rustup that was installed without touching the shell's start files
-export PATH := $(PATH):$(HOME)/.cargo/bin
+# rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 LITTORAL := $(TARGET)/release/littoral

@@ -72,7 +72,8 @@ install_quietly() {
         as_root chmod 755 $policy
     fi
     local failed=
-    { as_root apt-get update -q && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"; } >&2 || failed=1
+    # stdout is apt's account of every file; what goes wrong is on stderr.
+    { as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"; } >/dev/null || failed=1
     [ -z "$ours" ] || as_root rm -f $policy
     [ -z "$failed" ] || die "apt-get could not install: $* (is there a network?)"
 }
