@@ -191,6 +191,13 @@ impl Presentation {
 }
 
 impl Representation {
+    /// The path by which a player asks for a segment (`None`: the initialisation segment) without choosing among the
+    /// representations of the set; `None` where the addressing has no room for the id `auto`.
+    pub fn auto_path(&self, segment: Option<usize>) -> Option<&str> {
+        let path = self.auto_paths.get(segment.map_or(0, |place| place + 1))?;
+        (!path.is_empty()).then_some(path)
+    }
+
     /// Lists the segments from the bytes of [`Self::index`].
     ///
     /// # Errors

@@ -35,6 +35,10 @@ enum Command {
     /// Show a small CDN at work: an origin, two DNS servers and three edge clusters, as processes on loopback.
     #[command(after_help = "Example: littoral demo --once")]
     Demo(crate::demo::DemoArgs),
+    /// Play a DASH title without a screen, and tell how it went.
+    #[command(after_help = "Example: littoral play http://video.netcinema.example:8080/title/manifest.mpd --dns 127.0.0.1:5300 \
+                            --client 198.18.1.7")]
+    Play(crate::play::PlayArgs),
     /// Serve a directory as an origin.
     #[command(after_help = "Example: littoral origin --dir assets/netcinema --listen 127.0.0.1:9000")]
     Origin(crate::fileserver::OriginArgs),
@@ -131,6 +135,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => block_on(crate::demo::main(args)).map_err(|error| format!("{error:#}")),
+        Command::Play(args) => block_on(crate::play::main(args)).map_err(|error| format!("{error:#}")),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(|error| format!("{error:#}")),
         Command::Purge(args) => block_on(purge(args)),
         Command::Docs(args) => {

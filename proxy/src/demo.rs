@@ -20,7 +20,6 @@ mod story;
 mod swap;
 mod trap;
 mod web;
-mod wire;
 mod world;
 
 use std::net::SocketAddr;

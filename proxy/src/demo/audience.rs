@@ -13,8 +13,8 @@ use super::board::{CityRow, ClusterRow, share};
 use super::cities::City;
 use super::players::{self, Viewing};
 use super::policies;
-use super::wire::ClientSubnet;
 use super::world::{SITES, TITLES};
+use crate::play::wire::ClientSubnet;
 
 /// Players at a time: two cores carry no more without measuring each other.
 const AT_ONCE: usize = 3;
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// When a play fails or a city was served by another cluster than its own.
 pub(super) async fn watch_everywhere(stage: &Stage) -> anyhow::Result<()> {
     let plays = futures_util::stream::iter(stage.cities.iter()).map(|city| async move {
-        let viewing = players::watch(stage, TITLES[0], city, 0).await?;
+        let viewing = players::watch(stage, TITLES[0], city).await?;
         anyhow::Ok((city, viewing))
     });
     let viewings: Vec<_> = plays.buffered(AT_ONCE).collect().await;
@@ -58,7 +58,7 @@ pub(super) async fn watch_everywhere(stage: &Stage) -> anyhow::Result<()> {
 /// Light traffic from a city at a time, forever.
 pub(super) async fn go_on(stage: &Stage) {
     for city in stage.cities.iter().cycle() {
-        match players::watch(stage, TITLES[0], city, 0).await {
+        match players::watch(stage, TITLES[0], city).await {
             Ok(viewing) => {
                 let row = row(city, &viewing);
                 let hits = row.hit_ratio * 100.0;
@@ -124,7 +124,8 @@ fn row(city: &City, viewing: &Viewing) -> CityRow {
         cluster: viewing.clusters.join(" → "),
         hit_ratio: viewing.hit_ratio(),
         kbit_per_s: viewing.kbit_per_s,
-        representation: viewing.representations.last().cloned().unwrap_or_default(),
+        representations: viewing.ladder_walk(),
+        link: city.link_text.into(),
         startup_ms: viewing.startup_ms,
         stalls: viewing.stalls,
         failed: viewing.failed,
@@ -151,12 +152,13 @@ fn table(rows: &[CityRow]) -> Table {
             row.rule.clone(),
             row.cluster.clone(),
             format!("{:.0} %", row.hit_ratio * 100.0),
+            row.link.clone(),
             format!("{:.0} kbit/s", row.kbit_per_s),
             format!("{:.0} ms", row.startup_ms),
             row.stalls.to_string(),
         ]);
     }
-    for column in 4..8 {
+    for column in 4..9 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

@@ -61,10 +61,11 @@ pub(super) struct CityRow {
     pub(super) hit_ratio: f64,
     /// Mean bit rate of the segments played.
     pub(super) kbit_per_s: f64,
-    /// Highest representation reached.
-    pub(super) representation: String,
+    /// Representations in the order played.
+    pub(super) representations: String,
+    pub(super) link: String,
     pub(super) startup_ms: f64,
-    pub(super) stalls: u64,
+    pub(super) stalls: usize,
     pub(super) failed: u64,
 }
 
@@ -214,11 +215,6 @@ impl Board {
                 self.paint("31", "✗")
             )),
         }
-    }
-
-    /// Whether only JSON may be printed.
-    pub(super) fn json(&self) -> bool {
-        self.json
     }
 
     fn open(&self, title: &str) -> usize {

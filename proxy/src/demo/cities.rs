@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use anyhow::Context;
 
 use super::world::{SITES, Site};
+use crate::play::Link;
 
 /// A place with players.
 #[derive(Debug, Clone)]
@@ -19,7 +20,13 @@ pub(super) struct City {
     pub(super) cluster: &'static str,
     /// By which rule: `distance` or `coverage zone`.
     pub(super) rule: &'static str,
+    /// The access link of its players.
+    pub(super) link: Link,
+    pub(super) link_text: &'static str,
 }
+
+/// Access links, one city after the other, so that the table shows players adapting to different ones.
+const LINKS: [&str; 5] = ["1Mbps:6s,250kbps:8s", "2Mbps", "600kbps", "20Mbps", "320kbps"];
 
 /// Cities of the database, and one network that is in no database but in a cluster's coverage zone.
 ///
@@ -27,18 +34,37 @@ pub(super) struct City {
 /// When the embedded table is malformed.
 pub(super) fn all() -> anyhow::Result<Vec<City>> {
     let table = include_str!("../../../assets/demo-cities.csv");
-    let mut cities: Vec<City> = table.lines().skip(1).map(of_line).collect::<anyhow::Result<_>>()?;
+    let mut links = LINKS.into_iter().cycle();
+    let mut link = || links.next().expect("invariant: a cycle never ends");
+    let mut cities = Vec::new();
+    for line in table.lines().skip(1) {
+        cities.push(of_line(line, link())?);
+    }
     let campus = Ipv4Addr::new(203, 0, 113, 9);
-    cities.push(City {
-        name: "Lisbon campus".into(),
-        client: campus,
-        cluster: "nyc1",
-        rule: "coverage zone",
-    });
+    cities.push(City::new("Lisbon campus", campus, ("nyc1", "coverage zone"), link())?);
     Ok(cities)
 }
 
-fn of_line(line: &str) -> anyhow::Result<City> {
+impl City {
+    fn new(
+        name: &str,
+        client: Ipv4Addr,
+        (cluster, rule): (&'static str, &'static str),
+        link_text: &'static str,
+    ) -> anyhow::Result<Self> {
+        let link = link_text.parse().map_err(anyhow::Error::msg)?;
+        Ok(Self {
+            name: name.into(),
+            client,
+            cluster,
+            rule,
+            link,
+            link_text,
+        })
+    }
+}
+
+fn of_line(line: &str, link: &'static str) -> anyhow::Result<City> {
     let fields: Vec<&str> = line.split(',').collect();
     let [name, _, latitude, longitude, network] = fields[..] else {
         anyhow::bail!("`{line}` is no city")
@@ -46,12 +72,7 @@ fn of_line(line: &str) -> anyhow::Result<City> {
     let at = (latitude.parse()?, longitude.parse()?);
     let network: ipnet::Ipv4Net = network.parse()?;
     let client = network.hosts().nth(6).context("a network without hosts")?;
-    Ok(City {
-        name: name.into(),
-        client,
-        cluster: nearest(at, &SITES).id,
-        rule: "distance",
-    })
+    City::new(name, client, (nearest(at, &SITES).id, "distance"), link)
 }
 
 /// The site at the shortest great-circle distance from `at`.

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use super::Stage;
 use super::cities::City;
 use super::players::{self, Viewing};
-use super::resolver::ask;
-use super::wire::{ClientSubnet, Message};
 use super::world::{SERVICE_TTL_S, TITLES, VIDEO_HOST, cluster_at};
+use crate::play::lookup::ask;
+use crate::play::wire::{ClientSubnet, Message};
 
 /// Which cluster dies.
 const VICTIM: &str = "ams1";

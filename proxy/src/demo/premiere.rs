@@ -72,7 +72,7 @@ impl Premiere {
 }
 
 async fn first_viewers(stage: &Stage, title: &str, viewers: &[City]) -> anyhow::Result<Premiere> {
-    let watch = |city| players::watch(stage, title, city, 0);
+    let watch = |city| players::watch(stage, title, city);
     let viewings: Vec<Viewing> = futures_util::future::try_join_all(viewers.iter().map(watch)).await?;
     let failed: u64 = viewings.iter().map(|viewing| viewing.failed).sum();
     ensure!(failed == 0, "{failed} segments of {title} failed");

@@ -14,13 +14,13 @@ use anyhow::{Context, ensure};
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 
-use super::wire::{ClientSubnet, Message, PAYLOAD_MAX, Record, TYPE_A};
+use crate::play::lookup::ask;
+use crate::play::wire::{self, ClientSubnet, Message, PAYLOAD_MAX, Record, TYPE_A};
 
 const ENTRIES_MAX: usize = 256;
 const ALIASES_MAX: usize = 8;
 /// Exchanges remembered for the story.
 const SEEN_MAX: usize = 64;
-const ANSWER_WAIT: Duration = Duration::from_millis(800);
 const TRIES: usize = 2;
 const RCODE_SERVFAIL: u8 = 2;
 
@@ -102,7 +102,7 @@ impl Resolver {
     /// Asks down the chain of aliases and tells each exchange.
     async fn walk(&self, name: &str, subnet: Option<ClientSubnet>) -> anyhow::Result<Vec<Exchange>> {
         let mut exchanges: Vec<Exchange> = Vec::new();
-        let mut name = super::wire::absolute(name);
+        let mut name = wire::absolute(name);
         loop {
             ensure!(
                 exchanges.len() < ALIASES_MAX,
@@ -240,29 +240,6 @@ impl Resolver {
         }
         answer
     }
-}
-
-/// Sends `query` to `server` and waits for the answer that belongs to it.
-///
-/// # Errors
-/// When none comes in time or it is not readable.
-pub(super) async fn ask(server: SocketAddr, query: Message) -> anyhow::Result<Message> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(&query.encode()?).await?;
-    let answer = async {
-        let mut buffer = [0; PAYLOAD_MAX as usize];
-        loop {
-            let length = socket.recv(&mut buffer).await?;
-            let answer = Message::decode(&buffer[..length])?;
-            if answer.response && answer.id == query.id && answer.name == query.name {
-                return anyhow::Ok(answer);
-            }
-        }
-    };
-    tokio::time::timeout(ANSWER_WAIT, answer)
-        .await
-        .with_context(|| format!("{server} did not answer in time"))?
 }
 
 async fn serve(resolver: Arc<Resolver>, socket: Arc<UdpSocket>) {

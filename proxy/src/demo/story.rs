@@ -8,9 +8,10 @@ use anyhow::{Context, ensure};
 use super::Stage;
 use super::cities::City;
 use super::players;
-use super::resolver::{Exchange, ask};
-use super::wire::{ClientSubnet, Message};
+use super::resolver::Exchange;
 use super::world::{SERVICE, TITLES, VIDEO_HOST, WEB_HOST, cluster_at};
+use crate::play::lookup::ask;
+use crate::play::wire::{ClientSubnet, Message};
 
 /// Tells all six steps for the user in `city`.
 ///
@@ -198,7 +199,7 @@ async fn address(stage: &Stage, city: &City, answer: &Message) -> anyhow::Result
 }
 
 async fn playing(stage: &Stage, city: &City) -> anyhow::Result<()> {
-    let viewing = players::watch(stage, TITLES[0], city, 0).await?;
+    let viewing = players::watch(stage, TITLES[0], city).await?;
     ensure!(
         viewing.failed == 0,
         "{} segments failed: {}",
@@ -212,8 +213,8 @@ async fn playing(stage: &Stage, city: &City) -> anyhow::Result<()> {
         elsewhere.map_or("", |cluster| cluster)
     );
     stage.board.say(&format!(
-        "GET {} and {} segments, all from {}",
-        viewing.manifest, viewing.segments, city.cluster
+        "GET manifest and {} segments, all from {}",
+        viewing.segments, city.cluster
     ));
     stage.board.say(&format!("representations: {}", viewing.ladder_walk()));
     ensure!(

@@ -10,6 +10,8 @@ use anyhow::{Context, bail, ensure};
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::play::report::is_hit;
+
 const DEADLINE: Duration = Duration::from_secs(5);
 const BODY_MAX: usize = 32 << 20;
 
@@ -94,12 +96,6 @@ impl Response {
     }
 }
 
-/// Whether a `Cache-Status` field says that the last cache answered from its store.
-pub(super) fn is_hit(cache_status: &str) -> bool {
-    let last = cache_status.rsplit(',').next().unwrap_or_default();
-    last.split(';').skip(1).any(|parameter| parameter.trim() == "hit")
-}
-
 async fn send(request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
     let begun = Instant::now();
     let mut response = request.send().await?;
@@ -131,18 +127,4 @@ fn json(response: anyhow::Result<Response>) -> anyhow::Result<Value> {
         return Ok(Value::Null);
     }
     serde_json::from_str(&text).with_context(|| format!("no JSON: {}", text.chars().take(80).collect::<String>()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_nearest_cache_decides_what_a_hit_is() {
-        assert!(is_hit("littoral; hit; ttl=3599"));
-        assert!(is_hit("shield; fwd=uri-miss; stored, littoral; hit"));
-        assert!(!is_hit("littoral; fwd=uri-miss; stored; collapsed"));
-        assert!(!is_hit("shield; hit, littoral; fwd=uri-miss"));
-        assert!(!is_hit(""));
-    }
 }

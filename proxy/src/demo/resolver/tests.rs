@@ -1,7 +1,7 @@
 //! The resolver in front of authoritative servers that are tasks of the test.
 
-use super::super::wire::Data;
 use super::*;
+use crate::play::wire::Data;
 
 /// An authoritative server that answers with an alias, or with an address made of the third octet of the client subnet.
 async fn authority(zone: &'static str, alias: Option<&'static str>, asked: Arc<AtomicU64>) -> Authority {

@@ -1,7 +1,7 @@
-//! The few DNS messages the demo needs on the wire: one question, A and CNAME answers, EDNS client subnet (RFC 7871).
+//! The few DNS messages a player needs on the wire: one question, A and CNAME answers, EDNS client subnet (RFC 7871).
 //!
-//! This is the client side, kept apart from the servers so that the demo checks them from outside with a codec of its
-//! own. Invariant: decoding never panics and never reads outside the message; a message it does not understand is an
+//! This is the client side, kept apart from the servers so that player and demo check them from outside with a codec of
+//! their own. Invariant: decoding never panics and never reads outside the message; a message it does not understand is an
 //! error, a record type it does not need is kept as its number.
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use serde::Serialize;
 
 /// Largest UDP answer asked for, as EDNS payload size (octets).
-pub(super) const PAYLOAD_MAX: u16 = 1232;
+pub(crate) const PAYLOAD_MAX: u16 = 1232;
 /// Records read from one message; more is refused.
 const RECORDS_MAX: u16 = 64;
 /// Compression pointers followed in one name; a longer chain is a loop.
@@ -18,7 +18,7 @@ const POINTERS_MAX: usize = 32;
 /// Octets of a name (RFC 1035 section 3.1).
 const NAME_MAX: usize = 255;
 
-pub(super) const TYPE_A: u16 = 1;
+pub(crate) const TYPE_A: u16 = 1;
 const TYPE_CNAME: u16 = 5;
 const TYPE_OPT: u16 = 41;
 const CLASS_IN: u16 = 1;
@@ -26,31 +26,31 @@ const OPTION_CLIENT_SUBNET: u16 = 8;
 
 /// A message with one question.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Message {
-    pub(super) id: u16,
-    pub(super) response: bool,
-    pub(super) authoritative: bool,
-    pub(super) truncated: bool,
-    pub(super) rcode: u8,
+pub(crate) struct Message {
+    pub(crate) id: u16,
+    pub(crate) response: bool,
+    pub(crate) authoritative: bool,
+    pub(crate) truncated: bool,
+    pub(crate) rcode: u8,
     /// Absolute name in lower case, with the final dot.
-    pub(super) name: String,
-    pub(super) kind: u16,
-    pub(super) answers: Vec<Record>,
-    pub(super) subnet: Option<ClientSubnet>,
+    pub(crate) name: String,
+    pub(crate) kind: u16,
+    pub(crate) answers: Vec<Record>,
+    pub(crate) subnet: Option<ClientSubnet>,
 }
 
 /// A record of the answer section.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Record {
-    pub(super) name: String,
+pub(crate) struct Record {
+    pub(crate) name: String,
     /// Seconds.
-    pub(super) ttl: u32,
-    pub(super) data: Data,
+    pub(crate) ttl: u32,
+    pub(crate) data: Data,
 }
 
 /// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) enum Data {
+pub(crate) enum Data {
     /// An address.
     A(Ipv4Addr),
     /// An alias.
@@ -61,15 +61,15 @@ pub(super) enum Data {
 
 /// The EDNS client subnet option: `scope` is 0 in a query (RFC 7871 section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub(super) struct ClientSubnet {
-    pub(super) network: Ipv4Addr,
-    pub(super) source: u8,
-    pub(super) scope: u8,
+pub(crate) struct ClientSubnet {
+    pub(crate) network: Ipv4Addr,
+    pub(crate) source: u8,
+    pub(crate) scope: u8,
 }
 
 impl Message {
     /// A query for the A records of `name`.
-    pub(super) fn query(id: u16, name: &str, subnet: Option<ClientSubnet>) -> Self {
+    pub(crate) fn query(id: u16, name: &str, subnet: Option<ClientSubnet>) -> Self {
         Self {
             id,
             name: absolute(name),
@@ -83,7 +83,7 @@ impl Message {
     ///
     /// # Errors
     /// When a name has an empty or overlong label.
-    pub(super) fn encode(&self) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn encode(&self) -> anyhow::Result<Vec<u8>> {
         let mut out = Vec::with_capacity(512);
         put(&mut out, self.id);
         let flags = u16::from(self.response) << 15
@@ -110,7 +110,7 @@ impl Message {
     ///
     /// # Errors
     /// When it is cut short, has a name that loops, not exactly one question, or too many records.
-    pub(super) fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> anyhow::Result<Self> {
         let mut at = Reader { bytes, offset: 0 };
         let id = at.u16()?;
         let flags = at.u16()?;
@@ -139,7 +139,7 @@ impl Message {
     }
 
     /// The addresses among the answers.
-    pub(super) fn addresses(&self) -> Vec<IpAddr> {
+    pub(crate) fn addresses(&self) -> Vec<IpAddr> {
         let address = |record: &Record| match record.data {
             Data::A(address) => Some(IpAddr::V4(address)),
             _ => None,
@@ -148,7 +148,7 @@ impl Message {
     }
 
     /// The name at the end of the chain of aliases that starts at the question.
-    pub(super) fn final_name(&self) -> &str {
+    pub(crate) fn final_name(&self) -> &str {
         let mut name = self.name.as_str();
         for _ in 0..self.answers.len() {
             let alias = self.answers.iter().find_map(|record| match &record.data {
@@ -164,7 +164,7 @@ impl Message {
 
 impl ClientSubnet {
     /// The /24 that `address` is in, as a resolver that cares for privacy sends it (RFC 7871 section 11.1).
-    pub(super) fn of(address: Ipv4Addr) -> Self {
+    pub(crate) fn of(address: Ipv4Addr) -> Self {
         Self {
             network: Ipv4Addr::from(u32::from(address) & 0xffff_ff00),
             source: 24,
@@ -190,7 +190,7 @@ impl std::fmt::Display for Record {
 }
 
 /// The name in lower case with its final dot.
-pub(super) fn absolute(name: &str) -> String {
+pub(crate) fn absolute(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     if name.ends_with('.') { name } else { name + "." }
 }

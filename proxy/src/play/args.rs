@@ -1,0 +1,138 @@
+//! The command `littoral play`: its arguments and what it prints.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use url::Url;
+
+use super::{Link, Options, Played, Report, Rule, run};
+
+/// Arguments of `littoral play`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PlayArgs {
+    /// The manifest, for example `http://video.netcinema.example:8080/title/manifest.mpd`.
+    pub manifest: Url,
+    /// DNS server to ask instead of the system's resolver.
+    #[arg(long, value_name = "ADDR")]
+    pub dns: Option<SocketAddr>,
+    /// Client address whose /24 is sent as EDNS client subnet; needs --dns.
+    #[arg(long, value_name = "IP", requires = "dns")]
+    pub client: Option<Ipv4Addr>,
+    /// Who chooses the representation: the player's throughput rule, or the edge's rate policy by `auto` URLs.
+    #[arg(long, value_enum, default_value = "throughput")]
+    pub rule: Rule,
+    /// Access link, such as 600kbps, or 2Mbps:8s,300kbps:8s for one that changes.
+    #[arg(long, value_name = "RATE")]
+    pub link: Option<Link>,
+    /// How much faster than real time to wait; `inf` never waits.
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub speed: f64,
+    /// Media buffered at most.
+    #[arg(long, default_value = "12s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub buffer: Duration,
+    /// How long a failing segment is tried again.
+    #[arg(long, default_value = "10s", value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub patience: Duration,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Plays and prints. Exit code 1 when a segment failed.
+///
+/// # Errors
+/// As [`run`].
+pub async fn main(args: PlayArgs) -> anyhow::Result<ExitCode> {
+    let PlayArgs {
+        manifest,
+        dns,
+        client,
+        rule,
+        link,
+        speed,
+        buffer,
+        patience,
+        json,
+    } = args;
+    let options = Options {
+        dns,
+        client,
+        rule,
+        link,
+        speed,
+        buffer,
+        patience,
+        ..Options::new(manifest)
+    };
+    let report = run(&options, |played| {
+        if !json {
+            println!("{}", line(played));
+        }
+    })
+    .await?;
+    if json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", summary(&report));
+    }
+    Ok(if report.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn line(played: &Played) -> String {
+    let Played {
+        number,
+        representation,
+        kbps,
+        throughput_kbps,
+        took_ms,
+        buffer_ms,
+        served_by,
+        cache_status,
+        ..
+    } = played;
+    match &played.failure {
+        Some(failure) => format!("{number:>4}  failed: {failure}"),
+        None => format!(
+            "{number:>4}  {representation:<8} {kbps:>6} kbit/s  measured {throughput_kbps:>8}  {took_ms:>8.1} ms  \
+             buffer {:>5.1} s  {served_by}  {cache_status}",
+            *buffer_ms as f64 / 1000.0
+        ),
+    }
+}
+
+fn summary(report: &Report) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let startup = report.startup_ms.map_or("never".to_owned(), |ms| format!("{ms:.0} ms"));
+    let mut served: Vec<(String, usize)> = Vec::new();
+    for segment in report.segments.iter().filter(|segment| segment.failure.is_none()) {
+        match served.iter_mut().find(|(name, _)| *name == segment.served_by) {
+            Some((_, count)) => *count += 1,
+            None => served.push((segment.served_by.clone(), 1)),
+        }
+    }
+    let served: Vec<String> = served.iter().map(|(name, count)| format!("{name} ({count})")).collect();
+    table.add_row(["start-up".to_owned(), startup]);
+    table.add_row(["mean rate".to_owned(), format!("{:.0} kbit/s", report.mean_kbps)]);
+    table.add_row(["switches".to_owned(), report.switches.to_string()]);
+    table.add_row([
+        "stalls".to_owned(),
+        format!("{}, {} ms", report.stalls.len(), report.stalled().as_millis()),
+    ]);
+    table.add_row([
+        "cache hits".to_owned(),
+        format!("{} of {} responses", report.hits, report.responses),
+    ]);
+    table.add_row(["served by".to_owned(), served.join(", ")]);
+    table.add_row(["failed".to_owned(), report.failed.to_string()]);
+    if let Some(column) = table.column_mut(0) {
+        column.set_cell_alignment(CellAlignment::Left);
+    }
+    format!("\n{table}\n")
+}
