@@ -61,6 +61,7 @@ packages() {
     command -v apt-get >/dev/null || die "no apt-get here; install by hand: ${missing[*]}"
     say "installing with apt-get: ${missing[*]}"
     install_quietly "${missing[@]}"
+    [ "$1" != bench ] || say "the services of nginx and varnish were not started, but will be at the next boot: systemctl disable nginx varnish"
 }
 
 # nginx and varnish would start as services on public ports when installed; a policy file tells Debian not to.
