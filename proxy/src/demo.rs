@@ -54,7 +54,7 @@ pub struct DemoArgs {
     /// Directory of the built plugins [default: $LITTORAL_PLUGINS, else plugins/ beside the binary's target directory]
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
-    /// NetCinema's site: index.html, and title/ with manifest.mpd and its segments [default: assets/netcinema]
+    /// NetCinema's page and title: index.html, manifest.mpd and its segments [default: assets/netcinema]
     #[arg(long, value_name = "DIR")]
     pub asset: Option<PathBuf>,
     /// Address of the live page

@@ -15,6 +15,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tower_http::services::ServeDir;
 
@@ -48,6 +49,12 @@ pub async fn main(args: OriginArgs) -> anyhow::Result<ExitCode> {
         .await
         .with_context(|| format!("--listen {}: cannot bind; choose a free address or port 0", args.listen))?;
     println!("ready http={}", listener.local_addr()?);
+    // Small writes of a large file must not wait for the acknowledgement of the one before.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::warn!(%error, "cannot set TCP_NODELAY on a connection");
+        }
+    });
     axum::serve(listener, router(&args))
         .with_graceful_shutdown(stop_signal())
         .await?;

@@ -24,7 +24,7 @@ pub(super) const WEB_HOST: &str = "www.netcinema.example";
 pub(super) const SERVICE: &str = "a1105.kingcdn.example";
 /// TTL of the CDN's answers, seconds.
 pub(super) const SERVICE_TTL_S: u64 = 1;
-/// Copies of the one title: shown everywhere, warmed before its premiere, and never warmed. The first is the asset's own.
+/// Copies of the one title: shown everywhere (the page names it), warmed before its premiere, and never warmed.
 pub(super) const TITLES: [&str; 3] = ["title", "premiere", "unwarmed"];
 /// Small objects that fill a cache until it must evict.
 pub(super) const STILLS: usize = 160;
@@ -73,7 +73,7 @@ pub(super) const SITES: [Site; 3] = [
 pub(super) struct Material {
     /// Built plugins, `NAME.wasm`.
     pub(super) plugins: PathBuf,
-    /// NetCinema's site: `index.html` and `title/` with `manifest.mpd` and its segments.
+    /// NetCinema's page and title: `index.html`, `manifest.mpd` and its segments.
     pub(super) asset: PathBuf,
 }
 
@@ -260,21 +260,19 @@ async fn run_in(
 
 /// The origin's files: the company's site, copies of its title, and the stills.
 fn lay_out_site(htdocs: &Path, asset: &Path, port: u16) -> anyhow::Result<()> {
-    let title = asset.join(TITLES[0]);
-    for file in [asset.join("index.html"), title.join("manifest.mpd")] {
+    for file in ["index.html", "manifest.mpd"].map(|name| asset.join(name)) {
         ensure!(
             file.is_file(),
-            "{} is missing; name NetCinema's site with --asset",
+            "{} is missing; name a directory that has it with --asset",
             file.display()
         );
     }
-    copy_tree(asset, htdocs)?;
-    for copy in &TITLES[1..] {
-        copy_tree(&title, &htdocs.join(copy))?;
+    for title in TITLES {
+        copy_tree(asset, &htdocs.join(title))?;
     }
     // The edges of the demo cannot have port 80.
     let index = htdocs.join("index.html");
-    let page = std::fs::read_to_string(&index).with_context(|| format!("cannot read {}", index.display()))?;
+    let page = std::fs::read_to_string(asset.join("index.html")).context("cannot read the page")?;
     std::fs::write(&index, page.replace(VIDEO_HOST, &format!("{VIDEO_HOST}:{port}")))?;
     std::fs::create_dir_all(htdocs.join("stills"))?;
     for index in 0..STILLS {

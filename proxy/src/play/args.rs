@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{CellAlignment, Table, presets};
 use url::Url;
 
 use super::{Link, Options, Played, Report, Rule, run};
@@ -107,8 +106,6 @@ fn line(played: &Played) -> String {
 }
 
 fn summary(report: &Report) -> String {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
     let startup = report.startup_ms.map_or("never".to_owned(), |ms| format!("{ms:.0} ms"));
     let mut served: Vec<(String, usize)> = Vec::new();
     for segment in report.segments.iter().filter(|segment| segment.failure.is_none()) {
@@ -118,21 +115,20 @@ fn summary(report: &Report) -> String {
         }
     }
     let served: Vec<String> = served.iter().map(|(name, count)| format!("{name} ({count})")).collect();
-    table.add_row(["start-up".to_owned(), startup]);
-    table.add_row(["mean rate".to_owned(), format!("{:.0} kbit/s", report.mean_kbps)]);
-    table.add_row(["switches".to_owned(), report.switches.to_string()]);
-    table.add_row([
-        "stalls".to_owned(),
-        format!("{}, {} ms", report.stalls.len(), report.stalled().as_millis()),
-    ]);
-    table.add_row([
-        "cache hits".to_owned(),
-        format!("{} of {} responses", report.hits, report.responses),
-    ]);
-    table.add_row(["served by".to_owned(), served.join(", ")]);
-    table.add_row(["failed".to_owned(), report.failed.to_string()]);
-    if let Some(column) = table.column_mut(0) {
-        column.set_cell_alignment(CellAlignment::Left);
-    }
-    format!("\n{table}\n")
+    let stalls = format!("{}, {} ms", report.stalls.len(), report.stalled().as_millis());
+    let lines = [
+        ("start-up", startup),
+        ("mean rate", format!("{:.0} kbit/s", report.mean_kbps)),
+        ("switches", report.switches.to_string()),
+        ("stalls", stalls),
+        (
+            "cache hits",
+            format!("{} of {} responses", report.hits, report.responses),
+        ),
+        ("served by", served.join(", ")),
+        ("failed", report.failed.to_string()),
+    ];
+    lines.iter().fold(String::from("\n"), |text, (what, value)| {
+        text + &format!("{what:<10}  {value}\n")
+    })
 }

@@ -31,6 +31,20 @@ pub(super) struct Fetched {
     pub(super) attempts: u32,
 }
 
+/// Why an attempt did not work.
+enum Attempt {
+    /// The edge says that there is no such thing (4xx): asking again would not help.
+    Refused(reqwest::StatusCode),
+    /// Anything else may be different next time, or from another edge.
+    Failed(anyhow::Error),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Attempt {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// What a request tells of the player (CTA-5004).
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told {
@@ -83,20 +97,22 @@ impl Fetcher {
                         ..fetched
                     });
                 }
-                Err(error) if begun.elapsed() >= self.patience => {
+                Err(Attempt::Refused(status)) => bail!("{}: status {status}", resource.url),
+                Err(Attempt::Failed(error)) if begun.elapsed() >= self.patience => {
                     return Err(error.context(format!("{} after {attempts} attempts", resource.url)));
                 }
-                Err(_) => self.names.forget(&host),
+                Err(Attempt::Failed(_)) => self.names.forget(&host),
             }
             tokio::time::sleep(RETRY_AFTER).await;
         }
         bail!("invariant: attempts do not run out before patience does")
     }
 
-    async fn attempt(&mut self, host: &str, resource: &Resource, told: &Told) -> anyhow::Result<Fetched> {
+    async fn attempt(&mut self, host: &str, resource: &Resource, told: &Told) -> Result<Fetched, Attempt> {
         let address = self.names.address(host).await?;
         let mut url = resource.url.clone();
-        ensure!(url.set_ip_host(address).is_ok(), "{url} cannot have an address");
+        url.set_ip_host(address)
+            .map_err(|()| anyhow::anyhow!("{} cannot have an address", resource.url))?;
         let port = resource.url.port().map_or(String::new(), |port| format!(":{port}"));
         let mut request = self.client.get(url).header("host", format!("{host}{port}"));
         request = request.header("cmcd-session", format!("sid=\"{}\"", told.session));
@@ -112,20 +128,15 @@ impl Fetcher {
             request = request.header("range", format!("bytes={}-{}", range.first, range.last));
         }
         let mut response = request.send().await?;
-        let wanted = if resource.range.is_some() { 206 } else { 200 };
-        ensure!(response.status() == wanted, "status {}", response.status());
-        let headers = response.headers().clone();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            ensure!(body.len() + chunk.len() <= BODY_MAX, "more than {BODY_MAX} bytes");
-            body.extend_from_slice(&chunk);
+        let (status, wanted) = (response.status(), if resource.range.is_some() { 206 } else { 200 });
+        if status.is_client_error() {
+            return Err(Attempt::Refused(status));
         }
-        let length = resource.range.map(|range| range.last - range.first + 1);
-        ensure!(
-            length.is_none_or(|length| length == body.len() as u64),
-            "{} bytes for the range asked for",
-            body.len()
-        );
+        if status != wanted {
+            return Err(anyhow::anyhow!("status {status}").into());
+        }
+        let headers = response.headers().clone();
+        let body = whole_body(&mut response, resource).await?;
         Ok(Fetched {
             body,
             headers,
@@ -135,4 +146,19 @@ impl Fetcher {
             attempts: 1,
         })
     }
+}
+
+async fn whole_body(response: &mut reqwest::Response, resource: &Resource) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        ensure!(body.len() + chunk.len() <= BODY_MAX, "more than {BODY_MAX} bytes");
+        body.extend_from_slice(&chunk);
+    }
+    let length = resource.range.map(|range| range.last - range.first + 1);
+    ensure!(
+        length.is_none_or(|length| length == body.len() as u64),
+        "{} bytes for the range asked for",
+        body.len()
+    );
+    Ok(body)
 }
