@@ -1,1 +1,23 @@
-//! (skeleton)
+//! Where clients go: authoritative DNS, geo-IP, coverage zones and the choice of a cluster.
+//!
+//! [`Director`] is the pure middle: it answers "which cluster for this client and this name, and for how large a part of
+//! the network does that hold" and knows nothing of packets. [`server`] speaks DNS, [`stub`] asks it. Probing clusters for
+//! health is the caller's; the director is told.
+//!
+//! Invariant: two clients inside one returned scope prefix get the same answer while the cluster states do not change.
+
+pub mod answer;
+pub mod counters;
+mod countries;
+pub mod coverage;
+pub mod database;
+pub mod director;
+pub mod limits;
+pub mod routing;
+pub mod server;
+pub mod stub;
+pub mod zone;
+
+pub use counters::Counters;
+pub use director::{Cluster, ClusterView, Decision, Director, Explanation, GeoConfig, GeoError, Service, ZoneSource};
+pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing};

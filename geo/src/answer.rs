@@ -1,0 +1,109 @@
+//! From a question to the records of its answer: zones, aliases, services. No packets here.
+
+use std::net::IpAddr;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
+
+use crate::director::{Director, Snapshot};
+use crate::limits::CNAME_CHAIN_MAX;
+use crate::zone::{Told, Zone};
+
+/// What is sent back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The response code.
+    pub code: ResponseCode,
+    /// Whether this node is authoritative for it.
+    pub authoritative: bool,
+    /// Answer section.
+    pub answers: Vec<Record>,
+    /// Authority section.
+    pub authority: Vec<Record>,
+    /// Additional section, without OPT.
+    pub additional: Vec<Record>,
+    /// For how long a prefix around the client it holds; 0: for everybody (static and negative answers).
+    pub scope: u8,
+}
+
+impl Reply {
+    /// A reply without records.
+    pub fn empty(code: ResponseCode) -> Self {
+        let (answers, authority, additional) = (Vec::new(), Vec::new(), Vec::new());
+        Self { code, authoritative: false, answers, authority, additional, scope: 0 }
+    }
+}
+
+impl Director {
+    /// Answers a question of class IN as seen from `client`.
+    pub fn answer(&self, name: &LowerName, qtype: RecordType, client: IpAddr) -> Reply {
+        let snapshot = self.snapshot();
+        let mut reply = Reply::empty(ResponseCode::Refused);
+        let mut at = name.clone();
+        for _ in 0..=CNAME_CHAIN_MAX {
+            let Some(zone) = snapshot.zones.of(&at) else {
+                // Outside our zones: refused when asked for, left to the resolver when an alias leads there.
+                return reply;
+            };
+            (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
+            let text = at.to_string();
+            if snapshot.is_service(&text) {
+                self.serve(&snapshot, &text, qtype, client, zone, &mut reply);
+                return reply;
+            }
+            match zone.tell(&at, qtype) {
+                Told::Alias(record, target) => {
+                    reply.answers.push(record);
+                    at = target;
+                }
+                told => {
+                    finish(told, zone, &mut reply);
+                    return reply;
+                }
+            }
+        }
+        // The chain is longer than any honest one: what was found is sent, the resolver may go on from there.
+        reply
+    }
+
+    /// A service's own answer: addresses of the chosen cluster.
+    fn serve(&self, snapshot: &Snapshot, name: &str, qtype: RecordType, client: IpAddr, zone: &Zone, reply: &mut Reply) {
+        let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
+        let decided = is_address.then(|| self.decide_in(snapshot, name, client)).flatten();
+        let Some((decision, _, _)) = decided else {
+            reply.authority.push(zone.negative_soa());
+            return;
+        };
+        let addresses = self.addresses(snapshot, name, client, &decision, qtype == RecordType::AAAA);
+        reply.scope = decision.scope;
+        let owner = name.parse::<Name>().unwrap_or_else(|_| Name::root());
+        for address in addresses {
+            let data = match address {
+                IpAddr::V4(v4) => RData::A(v4.into()),
+                IpAddr::V6(v6) => RData::AAAA(v6.into()),
+            };
+            reply.answers.push(Record::from_rdata(owner.clone(), decision.ttl_s, data));
+        }
+        if reply.answers.last().is_none_or(|last| last.record_type() == RecordType::CNAME) {
+            reply.authority.push(zone.negative_soa());
+        }
+    }
+}
+
+fn finish(told: Told, zone: &Zone, reply: &mut Reply) {
+    match told {
+        Told::Answer(records) => reply.answers.extend(records),
+        Told::NoData => reply.authority.push(zone.negative_soa()),
+        Told::NoName => {
+            reply.code = ResponseCode::NXDomain;
+            reply.authority.push(zone.negative_soa());
+        }
+        Told::Referral(servers, glue) => {
+            // A referral alone is not authoritative; behind our own alias the answer is (RFC 1034 §4.3.2).
+            reply.authoritative = !reply.answers.is_empty();
+            reply.authority.extend(servers);
+            reply.additional.extend(glue);
+        }
+        Told::Alias(record, _) => reply.answers.push(record),
+    }
+}

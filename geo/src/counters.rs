@@ -1,0 +1,52 @@
+//! What the DNS side counts. Relaxed: figures for people, not for decisions.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counters since start.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Queries over UDP.
+    pub udp: AtomicU64,
+    /// Queries over TCP.
+    pub tcp: AtomicU64,
+    /// Queries with a client subnet.
+    pub ecs: AtomicU64,
+    /// Answers that were cut for UDP.
+    pub truncated: AtomicU64,
+    /// Queries that could not be read or are not allowed.
+    pub malformed: AtomicU64,
+    /// Routing policy answers that were refused.
+    pub refused_choices: AtomicU64,
+    /// Responses: noerror, formerr, servfail, nxdomain, notimp, refused, badvers, other.
+    pub rcodes: [AtomicU64; Counters::RCODES.len()],
+    /// Decisions by [`Counters::REASONS`].
+    pub reasons: [AtomicU64; Counters::REASONS.len()],
+}
+
+impl Counters {
+    /// Labels of [`Self::rcodes`].
+    pub const RCODES: [&'static str; 8] =
+        ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers", "other"];
+    /// Labels of [`Self::reasons`].
+    pub const REASONS: [&'static str; 5] = ["deep", "coverage", "geo", "load", "all-down"];
+
+    pub(crate) fn rcode(&self, code: u16) {
+        let at = match code {
+            0..=5 => usize::from(code),
+            16 => 6,
+            _ => 7,
+        };
+        self.rcodes[at].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn reason(&self, reason: &str) {
+        if let Some(at) = Self::REASONS.iter().position(|known| *known == reason) {
+            self.reasons[at].fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

@@ -1,0 +1,463 @@
+//! The decision: which cluster for this client and this name, its addresses, and for which scope that holds.
+//!
+//! Everything is compiled into one immutable snapshot that a reload replaces; cluster states are part of it. A decision
+//! takes no lock. The routing policy is asked once, its answer is checked, and the native policy answers where it will not
+//! do.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::counters::{Counters, count};
+use crate::coverage::{Coverage, Covered, Zone, canonical, masked};
+use crate::database::{Database, Located, find};
+use crate::limits::{CLUSTERS_MAX, PREFIXES_MAX, SERVICES_MAX, ZONES_MAX};
+use crate::routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing, unit_vector};
+use crate::zone::Zones;
+
+/// A cluster as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// Its name.
+    pub id: String,
+    /// Enter deep: serves only its own prefixes.
+    pub deep: bool,
+    /// Latitude and longitude in degrees.
+    pub at: [f64; 2],
+    /// What it can send, Mbit/s.
+    pub capacity_mbps: u32,
+    /// Addresses of its nodes.
+    pub nodes: Vec<(Option<Ipv4Addr>, Option<Ipv6Addr>)>,
+    /// Its coverage zone.
+    pub prefixes: Vec<IpNet>,
+}
+
+/// A zone as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ZoneSource {
+    /// Its name.
+    pub name: String,
+    /// Its master file.
+    pub file: PathBuf,
+}
+
+/// A service as configured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// Its candidates by name; `*` is all.
+    pub clusters: Vec<String>,
+    /// TTL of its answers.
+    pub ttl: Duration,
+    /// Addresses in one answer.
+    pub answers: u8,
+}
+
+/// All of it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GeoConfig {
+    /// MMDB files, most precise first.
+    pub databases: Vec<PathBuf>,
+    /// Clusters; their order gives the indexes.
+    pub clusters: Vec<Cluster>,
+    /// Zones.
+    pub zones: Vec<ZoneSource>,
+    /// Services.
+    pub services: Vec<Service>,
+}
+
+/// Why a config cannot be used: one line.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct GeoError(pub String);
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Cluster indexes in order of preference.
+    pub clusters: Vec<u16>,
+    /// For how long a prefix around the client this holds.
+    pub scope: u8,
+    /// TTL in seconds.
+    pub ttl_s: u32,
+    /// What decided; one of [`Counters::REASONS`].
+    pub reason: &'static str,
+}
+
+/// A cluster as it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClusterView {
+    /// Its name.
+    pub id: String,
+    /// `deep` or `home`.
+    pub tier: &'static str,
+    /// Whether it answers its probes.
+    pub healthy: bool,
+    /// Its load in permille.
+    pub load_permille: u16,
+    /// Latitude and longitude.
+    pub at: [f64; 2],
+    /// Addresses of its nodes.
+    pub nodes: Vec<IpAddr>,
+}
+
+/// A decision with its reasons, for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Explanation {
+    /// The service.
+    pub name: String,
+    /// The client, canonical.
+    pub client: IpAddr,
+    /// Clusters in order of preference.
+    pub clusters: Vec<String>,
+    /// Addresses answered.
+    pub addresses: Vec<IpAddr>,
+    /// What decided.
+    pub reason: &'static str,
+    /// For which prefix around the client this holds.
+    pub scope: String,
+    /// TTL in seconds.
+    pub ttl_s: u32,
+    /// Country of the client, when a database knows it.
+    pub country: Option<String>,
+    /// Cluster whose coverage zone it is in.
+    pub zone: Option<String>,
+    /// Great-circle distance to each cluster in km, when the client's place is known.
+    pub distance_km: Option<Vec<(String, u32)>>,
+}
+
+/// The director.
+pub struct Director {
+    snapshot: ArcSwap<Snapshot>,
+    routing: Arc<dyn Routing>,
+    native: NativeGeo,
+    version: AtomicU64,
+    changing: Mutex<()>,
+    counters: Counters,
+}
+
+/// What a reload replaces.
+pub(crate) struct Snapshot {
+    config: Arc<GeoConfig>,
+    rows: Vec<ClusterRow>,
+    coverage: Arc<Coverage>,
+    databases: Vec<Arc<Database>>,
+    services: Arc<HashMap<String, Placed>>,
+    pub(crate) zones: Arc<Zones>,
+}
+
+/// A service with its candidates resolved.
+struct Placed {
+    candidates: u64,
+    ttl_s: u32,
+    answers: usize,
+    key: u64,
+}
+
+impl Director {
+    /// A director with its warnings.
+    ///
+    /// # Errors
+    /// One line: file, place and what to do.
+    pub fn new(config: GeoConfig, routing: Arc<dyn Routing>) -> Result<(Self, Vec<String>), GeoError> {
+        let (snapshot, warnings) = Snapshot::new(config, &[])?;
+        let director = Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            routing,
+            native: NativeGeo::default(),
+            version: AtomicU64::new(0),
+            changing: Mutex::new(()),
+            counters: Counters::default(),
+        };
+        director.push();
+        Ok((director, warnings))
+    }
+
+    /// Replaces config, zones and databases; known clusters keep their state, broken databases their last good content.
+    ///
+    /// # Errors
+    /// As [`Director::new`]; then nothing has changed.
+    pub fn reload(&self, config: GeoConfig) -> Result<Vec<String>, GeoError> {
+        let _changing = self.changing.lock();
+        let old = self.snapshot.load_full();
+        let (mut snapshot, warnings) = Snapshot::new(config, &old.databases)?;
+        for (row, cluster) in snapshot.rows.iter_mut().zip(&snapshot.config.clusters) {
+            let known = old.config.clusters.iter().position(|known| known.id == cluster.id);
+            if let Some(known) = known.map(|at| &old.rows[at]) {
+                (row.healthy, row.load_permille, row.rtt_us) = (known.healthy, known.load_permille, known.rtt_us);
+            }
+        }
+        self.snapshot.store(Arc::new(snapshot));
+        self.push();
+        Ok(warnings)
+    }
+
+    /// Tells how a cluster is. `false` when no cluster has this id.
+    pub fn set_cluster_state(&self, id: &str, healthy: bool, load_permille: u16) -> bool {
+        let _changing = self.changing.lock();
+        let old = self.snapshot.load_full();
+        let Some(at) = old.config.clusters.iter().position(|cluster| cluster.id == id) else { return false };
+        let (was, row) = (old.rows[at], ClusterRow { healthy, load_permille, ..old.rows[at] });
+        if was != row {
+            let mut rows = old.rows.clone();
+            rows[at] = row;
+            self.snapshot.store(Arc::new(old.with_rows(rows)));
+            self.push();
+        }
+        true
+    }
+
+    fn push(&self) {
+        let version = self.version.fetch_add(1, Relaxed) + 1;
+        let snapshot = self.snapshot.load();
+        self.native.push(version, &snapshot.rows);
+        self.routing.push(version, &snapshot.rows);
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The clusters as they are.
+    pub fn clusters(&self) -> Vec<ClusterView> {
+        let snapshot = self.snapshot.load();
+        let view = |(cluster, row): (&Cluster, &ClusterRow)| ClusterView {
+            id: cluster.id.clone(),
+            tier: if cluster.deep { "deep" } else { "home" },
+            healthy: row.healthy,
+            load_permille: row.load_permille,
+            at: cluster.at,
+            nodes: cluster.nodes.iter().flat_map(|(v4, v6)| [v4.map(IpAddr::V4), v6.map(IpAddr::V6)]).flatten().collect(),
+        };
+        snapshot.config.clusters.iter().zip(&snapshot.rows).map(view).collect()
+    }
+
+    /// The decision for `client` and the service `name` (lower case, with its final dot); `None` when it is no service.
+    pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
+        let snapshot = self.snapshot.load();
+        self.decide_in(&snapshot, name, client).map(|(decision, _, _)| decision)
+    }
+
+    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &str, client: IpAddr) -> Option<(Decision, Located, Covered)> {
+        let service = snapshot.services.get(name)?;
+        let client = canonical(client);
+        let (covered, covered_scope) = snapshot.coverage.find(client);
+        let located = find(&snapshot.databases, client);
+        let scope = covered_scope.max(located.prefix);
+        let (candidates, any_up) = snapshot.candidates(service, covered);
+        let zone = covered.deep.or(covered.home).filter(|zone| candidates >> zone & 1 == 1).unwrap_or(NONE);
+        let flow = flow(service, masked(client, scope), located.place.unwrap_or_default(), zone, candidates);
+        let choice = self.choose(&flow)?;
+        let reason = match choice.clusters[0] {
+            _ if !any_up => "all-down",
+            first if Some(first) == covered.deep => "deep",
+            first if first == zone => "coverage",
+            _ if located.place.is_some() => "geo",
+            _ => "load",
+        };
+        self.counters.reason(reason);
+        let ttl_s = if choice.ttl_s == 0 { service.ttl_s } else { u32::from(choice.ttl_s) };
+        let clusters = choice.clusters.into_iter().take_while(|cluster| *cluster != NONE).collect();
+        Some((Decision { clusters, scope, ttl_s, reason }, located, covered))
+    }
+
+    /// Asks the policy and checks its answer: clusters must be candidates, each once. Else the native policy answers.
+    fn choose(&self, flow: &Flow) -> Option<Choice> {
+        let is_candidate = |cluster: u16| usize::from(cluster) < CLUSTERS_MAX && flow.candidates >> cluster & 1 == 1;
+        if let Some(choice) = self.routing.decide(flow) {
+            let named: Vec<u16> = choice.clusters.into_iter().take_while(|cluster| *cluster != NONE).collect();
+            let distinct = named.iter().enumerate().all(|(at, cluster)| !named[..at].contains(cluster));
+            if !named.is_empty() && distinct && named.iter().all(|cluster| is_candidate(*cluster)) {
+                return Some(choice);
+            }
+            count(&self.counters.refused_choices);
+        }
+        self.native.decide(flow)
+    }
+
+    /// Addresses of a decision for one family: the nodes of its first cluster that has any, turned so that clients of one
+    /// prefix meet the same node first.
+    pub(crate) fn addresses(&self, snapshot: &Snapshot, name: &str, client: IpAddr, decision: &Decision, v6: bool) -> Vec<IpAddr> {
+        let Some(service) = snapshot.services.get(name) else { return Vec::new() };
+        let of = |index: &u16| -> Vec<IpAddr> {
+            let nodes = snapshot.config.clusters.get(usize::from(*index)).map_or(&[][..], |cluster| &cluster.nodes);
+            let pick = |(v4, v6_address): &(Option<Ipv4Addr>, Option<Ipv6Addr>)| {
+                if v6 { v6_address.map(IpAddr::V6) } else { v4.map(IpAddr::V4) }
+            };
+            nodes.iter().filter_map(pick).collect()
+        };
+        let mut found = decision.clusters.iter().map(of).find(|nodes| !nodes.is_empty()).unwrap_or_default();
+        if !found.is_empty() {
+            let turn = hash(&(masked(canonical(client), decision.scope), service.key)) as usize % found.len();
+            found.rotate_left(turn);
+            found.truncate(service.answers);
+        }
+        found
+    }
+
+    /// Why `client` gets what it gets for `name` (case and final dot do not matter).
+    pub fn explain(&self, client: IpAddr, name: &str) -> Option<Explanation> {
+        let snapshot = self.snapshot.load_full();
+        let name = absolute(name);
+        let (decision, located, covered) = self.decide_in(&snapshot, &name, client)?;
+        let client = canonical(client);
+        let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
+        let mut addresses = self.addresses(&snapshot, &name, client, &decision, false);
+        addresses.extend(self.addresses(&snapshot, &name, client, &decision, true));
+        let distances = located.place.map(|place| {
+            let km = |row: &ClusterRow| (6371.0 * dot(place, row.place).clamp(-1.0, 1.0).acos()) as u32;
+            snapshot.rows.iter().map(|row| (id(row.index), km(row))).collect()
+        });
+        Some(Explanation {
+            clusters: decision.clusters.iter().map(|index| id(*index)).collect(),
+            addresses,
+            reason: decision.reason,
+            scope: format!("{}/{}", masked(client, decision.scope), decision.scope),
+            ttl_s: decision.ttl_s,
+            country: located.country,
+            zone: covered.deep.or(covered.home).map(id),
+            distance_km: distances,
+            name,
+            client,
+        })
+    }
+}
+
+impl Snapshot {
+    fn new(config: GeoConfig, old_databases: &[Arc<Database>]) -> Result<(Self, Vec<String>), GeoError> {
+        let bounds = [
+            ("clusters", config.clusters.len(), CLUSTERS_MAX),
+            ("zones", config.zones.len(), ZONES_MAX),
+            ("services", config.services.len(), SERVICES_MAX),
+            ("prefixes", config.clusters.iter().map(|cluster| cluster.prefixes.len()).sum(), PREFIXES_MAX),
+        ];
+        if let Some((what, count, bound)) = bounds.into_iter().find(|(_, count, bound)| count > bound) {
+            return Err(GeoError(format!("{count} {what}: at most {bound}")));
+        }
+        let zones = Arc::new(Zones::load(&config.zones)?);
+        let mut services = HashMap::new();
+        for service in &config.services {
+            let name = absolute(&service.name);
+            if !zones.contain(&name) {
+                return Err(GeoError(format!("service {name:?} is in no [[zone]] of this node: add its zone")));
+            }
+            services.insert(name.clone(), Placed::new(&name, service, &config.clusters));
+        }
+        let (mut databases, mut warnings) = (Vec::new(), Vec::new());
+        for path in &config.databases {
+            match Database::open(path) {
+                Ok(database) => databases.push(Arc::new(database)),
+                Err(warning) => {
+                    warnings.push(warning);
+                    databases.extend(old_databases.iter().find(|old| old.path() == path).cloned());
+                }
+            }
+        }
+        let rows = config.clusters.iter().enumerate().map(|(index, cluster)| row(index, cluster)).collect();
+        let coverage = Arc::new(coverage(&config.clusters));
+        let (services, config) = (Arc::new(services), Arc::new(config));
+        Ok((Self { rows, coverage, databases, services, zones, config }, warnings))
+    }
+
+    fn with_rows(&self, rows: Vec<ClusterRow>) -> Self {
+        Self {
+            rows,
+            coverage: self.coverage.clone(),
+            databases: self.databases.clone(),
+            services: self.services.clone(),
+            zones: self.zones.clone(),
+            config: self.config.clone(),
+        }
+    }
+
+    pub(crate) fn is_service(&self, name: &str) -> bool {
+        self.services.contains_key(name)
+    }
+
+    /// The clusters a client may get, and whether any of them is up: healthy ones, deep ones only in their own prefixes;
+    /// when none is up, all of them, because an answer may be wrong but no answer surely is.
+    fn candidates(&self, service: &Placed, covered: Covered) -> (u64, bool) {
+        let allowed = |row: &&ClusterRow| service.candidates >> row.index & 1 == 1 && (!row.deep || covered.deep == Some(row.index));
+        let mask = |rows: &mut dyn Iterator<Item = &ClusterRow>| rows.fold(0, |mask, row| mask | 1 << row.index);
+        let up = mask(&mut self.rows.iter().filter(allowed).filter(|row| row.healthy));
+        if up != 0 { (up, true) } else { (mask(&mut self.rows.iter().filter(allowed)), false) }
+    }
+}
+
+impl Placed {
+    fn new(name: &str, service: &Service, clusters: &[Cluster]) -> Self {
+        let wanted = |cluster: &Cluster| service.clusters.iter().any(|id| id == "*" || *id == cluster.id);
+        let bits = clusters.iter().enumerate().filter(|(_, cluster)| wanted(cluster)).map(|(index, _)| 1 << index);
+        Self {
+            candidates: bits.fold(0, |mask: u64, bit: u64| mask | bit),
+            ttl_s: u32::try_from(service.ttl.as_secs()).unwrap_or(u32::MAX),
+            answers: usize::from(service.answers.clamp(1, 8)),
+            key: hash(&name),
+        }
+    }
+}
+
+fn row(index: usize, cluster: &Cluster) -> ClusterRow {
+    ClusterRow {
+        index: u16::try_from(index).unwrap_or(NONE),
+        deep: cluster.deep,
+        healthy: true,
+        place: unit_vector(cluster.at[0], cluster.at[1]),
+        capacity_mbps: cluster.capacity_mbps,
+        load_permille: 0,
+        rtt_us: 0,
+    }
+}
+
+fn coverage(clusters: &[Cluster]) -> Coverage {
+    let zones = clusters.iter().enumerate().flat_map(|(index, cluster)| {
+        let index = u16::try_from(index).unwrap_or(NONE);
+        cluster.prefixes.iter().map(move |prefix| Zone { prefix: *prefix, cluster: index, deep: cluster.deep })
+    });
+    Coverage::new(&zones.collect::<Vec<_>>())
+}
+
+fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates: u64) -> Flow {
+    let bits = match prefix {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    // The same for a client and a service, so that a policy that uses it stays within the scope's promise.
+    let rand = hash(&(bits, service.key));
+    Flow { key: service.key, addr_hi: (bits >> 64) as u64, addr_lo: bits as u64, place, zone, candidates, now_ms, rand }
+}
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
+
+fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// A name in lower case and with its final dot.
+pub(crate) fn absolute(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    if name.ends_with('.') { name } else { format!("{name}.") }
+}
+
+#[cfg(test)]
+mod tests;

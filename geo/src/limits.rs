@@ -1,0 +1,26 @@
+//! Named bounds of the DNS side.
+
+/// Clusters: a routing policy gets the candidates as one 64-bit mask.
+pub const CLUSTERS_MAX: usize = 64;
+/// Zones served.
+pub const ZONES_MAX: usize = 1024;
+/// Records of one zone.
+pub const RECORDS_MAX: usize = 1_000_000;
+/// Bytes of a zone file.
+pub const ZONE_BYTES_MAX: u64 = 256 << 20;
+/// Services.
+pub const SERVICES_MAX: usize = 4096;
+/// Coverage prefixes of all clusters together.
+pub const PREFIXES_MAX: usize = 5_000_000;
+/// CNAMEs followed for one question.
+pub const CNAME_CHAIN_MAX: usize = 8;
+/// Bytes of a UDP answer, whatever the client offers (DNS flag day 2020).
+pub const UDP_BYTES_MAX: u16 = 1232;
+/// Seconds an idle TCP connection is kept.
+pub const TCP_IDLE_SECONDS: u64 = 10;
+/// Answers a TCP connection may have queued.
+pub const TCP_QUEUE: usize = 64;
+/// Steps a stub resolution takes at most.
+pub const RESOLVE_STEPS_MAX: usize = 8;
+
+const _: () = assert!(CLUSTERS_MAX <= 64);

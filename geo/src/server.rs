@@ -1,0 +1,223 @@
+//! DNS on the wire: UDP and TCP through hickory's server, with a request handler of our own, because its catalogue can
+//! neither answer a client subnet nor keep an answer below the size we allow.
+//!
+//! What is odd is answered as the notes of RFC 1035, 6891 and 7871 say: several questions FORMERR, other opcodes NOTIMP,
+//! other classes REFUSED, an unknown EDNS version BADVERS, a malformed client subnet FORMERR.
+
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hickory_proto::op::{Edns, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
+use hickory_proto::rr::{DNSClass, LowerName};
+use hickory_proto::serialize::binary::BinEncodable;
+use hickory_server::Server;
+use hickory_server::net::runtime::Time;
+use hickory_server::net::xfer::Protocol;
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::MessageResponseBuilder;
+use tokio::sync::watch;
+
+use crate::answer::Reply;
+use crate::counters::count;
+use crate::coverage::masked;
+use crate::director::Director;
+use crate::limits::{TCP_IDLE_SECONDS, TCP_QUEUE, UDP_BYTES_MAX};
+
+/// How often a pair of equal ports is tried for port 0.
+const PORT_TRIES: usize = 32;
+/// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
+const PLAIN_UDP_BYTES: u16 = 512;
+
+/// Bound sockets: UDP and TCP of each address on the same port.
+#[derive(Debug)]
+pub struct Listeners {
+    pairs: Vec<(UdpSocket, TcpListener)>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Listeners {
+    /// Binds all `addresses`.
+    ///
+    /// # Errors
+    /// One line that names the address.
+    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, String> {
+        let mut listeners = Self { pairs: Vec::new(), addresses: Vec::new() };
+        for address in addresses {
+            let (udp, tcp) = bind_pair(*address).map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
+            listeners.addresses.push(udp.local_addr().map_err(|error| error.to_string())?);
+            listeners.pairs.push((udp, tcp));
+        }
+        Ok(listeners)
+    }
+
+    /// The addresses, with the ports that port 0 became.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+}
+
+fn bind_pair(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
+    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
+    loop {
+        tries -= 1;
+        let tcp = TcpListener::bind(address)?;
+        match UdpSocket::bind(tcp.local_addr()?) {
+            Err(_) if tries > 0 => {}
+            udp => {
+                let udp = udp?;
+                udp.set_nonblocking(true)?;
+                tcp.set_nonblocking(true)?;
+                return Ok((udp, tcp));
+            }
+        }
+    }
+}
+
+/// Serves until `shutdown` turns true.
+///
+/// # Errors
+/// When a socket is lost.
+pub async fn serve(listeners: Listeners, director: Arc<Director>, mut shutdown: watch::Receiver<bool>) -> Result<(), String> {
+    let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
+    let mut server = Server::new(Handler { director });
+    for (udp, tcp) in listeners.pairs {
+        server.register_socket(tokio::net::UdpSocket::from_std(udp).map_err(problem)?);
+        let tcp = tokio::net::TcpListener::from_std(tcp).map_err(problem)?;
+        server.register_listener(tcp, Duration::from_secs(TCP_IDLE_SECONDS), TCP_QUEUE);
+    }
+    let _ = shutdown.wait_for(|stop| *stop).await;
+    server.shutdown_gracefully().await.map_err(|error| error.to_string())
+}
+
+/// Answers hickory's requests out of the director.
+#[derive(Clone)]
+pub struct Handler {
+    director: Arc<Director>,
+}
+
+impl Handler {
+    /// A handler for `director`.
+    pub fn new(director: Arc<Director>) -> Self {
+        Self { director }
+    }
+
+    /// The reply to a request, and the client subnet it was for.
+    fn reply(&self, request: &Request) -> (Reply, Option<ClientSubnet>) {
+        let counters = self.director.counters();
+        count(if request.protocol() == Protocol::Udp { &counters.udp } else { &counters.tcp });
+        let subnet = request.edns.as_ref().and_then(|edns| match edns.option(EdnsCode::Subnet) {
+            Some(EdnsOption::Subnet(subnet)) => Some(*subnet),
+            _ => None,
+        });
+        if let Err(code) = allowed(request, subnet.as_ref()) {
+            count(&counters.malformed);
+            return (Reply::empty(code), subnet);
+        }
+        let Ok(info) = request.request_info() else {
+            count(&counters.malformed);
+            return (Reply::empty(ResponseCode::FormErr), subnet);
+        };
+        if subnet.is_some() {
+            count(&counters.ecs);
+        }
+        // Source /0: the client does not want to be placed; the resolver's own address is (RFC 7871 §7.1.2).
+        let client = subnet.filter(|subnet| subnet.source_prefix() > 0).map_or(request.src().ip(), |subnet| subnet.addr());
+        let name = LowerName::from(info.query.name().clone());
+        let mut reply = self.director.answer(&name, info.query.query_type(), client);
+        if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
+            reply.scope = 0;
+        }
+        (reply, subnet)
+    }
+}
+
+/// What may be answered at all; else the code to refuse with.
+fn allowed(request: &Request, subnet: Option<&ClientSubnet>) -> Result<(), ResponseCode> {
+    let metadata = &request.metadata;
+    let queries = request.queries.queries();
+    let edns_version = request.edns.as_ref().map_or(0, |edns| edns.version());
+    match () {
+        () if metadata.op_code != OpCode::Query => Err(ResponseCode::NotImp),
+        () if metadata.message_type == MessageType::Response || queries.len() != 1 => Err(ResponseCode::FormErr),
+        () if edns_version > 0 => Err(ResponseCode::BADVERS),
+        () if queries[0].query_class() != DNSClass::IN => Err(ResponseCode::Refused),
+        () if subnet.is_some_and(|subnet| !well_formed(subnet)) => Err(ResponseCode::FormErr),
+        () => Ok(()),
+    }
+}
+
+/// RFC 7871 §6: in a query the scope is 0, and no bit is set beyond the source prefix.
+fn well_formed(subnet: &ClientSubnet) -> bool {
+    let bits = if subnet.addr().is_ipv4() { 32 } else { 128 };
+    let length = subnet.source_prefix();
+    subnet.scope_prefix() == 0 && length <= bits && masked(subnet.addr(), length) == subnet.addr()
+}
+
+#[async_trait]
+impl RequestHandler for Handler {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut responses: R) -> ResponseInfo {
+        let (reply, subnet) = self.reply(request);
+        let counters = self.director.counters();
+        counters.rcode(u16::from(reply.code));
+        let edns = request.edns.as_ref().map(|_| response_edns(&reply, subnet.as_ref()));
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.authoritative = reply.authoritative;
+        metadata.recursion_available = false;
+        metadata.response_code = reply.code;
+        let bound = size_bound(request);
+        let size: usize = sections(&reply).map(|record| record.to_bytes().map_or(0, |bytes| bytes.len())).sum();
+        // Uncompressed sizes are an upper bound; the question and OPT need at most this much more.
+        let fits = request.protocol() != Protocol::Udp || size + 300 + SLACK_FOR_OPT <= usize::from(bound) || fits_compressed(&reply, bound);
+        let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
+        let sent = if fits {
+            let Reply { answers, authority, additional, .. } = &reply;
+            let response = builder.build(metadata, answers.iter(), authority.iter(), [].iter(), additional.iter());
+            responses.send_response(response).await
+        } else {
+            count(&counters.truncated);
+            metadata.truncation = true;
+            responses.send_response(builder.build_no_records(metadata)).await
+        };
+        sent.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a DNS response could not be sent");
+            hickory_proto::op::Header::new(metadata, Default::default()).into()
+        })
+    }
+}
+
+/// Room kept for OPT with a client subnet.
+const SLACK_FOR_OPT: usize = 64;
+
+fn sections(reply: &Reply) -> impl Iterator<Item = &hickory_proto::rr::Record> {
+    reply.answers.iter().chain(&reply.authority).chain(&reply.additional)
+}
+
+/// Whether the records fit once names are compressed: tried for real, and only when the bound is near.
+fn fits_compressed(reply: &Reply, bound: u16) -> bool {
+    let mut message = hickory_proto::op::Message::new(0, MessageType::Response, OpCode::Query);
+    message.add_answers(reply.answers.iter().cloned());
+    message.add_authorities(reply.authority.iter().cloned());
+    message.add_additionals(reply.additional.iter().cloned());
+    // A question has at most 255 bytes of name; aliases repeat it, so it is usually compressed away.
+    let question = reply.answers.first().map_or(255, |first| first.name.len());
+    message.to_vec().is_ok_and(|bytes| bytes.len() + question + 4 + SLACK_FOR_OPT <= usize::from(bound))
+}
+
+/// Bytes a UDP response may have: what the client offers, at least 512, at most [`UDP_BYTES_MAX`].
+fn size_bound(request: &Request) -> u16 {
+    request.edns.as_ref().map_or(PLAIN_UDP_BYTES, |edns| edns.max_payload().clamp(PLAIN_UDP_BYTES, UDP_BYTES_MAX))
+}
+
+fn response_edns(reply: &Reply, subnet: Option<&ClientSubnet>) -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(UDP_BYTES_MAX);
+    edns.set_version(0);
+    if let Some(subnet) = subnet.filter(|_| reply.code != ResponseCode::FormErr) {
+        let address: IpAddr = subnet.addr();
+        edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, subnet.source_prefix(), reply.scope)));
+    }
+    edns
+}

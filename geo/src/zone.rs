@@ -1,0 +1,234 @@
+//! Zones: master files (RFC 1035) read by hickory's parser, and lookups in them.
+//!
+//! A name exists when it or anything below it has records (empty non-terminals, RFC 8020). Wildcards answer for the
+//! closest encloser only (RFC 4592). Below a delegation there is nothing but the referral.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
+use std::str::FromStr;
+
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
+use hickory_proto::serialize::txt::Parser;
+
+use crate::director::{GeoError, ZoneSource};
+use crate::limits::{RECORDS_MAX, ZONE_BYTES_MAX};
+
+/// All zones of a node.
+#[derive(Debug, Default)]
+pub struct Zones {
+    zones: HashMap<LowerName, Zone>,
+}
+
+/// One zone.
+#[derive(Debug)]
+pub struct Zone {
+    apex: LowerName,
+    soa: Record,
+    /// TTL of negative answers: the smaller of the SOA's own TTL and its MINIMUM (RFC 2308 §3).
+    negative_ttl: u32,
+    sets: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>,
+    /// Every name that exists, with records or above one that has some.
+    names: HashSet<LowerName>,
+}
+
+/// What a zone says of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// These records.
+    Answer(Vec<Record>),
+    /// An alias: the record, and where to look on.
+    Alias(Record, LowerName),
+    /// The name exists, the type does not.
+    NoData,
+    /// The name does not exist.
+    NoName,
+    /// Others answer for it: their NS records and what addresses of them are known here.
+    Referral(Vec<Record>, Vec<Record>),
+}
+
+impl Zones {
+    /// Reads all zone files.
+    ///
+    /// # Errors
+    /// One line with file, place and what to do.
+    pub fn load(sources: &[ZoneSource]) -> Result<Self, GeoError> {
+        let mut zones = HashMap::new();
+        for source in sources {
+            let zone = Zone::load(&source.name, &source.file)?;
+            if zones.insert(zone.apex.clone(), zone).is_some() {
+                return Err(GeoError(format!("zone {:?} is there twice", source.name)));
+            }
+        }
+        Ok(Self { zones })
+    }
+
+    /// The zone a name is in: the one with the longest matching apex.
+    pub fn of(&self, name: &LowerName) -> Option<&Zone> {
+        let mut at = name.clone();
+        loop {
+            if let Some(zone) = self.zones.get(&at) {
+                return Some(zone);
+            }
+            if at.is_root() {
+                return None;
+            }
+            at = at.base_name();
+        }
+    }
+
+    pub(crate) fn contain(&self, name: &str) -> bool {
+        Name::from_str(name).is_ok_and(|name| self.of(&name.into()).is_some())
+    }
+}
+
+impl Zone {
+    fn load(name: &str, file: &Path) -> Result<Self, GeoError> {
+        let problem = |text: String| GeoError(format!("{}: {text}", file.display()));
+        let length = std::fs::metadata(file).map_err(|error| problem(format!("cannot read it: {error}")))?.len();
+        if length > ZONE_BYTES_MAX {
+            return Err(problem(format!("it has {length} bytes; a zone file has at most {ZONE_BYTES_MAX}")));
+        }
+        let text = std::fs::read_to_string(file).map_err(|error| problem(format!("cannot read it: {error}")))?;
+        Self::parse(name, &text, &file.display().to_string())
+    }
+
+    /// Reads a master file at hand. `place` names it in errors.
+    ///
+    /// # Errors
+    /// One line with file, line and what to do.
+    pub fn parse(name: &str, text: &str, place: &str) -> Result<Self, GeoError> {
+        let problem = |text: String| GeoError(format!("{place}: {text}"));
+        let apex = Name::from_str(name).map_err(|error| problem(format!("zone name {name:?}: {error}")))?;
+        let apex = if apex.is_fqdn() { apex } else { apex.append_domain(&Name::root()).unwrap_or(Name::root()) };
+        if text.to_ascii_uppercase().contains("$INCLUDE") {
+            return Err(problem("$INCLUDE is not followed: put the records into this file".into()));
+        }
+        let parsed = Parser::new(text, None, Some(apex.clone())).parse();
+        let (_, sets) = parsed.map_err(|error| {
+            let line = failing_line(text, &apex).map_or_else(String::new, |line| format!("line {line}: "));
+            problem(format!("{line}{error}"))
+        })?;
+        let mut zone: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>> = HashMap::new();
+        let mut count = 0;
+        for (key, set) in sets {
+            let records: Vec<Record> = set.records_without_rrsigs().cloned().collect();
+            count += records.len();
+            zone.entry(key.name().clone()).or_default().insert(key.record_type, records);
+        }
+        if count > RECORDS_MAX {
+            return Err(problem(format!("{count} records: at most {RECORDS_MAX}")));
+        }
+        Self::check(apex.into(), zone).map_err(problem)
+    }
+
+    fn check(apex: LowerName, sets: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>) -> Result<Self, String> {
+        if let Some(stranger) = sets.keys().find(|name| !apex.zone_of(name)) {
+            return Err(format!("{stranger} is outside the zone {apex}: remove it or write it relative to $ORIGIN"));
+        }
+        let mixed = sets.iter().find(|(_, types)| types.contains_key(&RecordType::CNAME) && types.len() > 1);
+        if let Some((name, _)) = mixed {
+            return Err(format!("{name} has a CNAME beside other records (RFC 1034 §3.6.2): keep one of them"));
+        }
+        let soa = sets.get(&apex).and_then(|types| types.get(&RecordType::SOA)).and_then(|records| records.first());
+        let soa = soa.cloned().ok_or_else(|| format!("{apex} has no SOA record: add one at the apex"))?;
+        let RData::SOA(data) = &soa.data else { return Err("the SOA record is no SOA".into()) };
+        let negative_ttl = soa.ttl.min(data.minimum);
+        let mut names = HashSet::new();
+        for name in sets.keys() {
+            let mut at = name.clone();
+            while names.insert(at.clone()) && at != apex {
+                at = at.base_name();
+            }
+        }
+        Ok(Self { apex, soa, negative_ttl, sets, names })
+    }
+
+    /// The SOA record for a negative answer (RFC 2308).
+    pub fn negative_soa(&self) -> Record {
+        let mut soa = self.soa.clone();
+        soa.ttl = self.negative_ttl;
+        soa
+    }
+
+    /// Answers a question about a name in this zone.
+    pub fn tell(&self, name: &LowerName, qtype: RecordType) -> Told {
+        if let Some(referral) = self.referral(name) {
+            return referral;
+        }
+        if self.names.contains(name) {
+            return self.sets.get(name).map_or(Told::NoData, |types| of_types(types, qtype, None));
+        }
+        let mut encloser = name.base_name();
+        while !self.names.contains(&encloser) && encloser != self.apex && !encloser.is_root() {
+            encloser = encloser.base_name();
+        }
+        let wildcard = Name::from_str("*").ok().and_then(|star| star.append_domain(&encloser).ok()).map(LowerName::from);
+        match wildcard.and_then(|wildcard| self.sets.get(&wildcard)) {
+            Some(types) => of_types(types, qtype, Some(name)),
+            None => Told::NoName,
+        }
+    }
+
+    /// A delegation at or above `name`, below the apex.
+    fn referral(&self, name: &LowerName) -> Option<Told> {
+        let mut at = name.clone();
+        let mut found = None;
+        while at != self.apex && !at.is_root() {
+            if let Some(servers) = self.sets.get(&at).and_then(|types| types.get(&RecordType::NS)) {
+                found = Some(servers);
+            }
+            at = at.base_name();
+        }
+        let servers = found?.clone();
+        let glue = servers.iter().filter_map(|server| match &server.data {
+            RData::NS(target) => self.sets.get(&LowerName::from(&target.0)),
+            _ => None,
+        });
+        let addresses = [RecordType::A, RecordType::AAAA];
+        let glue = glue.flat_map(|types| addresses.iter().filter_map(|kind| types.get(kind))).flatten().cloned().collect();
+        Some(Told::Referral(servers, glue))
+    }
+}
+
+/// The answer from the records of one name, under the name that was asked for when a wildcard gave them.
+fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked: Option<&LowerName>) -> Told {
+    let named = |records: &[Record]| -> Vec<Record> {
+        let rename = |record: &Record| {
+            let mut record = record.clone();
+            if let Some(asked) = asked {
+                record.name = Name::from(asked.clone());
+            }
+            record
+        };
+        records.iter().map(rename).collect()
+    };
+    if let Some(records) = types.get(&qtype) {
+        return Told::Answer(named(records));
+    }
+    if let Some(alias) = types.get(&RecordType::CNAME).and_then(|records| named(records).into_iter().next()) {
+        if let RData::CNAME(target) = &alias.data {
+            let target = LowerName::from(&target.0);
+            return Told::Alias(alias, target);
+        }
+    }
+    // RFC 8482: one set, not all.
+    match types.values().next().filter(|_| qtype == RecordType::ANY) {
+        Some(records) => Told::Answer(named(records)),
+        None => Told::NoData,
+    }
+}
+
+/// The line at which the parser first fails, found by parsing ever more lines: it tells errors without their place.
+fn failing_line(text: &str, apex: &Name) -> Option<usize> {
+    const LINES_MAX: usize = 2000;
+    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).chain([text.len()]).take(LINES_MAX).collect();
+    let fails = |end: &usize| {
+        let head = &text[..*end];
+        let open = head.matches('(').count() > head.matches(')').count();
+        !open && Parser::new(head, None, Some(apex.clone())).parse().is_err_and(|error| !error.to_string().contains("SOA"))
+    };
+    ends.iter().position(fails).map(|at| at + 1)
+}
+
+#[cfg(test)]
+mod tests;
