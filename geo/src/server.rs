@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hickory_proto::op::{Edns, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, LowerName};
 use hickory_proto::serialize::binary::BinEncodable;
@@ -183,7 +183,7 @@ impl RequestHandler for Handler {
         };
         sent.unwrap_or_else(|error| {
             tracing::debug!(%error, "a DNS response could not be sent");
-            hickory_proto::op::Header::new(metadata, Default::default()).into()
+            Header { metadata, counts: HeaderCounts::default() }.into()
         })
     }
 }

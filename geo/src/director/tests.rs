@@ -1,1 +1,187 @@
+//! The decision: coverage before distance before load, health, and the promise of the scope.
 
+use std::io::Write;
+
+use littoral_testkit::mmdb::Builder;
+
+use super::*;
+
+const ZONE: &str = "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
+
+/// A config with three clusters, and a directory that holds its files.
+fn world() -> (tempfile::TempDir, GeoConfig) {
+    let directory = tempfile::tempdir().unwrap();
+    let zone = directory.path().join("kingcdn.zone");
+    std::fs::File::create(&zone).unwrap().write_all(ZONE.as_bytes()).unwrap();
+    let database = directory.path().join("city.mmdb");
+    Builder::city()
+        .add_city("198.18.0.0/24", "NL", "Amsterdam", 52.37, 4.9)
+        .add_city("198.18.1.0/25", "FR", "Paris", 48.85, 2.35)
+        .add_city("198.18.2.0/24", "JP", "Tokyo", 35.7, 139.7)
+        .add_city("2001:db8:1::/48", "US", "New York", 40.7, -74.0)
+        .write(&database);
+    let cluster = |id: &str, deep: bool, at: [f64; 2], node: &str, prefixes: &[&str]| Cluster {
+        id: id.into(),
+        deep,
+        at,
+        capacity_mbps: 1000,
+        nodes: vec![(Some(node.parse().unwrap()), None)],
+        prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+    };
+    let config = GeoConfig {
+        databases: vec![database],
+        clusters: vec![
+            cluster("ams1", false, [52.37, 4.9], "192.0.2.1", &["10.0.0.0/8"]),
+            cluster("nyc1", false, [40.7, -74.0], "192.0.2.2", &[]),
+            cluster("isp1", true, [35.7, 139.7], "192.0.2.3", &["10.7.0.0/16"]),
+        ],
+        zones: vec![ZoneSource { name: "kingcdn.example.".into(), file: zone }],
+        services: vec![Service {
+            name: "a1105.kingcdn.example".into(),
+            clusters: vec!["*".into()],
+            ttl: Duration::from_secs(30),
+            answers: 2,
+        }],
+    };
+    (directory, config)
+}
+
+fn director(config: GeoConfig) -> Director {
+    let (director, warnings) = Director::new(config, Arc::new(NativeGeo::default())).unwrap();
+    assert_eq!(warnings, Vec::<String>::new());
+    director
+}
+
+fn first(director: &Director, client: &str) -> (String, &'static str) {
+    let explanation = director.explain(client.parse().unwrap(), "A1105.kingcdn.example").unwrap();
+    (explanation.clusters[0].clone(), explanation.reason)
+}
+
+#[test]
+fn coverage_comes_before_distance_and_deep_before_home_and_deep_serves_nobody_else() {
+    let (_directory, config) = world();
+    let director = director(config);
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
+    assert_eq!(first(&director, "10.7.1.1"), ("isp1".into(), "deep"));
+    assert_eq!(first(&director, "198.18.1.9"), ("ams1".into(), "geo"));
+    assert_eq!(first(&director, "2001:db8:1::9"), ("nyc1".into(), "geo"));
+    assert_eq!(first(&director, "::ffff:198.18.1.9"), ("ams1".into(), "geo"));
+    // Tokyo is next door to isp1, which is not for it.
+    assert_ne!(first(&director, "198.18.2.1").0, "isp1");
+    assert_eq!(first(&director, "203.0.113.1").1, "load");
+}
+
+#[test]
+fn a_cluster_that_is_down_is_left_out_and_when_all_are_an_answer_is_given_all_the_same() {
+    let (_directory, config) = world();
+    let director = director(config);
+    assert!(director.set_cluster_state("ams1", false, 0));
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1");
+    assert!(director.set_cluster_state("nyc1", false, 0));
+    assert_eq!(first(&director, "10.1.1.1").1, "all-down");
+    assert!(director.set_cluster_state("ams1", true, 0));
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
+    assert!(!director.set_cluster_state("nowhere", true, 0));
+}
+
+#[test]
+fn every_client_of_a_scope_gets_the_same_answer() {
+    let (_directory, config) = world();
+    let director = director(config);
+    let decide = |address: IpAddr| director.decide("a1105.kingcdn.example.", address).unwrap();
+    for client in ["10.7.0.1", "10.6.255.255", "198.18.0.1", "198.18.1.200", "198.18.1.5", "203.0.113.9", "9.255.255.255"] {
+        let client: IpAddr = client.parse().unwrap();
+        let decision = decide(client);
+        let IpAddr::V4(base) = masked(client, decision.scope) else { unreachable!("IPv4") };
+        let size = 1_u64 << (32 - decision.scope);
+        for step in 0..64 {
+            let other = base.to_bits() + u32::try_from(step * (size / 64).max(1) % size).unwrap();
+            let theirs = decide(IpAddr::V4(other.into()));
+            assert_eq!(theirs.clusters, decision.clusters, "{client} and {} in /{}", Ipv4Addr::from(other), decision.scope);
+        }
+    }
+}
+
+/// A policy that answers nonsense.
+struct Nonsense;
+
+impl Routing for Nonsense {
+    fn push(&self, _: u64, _: &[ClusterRow]) {}
+    fn decide(&self, _: &Flow) -> Option<Choice> {
+        Some(Choice { clusters: [63, 63, 700], ttl_s: 1 })
+    }
+}
+
+#[test]
+fn a_choice_outside_the_candidates_is_refused_and_the_native_policy_answers() {
+    let (_directory, config) = world();
+    let (director, _) = Director::new(config, Arc::new(Nonsense)).unwrap();
+    assert_eq!(first(&director, "198.18.0.1").0, "ams1");
+    assert_eq!(director.counters().refused_choices.load(Relaxed), 1);
+}
+
+#[test]
+fn a_missing_or_broken_database_is_a_warning_and_the_next_rule_decides() {
+    let (directory, mut config) = world();
+    let broken = directory.path().join("broken.mmdb");
+    std::fs::write(&broken, b"no database").unwrap();
+    config.databases = vec![directory.path().join("missing.mmdb"), broken];
+    let (director, warnings) = Director::new(config, Arc::new(NativeGeo::default())).unwrap();
+    assert_eq!(warnings.len(), 2);
+    assert!(warnings[0].contains("missing.mmdb: not usable as a geo-IP database"), "{}", warnings[0]);
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
+    assert_eq!(first(&director, "198.18.0.1").1, "load");
+}
+
+#[test]
+fn a_reload_keeps_states_and_the_last_good_database_and_a_bad_one_changes_nothing() {
+    let (directory, config) = world();
+    let director = director(config.clone());
+    director.set_cluster_state("nyc1", false, 0);
+    std::fs::write(&config.databases[0], b"torn").unwrap();
+    assert_eq!(director.reload(config.clone()).unwrap().len(), 1);
+    assert_eq!(first(&director, "198.18.0.1"), ("ams1".into(), "geo"));
+    assert!(!director.clusters()[1].healthy);
+    std::fs::write(&config.zones[0].file, "nonsense").unwrap();
+    let problem = director.reload(config).unwrap_err().to_string();
+    assert!(problem.contains("kingcdn.zone: "), "{problem}");
+    assert_eq!(first(&director, "198.18.0.1"), ("ams1".into(), "geo"));
+    drop(directory);
+}
+
+#[test]
+fn a_country_database_places_clients_roughly() {
+    let (directory, mut config) = world();
+    let path = directory.path().join("country.mmdb");
+    Builder::country().add_country("198.19.0.0/16", "DE").add_country("198.20.0.0/16", "CA").write(&path);
+    config.databases = vec![path];
+    let director = director(config);
+    assert_eq!(first(&director, "198.19.1.1"), ("ams1".into(), "geo"));
+    assert_eq!(first(&director, "198.20.1.1"), ("nyc1".into(), "geo"));
+}
+
+#[test]
+fn the_reference_databases_are_read_and_the_broken_ones_survived() {
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/mmdb");
+    if !data.is_dir() {
+        println!("skipped: {} is not there", data.display());
+        return;
+    }
+    let city = Database::open(&data.join("test-data/GeoIP2-City-Test.mmdb")).unwrap();
+    let london = city.find("81.2.69.145".parse().unwrap());
+    assert_eq!((london.country.as_deref(), london.prefix), (Some("GB"), 28));
+    let place = unit_vector(51.5142, -0.0931);
+    assert!(london.place.unwrap().iter().zip(place).all(|(a, b)| (a - b).abs() < 1e-4));
+    let mut survived = 0;
+    for directory in ["bad-data/libmaxminddb", "bad-data/maxminddb-golang", "bad-data/maxminddb-python"] {
+        for entry in std::fs::read_dir(data.join(directory)).unwrap() {
+            if let Ok(database) = Database::open(&entry.unwrap().path()) {
+                for address in ["1.1.1.1", "81.2.69.145", "2001:218::1"] {
+                    let _ = database.find(address.parse().unwrap());
+                }
+            }
+            survived += 1;
+        }
+    }
+    assert!(survived > 10);
+}

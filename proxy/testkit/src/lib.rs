@@ -1,1 +1,6 @@
-//! (skeleton)
+//! For tests only: an origin that can be told to misbehave, a client that can misbehave itself, nodes as real processes, a
+//! builder of MMDB files and metric deltas.
+//!
+//! Nothing here sleeps: what has to be waited for is a line, a byte or a gate.
+
+pub mod mmdb;
