@@ -62,6 +62,8 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/plugins", get(plugins))
         .route("/v1/plugins/{name}/reload", post(reload_plugin))
         .route("/v1/clusters", get(clusters))
+        .route("/v1/warm", post(warm).get(warm_jobs))
+        .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
         .route("/v1/explain", get(explain))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such path; see README.md, \"Admin API\"".into()) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -205,4 +207,30 @@ async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) 
     let directing = admin.node.directing.as_ref().ok_or_else(none)?;
     let explained = directing.explain(query.client, &query.name);
     explained.map(Json).ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
+}
+
+fn jobs(admin: &Admin) -> Result<&crate::warm::Jobs, Refusal> {
+    let none = || Refusal(StatusCode::NOT_FOUND, "this node has no plain HTTP listener, through which warm jobs fetch".into());
+    admin.node.warm.as_deref().ok_or_else(none)
+}
+
+async fn warm(State(admin): State<Admin>, Json(order): Json<crate::warm::Order>) -> Answer {
+    let started = jobs(&admin)?.start(&admin.node, order);
+    started.map(Json).map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))
+}
+
+async fn warm_jobs(State(admin): State<Admin>) -> Answer {
+    Ok(Json(jobs(&admin)?.list()))
+}
+
+async fn warm_job(State(admin): State<Admin>, Path(id): Path<u64>) -> Answer {
+    jobs(&admin)?.one(id).map(Json).ok_or_else(|| no_job(id))
+}
+
+async fn cancel_warm_job(State(admin): State<Admin>, Path(id): Path<u64>) -> Answer {
+    jobs(&admin)?.cancel(id).map(Json).ok_or_else(|| no_job(id))
+}
+
+fn no_job(id: u64) -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, format!("no warm job {id}; GET /v1/warm lists them"))
 }

@@ -35,6 +35,9 @@ enum Command {
     /// Show a small CDN at work: an origin, two DNS servers and three edge clusters, as processes on loopback.
     #[command(after_help = "Example: littoral demo --once")]
     Demo(crate::demo::DemoArgs),
+    /// Fetch a title into a running node's cache before anybody asks for it.
+    #[command(after_help = "Example: littoral warm http://video.netcinema.example/title/manifest.mpd --rate 50Mbps")]
+    Warm(crate::warm::WarmArgs),
     /// Play a DASH title without a screen, and tell how it went.
     #[command(after_help = "Example: littoral play http://video.netcinema.example:8080/title/manifest.mpd --dns 127.0.0.1:5300 \
                             --client 198.18.1.7")]
@@ -57,7 +60,7 @@ struct ConfigFile {
 }
 
 /// Where the admin API of a node is.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Admin {
     /// Address of the node's admin API.
     #[arg(long, default_value = "127.0.0.1:9145", value_name = "ADDR")]
@@ -135,6 +138,7 @@ fn run(command: Command) -> Result<ExitCode, String> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => block_on(crate::demo::main(args)).map_err(|error| format!("{error:#}")),
+        Command::Warm(args) => block_on(crate::warm::main(args)).map_err(|error| format!("{error:#}")),
         Command::Play(args) => block_on(crate::play::main(args)).map_err(|error| format!("{error:#}")),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(|error| format!("{error:#}")),
         Command::Purge(args) => block_on(purge(args)),

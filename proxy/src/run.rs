@@ -4,6 +4,7 @@
 //! certificates); only then start workers. Whatever fails before that ends the process with one line and code 2, with
 //! nothing half-started.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU16;
@@ -24,6 +25,7 @@ use crate::rate::Rate;
 use crate::request::{RequestPath, own_value};
 use crate::site::Sites;
 use crate::storage::{CacheLock, Shelf};
+use crate::warm::Jobs;
 
 /// Idle connections kept to all origins.
 const ORIGIN_CONNECTIONS_IDLE_MAX: usize = 256;
@@ -54,7 +56,8 @@ impl Assembled {
             threads => threads,
         };
         let sockets = Sockets::bind(&config, workers)?;
-        let node = assemble(config)?;
+        let door = sockets.http.iter().find(|bound| !bound.is_tls()).map(|bound| bound.address);
+        let node = assemble(config, door)?;
         Ok(Self { node, sockets, workers })
     }
 
@@ -94,7 +97,7 @@ impl Sockets {
     }
 }
 
-fn assemble(config: Config) -> Result<Arc<Node>, String> {
+fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, String> {
     let settings = Settings { memory_bytes: config.cache.memory.0, object_bytes_max: config.cache.max_object.0 };
     let store = Store::new(settings, Box::new(LfuSize));
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
@@ -107,7 +110,7 @@ fn assemble(config: Config) -> Result<Arc<Node>, String> {
         plugins: Plugins::default(),
         rate: Rate::default(),
         directing: None,
-        warm: None,
+        warm: door.map(|door| Arc::new(Jobs::new(door))),
         figures: Figures::default(),
         load: AtomicU16::new(0),
         via: own_value(&format!("1.1 {}", config.node.name)),

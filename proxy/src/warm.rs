@@ -1,5 +1,122 @@
-//! (to come)
-/// Jobs.
-#[derive(Debug, Default)]
-pub struct Jobs {}
-impl Jobs { pub(crate) fn open(&self) -> usize { 0 } }
+//! Warm jobs: a title is fetched into the cache before anybody asks for it.
+//!
+//! A job reads the manifest through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
+//! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
+//! is what an operator may ask for, [`job`] how it is done; here is the book of jobs. Invariant: at most [`JOBS_MAX`] jobs
+//! are remembered and [`OPEN_MAX`] of them are open.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+mod args;
+mod job;
+mod order;
+mod window;
+
+pub use args::{WarmArgs, main};
+pub use order::Order;
+
+use crate::node::Node;
+use job::Job;
+
+/// Jobs remembered; the oldest ended one makes room.
+pub const JOBS_MAX: usize = 64;
+/// Jobs open at a time.
+pub const OPEN_MAX: usize = 8;
+
+/// The jobs of a node.
+#[derive(Debug)]
+pub struct Jobs {
+    /// Where this node answers plain HTTP.
+    door: SocketAddr,
+    next_id: AtomicU64,
+    jobs: Mutex<Vec<Arc<Job>>>,
+}
+
+impl Jobs {
+    /// For a node that listens on `data`.
+    pub fn new(data: SocketAddr) -> Self {
+        let ip = match data.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+            ip => ip,
+        };
+        Self {
+            door: SocketAddr::new(ip, data.port()),
+            next_id: AtomicU64::new(1),
+            jobs: Mutex::default(),
+        }
+    }
+
+    /// Starts a job and returns its state. Needs a runtime.
+    ///
+    /// # Errors
+    /// One line: what is wrong with the order, or that there are too many jobs.
+    pub fn start(&self, node: &Arc<Node>, order: Order) -> Result<Value, String> {
+        let plan = order.checked(node)?;
+        let mut jobs = self.jobs.lock();
+        if jobs.iter().filter(|job| job.is_open()).count() >= OPEN_MAX {
+            return Err(format!(
+                "{OPEN_MAX} warm jobs are open already; wait for one or cancel one"
+            ));
+        }
+        if jobs.len() >= JOBS_MAX {
+            let oldest = jobs
+                .iter()
+                .position(|job| !job.is_open())
+                .expect("invariant: JOBS_MAX is above OPEN_MAX");
+            jobs.remove(oldest);
+        }
+        let job = Arc::new(Job::new(self.next_id.fetch_add(1, Relaxed), plan));
+        jobs.push(job.clone());
+        let told = job.told();
+        tokio::spawn(job::run(job, node.clone(), self.door));
+        Ok(told)
+    }
+
+    /// All jobs, oldest first.
+    pub fn list(&self) -> Value {
+        self.jobs.lock().iter().map(|job| job.told()).collect()
+    }
+
+    /// One job.
+    pub fn one(&self, id: u64) -> Option<Value> {
+        self.find(id).map(|job| job.told())
+    }
+
+    /// Cancels a job; what it has fetched stays. Returns its state, `None` when there is no such job.
+    pub fn cancel(&self, id: u64) -> Option<Value> {
+        let job = self.find(id)?;
+        job.cancel();
+        Some(job.told())
+    }
+
+    /// Jobs that have not ended.
+    pub(crate) fn open(&self) -> usize {
+        self.jobs.lock().iter().filter(|job| job.is_open()).count()
+    }
+
+    fn find(&self, id: u64) -> Option<Arc<Job>> {
+        self.jobs.lock().iter().find(|job| job.id() == id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_listens_everywhere_is_reached_on_loopback() {
+        for (data, door) in [
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("[::]:80", "[::1]:80"),
+            ("127.0.1.1:80", "127.0.1.1:80"),
+        ] {
+            assert_eq!(Jobs::new(data.parse().unwrap()).door, door.parse().unwrap());
+        }
+    }
+}

@@ -100,7 +100,7 @@ async fn warm(stage: &Stage, title: &str) -> anyhow::Result<()> {
         let state = job["state"].as_str().context("a warm job without a state")?;
         match state {
             "done" => return tell_job(stage, title, &job),
-            "queued" | "running" => tokio::time::sleep(POLL).await,
+            "waiting" | "running" => tokio::time::sleep(POLL).await,
             _ => bail!("the warm job ended as `{state}`: {job}"),
         }
     }

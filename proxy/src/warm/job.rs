@@ -1,0 +1,412 @@
+//! One warm job: list, fetch in rounds, verify, pin.
+//!
+//! What fails in one round is tried again in the next after a longer rest, so an origin that goes away half-way delays a
+//! job and does not end it; what is there already is a hit and costs nothing. Invariant: every object listed ends as done
+//! or as failed with a reason, unless the job is cancelled.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use littoral_manifests::{Presentation, Representation, Resource};
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use url::Url;
+
+use super::order::Plan;
+use crate::clock::now_ms;
+use crate::node::Node;
+
+/// Fetches at a time of a job without a rate.
+const AT_ONCE: usize = 4;
+/// Rounds before what still fails is given up.
+const ROUNDS: u32 = 6;
+/// Rest after the first round; doubled after each.
+const REST: Duration = Duration::from_millis(500);
+/// One fetch, body included.
+const FETCH_WAIT: Duration = Duration::from_secs(60);
+/// Bytes of one object.
+const OBJECT_BYTES_MAX: u64 = 4 << 30;
+/// Failed objects that are named.
+const FAILED_NAMED_MAX: usize = 100;
+/// A fill is published just after its last byte was sent: how often and how long to look for it.
+const PUBLISHED_LOOKS: u32 = 40;
+const PUBLISHED_LOOK: Duration = Duration::from_millis(5);
+
+/// Where a job is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// For its window.
+    Waiting,
+    Running,
+    /// Everything listed is there and pinned.
+    Done,
+    /// Ended with objects that could not be had.
+    Incomplete,
+    /// The manifest could not be had or read.
+    Failed,
+    Cancelled,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Failure {
+    url: String,
+    error: String,
+}
+
+#[derive(Debug)]
+struct Progress {
+    state: State,
+    total: usize,
+    done: usize,
+    bytes: u64,
+    /// Objects that were in the cache already.
+    hits: usize,
+    /// Fetches that were tried again.
+    retries: u64,
+    failed: Vec<Failure>,
+    failed_count: usize,
+    error: Option<String>,
+    started_ms: u64,
+    ended_ms: Option<u64>,
+}
+
+/// A job and its progress.
+#[derive(Debug)]
+pub(super) struct Job {
+    id: u64,
+    plan: Plan,
+    progress: Mutex<Progress>,
+    cancelled: watch::Sender<bool>,
+}
+
+/// What a fetch brought.
+struct Got {
+    bytes: u64,
+    hit: bool,
+}
+
+/// Why a fetch brought nothing, and whether another try may.
+struct Miss {
+    error: String,
+    again: bool,
+}
+
+impl Job {
+    pub(super) fn new(id: u64, plan: Plan) -> Self {
+        let progress = Progress {
+            state: State::Running,
+            total: 0,
+            done: 0,
+            bytes: 0,
+            hits: 0,
+            retries: 0,
+            failed: Vec::new(),
+            failed_count: 0,
+            error: None,
+            started_ms: now_ms(),
+            ended_ms: None,
+        };
+        Self {
+            id,
+            plan,
+            progress: Mutex::new(progress),
+            cancelled: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.progress.lock().state, State::Waiting | State::Running)
+    }
+
+    /// Ends it; nothing happens to a job that has ended.
+    pub(super) fn cancel(&self) {
+        self.end(State::Cancelled, None);
+        self.cancelled.send_replace(true);
+    }
+
+    /// Its state, as the admin API tells it.
+    pub(super) fn told(&self) -> Value {
+        let progress = self.progress.lock();
+        json!({
+            "id": self.id,
+            "url": self.plan.manifest.as_str(),
+            "state": progress.state,
+            "total": progress.total,
+            "done": progress.done,
+            "bytes": progress.bytes,
+            "hits": progress.hits,
+            "retries": progress.retries,
+            "failed_count": progress.failed_count,
+            "failed": progress.failed,
+            "error": progress.error,
+            "started_ms": progress.started_ms,
+            "ended_ms": progress.ended_ms,
+        })
+    }
+
+    fn end(&self, state: State, error: Option<String>) {
+        let mut progress = self.progress.lock();
+        if matches!(progress.state, State::Waiting | State::Running) {
+            (progress.state, progress.error, progress.ended_ms) = (state, error, Some(now_ms()));
+        }
+    }
+
+    fn set_state(&self, state: State) {
+        let mut progress = self.progress.lock();
+        if matches!(progress.state, State::Waiting | State::Running) {
+            progress.state = state;
+        }
+    }
+
+    fn give_up(&self, url: &Url, error: String) {
+        let mut progress = self.progress.lock();
+        progress.failed_count += 1;
+        if progress.failed.len() < FAILED_NAMED_MAX {
+            progress.failed.push(Failure {
+                url: url.to_string(),
+                error,
+            });
+        }
+    }
+}
+
+/// Does the job until it has ended or is cancelled.
+pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, door: SocketAddr) {
+    let mut cancelled = job.cancelled.subscribe();
+    let work = async {
+        match Work::new(&job, &node, door) {
+            Ok(mut work) => work.all().await,
+            Err(error) => job.end(State::Failed, Some(error)),
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = cancelled.wait_for(|cancelled| *cancelled) => {}
+    }
+}
+
+struct Work<'a> {
+    job: &'a Job,
+    node: &'a Node,
+    door: SocketAddr,
+    client: reqwest::Client,
+    /// When the rate allows the next fetch.
+    next_at: Instant,
+}
+
+impl<'a> Work<'a> {
+    fn new(job: &'a Job, node: &'a Node, door: SocketAddr) -> Result<Self, String> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none());
+        let client = client.timeout(FETCH_WAIT).build().map_err(|error| error.to_string())?;
+        Ok(Self {
+            job,
+            node,
+            door,
+            client,
+            next_at: Instant::now(),
+        })
+    }
+
+    async fn all(&mut self) {
+        self.window().await;
+        let mut pending = match self.list().await {
+            Ok(urls) => urls,
+            Err(error) => return self.job.end(State::Failed, Some(error)),
+        };
+        // The manifest, which has been fetched, counts as one of them.
+        self.job.progress.lock().total = pending.len() + 1;
+        let mut rest = REST;
+        for round in 1..=ROUNDS {
+            pending = self.round(pending, round == ROUNDS).await;
+            if pending.is_empty() {
+                break;
+            }
+            self.job.progress.lock().retries += pending.len() as u64;
+            tokio::time::sleep(rest).await;
+            rest *= 2;
+        }
+        let failed = self.job.progress.lock().failed_count;
+        self.job
+            .end(if failed == 0 { State::Done } else { State::Incomplete }, None);
+    }
+
+    /// Fetches each once; returns those to try again.
+    async fn round(&mut self, urls: Vec<Url>, last: bool) -> Vec<Url> {
+        let mut again = Vec::new();
+        let at_once = if self.job.plan.rate.is_some() { 1 } else { AT_ONCE };
+        for batch in urls.chunks(at_once) {
+            self.window().await;
+            self.pace().await;
+            let this = &*self;
+            let fetches = batch.iter().cloned().map(async |url| (this.warm(&url).await, url));
+            let fetches: Vec<_> = fetches.collect();
+            for (outcome, url) in futures_util::future::join_all(fetches).await {
+                match outcome {
+                    Ok(got) => self.count(&got),
+                    Err(miss) if miss.again && !last => again.push(url),
+                    Err(miss) => self.job.give_up(&url, miss.error),
+                }
+            }
+        }
+        again
+    }
+
+    /// What is to be fetched: every object of the representations asked for, once.
+    async fn list(&mut self) -> Result<Vec<Url>, String> {
+        let manifest = self.job.plan.manifest.clone();
+        let mut rest = REST;
+        for round in 1..=ROUNDS {
+            match self.manifest(&manifest).await {
+                Ok(body) => return self.listed(&manifest, &body),
+                Err(miss) if miss.again && round < ROUNDS => tokio::time::sleep(rest).await,
+                Err(miss) => return Err(format!("the manifest: {}", miss.error)),
+            }
+            self.job.progress.lock().retries += 1;
+            rest *= 2;
+        }
+        Err("invariant: the last round returns".into())
+    }
+
+    fn listed(&self, manifest: &Url, body: &[u8]) -> Result<Vec<Url>, String> {
+        let presentation = Presentation::parse(body, manifest).map_err(|error| error.to_string())?;
+        let asked = &self.job.plan.representations;
+        let known = |id: &String| presentation.representations.iter().any(|one| one.id == *id);
+        if let Some(unknown) = asked.iter().find(|id| !known(id)) {
+            return Err(format!("the manifest has no representation {unknown:?}"));
+        }
+        let wanted = |one: &Representation| asked.is_empty() || asked.contains(&one.id);
+        Ok(objects(&presentation, wanted))
+    }
+
+    async fn manifest(&mut self, url: &Url) -> Result<Vec<u8>, Miss> {
+        let mut body = Vec::new();
+        let got = self.fetch(url, Some(&mut body)).await?;
+        self.pin(url).await?;
+        self.count(&got);
+        Ok(body)
+    }
+
+    async fn warm(&self, url: &Url) -> Result<Got, Miss> {
+        let got = self.fetch(url, None).await?;
+        self.pin(url).await?;
+        Ok(got)
+    }
+
+    /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
+    async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
+        let again = |error: reqwest::Error| Miss {
+            error: error.without_url().to_string(),
+            again: true,
+        };
+        let host = url.host_str().unwrap_or_default();
+        let target = format!(
+            "http://{}{}",
+            self.door,
+            &url[url::Position::BeforePath..url::Position::AfterQuery]
+        );
+        let request = self
+            .client
+            .get(target)
+            .header("host", host)
+            .header("user-agent", "littoral-warm");
+        let mut response = request.send().await.map_err(again)?;
+        let status = response.status();
+        if status != 200 {
+            return Err(Miss {
+                error: format!("status {status}"),
+                again: !status.is_client_error(),
+            });
+        }
+        let cache_status = response
+            .headers()
+            .get("cache-status")
+            .and_then(|value| value.to_str().ok());
+        let hit = cache_status.is_some_and(crate::play::report::is_hit);
+        let mut bytes = 0;
+        while let Some(chunk) = response.chunk().await.map_err(again)? {
+            bytes += chunk.len() as u64;
+            if bytes > OBJECT_BYTES_MAX {
+                return Err(Miss {
+                    error: "an object of more than 4 GiB".into(),
+                    again: false,
+                });
+            }
+            if let Some(keep) = keep
+                .as_deref_mut()
+                .filter(|kept| kept.len() < littoral_manifests::limits::MPD_BYTES_MAX + 1)
+            {
+                keep.extend_from_slice(&chunk);
+            }
+        }
+        Ok(Got { bytes, hit })
+    }
+
+    /// Pins what the store has of `url`: that it has it is the proof that the object arrived whole.
+    async fn pin(&self, url: &Url) -> Result<(), Miss> {
+        let key = crate::admin::key_of_url(self.node, url.as_str());
+        let key = key.ok_or_else(|| Miss {
+            error: "no URL of this node".into(),
+            again: false,
+        })?;
+        for _ in 0..PUBLISHED_LOOKS {
+            if self.node.store.pin(&key, self.job.plan.pin_until) > 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(PUBLISHED_LOOK).await;
+        }
+        let error = "fetched but not stored: it may not be cached, or there is no room for it".into();
+        Err(Miss { error, again: true })
+    }
+
+    fn count(&mut self, got: &Got) {
+        let mut progress = self.job.progress.lock();
+        progress.done += 1;
+        progress.bytes += got.bytes;
+        progress.hits += usize::from(got.hit);
+        // A hit cost the origin nothing.
+        let spent = if got.hit { 0 } else { got.bytes };
+        if let Some(rate) = self.job.plan.rate {
+            let cost = Duration::from_secs_f64(spent as f64 * 8.0 / rate as f64);
+            self.next_at = self.next_at.max(Instant::now()) + cost;
+        }
+    }
+
+    async fn pace(&self) {
+        tokio::time::sleep_until(self.next_at.into()).await;
+    }
+
+    async fn window(&self) {
+        let Some(window) = self.job.plan.window else { return };
+        let wait = window.opens_in(now_ms() / 1000);
+        if !wait.is_zero() {
+            self.job.set_state(State::Waiting);
+            tokio::time::sleep(wait).await;
+        }
+        self.job.set_state(State::Running);
+    }
+}
+
+/// The objects behind the resources: several byte ranges of one file are one object, and so is the file of an index.
+fn objects(presentation: &Presentation, wanted: impl Fn(&Representation) -> bool) -> Vec<Url> {
+    let listed = presentation.resources(&wanted).into_iter();
+    let indexed = presentation
+        .representations
+        .iter()
+        .filter(|one| wanted(one))
+        .filter_map(|one| one.index.as_ref());
+    let mut seen = std::collections::HashSet::new();
+    let urls = listed.chain(indexed).map(|resource: &Resource| &resource.url);
+    urls.filter(|url| seen.insert(url.as_str().to_owned()))
+        .cloned()
+        .collect()
+}

@@ -1,0 +1,139 @@
+//! What an operator may ask of a warm job, and whether this node can do it.
+
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::window::Window;
+use crate::config::units::{Bandwidth, Span};
+use crate::node::Node;
+
+/// Pinned for so long when the order says nothing.
+const PIN_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+/// The longest time an object may be pinned.
+const PIN_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Representations an order may name.
+const REPRESENTATIONS_MAX: usize = 64;
+
+/// The body of `POST /v1/warm`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// The manifest, as clients ask for it.
+    pub url: String,
+    /// Ids of the representations to fetch; all when it is empty.
+    #[serde(default)]
+    pub representations: Vec<String>,
+    /// At most this fast, such as `50Mbps`; as fast as the origin gives when it is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// Only at these hours, UTC, such as `02:00-06:00`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
+    /// How long what was fetched is kept from eviction, such as `24h` (the default); at most 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
+}
+
+/// An order that has been checked.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) manifest: Url,
+    pub(super) representations: Vec<String>,
+    /// Bits per second.
+    pub(super) rate: Option<u64>,
+    pub(super) window: Option<Window>,
+    pub(super) pin_until: SystemTime,
+}
+
+impl Order {
+    /// Checks the order against the node.
+    pub(super) fn checked(self, node: &Node) -> Result<Plan, String> {
+        let plan = self.parsed(SystemTime::now())?;
+        let host = plan
+            .manifest
+            .host_str()
+            .and_then(crate::site::normalise_host)
+            .unwrap_or_default();
+        match node.sites.load().find(&host) {
+            Some(_) => Ok(plan),
+            None => Err(format!("{host:?} is no [[site]] of this node")),
+        }
+    }
+
+    fn parsed(self, now: SystemTime) -> Result<Plan, String> {
+        let url = &self.url;
+        let manifest = Url::parse(url)
+            .ok()
+            .filter(|url| url.scheme() == "http" || url.scheme() == "https");
+        let no_url = || format!("{url:?} is no URL of a manifest, such as http://video.example/title/manifest.mpd");
+        let manifest = manifest.filter(Url::has_host).ok_or_else(no_url)?;
+        if self.representations.len() > REPRESENTATIONS_MAX {
+            return Err(format!("more than {REPRESENTATIONS_MAX} representations"));
+        }
+        let rate = self.rate.as_deref().map(str::parse::<Bandwidth>).transpose()?;
+        if rate.is_some_and(|rate| rate.0 == 0) {
+            return Err("a rate of 0 fetches nothing; leave it out for no limit".into());
+        }
+        let pin = self
+            .pin
+            .as_deref()
+            .map(str::parse::<Span>)
+            .transpose()?
+            .map_or(PIN_DEFAULT, |span| span.0);
+        if pin > PIN_MAX {
+            return Err("objects are pinned for 30 days at most".into());
+        }
+        Ok(Plan {
+            manifest,
+            representations: self.representations,
+            rate: rate.map(|rate| rate.0),
+            window: self.window.as_deref().map(str::parse).transpose()?,
+            pin_until: now + pin,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl FnOnce(&mut Order)) -> String {
+        let mut order = Order {
+            url: "http://video.example/title/manifest.mpd".into(),
+            ..Order::default()
+        };
+        change(&mut order);
+        order.parsed(SystemTime::UNIX_EPOCH).unwrap_err()
+    }
+
+    #[test]
+    fn an_order_is_pinned_for_a_day_unless_it_says_otherwise() {
+        let order = Order {
+            url: "http://video.example/m.mpd".into(),
+            ..Order::default()
+        };
+        let plan = order.clone().parsed(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(plan.pin_until, SystemTime::UNIX_EPOCH + PIN_DEFAULT);
+        let order = Order {
+            pin: Some("2h".into()),
+            rate: Some("8Mbps".into()),
+            ..order
+        };
+        let plan = order.parsed(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(plan.pin_until, SystemTime::UNIX_EPOCH + Duration::from_secs(7200));
+        assert_eq!(plan.rate, Some(8_000_000));
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused_with_what_to_write() {
+        assert!(refusal(|order| order.url = "manifest.mpd".into()).contains("http://video.example/"));
+        assert!(refusal(|order| order.url = "ftp://a/b".into()).contains("http://video.example/"));
+        assert!(refusal(|order| order.rate = Some("fast".into())).contains("40Gbps"));
+        assert!(refusal(|order| order.rate = Some("0Mbps".into())).contains("leave it out"));
+        assert!(refusal(|order| order.window = Some("night".into())).contains("02:00-06:00"));
+        assert!(refusal(|order| order.pin = Some("400d".into())).contains("30 days"));
+        assert!(refusal(|order| order.representations = vec!["x".into(); 65]).contains("64"));
+    }
+}
