@@ -16,6 +16,9 @@ use tokio::time::timeout;
 use crate::director::absolute;
 use crate::limits::{RESOLVE_STEPS_MAX, UDP_BYTES_MAX};
 
+/// How often a question is asked over UDP, where datagrams get lost.
+const UDP_TRIES: u32 = 3;
+
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StubError {
@@ -108,7 +111,14 @@ pub async fn lookup(
     let query = query(question, kind, subnet);
     let bytes = query.to_vec().map_err(|_| StubError::NoName(name.to_owned()))?;
     let timed = |result| timeout_error(result, server);
-    let reply = timed(timeout(patience, udp(server, &bytes, &query)).await)?;
+    let mut reply = Err(StubError::TimedOut(server));
+    for _ in 0..UDP_TRIES {
+        reply = timed(timeout(patience / UDP_TRIES, udp(server, &bytes, &query)).await);
+        if !matches!(reply, Err(StubError::TimedOut(_))) {
+            break;
+        }
+    }
+    let reply = reply?;
     if !reply.metadata.truncation {
         return Ok(read(&reply, false));
     }

@@ -54,6 +54,11 @@ impl Title {
         self.by_path.get(path)
     }
 
+    /// All ladders, in the order [`AutoSegment::ladder`] counts them.
+    pub fn ladders(&self) -> &[Ladder] {
+        &self.ladders
+    }
+
     /// The ladder of an `auto` segment.
     pub fn ladder(&self, segment: &AutoSegment) -> &Ladder {
         &self.ladders[segment.ladder]

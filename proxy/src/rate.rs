@@ -1,30 +1,277 @@
 //! Which representation an `auto` segment URL gets.
 //!
-//! The trait is this crate's; a guest or the native throughput rule implements it. What a title's ladder is comes from its
-//! manifest, parsed once and kept.
+//! The trait is this crate's; a guest or the native throughput rule implements it. What a title's ladder is comes from the
+//! manifest in the same directory, read from the cache or fetched through this node's own data port, parsed once and kept
+//! until the stored manifest changes. The request then goes on under the chosen representation's own URL and cache key.
 
-pub mod cmcd;
-
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use pingora::Result;
+use littoral_cache::{Key, Store};
+use littoral_manifests::{Presentation, Title};
+use parking_lot::Mutex;
 use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use url::Url;
 
 use crate::request::context::Context;
 use crate::site::Site;
+use cmcd::Cmcd;
+
+pub mod cmcd;
+
+/// Titles whose manifests are kept parsed; the oldest goes first.
+const TITLES_MAX: usize = 256;
+/// Directories whose manifest's name is remembered.
+const DIRECTORIES_MAX: usize = 4096;
+/// Sessions whose last rung is remembered; they share slots beyond.
+const SESSIONS: usize = 1 << 14;
+/// Clients whose delivery rate is remembered; they share slots beyond.
+const CLIENTS: usize = 1 << 12;
+/// Responses smaller than this say nothing of the rate towards a client.
+const MEASURED_BYTES_MIN: u64 = 32 << 10;
+/// The manifest looked for where none has passed yet.
+const MANIFEST: &str = "manifest.mpd";
+/// "No rung before".
+const NO_RUNG: u8 = u8::MAX;
+
+/// What a rate policy is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateAsk {
+    /// Estimated throughput towards the client, kbit/s; 0 when unknown.
+    pub est_kbps: u32,
+    /// Media the player has buffered, ms.
+    pub buffer_ms: u32,
+    /// The rung before; 255: none.
+    pub last_rung: u8,
+    /// Duration of the segment, ms.
+    pub segment_ms: u32,
+    /// The ladder, as told to [`RatePolicy::ladder`].
+    pub ladder: u32,
+    /// Entropy.
+    pub rand: u64,
+}
+
+/// A rate policy.
+pub trait RatePolicy: Send + Sync {
+    /// Tells a ladder: its rates in kbit/s, slowest first.
+    fn ladder(&self, id: u32, kbps: &[u32]);
+
+    /// The rung of `ladder` to answer, and whether a guest chose it.
+    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> (u8, bool);
+}
+
+/// The native policy: the highest rung that nine tenths of the estimate carry, half of that with less than a segment in
+/// the buffer; up one rung at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct NativeThroughput;
+
+impl RatePolicy for NativeThroughput {
+    fn ladder(&self, _id: u32, _kbps: &[u32]) {}
+
+    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> (u8, bool) {
+        let trusted = u64::from(ask.est_kbps) * if ask.buffer_ms < ask.segment_ms { 45 } else { 90 } / 100;
+        let carried = ladder.iter().rposition(|kbps| u64::from(*kbps) <= trusted).unwrap_or(0);
+        let carried = u8::try_from(carried).unwrap_or(NO_RUNG - 1);
+        let rung = if ask.last_rung == NO_RUNG { carried } else { carried.min(ask.last_rung.saturating_add(1)) };
+        (rung, false)
+    }
+}
+
+/// A title with its manifest parsed.
+struct Known {
+    title: Title,
+    /// The ladder's number as told to the policy, for each ladder of the title.
+    ladders: Vec<u32>,
+    /// Of the stored manifest this was parsed from.
+    stored: usize,
+}
 
 /// The rate side of a node.
-#[derive(Debug, Default)]
-pub struct Rate {}
+pub struct Rate {
+    policy: Box<dyn RatePolicy>,
+    store: Arc<Store>,
+    /// Where this node's own data port is, for manifests that are not stored yet.
+    own: Option<SocketAddr>,
+    client: reqwest::Client,
+    titles: Mutex<HashMap<String, Arc<Known>>>,
+    manifests: Mutex<HashMap<String, String>>,
+    next_ladder: AtomicU32,
+    rungs: Box<[AtomicU32]>,
+    rates: Box<[AtomicU32]>,
+    by_guest: AtomicU64,
+    by_native: AtomicU64,
+}
 
 impl Rate {
-    pub(crate) async fn resolve(&self, _session: &mut Session, _ctx: &mut Context, _site: &Site) -> Result<bool> {
+    /// With a policy, over a store.
+    pub fn new(policy: Box<dyn RatePolicy>, store: Arc<Store>, own: Option<SocketAddr>) -> Self {
+        Self {
+            policy,
+            store,
+            own,
+            client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap_or_default(),
+            titles: Mutex::default(),
+            manifests: Mutex::default(),
+            next_ladder: AtomicU32::new(1),
+            rungs: (0..SESSIONS).map(|_| AtomicU32::new(u32::from(NO_RUNG))).collect(),
+            rates: (0..CLIENTS).map(|_| AtomicU32::new(0)).collect(),
+            by_guest: AtomicU64::new(0),
+            by_native: AtomicU64::new(0),
+        }
+    }
+
+    /// Rewrites the request to the representation chosen, when its URL is an `auto` one. `false`: it is one, but of no
+    /// title that is known.
+    pub(crate) async fn resolve(&self, session: &mut Session, ctx: &mut Context, _site: &Site) -> Result<bool> {
+        let request = session.req_header();
+        let path = request.uri.path().to_owned();
+        let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| is_auto(file)) else { return Ok(true) };
+        let cmcd = Cmcd::of(&request.headers, request.uri.query());
+        let Some(known) = self.title(&ctx.host, directory).await else { return Ok(false) };
+        let Some(segment) = known.title.find(&path) else { return Ok(false) };
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        let rung = self.choose(&known, segment, &cmcd, client);
+        let Some((chosen, id)) = known.title.resolve(segment, rung) else { return Ok(false) };
+        ctx.representation = Some(id.to_owned());
+        tracing::debug!(file, chosen, rung, "auto URL");
+        let uri = chosen.parse::<http::Uri>().map_err(|error| Error::because(ErrorType::InternalError, "an auto URL", error))?;
+        session.req_header_mut().set_uri(uri);
         Ok(true)
     }
-    pub(crate) fn passed(&self, _ctx: &Context, _path: &str) {}
-    pub(crate) fn delivered(&self, _session: &Session, _sent: u64, _took: Duration) {}
-    /// Decisions so far.
+
+    fn choose(&self, known: &Known, segment: &littoral_manifests::AutoSegment, cmcd: &Cmcd, client: Option<IpAddr>) -> usize {
+        let ladder = known.title.ladder(segment).kbps();
+        let session = cmcd.session.unwrap_or_else(|| client.map_or(0, hash));
+        let slot = &self.rungs[session as usize % SESSIONS];
+        let ask = RateAsk {
+            est_kbps: cmcd.throughput_kbps.unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed))),
+            buffer_ms: cmcd.buffer_ms.unwrap_or(0),
+            last_rung: u8::try_from(slot.load(Relaxed)).unwrap_or(NO_RUNG),
+            segment_ms: u32::try_from(known.title.duration_ms(segment)).unwrap_or(u32::MAX),
+            ladder: known.ladders[segment.ladder],
+            rand: session,
+        };
+        let (rung, by_guest) = self.policy.select(&ask, &ladder);
+        if by_guest { &self.by_guest } else { &self.by_native }.fetch_add(1, Relaxed);
+        if segment.segment.is_some() {
+            slot.store(u32::from(rung), Relaxed);
+        }
+        usize::from(rung)
+    }
+
+    /// The title in a directory: known, or read from its manifest.
+    async fn title(&self, host: &str, directory: &str) -> Option<Arc<Known>> {
+        let place = format!("{host} {directory}");
+        let name = self.manifests.lock().get(&place).cloned().unwrap_or_else(|| MANIFEST.to_owned());
+        let path = format!("{directory}/{name}");
+        let key = Key::new(host, &path);
+        let stored = self.store.stored(&key, None);
+        let identity = stored.as_ref().map_or(0, |entry| Arc::as_ptr(entry) as usize);
+        if let Some(known) = self.titles.lock().get(&place).filter(|known| identity == 0 || known.stored == identity) {
+            return Some(known.clone());
+        }
+        let bytes = match stored.and_then(|entry| entry.body()) {
+            Some(body) => body.blocks().concat(),
+            None => self.fetch(host, &path).await?,
+        };
+        let base = Url::parse(&format!("http://{host}{path}")).ok()?;
+        let presentation = Presentation::parse(&bytes, &base).inspect_err(|error| tracing::warn!(host, path, %error, "an auto URL's manifest"));
+        let title = Title::new(presentation.ok()?);
+        let ladders = title.ladders().iter().map(|ladder| {
+            let id = self.next_ladder.fetch_add(1, Relaxed);
+            self.policy.ladder(id, &ladder.kbps());
+            id
+        });
+        let known = Arc::new(Known { ladders: ladders.collect(), title, stored: identity });
+        let mut titles = self.titles.lock();
+        if titles.len() >= TITLES_MAX {
+            titles.clear();
+        }
+        titles.insert(place, known.clone());
+        Some(known)
+    }
+
+    /// Fetches a manifest the way a client would, so that it is stored.
+    async fn fetch(&self, host: &str, path: &str) -> Option<Vec<u8>> {
+        let own = self.own?;
+        let mut response = self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host).send().await.ok()?;
+        if !response.status().is_success() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.ok()? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > littoral_manifests::limits::MPD_BYTES_MAX {
+                return None;
+            }
+        }
+        Some(bytes)
+    }
+
+    /// A manifest passed through: its directory is a title's.
+    pub(crate) fn passed(&self, ctx: &Context, path: &str) {
+        let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| file.ends_with(".mpd")) else { return };
+        let mut manifests = self.manifests.lock();
+        if manifests.len() >= DIRECTORIES_MAX {
+            manifests.clear();
+        }
+        manifests.insert(format!("{} {directory}", ctx.host), file.to_owned());
+    }
+
+    /// A response was delivered: what that says of the rate towards its client (an average with weight 1/4).
+    pub(crate) fn delivered(&self, session: &Session, sent: u64, took: Duration) {
+        let Some(client) = session.client_addr().and_then(|address| address.as_inet()) else { return };
+        let millis = took.as_millis() as u64;
+        if sent < MEASURED_BYTES_MIN || millis == 0 {
+            return;
+        }
+        let measured = u32::try_from(sent * 8 / millis).unwrap_or(u32::MAX);
+        let slot = self.rate_slot(client.ip());
+        let known = slot.load(Relaxed);
+        let average = if known == 0 { measured } else { known / 4 * 3 + measured / 4 };
+        slot.store(average, Relaxed);
+    }
+
+    fn rate_slot(&self, client: IpAddr) -> &AtomicU32 {
+        &self.rates[hash(client) as usize % CLIENTS]
+    }
+
+    /// Decisions so far, by who made them.
     pub fn decisions(&self) -> [(&'static str, u64); 2] {
-        [("guest", 0), ("native", 0)]
+        [("guest", self.by_guest.load(Relaxed)), ("native", self.by_native.load(Relaxed))]
+    }
+}
+
+/// Whether a file name has `auto` where a representation's id would be.
+fn is_auto(file: &str) -> bool {
+    file.split(['-', '_', '.', '$']).any(|word| word == "auto")
+}
+
+fn hash(client: IpAddr) -> u64 {
+    littoral_cache::key::hash_bytes(client.to_string().as_bytes()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_native_rule_is_that_of_the_guest() {
+        let select = |est_kbps, buffer_ms, last_rung| {
+            let ask = RateAsk { est_kbps, buffer_ms, last_rung, segment_ms: 2000, ladder: 1, rand: 0 };
+            NativeThroughput.select(&ask, &[100, 400, 1000, 3000]).0
+        };
+        assert_eq!([select(0, 9000, NO_RUNG), select(445, 9000, NO_RUNG), select(1200, 500, NO_RUNG)], [0, 1, 1]);
+        assert_eq!([select(9000, 9000, 0), select(150, 9000, 3)], [1, 0]);
+    }
+
+    #[test]
+    fn auto_is_a_word_of_the_file_name() {
+        assert!(is_auto("seg-auto-00003.m4s") && is_auto("init-auto.m4s") && is_auto("auto_1.m4s"));
+        assert!(!is_auto("automobile-1.m4s") && !is_auto("seg-1.m4s"));
     }
 }

@@ -1,1 +1,22 @@
-//! (skeleton)
+//! The plugin host: loads Wasm policies, limits them, calls them and replaces them. The only crate that names wasmtime.
+//!
+//! The contract is WIT (`plugins/wit`), files are components, but a policy's core module is linked directly with the flat
+//! signatures that the canonical ABI gives its functions: a call then costs tens of nanoseconds. Each thread has its own
+//! warm instance of each plugin; a call takes no lock.
+//!
+//! Invariants: a guest cannot make the host panic, hang or hold more than its memory; every answer is checked before it is
+//! returned; what fails is a [`Fault`] for the caller's native policy to make good.
+
+pub mod author;
+mod breaker;
+mod component;
+mod engine;
+mod instance;
+pub mod limits;
+mod plugin;
+pub mod types;
+
+pub use component::Interface;
+pub use engine::{Host, HostSettings, LoadError, PluginSpec};
+pub use plugin::{Plugin, Status};
+pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};

@@ -1,57 +1,28 @@
-//! What the author of a policy depends on: the bindings of `littoral:plugin@0.1.0` and a macro per world.
+//! What the author of a policy depends on: the binding generator and small helpers.
+//!
+//! A policy generates the bindings of its world from the contract in `plugins/wit`, implements the traits and exports
+//! itself:
 //!
 //! ```ignore
-//! use littoral_plugin::routing_policy::routing::{Choice, Flow};
+//! littoral_plugin::wit_bindgen::generate!({
+//!     path: "wit", world: "routing-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
+//! });
+//! use exports::littoral::plugin::{control, routing};
 //!
-//! struct Nearest;
-//! impl littoral_plugin::routing_policy::control::Guest for Nearest { /* init, clusters, ladder */ }
-//! impl littoral_plugin::routing_policy::routing::Guest for Nearest {
-//!     fn decide(flow: Flow) -> Choice { /* … */ }
+//! struct First;
+//! impl control::Guest for First { /* init, clusters, ladder */ }
+//! impl routing::Guest for First {
+//!     fn decide(flow: routing::Flow) -> routing::Choice {
+//!         let first = flow.candidates.trailing_zeros() as u16;
+//!         routing::Choice { first, second: 65535, third: 65535, ttl_s: 0 }
+//!     }
 //! }
-//! littoral_plugin::routing_policy::export!(Nearest);
+//! export!(First);
 //! ```
 //!
 //! Build it with `littoral plugin build DIRECTORY`; try it with `littoral plugin check FILE`.
 
-/// Bindings of the world `routing-policy`.
-pub mod routing_policy {
-    wit_bindgen::generate!({
-        path: "../wit", world: "routing-policy", pub_export_macro: true,
-        default_bindings_module: "littoral_plugin::routing_policy",
-    });
-    pub use exports::littoral::plugin::{control, routing};
-    pub use littoral::plugin::env;
-}
-
-/// Bindings of the world `rate-policy`.
-pub mod rate_policy {
-    wit_bindgen::generate!({
-        path: "../wit", world: "rate-policy", pub_export_macro: true,
-        default_bindings_module: "littoral_plugin::rate_policy",
-    });
-    pub use exports::littoral::plugin::{control, rate};
-    pub use littoral::plugin::env;
-}
-
-/// Bindings of the world `cache-policy`.
-pub mod cache_policy {
-    wit_bindgen::generate!({
-        path: "../wit", world: "cache-policy", pub_export_macro: true,
-        default_bindings_module: "littoral_plugin::cache_policy",
-    });
-    pub use exports::littoral::plugin::{cache, control};
-    pub use littoral::plugin::env;
-}
-
-/// Bindings of the world `any-policy`.
-pub mod any_policy {
-    wit_bindgen::generate!({
-        path: "../wit", world: "any-policy", pub_export_macro: true,
-        default_bindings_module: "littoral_plugin::any_policy",
-    });
-    pub use exports::littoral::plugin::{cache, control, rate, routing};
-    pub use littoral::plugin::env;
-}
+pub use wit_bindgen;
 
 /// A number from the operator's config: the first `"key": number` in the JSON text. Policies need no more of JSON than
 /// that, and a parser would be most of their code.

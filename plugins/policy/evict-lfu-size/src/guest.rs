@@ -1,8 +1,14 @@
 //! The export shell.
 
-use littoral_plugin::cache_policy::cache::{Object, Verdict};
-use littoral_plugin::cache_policy::control::Cluster;
-use littoral_plugin::cache_policy::{cache, control, export};
+littoral_plugin::wit_bindgen::generate!({
+    path: "../../wit",
+    world: "cache-policy",
+    runtime_path: "littoral_plugin::wit_bindgen::rt",
+});
+
+use exports::littoral::plugin::cache::{Object, Verdict};
+use exports::littoral::plugin::control::Cluster;
+use exports::littoral::plugin::{cache, control};
 
 use crate::{admits, score};
 
@@ -26,4 +32,4 @@ impl cache::Guest for EvictLfuSize {
     }
 }
 
-export!(EvictLfuSize with_types_in littoral_plugin::cache_policy);
+export!(EvictLfuSize);

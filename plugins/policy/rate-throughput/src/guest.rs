@@ -1,11 +1,17 @@
 //! The export shell.
 
+littoral_plugin::wit_bindgen::generate!({
+    path: "../../wit",
+    world: "rate-policy",
+    runtime_path: "littoral_plugin::wit_bindgen::rt",
+});
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use littoral_plugin::number;
-use littoral_plugin::rate_policy::control::Cluster;
-use littoral_plugin::rate_policy::{control, export, rate};
+use exports::littoral::plugin::control::Cluster;
+use exports::littoral::plugin::{control, rate};
 
 use crate::{Ask, SAFETY, select};
 
@@ -47,4 +53,4 @@ impl rate::Guest for RateThroughput {
     }
 }
 
-export!(RateThroughput with_types_in littoral_plugin::rate_policy);
+export!(RateThroughput);

@@ -1,10 +1,16 @@
 //! The export shell.
 
+littoral_plugin::wit_bindgen::generate!({
+    path: "../../wit",
+    world: "routing-policy",
+    runtime_path: "littoral_plugin::wit_bindgen::rt",
+});
+
 use std::cell::RefCell;
 
-use littoral_plugin::routing_policy::control::Cluster;
-use littoral_plugin::routing_policy::routing::{Choice, Flow};
-use littoral_plugin::routing_policy::{control, export, routing};
+use exports::littoral::plugin::control::Cluster;
+use exports::littoral::plugin::routing::{Choice, Flow};
+use exports::littoral::plugin::{control, routing};
 
 use crate::{CLUSTERS_MAX, Row, choose};
 
@@ -39,4 +45,4 @@ impl routing::Guest for RouteGeo {
     }
 }
 
-export!(RouteGeo with_types_in littoral_plugin::routing_policy);
+export!(RouteGeo);

@@ -1,0 +1,132 @@
+//! Opens a component: which interfaces it exports, what it imports, and the core module inside it.
+
+use wasmparser::{ComponentExternalKind, Parser, Payload};
+
+/// The package of the contract and the version this host speaks; later patches of it are the same contract.
+const PACKAGE: &str = "littoral:plugin/";
+const VERSION: &str = "0.1.";
+
+/// An interface that a policy may export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// `routing`
+    Routing,
+    /// `rate`
+    Rate,
+    /// `cache`
+    Cache,
+}
+
+impl Interface {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Routing, Self::Rate, Self::Cache];
+
+    /// Its name in the contract.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Routing => "routing",
+            Self::Rate => "rate",
+            Self::Cache => "cache",
+        }
+    }
+
+    /// The world that exports it.
+    pub fn world(self) -> &'static str {
+        match self {
+            Self::Routing => "routing-policy",
+            Self::Rate => "rate-policy",
+            Self::Cache => "cache-policy",
+        }
+    }
+}
+
+/// What a component is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Opened {
+    /// Names of the instances it exports.
+    pub(crate) exports: Vec<String>,
+    /// Names of what it imports.
+    pub(crate) imports: Vec<String>,
+    /// Where its first core module lies in the file.
+    pub(crate) core: std::ops::Range<usize>,
+}
+
+/// Opens `bytes`.
+///
+/// # Errors
+/// What it is instead, in a few words.
+pub(crate) fn open(bytes: &[u8]) -> Result<Opened, String> {
+    if Parser::is_core_wasm(bytes) {
+        return Err("it is a core module, not a component: build it with `littoral plugin build DIRECTORY`".into());
+    }
+    if !Parser::is_component(bytes) {
+        return Err("it is no WebAssembly component: build one with `littoral plugin build DIRECTORY`".into());
+    }
+    let mut opened = Opened::default();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|error| format!("it is damaged: {error}"))? {
+            Payload::ModuleSection { unchecked_range, .. } => {
+                if depth == 0 && opened.core.is_empty() {
+                    let place = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);
+                    opened.core = place(unchecked_range.start)..place(unchecked_range.end);
+                }
+                depth += 1;
+            }
+            Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    let export = export.map_err(|error| format!("it is damaged: {error}"))?;
+                    if export.kind == ComponentExternalKind::Instance {
+                        opened.exports.push(export.name.name.to_owned());
+                    }
+                }
+            }
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    let import = import.map_err(|error| format!("it is damaged: {error}"))?;
+                    opened.imports.push(import.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    if opened.core.is_empty() || opened.core.end > bytes.len() {
+        return Err("it has no core module".into());
+    }
+    Ok(opened)
+}
+
+impl Opened {
+    /// Whether it exports an interface in a version this host speaks.
+    pub(crate) fn has(&self, interface: Interface) -> bool {
+        self.exports.iter().any(|name| is_ours(name, interface.as_str()))
+    }
+
+    /// Checks that it is a policy with `wanted`, and asks for nothing but `env`.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn check(&self, wanted: Option<Interface>) -> Result<(), String> {
+        let found = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join(", ") };
+        let expected = |what: &str| format!("it exports {found}; expected {PACKAGE}{what}@{VERSION}x");
+        if !self.exports.iter().any(|name| is_ours(name, "control")) {
+            return Err(format!("{}: it is no policy of this contract", expected("control")));
+        }
+        if let Some(interface) = wanted.filter(|interface| !self.has(*interface)) {
+            let world = interface.world();
+            return Err(format!("{} (world {world}): name another plugin in [policy], or build it for that world", expected(interface.as_str())));
+        }
+        match self.imports.iter().find(|name| !is_ours(name, "env")) {
+            Some(stranger) => Err(format!("it imports {stranger}; a policy may import {PACKAGE}env@{VERSION}x only")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `name` is an interface of our package in a version this host speaks.
+pub(crate) fn is_ours(name: &str, interface: &str) -> bool {
+    let versioned = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix(interface));
+    versioned.and_then(|rest| rest.strip_prefix('@')).is_some_and(|version| version.starts_with(VERSION))
+}

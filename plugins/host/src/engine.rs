@@ -1,0 +1,207 @@
+//! The engine and the way of a file to a plugin: read, check, compile or take from the cache, try, publish.
+//!
+//! Nothing here runs on a serving thread. A file that fails leaves what was there before.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use sha2::{Digest, Sha256};
+use wasmtime::{Config, Engine, Module, OptLevel};
+
+use crate::component::{Interface, Opened, open};
+use crate::instance::{Instance, linker};
+use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
+use crate::plugin::{Generation, Plugin};
+
+/// How a host is set up.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    /// Keeps compiled plugins; without it they are compiled each time.
+    pub cache_dir: Option<PathBuf>,
+    /// Unix milliseconds: the clock of the breaker, given so that tests need not wait.
+    pub now_ms: fn() -> u64,
+}
+
+/// A plugin as the operator configures it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginSpec {
+    /// Its name.
+    pub name: String,
+    /// Its component.
+    pub file: PathBuf,
+    /// Its config as JSON.
+    pub config: String,
+    /// The sha256 its file must have, in hex.
+    pub sha256: Option<String>,
+    /// Fuel of one call; `None`: by interface.
+    pub fuel: Option<u64>,
+    /// Linear memory in bytes; `None`: [`MEMORY_BYTES_DEFAULT`].
+    pub memory_bytes: Option<usize>,
+}
+
+/// Why a file is no plugin: one line with the file and what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", file.display())]
+pub struct LoadError {
+    file: PathBuf,
+    problem: String,
+}
+
+/// The plugin host.
+pub struct Host {
+    engine: Engine,
+    settings: HostSettings,
+    ids: AtomicU32,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Host {
+    /// A host.
+    ///
+    /// # Errors
+    /// When the machine cannot run compiled code, or the cache directory cannot be made.
+    pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
+        if let Some(directory) = &settings.cache_dir {
+            make_private(directory).map_err(|error| format!("{}: cannot be made: {error}", directory.display()))?;
+        }
+        let engine = Engine::new(&config()).map_err(|error| format!("the plugin engine cannot start: {error}"))?;
+        Ok(Arc::new(Self { engine, settings, ids: AtomicU32::new(0) }))
+    }
+
+    /// Loads a plugin. `wanted` is the interface it is needed for; `None` takes any policy.
+    ///
+    /// # Errors
+    /// One line: the file, what it is, what was expected.
+    pub fn load(self: &Arc<Self>, spec: PluginSpec, wanted: Option<Interface>) -> Result<Arc<Plugin>, LoadError> {
+        let generation = self.generation(&spec, wanted, 1)?;
+        let id = self.ids.fetch_add(1, Relaxed) as usize;
+        Ok(Arc::new(Plugin::new(id, self.clone(), spec, wanted, generation)))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        (self.settings.now_ms)()
+    }
+
+    /// Makes a generation of a plugin's file as it is now, tried with its config.
+    pub(crate) fn generation(
+        &self,
+        spec: &PluginSpec,
+        wanted: Option<Interface>,
+        number: u64,
+    ) -> Result<Generation, LoadError> {
+        let problem = |problem: String| LoadError { file: spec.file.clone(), problem };
+        let bytes = read(&spec.file).map_err(problem)?;
+        let sha256 = hex(&Sha256::digest(&bytes));
+        if let Some(pinned) = spec.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&sha256)) {
+            return Err(problem(format!("its sha256 is {sha256}, the config pins {pinned}: put the right file there or change the pin")));
+        }
+        let opened = open(&bytes).map_err(problem)?;
+        opened.check(wanted).map_err(problem)?;
+        let memory_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT);
+        if memory_bytes > MEMORY_BYTES_MAX {
+            return Err(problem(format!("memory is at most {MEMORY_BYTES_MAX} bytes, not {memory_bytes}")));
+        }
+        let module = self.module(&bytes[opened.core.clone()], &sha256).map_err(problem)?;
+        let interfaces = interfaces(&opened);
+        let linker = linker(&self.engine, &module).map_err(problem)?;
+        // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
+        let mut canary = Instance::new(&spec.name, &linker, &module, &interfaces, memory_bytes).map_err(problem)?;
+        canary.init(&spec.config).map_err(problem)?;
+        Ok(Generation { number, module, linker, interfaces, sha256, memory_bytes, fuel: spec.fuel, loaded_ms: self.now_ms() })
+    }
+
+    /// The compiled form of a core module: from the cache when it is there and fits this engine, else compiled.
+    fn module(&self, core: &[u8], sha256: &str) -> Result<Module, String> {
+        let cached = self.settings.cache_dir.as_ref().map(|directory| directory.join(format!("{sha256}-{:x}.cwasm", self.engine_hash())));
+        if let Some(module) = cached.as_ref().and_then(|path| self.cached(path)) {
+            return Ok(module);
+        }
+        let module = Module::new(&self.engine, core).map_err(|error| format!("it cannot be compiled: {error:#}"))?;
+        if let Some(path) = cached {
+            // A cache that cannot be written costs time at the next start and nothing else.
+            if let Err(error) = module.serialize().map_err(|error| error.to_string()).and_then(|bytes| write(&path, &bytes)) {
+                tracing::warn!(path = %path.display(), error, "cannot keep a compiled plugin");
+            }
+        }
+        Ok(module)
+    }
+
+    fn engine_hash(&self) -> u64 {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[allow(unsafe_code)]
+    fn cached(&self, path: &Path) -> Option<Module> {
+        let bytes = std::fs::read(path).ok()?;
+        // The last 32 bytes are the digest of the rest: a torn or changed file is compiled anew.
+        let (code, digest) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+        if Sha256::digest(code).as_slice() != digest {
+            return None;
+        }
+        // SAFETY: the bytes were written by `write` below from `Module::serialize` of this very engine configuration (its
+        // compatibility hash is in the name), into a directory that only this user can write, and their digest matches.
+        unsafe { Module::deserialize(&self.engine, code) }.ok()
+    }
+}
+
+/// Synchronous, fuelled, and without every proposal that policies do not need.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(false)
+        .max_wasm_stack(STACK_BYTES_MAX)
+        .cranelift_opt_level(OptLevel::Speed)
+        .wasm_memory64(false)
+        .wasm_multi_memory(false)
+        .wasm_tail_call(false)
+        .wasm_relaxed_simd(false)
+        .wasm_wide_arithmetic(false)
+        .wasm_custom_page_sizes(false);
+    config
+}
+
+fn interfaces(opened: &Opened) -> Vec<Interface> {
+    Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).collect()
+}
+
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let length = std::fs::metadata(file).map_err(|error| format!("cannot be read: {error}"))?.len();
+    if length > FILE_BYTES_MAX {
+        return Err(format!("it has {length} bytes; a plugin has at most {FILE_BYTES_MAX}"));
+    }
+    std::fs::read(file).map_err(|error| format!("cannot be read: {error}"))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
+}
+
+/// Writes code and its digest under a temporary name, then renames.
+fn write(path: &Path, code: &[u8]) -> Result<(), String> {
+    use std::io::Write;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let written = || -> std::io::Result<()> {
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(code)?;
+        file.write_all(&Sha256::digest(code))?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    };
+    written().map_err(|error| error.to_string())
+}

@@ -1,0 +1,391 @@
+//! One instance of a guest: its store, its functions, and the canonical ABI's flat signatures written out.
+//!
+//! Every pointer that comes back is checked against the guest's memory; lists handed over are the guest's to free, lists
+//! handed back are freed by `cabi_post_*`.
+
+use std::time::Instant;
+
+use wasmtime::{
+    AsContextMut, Caller, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap,
+    TypedFunc, WasmParams, WasmResults,
+};
+
+use crate::component::{Interface, is_ours};
+use crate::limits::{
+    COUNTERS_MAX, ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, LOG_LINES_PER_SECOND, SAMPLE_MAX, TABLE_ELEMENTS_MAX,
+};
+use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
+
+/// Bytes of an `object` record.
+const OBJECT_BYTES: usize = 40;
+/// Bytes of a `cluster` record.
+const CLUSTER_BYTES: usize = 28;
+
+type DecideParams = (i64, i64, i64, f32, f32, f32, i32, i64, i64, i64);
+type SelectParams = (i64, i32, i32, i32, i32, i32, i64, i64);
+type AdmitParams = (i64, i64, i32, i32, i32, i32, i32, i32, i32, i64, i64);
+type ScoreParams = (i32, i32, i64, i64);
+
+/// What host functions see.
+pub(crate) struct Guest {
+    name: String,
+    limits: StoreLimits,
+    log_second: u64,
+    log_lines: u32,
+    started: Instant,
+    counters: [u64; COUNTERS_MAX],
+}
+
+/// A warm instance. Used by one thread only.
+pub(crate) struct Instance {
+    store: Store<Guest>,
+    memory: Memory,
+    realloc: TypedFunc<(i32, i32, i32, i32), i32>,
+    init: TypedFunc<(i32, i32), i32>,
+    init_post: Option<TypedFunc<i32, ()>>,
+    clusters: TypedFunc<(i64, i32, i32), ()>,
+    ladder: TypedFunc<(i32, i32, i32), ()>,
+    decide: Option<TypedFunc<DecideParams, i32>>,
+    select: Option<TypedFunc<SelectParams, i32>>,
+    admit: Option<TypedFunc<AdmitParams, i32>>,
+    score: Option<(TypedFunc<ScoreParams, i32>, Option<TypedFunc<i32, ()>>)>,
+    buffer: Vec<u8>,
+}
+
+/// Links what a guest may import.
+pub(crate) fn linker(engine: &wasmtime::Engine, module: &Module) -> Result<Linker<Guest>, String> {
+    let mut linker = Linker::new(engine);
+    let mut linked = std::collections::HashSet::new();
+    for import in module.imports().filter(|import| is_ours(import.module(), "env")) {
+        if !linked.insert((import.module().to_owned(), import.name().to_owned())) {
+            continue;
+        }
+        let defined = match import.name() {
+            "log" => linker.func_wrap(import.module(), "log", log).map(drop),
+            "count" => linker.func_wrap(import.module(), "count", count).map(drop),
+            _ => Ok(()),
+        };
+        defined.map_err(|error| error.to_string())?;
+    }
+    Ok(linker)
+}
+
+/// `env.log`: bounded, then dropped.
+fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
+    let Some(memory) = caller.get_export("memory").and_then(|export| export.into_memory()) else { return };
+    let (data, guest) = memory.data_and_store_mut(&mut caller);
+    let second = guest.started.elapsed().as_secs();
+    if second != guest.log_second {
+        (guest.log_second, guest.log_lines) = (second, 0);
+    }
+    guest.log_lines = guest.log_lines.saturating_add(1);
+    if guest.log_lines > LOG_LINES_PER_SECOND {
+        return;
+    }
+    let length = (length as u32 as usize).min(LOG_BYTES_MAX);
+    let Some(bytes) = data.get(pointer as u32 as usize..).and_then(|rest| rest.get(..length)) else { return };
+    let (plugin, text) = (guest.name.as_str(), String::from_utf8_lossy(bytes));
+    match level {
+        0 => tracing::debug!(plugin, "{text}"),
+        1 => tracing::info!(plugin, "{text}"),
+        2 => tracing::warn!(plugin, "{text}"),
+        _ => tracing::error!(plugin, "{text}"),
+    }
+}
+
+/// `env.count`
+fn count(mut caller: Caller<'_, Guest>, metric: i32, delta: i64) {
+    if let Some(counter) = caller.data_mut().counters.get_mut(metric as u32 as usize) {
+        *counter = counter.wrapping_add(delta as u64);
+    }
+}
+
+/// What a failed call was.
+pub(crate) fn fault_of(error: &wasmtime::Error) -> Fault {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Fault::Fuel,
+        Some(_) => Fault::Trap,
+        None => Fault::Memory,
+    }
+}
+
+impl Instance {
+    /// Instantiates `module`, with the functions of `interfaces` in exactly their flat types.
+    ///
+    /// # Errors
+    /// What is missing or failed.
+    pub(crate) fn new(
+        name: &str,
+        linker: &Linker<Guest>,
+        module: &Module,
+        interfaces: &[Interface],
+        memory_bytes: usize,
+    ) -> Result<Self, String> {
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(memory_bytes)
+            .table_elements(TABLE_ELEMENTS_MAX)
+            .instances(1)
+            .memories(1)
+            .tables(4)
+            .trap_on_grow_failure(true)
+            .build();
+        let (started, counters) = (Instant::now(), [0; COUNTERS_MAX]);
+        let guest = Guest { name: name.to_owned(), limits, log_second: 0, log_lines: 0, started, counters };
+        let mut store = Store::new(linker.engine(), guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;
+        let linked = linker.instantiate(&mut store, module).map_err(|error| format!("it cannot be started: {error:#}"))?;
+        let memory = linked.get_memory(&mut store, "memory").ok_or("it exports no memory")?;
+        let has = |interface: Interface| interfaces.contains(&interface);
+        let realloc = linked.get_typed_func(&mut store, "cabi_realloc").map_err(|error| format!("cabi_realloc: {error}"))?;
+        let of = Exports { instance: linked, module };
+        Ok(Self {
+            memory,
+            realloc,
+            init: of.function(&mut store, "control", "init")?,
+            init_post: of.post(&mut store, "control", "init"),
+            clusters: of.function(&mut store, "control", "clusters")?,
+            ladder: of.function(&mut store, "control", "ladder")?,
+            decide: has(Interface::Routing).then(|| of.function(&mut store, "routing", "decide")).transpose()?,
+            select: has(Interface::Rate).then(|| of.function(&mut store, "rate", "select")).transpose()?,
+            admit: has(Interface::Cache).then(|| of.function(&mut store, "cache", "admit")).transpose()?,
+            score: match has(Interface::Cache) {
+                true => Some((of.function(&mut store, "cache", "score")?, of.post(&mut store, "cache", "score"))),
+                false => None,
+            },
+            store,
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Bytes of its linear memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.data_size(&self.store)
+    }
+
+    /// Fuel left of the last [`Self::refuel`].
+    pub(crate) fn fuel_left(&self) -> u64 {
+        self.store.get_fuel().unwrap_or(0)
+    }
+
+    pub(crate) fn refuel(&mut self, fuel: u64) {
+        // Only an engine without fuel refuses, and ours has it.
+        let _ = self.store.set_fuel(fuel);
+    }
+
+    /// `control.init`
+    ///
+    /// # Errors
+    /// The guest's own text, or what happened to it.
+    pub(crate) fn init(&mut self, config: &str) -> Result<(), String> {
+        self.refuel(FUEL_CONTROL);
+        let told = |fault: Fault| format!("its init failed: {fault}");
+        let (pointer, length) = self.give(config.as_bytes(), 1).map_err(told)?;
+        let result = self.init.call(&mut self.store, (pointer, length)).map_err(|error| told(fault_of(&error)))?;
+        let refused = match self.read::<12>(result).map_err(told)? {
+            [0, ..] => None,
+            area => {
+                let text = self.slice(u32_of(&area, 4), u32_of(&area, 8).min(ERROR_BYTES_MAX as u32)).map_err(told)?;
+                Some(String::from_utf8_lossy(text).into_owned())
+            }
+        };
+        if let Some(post) = &self.init_post {
+            post.call(&mut self.store, result).map_err(|error| told(fault_of(&error)))?;
+        }
+        refused.map_or(Ok(()), |text| Err(format!("it refuses its config: {text}")))
+    }
+
+    /// `control.clusters`
+    pub(crate) fn clusters(&mut self, version: u64, rows: &[ClusterRow]) -> Result<(), Fault> {
+        self.refuel(FUEL_CONTROL);
+        let mut bytes = Vec::with_capacity(rows.len() * CLUSTER_BYTES);
+        for row in rows {
+            bytes.extend_from_slice(&row.index.to_le_bytes());
+            bytes.extend_from_slice(&[u8::from(row.deep), u8::from(row.healthy)]);
+            row.place.iter().for_each(|part| bytes.extend_from_slice(&part.to_le_bytes()));
+            bytes.extend_from_slice(&row.capacity_mbps.to_le_bytes());
+            bytes.extend_from_slice(&u32::from(row.load_permille).to_le_bytes());
+            bytes.extend_from_slice(&row.rtt_us.to_le_bytes());
+        }
+        let (pointer, _) = self.give(&bytes, 4)?;
+        let called = self.clusters.call(&mut self.store, (version as i64, pointer, rows.len() as i32));
+        called.map_err(|error| fault_of(&error))
+    }
+
+    /// `control.ladder`
+    pub(crate) fn ladder(&mut self, id: u32, kbps: &[u32]) -> Result<(), Fault> {
+        self.refuel(FUEL_CONTROL);
+        let bytes: Vec<u8> = kbps.iter().flat_map(|rate| rate.to_le_bytes()).collect();
+        let (pointer, _) = self.give(&bytes, 4)?;
+        let called = self.ladder.call(&mut self.store, (id as i32, pointer, kbps.len() as i32));
+        called.map_err(|error| fault_of(&error))
+    }
+
+    /// `routing.decide`
+    pub(crate) fn decide(&mut self, flow: &Flow) -> Result<Choice, Fault> {
+        let decide = self.decide.as_ref().ok_or(Fault::Init)?;
+        let [x, y, z] = flow.place;
+        let params = (
+            flow.key as i64,
+            flow.addr_hi as i64,
+            flow.addr_lo as i64,
+            x,
+            y,
+            z,
+            i32::from(flow.zone),
+            flow.candidates as i64,
+            flow.now_ms as i64,
+            flow.rand as i64,
+        );
+        let area = decide.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
+        let area = self.read::<8>(area)?;
+        let part = |at: usize| u16::from_le_bytes([area[at], area[at + 1]]);
+        Ok(Choice { clusters: [part(0), part(2), part(4)], ttl_s: part(6) })
+    }
+
+    /// `rate.select`
+    pub(crate) fn select(&mut self, ask: &Ask) -> Result<Answer, Fault> {
+        let select = self.select.as_ref().ok_or(Fault::Init)?;
+        let params = (
+            ask.state as i64,
+            ask.est_kbps as i32,
+            ask.buffer_ms as i32,
+            i32::from(ask.last_rung),
+            ask.segment_ms as i32,
+            ask.ladder as i32,
+            ask.now_ms as i64,
+            ask.rand as i64,
+        );
+        let area = select.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
+        let area = self.read::<24>(area)?;
+        Ok(Answer {
+            rung: area[0],
+            pace_kbps: u32_of(&area, 4),
+            hold_ms: u16::from_le_bytes([area[8], area[9]]),
+            state: u64::from(u32_of(&area, 16)) | u64::from(u32_of(&area, 20)) << 32,
+        })
+    }
+
+    /// `cache.admit`
+    pub(crate) fn admit(&mut self, object: &Object, fill: u16, now_ms: u64, rand: u64) -> Result<Verdict, Fault> {
+        let admit = self.admit.as_ref().ok_or(Fault::Init)?;
+        let params = (
+            object.id as i64,
+            object.bytes as i64,
+            object.age_s as i32,
+            object.idle_s as i32,
+            object.ttl_s as i32,
+            object.fetch_us as i32,
+            i32::from(object.hits),
+            i32::from(object.class),
+            i32::from(fill),
+            now_ms as i64,
+            rand as i64,
+        );
+        match admit.call(&mut self.store, params).map_err(|error| fault_of(&error))? {
+            0 => Ok(Verdict::Admit),
+            1 => Ok(Verdict::Bypass),
+            _ => Err(Fault::Nonsense),
+        }
+    }
+
+    /// `cache.score`
+    pub(crate) fn score(&mut self, sample: &[Object], now_ms: u64, rand: u64, scores: &mut [f32]) -> Result<(), Fault> {
+        if sample.len() > SAMPLE_MAX || sample.len() != scores.len() {
+            return Err(Fault::Nonsense);
+        }
+        let mut bytes = std::mem::take(&mut self.buffer);
+        bytes.clear();
+        sample.iter().for_each(|object| write_object(object, &mut bytes));
+        let given = self.give(&bytes, 8);
+        self.buffer = bytes;
+        let (pointer, _) = given?;
+        let (score, post) = self.score.as_ref().ok_or(Fault::Init)?;
+        let (score, post) = (score.clone(), post.clone());
+        let params = (pointer, sample.len() as i32, now_ms as i64, rand as i64);
+        let area = score.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
+        let list = self.read::<8>(area)?;
+        if u32_of(&list, 4) as usize != scores.len() {
+            return Err(Fault::Nonsense);
+        }
+        let values = self.slice(u32_of(&list, 0), 4 * scores.len() as u32)?;
+        for (score, bytes) in scores.iter_mut().zip(values.chunks_exact(4)) {
+            *score = f32::from_bits(u32_of(bytes, 0));
+        }
+        if let Some(post) = post {
+            post.call(&mut self.store, area).map_err(|error| fault_of(&error))?;
+        }
+        if scores.iter().all(|score| score.is_finite()) { Ok(()) } else { Err(Fault::Nonsense) }
+    }
+
+    /// Copies bytes into memory the guest allocates, which it then owns.
+    fn give(&mut self, bytes: &[u8], align: i32) -> Result<(i32, i32), Fault> {
+        let length = i32::try_from(bytes.len()).map_err(|_| Fault::Memory)?;
+        if length == 0 {
+            return Ok((align, 0));
+        }
+        let pointer = self.realloc.call(&mut self.store, (0, 0, align, length)).map_err(|error| fault_of(&error))?;
+        let memory = self.memory.data_mut(&mut self.store);
+        let room = memory.get_mut(pointer as u32 as usize..).and_then(|rest| rest.get_mut(..bytes.len()));
+        room.ok_or(Fault::Nonsense)?.copy_from_slice(bytes);
+        Ok((pointer, length))
+    }
+
+    fn slice(&self, pointer: u32, length: u32) -> Result<&[u8], Fault> {
+        let memory = self.memory.data(&self.store);
+        memory.get(pointer as usize..).and_then(|rest| rest.get(..length as usize)).ok_or(Fault::Nonsense)
+    }
+
+    fn read<const N: usize>(&self, pointer: i32) -> Result<[u8; N], Fault> {
+        self.slice(pointer as u32, N as u32)?.try_into().map_err(|_| Fault::Nonsense)
+    }
+}
+
+/// Finds exported functions by interface and name, whatever patch version they carry.
+struct Exports<'a> {
+    instance: WasmInstance,
+    module: &'a Module,
+}
+
+impl Exports<'_> {
+    fn name(&self, prefix: &str, interface: &str, function: &str) -> Option<String> {
+        let matches = |name: &str| {
+            let plain = name.strip_prefix(prefix)?;
+            let (found, called) = plain.split_once('#')?;
+            (is_ours(found, interface) && called == function).then(|| name.to_owned())
+        };
+        self.module.exports().find_map(|export| matches(export.name()))
+    }
+
+    fn function<P: WasmParams, R: WasmResults>(
+        &self,
+        store: &mut Store<Guest>,
+        interface: &str,
+        function: &str,
+    ) -> Result<TypedFunc<P, R>, String> {
+        let name = self.name("", interface, function).ok_or_else(|| format!("it does not export {interface}.{function}"))?;
+        self.instance.get_typed_func(store, &name).map_err(|error| format!("{interface}.{function} is not as the contract has it: {error}"))
+    }
+
+    fn post(&self, store: &mut Store<Guest>, interface: &str, function: &str) -> Option<TypedFunc<i32, ()>> {
+        let name = self.name("cabi_post_", interface, function)?;
+        self.instance.get_typed_func(store.as_context_mut(), &name).ok()
+    }
+}
+
+fn write_object(object: &Object, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&object.id.to_le_bytes());
+    out.extend_from_slice(&object.bytes.to_le_bytes());
+    for word in [object.age_s, object.idle_s, object.ttl_s, object.fetch_us] {
+        out.extend_from_slice(&word.to_le_bytes());
+    }
+    out.extend_from_slice(&object.hits.to_le_bytes());
+    out.extend_from_slice(&object.class.to_le_bytes());
+    out.resize(start + OBJECT_BYTES, 0);
+}
+
+fn u32_of(bytes: &[u8], at: usize) -> u32 {
+    let word = bytes.get(at..at + 4).and_then(|word| word.try_into().ok());
+    word.map_or(0, u32::from_le_bytes)
+}

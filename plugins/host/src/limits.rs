@@ -1,0 +1,44 @@
+//! Named bounds on guests.
+
+/// Bytes of a plugin file.
+pub const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Linear memory of an instance, when the operator says nothing.
+pub const MEMORY_BYTES_DEFAULT: usize = 2 << 20;
+/// Linear memory an operator may allow.
+pub const MEMORY_BYTES_MAX: usize = 16 << 20;
+/// Elements of all tables.
+pub const TABLE_ELEMENTS_MAX: usize = 10_000;
+/// Stack of a guest, in bytes.
+pub const STACK_BYTES_MAX: usize = 256 << 10;
+/// Fuel of a routing or rate call.
+pub const FUEL_DECISION: u64 = 50_000;
+/// Fuel of an admission or a scoring of a sample.
+pub const FUEL_CACHE: u64 = 100_000;
+/// Fuel of `init` and of what is pushed.
+pub const FUEL_CONTROL: u64 = 50_000_000;
+/// Objects in one sample.
+pub const SAMPLE_MAX: usize = 64;
+/// Clusters pushed.
+pub const CLUSTERS_MAX: usize = 64;
+/// Ladders kept for a plugin; the oldest goes first.
+pub const LADDERS_MAX: usize = 1024;
+/// Rungs of one ladder.
+pub const RUNGS_MAX: usize = 64;
+/// Lines a plugin may log in a second; further ones are dropped.
+pub const LOG_LINES_PER_SECOND: u32 = 10;
+/// Bytes of one logged line.
+pub const LOG_BYTES_MAX: usize = 1024;
+/// Counters of one plugin.
+pub const COUNTERS_MAX: usize = 64;
+/// Bytes of an error text that a guest returns.
+pub const ERROR_BYTES_MAX: usize = 4096;
+/// Faults within [`FAULT_WINDOW_MS`] that put a plugin in quarantine.
+pub const FAULTS_MAX: usize = 3;
+/// See [`FAULTS_MAX`].
+pub const FAULT_WINDOW_MS: u64 = 10_000;
+/// First quarantine; doubled each time.
+pub const QUARANTINE_MIN_MS: u64 = 1_000;
+/// Longest quarantine.
+pub const QUARANTINE_MAX_MS: u64 = 300_000;
+/// A quarantine this soon after a reload rolls it back.
+pub const ROLLBACK_WINDOW_MS: u64 = 60_000;
