@@ -48,6 +48,12 @@ enum Command {
     /// Remove objects from a running node's cache.
     #[command(after_help = "Example: littoral purge --url http://video.example/title/manifest.mpd")]
     Purge(PurgeArgs),
+    /// Ask a running node why a client gets the cluster it gets.
+    #[command(after_help = "Example: littoral explain --client 198.51.100.7 --name a1105.kingcdn.example")]
+    Explain(ExplainArgs),
+    /// Tools for the author of a plugin.
+    #[command(subcommand)]
+    Plugin(PluginCommand),
     /// Print the reference made from the code.
     Docs(DocsArgs),
 }
@@ -90,6 +96,50 @@ struct PurgeArgs {
     soft: bool,
     #[command(flatten)]
     admin: Admin,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// The client's address.
+    #[arg(long, value_name = "IP")]
+    client: std::net::IpAddr,
+    /// The service's name.
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+#[derive(Debug, Subcommand)]
+enum PluginCommand {
+    /// Build plugin crates for wasm32-unknown-unknown and wrap each as a component.
+    #[command(after_help = "Example: littoral plugin build plugins/policy/route-geo --out target/plugins")]
+    Build {
+        /// Directories of plugin crates.
+        #[arg(required = true, value_name = "DIR")]
+        directories: Vec<PathBuf>,
+        /// Where the components go.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Tell what a component exports, imports and can serve.
+    #[command(after_help = "Example: littoral plugin inspect target/plugins/route-geo.wasm")]
+    Inspect {
+        /// The component.
+        file: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Load a component as a node would.
+    #[command(after_help = "Example: littoral plugin check target/plugins/rate-throughput.wasm --config '{\"safety\": 0.8}'")]
+    Check {
+        /// The component.
+        file: PathBuf,
+        /// Its config as JSON.
+        #[arg(long, default_value = "{}", value_name = "JSON")]
+        config: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +192,8 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Play(args) => block_on(crate::play::main(args)).map_err(|error| format!("{error:#}")),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(|error| format!("{error:#}")),
         Command::Purge(args) => block_on(purge(args)),
+        Command::Explain(args) => block_on(explain(args)),
+        Command::Plugin(command) => plugin(command),
         Command::Docs(args) => {
             print!("{}", match args.which {
                 DocsOf::Config => crate::config::reference::markdown(),
@@ -163,6 +215,33 @@ async fn purge(args: PurgeArgs) -> Result<ExitCode, String> {
     let body = serde_json::json!({ "url": url, "tag": tag, "all": all, "soft": args.soft });
     let answer = call(args.admin.admin, reqwest::Method::POST, "/v1/purge", Some(body)).await?;
     println!("{answer}");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn explain(args: ExplainArgs) -> Result<ExitCode, String> {
+    let path = format!("/v1/explain?client={}&name={}", args.client, args.name);
+    println!("{}", call(args.admin.admin, reqwest::Method::GET, &path, None).await?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plugin(command: PluginCommand) -> Result<ExitCode, String> {
+    use littoral_plugin_host::author;
+    match command {
+        PluginCommand::Build { directories, out } => {
+            author::build(&directories, &out)?.iter().for_each(|file| println!("{}", file.display()));
+        }
+        PluginCommand::Inspect { file, json: true } => println!("{}", serde_json::json!(author::inspect(&file)?)),
+        PluginCommand::Inspect { file, json: false } => {
+            let found = author::inspect(&file)?;
+            println!("{}\n  {} bytes, core module {} bytes\n  sha256 {}", file.display(), found.bytes, found.core_bytes, found.sha256);
+            println!("  exports {}\n  imports {}", found.exports.join(", "), found.imports.join(", "));
+            println!("  worlds  {}", if found.worlds.is_empty() { "none of this contract".into() } else { found.worlds.join(", ") });
+        }
+        PluginCommand::Check { file, config } => {
+            author::check(&file, &config)?;
+            println!("{}: ok", file.display());
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -386,6 +386,9 @@ impl Config {
         if listen.http.is_empty() && listen.https.is_empty() && listen.dns.is_empty() {
             return Err(("[listen]".into(), "nothing to listen on: give [listen] http, https or dns".into()));
         }
+        if !listen.dns.is_empty() && self.zone.is_empty() {
+            return Err(("dns".into(), "it listens for DNS but has no [[zone]]: add one".into()));
+        }
         let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
         if serves_http && self.site.is_empty() {
             return Err(("[listen]".into(), "it listens for HTTP but has no [[site]]: add one".into()));

@@ -11,12 +11,13 @@ use std::sync::atomic::AtomicU16;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use littoral_cache::{LfuSize, Settings, Store};
+use littoral_cache::{Settings, Store};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 
 use crate::config::Config;
+use crate::directing::{Directing, start_probes};
 use crate::listen::{Bound, Presence, Share, Worker};
 use crate::node::Node;
 use crate::observe::figures::Figures;
@@ -36,6 +37,7 @@ const FILL_LOCK_AGE: Duration = Duration::from_secs(60);
 struct Sockets {
     http: Vec<Bound>,
     admin: Option<std::net::TcpListener>,
+    dns: Option<littoral_geo::server::Listeners>,
 }
 
 /// A node that is ready to start.
@@ -75,6 +77,9 @@ impl Assembled {
         if let Some(address) = self.sockets.admin.as_ref().and_then(|admin| admin.local_addr().ok()) {
             parts.push(format!("admin={address}"));
         }
+        if let Some(dns) = &self.sockets.dns {
+            parts.push(format!("dns={}", join(dns.addresses().iter().map(ToString::to_string).collect())));
+        }
         parts.join(" ")
     }
 }
@@ -93,23 +98,32 @@ impl Sockets {
         for https in &config.listen.https {
             crate::listen::acceptor(https)?;
         }
-        Ok(Self { http, admin: admin.transpose()? })
+        let dns = (!config.listen.dns.is_empty()).then(|| littoral_geo::server::Listeners::bind(&config.listen.dns));
+        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()? })
     }
 }
 
 fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, String> {
+    let plugins = Plugins::load(&config)?;
+    let directing = match Directing::new(&config, plugins.routing())? {
+        Some((directing, warnings)) => {
+            warnings.iter().for_each(|warning| tracing::error!("{warning}"));
+            Some(directing)
+        }
+        None => None,
+    };
     let settings = Settings { memory_bytes: config.cache.memory.0, object_bytes_max: config.cache.max_object.0 };
-    let store = Store::new(settings, Box::new(LfuSize));
+    let store = Store::new(settings, plugins.eviction());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     Ok(Arc::new(Node {
         sites: ArcSwap::from_pointee(Sites::of(&config)),
         shelf: Shelf::leak(store.clone()),
+        rate: Rate::new(plugins.rate(), store.clone(), door),
         store,
         fill_lock,
         collapse_wait: config.cache.collapse_wait.0,
-        plugins: Plugins::default(),
-        rate: Rate::default(),
-        directing: None,
+        plugins,
+        directing,
         warm: door.map(|door| Arc::new(Jobs::new(door))),
         figures: Figures::default(),
         load: AtomicU16::new(0),
@@ -149,6 +163,14 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
         }
         tokio::spawn(refresh_origins(node.clone()));
+        tokio::spawn(measure_load(node.clone(), workers));
+        if let Some(directing) = &node.directing {
+            start_probes(&node.settings.load(), directing.director());
+        }
+        if let Some((dns, directing)) = sockets.dns.zip(node.directing.as_ref()) {
+            tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), stopped.clone()));
+        }
+        let _watch = node.plugins.watch();
         println!("{ready}");
         wait_for_signals(&node, file).await;
         tracing::info!("stopping");
@@ -231,6 +253,27 @@ async fn refresh_origins(node: Arc<Node>) {
     }
 }
 
+/// How busy this process keeps its workers' cores, once a second: what health probes are told.
+async fn measure_load(node: Arc<Node>, workers: usize) {
+    let mut every = tokio::time::interval(Duration::from_secs(1));
+    let mut before = cpu_ticks();
+    loop {
+        every.tick().await;
+        let now = cpu_ticks();
+        // A tick is 10 ms on Linux whatever the kernel's own (USER_HZ), so a second of one core has 100.
+        let permille = now.saturating_sub(before) * 10 / workers.max(1) as u64;
+        node.load.store(u16::try_from(permille).unwrap_or(u16::MAX), std::sync::atomic::Ordering::Relaxed);
+        before = now;
+    }
+}
+
+/// CPU time of this process in ticks (proc_pid_stat(5), utime and stime).
+fn cpu_ticks() -> u64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
 async fn wait_for_signals(node: &Arc<Node>, file: &Path) {
     use tokio::signal::unix::{SignalKind, signal};
     let listen = |kind| signal(kind).expect("invariant: signal handlers can be set at start");
@@ -261,6 +304,16 @@ pub fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let old = node.settings.load_full();
     let restart = needs_restart(&old, &config);
+    if let Some(directing) = &node.directing {
+        // All or nothing: this changes nothing when it fails, and what follows cannot fail but for a plugin's file.
+        directing.reload(&config)?.iter().for_each(|warning| tracing::error!("{warning}"));
+    }
+    if let Err(error) = node.plugins.reconfigure(&config) {
+        if let Some(directing) = &node.directing {
+            let _ = directing.reload(&old);
+        }
+        return Err(error);
+    }
     let sites = Sites::of(&config);
     node.sites.store(Arc::new(sites));
     node.settings.store(Arc::new(config));
@@ -274,10 +327,20 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("listen", old.listen != new.listen),
         ("cache", old.cache != new.cache),
         ("policy", old.policy != new.policy),
+        ("plugin", names(old) != names(new)),
+        ("cluster.health", probes(old) != probes(new)),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.drain", old.limits.drain != new.limits.drain),
     ];
     differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}
+
+fn names(config: &Config) -> Vec<&str> {
+    config.plugin.iter().map(|plugin| plugin.name.as_str()).collect()
+}
+
+fn probes(config: &Config) -> Vec<(&str, &Option<crate::config::Health>)> {
+    config.cluster.iter().map(|cluster| (cluster.id.as_str(), &cluster.health)).collect()
 }
 
 /// Checks a config file and all it names without starting anything. Returns warnings.
@@ -289,5 +352,6 @@ pub fn check(file: &Path) -> Result<Vec<String>, String> {
     for https in &config.listen.https {
         crate::listen::acceptor(https)?;
     }
-    Ok(Vec::new())
+    let plugins = Plugins::load(&config)?;
+    Ok(Directing::new(&config, plugins.routing())?.map(|(_, warnings)| warnings).unwrap_or_default())
 }
