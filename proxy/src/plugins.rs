@@ -2,16 +2,20 @@
 //! [`crate::rate::RatePolicy`]. Each adapter asks its guest and, when that faults, the native policy: a guest never costs
 //! more than one native answer.
 //!
-//! Loading never keeps a node from starting, unless the file is no plugin at all; what failed is told in the status.
+//! A file that is no plugin keeps a node from starting, and a running one from reloading; everything after that is the
+//! breaker's matter and shows in the status.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
 use littoral_geo::{NativeGeo, Routing};
-use littoral_plugin_host::{Ask, Fault, Host, HostSettings, Interface, Object, Plugin, PluginSpec, types};
+use littoral_plugin_host::{Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, types};
 use notify::Watcher;
+use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
 use crate::clock::now_ms;
@@ -22,13 +26,19 @@ use crate::rate::{NativeThroughput, RateAsk, RatePolicy};
 /// How long a changed file must rest before it is loaded: writers write in pieces.
 const CHANGE_REST: Duration = Duration::from_millis(200);
 
+/// Which plugin decides one thing; empty: the native policy does. A reload changes it while calls run.
+type Seat = Arc<ArcSwapOption<Plugin>>;
+
 /// The plugins of a node.
 #[derive(Default)]
 pub struct Plugins {
-    loaded: Vec<Arc<Plugin>>,
-    route: Option<Arc<Plugin>>,
-    rate: Option<Arc<Plugin>>,
-    evict: Option<Arc<Plugin>>,
+    host: Mutex<Option<Arc<Host>>>,
+    loaded: Arc<RwLock<Vec<Arc<Plugin>>>>,
+    route: Seat,
+    rate: Seat,
+    evict: Seat,
+    pushed_clusters: Arc<Mutex<(u64, Vec<types::ClusterRow>)>>,
+    pushed_ladders: Arc<Mutex<BTreeMap<u32, Vec<u32>>>>,
 }
 
 impl Plugins {
@@ -37,64 +47,94 @@ impl Plugins {
     /// # Errors
     /// One line: the file, what it is, what was expected.
     pub fn load(config: &Config) -> Result<Self, String> {
-        if config.plugin.is_empty() {
-            return Ok(Self::default());
-        }
-        let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
-        let host = Host::new(HostSettings { cache_dir, now_ms })?;
-        let policy = &config.policy;
-        let uses = [(&policy.route, Interface::Routing), (&policy.rate, Interface::Rate), (&policy.evict, Interface::Cache)];
-        let mut plugins = Self::default();
-        for raw in &config.plugin {
-            let mut wanted = uses.iter().filter(|(name, _)| name.as_ref() == Some(&raw.name)).map(|(_, interface)| *interface);
-            let first = wanted.next();
-            let plugin = host.load(spec(raw), first).map_err(|error| format!("plugin {:?}: {error}", raw.name))?;
-            for (name, interface) in &uses {
-                if name.as_ref() != Some(&raw.name) {
-                    continue;
-                }
-                let slot = match interface {
-                    Interface::Routing => &mut plugins.route,
-                    Interface::Rate => &mut plugins.rate,
-                    Interface::Cache => &mut plugins.evict,
-                };
-                if !plugin.status().interfaces.contains(&interface.as_str()) {
-                    return Err(format!("plugin {:?}: {} does not export {}", raw.name, raw.file.display(), interface.as_str()));
-                }
-                *slot = Some(plugin.clone());
-            }
-            plugins.loaded.push(plugin);
-        }
+        let plugins = Self::default();
+        plugins.apply(config)?;
         Ok(plugins)
     }
 
-    /// The routing policy: the guest's, or the native one.
+    /// Makes plugins and policies what a config says: loads what is new or differs, seats the policies, forgets the rest.
+    /// What fails leaves all seats as they were.
+    ///
+    /// # Errors
+    /// As [`Plugins::load`].
+    pub fn apply(&self, config: &Config) -> Result<(), String> {
+        let policy = &config.policy;
+        let uses = [(&policy.route, Interface::Routing), (&policy.rate, Interface::Rate), (&policy.evict, Interface::Cache)];
+        let known = self.loaded.read().clone();
+        let mut loaded = Vec::new();
+        for raw in &config.plugin {
+            let spec = spec(raw);
+            let plugin = match known.iter().find(|plugin| plugin.name() == raw.name) {
+                Some(plugin) if plugin.spec() == spec => plugin.clone(),
+                Some(plugin) => {
+                    plugin.reload(Some(spec)).map_err(|error| format!("plugin {:?}: {error}", raw.name))?;
+                    plugin.clone()
+                }
+                None => {
+                    let wanted = uses.iter().find(|(name, _)| name.as_ref() == Some(&raw.name)).map(|(_, interface)| *interface);
+                    let host = self.host(config)?;
+                    host.load(spec, wanted).map_err(|error| format!("plugin {:?}: {error}", raw.name))?
+                }
+            };
+            loaded.push(plugin);
+        }
+        let mut seated = Vec::new();
+        for (name, interface) in uses {
+            let plugin = loaded.iter().find(|plugin| name.as_ref() == Some(&plugin.name())).cloned();
+            if let Some(plugin) = plugin.as_ref().filter(|plugin| !plugin.status().interfaces.contains(&interface.as_str())) {
+                return Err(format!("plugin {:?} does not export {}: name another in [policy]", plugin.name(), interface.as_str()));
+            }
+            seated.push(plugin);
+        }
+        *self.loaded.write() = loaded;
+        for (seat, plugin) in [&self.route, &self.rate, &self.evict].into_iter().zip(seated) {
+            seat.store(plugin);
+        }
+        self.tell_again();
+        Ok(())
+    }
+
+    /// The host, made when the first plugin is.
+    fn host(&self, config: &Config) -> Result<Arc<Host>, String> {
+        let mut host = self.host.lock();
+        if host.is_none() {
+            let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
+            *host = Some(Host::new(HostSettings { cache_dir, now_ms })?);
+        }
+        host.clone().ok_or_else(|| "the plugin engine is not there".into())
+    }
+
+    /// Tells those who have just been seated what was pushed before.
+    fn tell_again(&self) {
+        if let Some(plugin) = self.route.load_full() {
+            let (version, clusters) = self.pushed_clusters.lock().clone();
+            plugin.push_clusters(version, clusters);
+        }
+        if let Some(plugin) = self.rate.load_full() {
+            let ladders = self.pushed_ladders.lock().clone();
+            ladders.into_iter().for_each(|(id, kbps)| plugin.push_ladder(id, kbps));
+        }
+    }
+
+    /// The routing policy: the seated guest's, or the native one.
     pub fn routing(&self) -> Arc<dyn Routing> {
-        match &self.route {
-            Some(plugin) => Arc::new(GuestRouting { plugin: plugin.clone(), native: NativeGeo::default() }),
-            None => Arc::new(NativeGeo::default()),
-        }
+        let pushed = self.pushed_clusters.clone();
+        Arc::new(GuestRouting { seat: self.route.clone(), native: NativeGeo::default(), pushed })
     }
 
-    /// The eviction policy: the guest's, or the native one.
+    /// The eviction policy: the seated guest's, or the native one.
     pub fn eviction(&self) -> Box<dyn Eviction> {
-        match &self.evict {
-            Some(plugin) => Box::new(GuestEviction { plugin: plugin.clone() }),
-            None => Box::new(LfuSize),
-        }
+        Box::new(GuestEviction { seat: self.evict.clone() })
     }
 
-    /// The rate policy: the guest's, or the native one.
+    /// The rate policy: the seated guest's, or the native one.
     pub fn rate(&self) -> Box<dyn RatePolicy> {
-        match &self.rate {
-            Some(plugin) => Box::new(GuestRate { plugin: plugin.clone() }),
-            None => Box::new(NativeThroughput),
-        }
+        Box::new(GuestRate { seat: self.rate.clone(), pushed: self.pushed_ladders.clone() })
     }
 
     /// What each plugin is and did.
     pub fn status(&self) -> Value {
-        json!(self.loaded.iter().map(|plugin| plugin.status()).collect::<Vec<_>>())
+        json!(self.loaded.read().iter().map(|plugin| plugin.status()).collect::<Vec<_>>())
     }
 
     /// Loads a plugin's file again.
@@ -102,29 +142,14 @@ impl Plugins {
     /// # Errors
     /// Why the old generation stays.
     pub fn reload(&self, name: &str) -> Result<u64, String> {
-        let plugin = self.loaded.iter().find(|plugin| plugin.name() == name);
+        let plugin = self.loaded.read().iter().find(|plugin| plugin.name() == name).cloned();
         let plugin = plugin.ok_or_else(|| format!("no plugin is called {name:?}"))?;
         plugin.reload(None).map_err(|error| error.to_string())
     }
 
-    /// Loads those plugins again whose config differs. Plugins that came or went need a restart.
-    ///
-    /// # Errors
-    /// The first that failed; those before it have changed.
-    pub fn reconfigure(&self, config: &Config) -> Result<(), String> {
-        for raw in &config.plugin {
-            let spec = spec(raw);
-            let known = self.loaded.iter().find(|plugin| plugin.name() == raw.name);
-            if let Some(plugin) = known.filter(|plugin| plugin.spec() != spec) {
-                plugin.reload(Some(spec)).map_err(|error| format!("plugin {:?}: {error}", raw.name))?;
-            }
-        }
-        Ok(())
-    }
-
     /// Watches the plugin files and loads those that change, on a thread of its own. The watch ends with what is returned.
     pub fn watch(&self) -> Option<impl Sized + use<>> {
-        if self.loaded.is_empty() {
+        if self.loaded.read().is_empty() {
             return None;
         }
         let (changed, changes) = std::sync::mpsc::channel();
@@ -136,7 +161,7 @@ impl Plugins {
         })
         .inspect_err(|error| tracing::warn!(%error, "plugin files cannot be watched; reload them through the admin API"))
         .ok()?;
-        let mut directories: Vec<_> = self.loaded.iter().filter_map(|plugin| plugin.spec().file.parent().map(Path::to_owned)).collect();
+        let mut directories: Vec<_> = self.loaded.read().iter().filter_map(|plugin| plugin.spec().file.parent().map(Path::to_owned)).collect();
         directories.sort();
         directories.dedup();
         for directory in directories {
@@ -151,7 +176,8 @@ impl Plugins {
                 while let Ok(path) = changes.recv_timeout(CHANGE_REST) {
                     paths.push(path);
                 }
-                for plugin in loaded.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file))) {
+                let known = loaded.read().clone();
+                for plugin in known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file))) {
                     match plugin.reload(None) {
                         Ok(generation) => tracing::info!(plugin = plugin.name(), generation, "plugin file changed: loaded"),
                         Err(error) => tracing::error!(plugin = plugin.name(), %error, "plugin file changed: the old one stays"),
@@ -180,7 +206,7 @@ impl Plugins {
                 _ => Vec::new(),
             }
         };
-        self.loaded.iter().flat_map(of).collect()
+        self.loaded.read().iter().flat_map(of).collect()
     }
 }
 
@@ -200,8 +226,9 @@ fn spec(raw: &config::Plugin) -> PluginSpec {
 }
 
 struct GuestRouting {
-    plugin: Arc<Plugin>,
+    seat: Seat,
     native: NativeGeo,
+    pushed: Arc<Mutex<(u64, Vec<types::ClusterRow>)>>,
 }
 
 impl Routing for GuestRouting {
@@ -216,29 +243,34 @@ impl Routing for GuestRouting {
             load_permille: row.load_permille,
             rtt_us: row.rtt_us,
         };
-        self.plugin.push_clusters(version, clusters.iter().map(row).collect());
+        let rows: Vec<_> = clusters.iter().map(row).collect();
+        *self.pushed.lock() = (version, rows.clone());
+        if let Some(plugin) = self.seat.load_full() {
+            plugin.push_clusters(version, rows);
+        }
     }
 
     fn decide(&self, flow: &littoral_geo::Flow) -> Option<littoral_geo::Choice> {
         let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand } = *flow;
         let asked = types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand };
-        match self.plugin.decide(&asked) {
-            Ok(choice) => Some(littoral_geo::Choice { clusters: choice.clusters, ttl_s: choice.ttl_s }),
-            Err(_) => self.native.decide(flow),
+        match self.seat.load().as_ref().map(|plugin| plugin.decide(&asked)) {
+            Some(Ok(choice)) => Some(littoral_geo::Choice { clusters: choice.clusters, ttl_s: choice.ttl_s }),
+            _ => self.native.decide(flow),
         }
     }
 }
 
 struct GuestEviction {
-    plugin: Arc<Plugin>,
+    seat: Seat,
 }
 
 impl Eviction for GuestEviction {
     fn admit(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> Verdict {
-        match self.plugin.admit(&object_of(object), fill_permille, now_ms, rand) {
-            Ok(types::Verdict::Admit) => Verdict::Admit,
-            Ok(types::Verdict::Bypass) => Verdict::Bypass,
-            Err(_) => LfuSize.admit(object, fill_permille, now_ms, rand),
+        let seat = self.seat.load();
+        match seat.as_ref().map(|plugin| plugin.admit(&object_of(object), fill_permille, now_ms, rand)) {
+            Some(Ok(types::Verdict::Admit)) => Verdict::Admit,
+            Some(Ok(types::Verdict::Bypass)) => Verdict::Bypass,
+            _ => LfuSize.admit(object, fill_permille, now_ms, rand),
         }
     }
 
@@ -248,7 +280,9 @@ impl Eviction for GuestEviction {
         for (object, candidate) in objects.iter_mut().zip(sample) {
             *object = object_of(candidate);
         }
-        if self.plugin.score(&objects[..known], now_ms, rand, &mut scores[..known]).is_err() {
+        let seat = self.seat.load();
+        let scored = seat.as_ref().map(|plugin| plugin.score(&objects[..known], now_ms, rand, &mut scores[..known]));
+        if !matches!(scored, Some(Ok(()))) {
             LfuSize.score(sample, now_ms, rand, scores);
         }
     }
@@ -260,12 +294,20 @@ fn object_of(candidate: &Candidate) -> Object {
 }
 
 struct GuestRate {
-    plugin: Arc<Plugin>,
+    seat: Seat,
+    pushed: Arc<Mutex<BTreeMap<u32, Vec<u32>>>>,
 }
 
 impl RatePolicy for GuestRate {
     fn ladder(&self, id: u32, kbps: &[u32]) {
-        self.plugin.push_ladder(id, kbps.to_vec());
+        let mut pushed = self.pushed.lock();
+        pushed.insert(id, kbps.to_vec());
+        if pushed.len() > littoral_plugin_host::limits::LADDERS_MAX {
+            pushed.pop_first();
+        }
+        if let Some(plugin) = self.seat.load_full() {
+            plugin.push_ladder(id, kbps.to_vec());
+        }
     }
 
     fn select(&self, ask: &RateAsk, ladder: &[u32]) -> (u8, bool) {
@@ -279,7 +321,9 @@ impl RatePolicy for GuestRate {
             now_ms: now_ms(),
             rand: ask.rand,
         };
-        let answered: Result<_, Fault> = self.plugin.select(&asked, ladder.len());
-        answered.map_or_else(|_| NativeThroughput.select(ask, ladder), |answer| (answer.rung, true))
+        match self.seat.load().as_ref().map(|plugin| plugin.select(&asked, ladder.len())) {
+            Some(Ok(answer)) => (answer.rung, true),
+            _ => NativeThroughput.select(ask, ladder),
+        }
     }
 }

@@ -308,7 +308,7 @@ pub fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
         // All or nothing: this changes nothing when it fails, and what follows cannot fail but for a plugin's file.
         directing.reload(&config)?.iter().for_each(|warning| tracing::error!("{warning}"));
     }
-    if let Err(error) = node.plugins.reconfigure(&config) {
+    if let Err(error) = node.plugins.apply(&config) {
         if let Some(directing) = &node.directing {
             let _ = directing.reload(&old);
         }
@@ -326,17 +326,11 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("node", old.node != new.node),
         ("listen", old.listen != new.listen),
         ("cache", old.cache != new.cache),
-        ("policy", old.policy != new.policy),
-        ("plugin", names(old) != names(new)),
         ("cluster.health", probes(old) != probes(new)),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.drain", old.limits.drain != new.limits.drain),
     ];
     differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
-}
-
-fn names(config: &Config) -> Vec<&str> {
-    config.plugin.iter().map(|plugin| plugin.name.as_str()).collect()
 }
 
 fn probes(config: &Config) -> Vec<(&str, &Option<crate::config::Health>)> {

@@ -5,7 +5,7 @@
 //! end.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
@@ -34,6 +34,8 @@ pub struct Fill {
     pub(crate) surrogates: Box<[u128]>,
     /// Set by a purge: stream to those who read, publish nothing.
     pub(crate) doomed: AtomicBool,
+    /// Set by a pin that came while it fills (Unix milliseconds).
+    pub(crate) pinned_until_ms: AtomicU64,
     length: Option<u64>,
     state: Mutex<State>,
     moved: Notify,
@@ -104,8 +106,9 @@ impl Fill {
     pub(crate) fn new(parts: FillParts) -> Arc<Self> {
         let FillParts { id, key, slot, variance, head, lifetime, surrogates, length } = parts;
         let state = State { pieces: Vec::new(), filled: 0, cut: 0, phase: Phase::Filling };
-        let (doomed, state, moved) = (AtomicBool::new(false), Mutex::new(state), Notify::new());
-        Arc::new(Self { id, key, slot, variance, head, lifetime, surrogates, doomed, length, state, moved })
+        let (doomed, pinned_until_ms) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (state, moved) = (Mutex::new(state), Notify::new());
+        Arc::new(Self { id, key, slot, variance, head, lifetime, surrogates, doomed, pinned_until_ms, length, state, moved })
     }
 
     /// Identifies this fill among all of the process.

@@ -287,6 +287,10 @@ impl Store {
             return None;
         }
         self.replace(&entry);
+        match fill.pinned_until_ms.load(Relaxed) {
+            0 => {}
+            until_ms => entry.pin(until_ms),
+        }
         drop(in_flight);
         self.counters.published.fetch_add(1, Relaxed);
         self.signal_pressure();
@@ -386,10 +390,14 @@ impl Store {
         self.named(target).into_iter().inspect(|entry| entry.expire()).count()
     }
 
-    /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins). Returns how many.
+    /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins), those in flight too. Returns how many.
     pub fn pin(&self, key: &Key, until: SystemTime) -> usize {
         let until_ms = millis(until);
-        self.named(Target::Url(key.hash())).into_iter().inspect(|entry| entry.pin(until_ms)).count()
+        // Under the lock of the objects in flight: a fill that ends meanwhile is met before it or after it.
+        let in_flight = self.in_flight.lock();
+        let filling = in_flight.values().filter(|fill| fill.key == *key);
+        let filling = filling.inspect(|fill| fill.pinned_until_ms.store(until_ms, Relaxed)).count();
+        filling + self.named(Target::Url(key.hash())).into_iter().inspect(|entry| entry.pin(until_ms)).count()
     }
 
     fn named(&self, target: Target) -> Vec<Arc<Entry>> {

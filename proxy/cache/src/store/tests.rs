@@ -76,6 +76,14 @@ fn a_pinned_object_outlives_any_pressure_and_what_does_not_fit_beside_it_is_refu
     assert!(store.admit(begin(&store, "/other", Some(2 * MIB), None)).is_ok());
 }
 
+#[test]
+fn a_pin_that_comes_while_the_object_fills_holds_when_it_is_published() {
+    let store = store(MIB);
+    let writer = store.admit(begin(&store, "/a", Some(0), None)).unwrap().start(None, None);
+    assert_eq!(store.pin(&Key::new("h", "/a"), SystemTime::UNIX_EPOCH + Duration::from_millis(77)), 1);
+    assert_eq!(writer.finish(SystemTime::now()).unwrap().unwrap().pinned_until_ms(), 77);
+}
+
 #[tokio::test]
 async fn a_reader_streams_while_the_fill_runs_and_ends_with_it() {
     let store = store(MIB);
