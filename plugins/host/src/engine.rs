@@ -52,8 +52,10 @@ pub struct LoadError {
 pub struct Host {
     engine: Engine,
     settings: HostSettings,
-    ids: AtomicU32,
 }
+
+/// Numbers plugins over all hosts of the process: threads keep their instances by number.
+static IDS: AtomicU32 = AtomicU32::new(0);
 
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,7 +73,7 @@ impl Host {
             make_private(directory).map_err(|error| format!("{}: cannot be made: {error}", directory.display()))?;
         }
         let engine = Engine::new(&config()).map_err(|error| format!("the plugin engine cannot start: {error}"))?;
-        Ok(Arc::new(Self { engine, settings, ids: AtomicU32::new(0) }))
+        Ok(Arc::new(Self { engine, settings }))
     }
 
     /// Loads a plugin. `wanted` is the interface it is needed for; `None` takes any policy.
@@ -80,7 +82,7 @@ impl Host {
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: PluginSpec, wanted: Option<Interface>) -> Result<Arc<Plugin>, LoadError> {
         let generation = self.generation(&spec, wanted, 1)?;
-        let id = self.ids.fetch_add(1, Relaxed) as usize;
+        let id = IDS.fetch_add(1, Relaxed) as usize;
         Ok(Arc::new(Plugin::new(id, self.clone(), spec, wanted, generation)))
     }
 

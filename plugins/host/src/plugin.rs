@@ -60,6 +60,12 @@ pub struct Plugin {
     figures: Figures,
 }
 
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Plugin").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
+
 #[derive(Default)]
 struct Figures {
     calls: AtomicU64,

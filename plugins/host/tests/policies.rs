@@ -1,0 +1,223 @@
+//! The host with real guests: the policies answer, the fixtures misbehave, and nothing but a fault comes of it.
+//!
+//! Guests are taken from `$LITTORAL_PLUGINS`, else built once into `target/plugins`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use littoral_plugin_host::{
+    Ask, ClusterRow, Fault, Flow, Host, HostSettings, Interface, Object, Plugin, PluginSpec, Verdict, author,
+};
+
+/// The clock of these tests; each runs in a process of its own.
+static NOW_MS: AtomicU64 = AtomicU64::new(1_000_000);
+
+fn now_ms() -> u64 {
+    NOW_MS.load(Relaxed)
+}
+
+fn guest(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
+    let file = built.join(format!("{name}.wasm"));
+    if !file.is_file() {
+        let kind = if ["spin", "grow", "trap", "nonsense"].contains(&name) { "fixtures" } else { "policy" };
+        author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");
+    }
+    file
+}
+
+fn spec(name: &str, file: PathBuf) -> PluginSpec {
+    PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None }
+}
+
+fn host() -> Arc<Host> {
+    Host::new(HostSettings { cache_dir: None, now_ms }).unwrap()
+}
+
+fn load(name: &str, interface: Interface) -> Arc<Plugin> {
+    host().load(spec(name, guest(name)), Some(interface)).unwrap()
+}
+
+fn flow() -> Flow {
+    Flow { key: 1, addr_hi: 0, addr_lo: 2, place: [0.0, 1.0, 0.0], zone: 65535, candidates: 0b111, now_ms: 1, rand: 1 }
+}
+
+fn ask() -> Ask {
+    Ask { state: 0, est_kbps: 500, buffer_ms: 9000, last_rung: 255, segment_ms: 2000, ladder: 7, now_ms: 1, rand: 1 }
+}
+
+fn rows() -> Vec<ClusterRow> {
+    let places = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    let row = |(index, place): (usize, [f32; 3])| ClusterRow {
+        index: index as u16,
+        deep: false,
+        healthy: true,
+        place,
+        capacity_mbps: 1000,
+        load_permille: 0,
+        rtt_us: 0,
+    };
+    places.into_iter().enumerate().map(row).collect()
+}
+
+#[test]
+fn the_three_policies_answer_as_their_native_twins_do() {
+    let route = load("route-geo", Interface::Routing);
+    route.push_clusters(1, rows());
+    assert_eq!(route.decide(&flow()).unwrap().clusters[0], 1);
+    assert_eq!(route.decide(&Flow { candidates: 0b101, ..flow() }).unwrap().clusters[2], 65535);
+    let rate = load("rate-throughput", Interface::Rate);
+    rate.push_ladder(7, vec![100, 400, 1000]);
+    assert_eq!(rate.select(&ask(), 3).unwrap().rung, 1);
+    let evict = load("evict-lfu-size", Interface::Cache);
+    let (small, large) = (Object { bytes: 10, ..Object::default() }, Object { bytes: 1 << 20, ..Object::default() });
+    assert_eq!(evict.admit(&large, 950, 0, 0), Ok(Verdict::Bypass));
+    assert_eq!(evict.admit(&small, 950, 0, 0), Ok(Verdict::Admit));
+    let mut scores = [0.0; 2];
+    evict.score(&[small, large], 0, 0, &mut scores).unwrap();
+    assert!(scores[1] < scores[0]);
+    assert_eq!(evict.status().calls, 3);
+}
+
+#[test]
+fn every_fixture_is_a_fault_for_every_question_and_nothing_worse() {
+    for (name, kinds) in [
+        ("spin", vec![Fault::Fuel]),
+        ("grow", vec![Fault::Memory, Fault::Fuel, Fault::Trap]),
+        ("trap", vec![Fault::Trap]),
+        ("nonsense", vec![Fault::Nonsense]),
+    ] {
+        let plugin = load(name, Interface::Routing);
+        let mut scores = [0.0; 3];
+        let sample = [Object::default(); 3];
+        let asks: [&dyn Fn() -> Option<Fault>; 2] = [&|| plugin.decide(&flow()).err(), &|| plugin.select(&ask(), 3).err()];
+        for asked in asks {
+            let fault = asked().unwrap_or_else(|| panic!("{name} answered"));
+            assert!(kinds.contains(&fault), "{name}: {fault:?}");
+            // Far enough apart that the breaker forgives.
+            NOW_MS.fetch_add(60_000, Relaxed);
+        }
+        let fault = plugin.score(&sample, 0, 0, &mut scores).unwrap_err();
+        assert!(kinds.contains(&fault), "{name}: {fault:?}");
+        assert_eq!(plugin.status().faults.values().sum::<u64>(), 3, "{name}");
+        NOW_MS.fetch_add(60_000, Relaxed);
+    }
+}
+
+#[test]
+fn three_faults_in_ten_seconds_are_a_quarantine_that_ends() {
+    let plugin = load("trap", Interface::Routing);
+    for _ in 0..3 {
+        assert_eq!(plugin.decide(&flow()), Err(Fault::Trap));
+    }
+    assert_eq!(plugin.decide(&flow()), Err(Fault::Quarantined));
+    assert_eq!(plugin.status().faults["trap"], 3, "nothing is called in quarantine");
+    assert_eq!(plugin.status().quarantined_until_ms, now_ms() + 1000);
+    NOW_MS.fetch_add(1000, Relaxed);
+    assert_eq!(plugin.decide(&flow()), Err(Fault::Trap));
+}
+
+#[test]
+fn a_reload_that_faults_at_once_is_rolled_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.wasm");
+    std::fs::copy(guest("route-geo"), &file).unwrap();
+    let plugin = host().load(spec("route", file.clone()), Some(Interface::Routing)).unwrap();
+    plugin.push_clusters(1, rows());
+    assert!(plugin.decide(&flow()).is_ok());
+    std::fs::copy(guest("trap"), &file).unwrap();
+    assert_eq!(plugin.reload(None).unwrap(), 2);
+    for _ in 0..3 {
+        assert_eq!(plugin.decide(&flow()), Err(Fault::Trap));
+    }
+    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1, "the old one is back, and knows the clusters");
+    assert_eq!(plugin.status().generation, 1);
+}
+
+#[test]
+fn a_changed_file_takes_over_and_a_bad_one_does_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("policy.wasm");
+    std::fs::copy(guest("nonsense"), &file).unwrap();
+    let plugin = host().load(spec("route", file.clone()), Some(Interface::Routing)).unwrap();
+    plugin.push_clusters(1, rows());
+    assert_eq!(plugin.decide(&flow()), Err(Fault::Nonsense));
+    std::fs::copy(guest("route-geo"), &file).unwrap();
+    assert_eq!(plugin.reload(None).unwrap(), 2);
+    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1);
+    std::fs::write(&file, b"not wasm").unwrap();
+    assert!(plugin.reload(None).unwrap_err().to_string().contains("no WebAssembly component"));
+    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1);
+}
+
+#[test]
+fn a_file_that_is_no_fitting_policy_is_told_what_it_is_and_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |name: &str, bytes: &[u8], change: &dyn Fn(&mut PluginSpec), expected: &str| {
+        let file = directory.path().join(name);
+        std::fs::write(&file, bytes).unwrap();
+        let mut spec = spec("p", file);
+        change(&mut spec);
+        let problem = host().load(spec, Some(Interface::Routing)).unwrap_err().to_string();
+        assert!(problem.contains(name) && problem.contains(expected), "{problem}");
+    };
+    let (rate, route) = (std::fs::read(guest("rate-throughput")).unwrap(), std::fs::read(guest("route-geo")).unwrap());
+    check("text.wasm", b"hello", &|_| {}, "no WebAssembly component");
+    check("core.wasm", &wat::parse_str("(module)").unwrap(), &|_| {}, "core module, not a component");
+    check("empty.wasm", &wat::parse_str("(component (core module))").unwrap(), &|_| {}, "exports nothing");
+    check("rate.wasm", &rate, &|_| {}, "expected littoral:plugin/routing@0.1.x");
+    check("torn.wasm", &route[..route.len() / 2], &|_| {}, "it is damaged");
+    check("pin.wasm", &route, &|spec| spec.sha256 = Some("00".into()), "the config pins 00");
+    check("big.wasm", &route, &|spec| spec.memory_bytes = Some(1 << 30), "memory is at most");
+    check("small.wasm", &route, &|spec| spec.memory_bytes = Some(64 << 10), "cannot be started");
+    let missing = host().load(spec("p", directory.path().join("missing.wasm")), None).unwrap_err().to_string();
+    assert!(missing.contains("missing.wasm: cannot be read"), "{missing}");
+}
+
+#[test]
+fn a_config_the_guest_refuses_is_told_in_its_own_words() {
+    let mut refused = spec("rate", guest("rate-throughput"));
+    refused.config = r#"{"safety": 7}"#.into();
+    let problem = host().load(refused, Some(Interface::Rate)).unwrap_err().to_string();
+    assert!(problem.contains("it refuses its config: safety is 0.1 to 1.0, not 7"), "{problem}");
+}
+
+#[test]
+fn compiled_code_is_kept_and_a_damaged_copy_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let host = || Host::new(HostSettings { cache_dir: Some(directory.path().to_owned()), now_ms }).unwrap();
+    let kept = || std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    host().load(spec("route", guest("route-geo")), None).unwrap();
+    assert_eq!(kept().len(), 1);
+    let mut bytes = std::fs::read(&kept()[0]).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    std::fs::write(&kept()[0], &bytes).unwrap();
+    let plugin = host().load(spec("route", guest("route-geo")), None).unwrap();
+    plugin.push_clusters(1, rows());
+    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1);
+    assert_ne!(std::fs::read(&kept()[0]).unwrap(), bytes, "written anew");
+}
+
+#[test]
+fn any_bytes_are_refused_without_a_panic() {
+    let route = std::fs::read(guest("route-geo")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.wasm");
+    let mut state = 1_u64;
+    for _ in 0..300 {
+        let mut bytes = route.clone();
+        for _ in 0..4 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (state >> 33) as usize % bytes.len();
+            bytes[at] ^= (state >> 20) as u8;
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        // Most are damaged; one that is not must still answer or fault.
+        if let Ok(plugin) = host().load(spec("p", file.clone()), None) {
+            let _ = plugin.decide(&flow());
+        }
+    }
+}
