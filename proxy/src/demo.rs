@@ -217,7 +217,7 @@ async fn policies_loaded(stage: &Stage) -> anyhow::Result<()> {
         anyhow::ensure!(
             plugin.generation > 0,
             "{policy} is not loaded at {admin}: {}",
-            plugin.text
+            plugin.last_fault
         );
     }
     Ok(())

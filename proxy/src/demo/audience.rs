@@ -14,6 +14,7 @@ use super::cities::City;
 use super::players::{self, Viewing};
 use super::policies;
 use super::world::{SITES, TITLES};
+use crate::play::Rule;
 use crate::play::wire::ClientSubnet;
 
 /// Players at a time: two cores carry no more without measuring each other.
@@ -25,42 +26,47 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When a play fails or a city was served by another cluster than its own.
 pub(super) async fn watch_everywhere(stage: &Stage) -> anyhow::Result<()> {
-    let plays = futures_util::stream::iter(stage.cities.iter()).map(|city| async move {
-        let viewing = players::watch(stage, TITLES[0], city).await?;
-        anyhow::Ok((city, viewing))
+    let choosers = [Rule::Throughput, Rule::Edge].into_iter().cycle();
+    let plays = futures_util::stream::iter(stage.cities.iter().zip(choosers)).map(async |(city, rule)| {
+        let explained = policies::explain(stage, city.client).await?;
+        let viewing = players::watch(stage, TITLES[0], city, rule).await?;
+        check(city, &viewing, explained["reason"].as_str().unwrap_or_default())?;
+        anyhow::Ok(row(city, rule, &viewing))
     });
-    let viewings: Vec<_> = plays.buffered(AT_ONCE).collect().await;
-    let mut rows = Vec::new();
-    for viewing in viewings {
-        let (city, viewing) = viewing?;
-        ensure!(
-            viewing.failed == 0,
-            "{}: {} segments failed: {}",
-            city.name,
-            viewing.failed,
-            viewing.failure()
-        );
-        ensure!(
-            viewing.clusters == [city.cluster],
-            "{} was served by {}, not by {}",
-            city.name,
-            viewing.clusters.join(" and "),
-            city.cluster
-        );
-        rows.push(row(city, &viewing));
-    }
+    let rows: Vec<_> = plays.buffered(AT_ONCE).collect().await;
+    let rows = rows.into_iter().collect::<anyhow::Result<Vec<CityRow>>>()?;
     stage.board.block(&table(&rows).to_string());
     stage.board.update(|show| show.cities = rows);
     show_clusters(stage).await;
     Ok(())
 }
 
+fn check(city: &City, viewing: &Viewing, reason: &str) -> anyhow::Result<()> {
+    let City {
+        name, cluster, rule, ..
+    } = city;
+    ensure!(
+        viewing.failed == 0,
+        "{name}: {} segments failed: {}",
+        viewing.failed,
+        viewing.failure()
+    );
+    ensure!(
+        viewing.clusters == [*cluster],
+        "{name} was served by {:?}, not by {cluster}",
+        viewing.clusters
+    );
+    ensure!(reason == *rule, "{name} was placed by `{reason}`, not by `{rule}`");
+    Ok(())
+}
+
 /// Light traffic from a city at a time, forever.
 pub(super) async fn go_on(stage: &Stage) {
-    for city in stage.cities.iter().cycle() {
-        match players::watch(stage, TITLES[0], city).await {
+    let choosers = [Rule::Throughput, Rule::Edge].into_iter().cycle();
+    for (city, rule) in stage.cities.iter().cycle().zip(choosers) {
+        match players::watch(stage, TITLES[0], city, rule).await {
             Ok(viewing) => {
-                let row = row(city, &viewing);
+                let row = row(city, rule, &viewing);
                 let hits = row.hit_ratio * 100.0;
                 stage.board.event(&format!(
                     "{}: {} segments from {}, {hits:.0} % hits",
@@ -116,7 +122,7 @@ async fn show_clusters(stage: &Stage) {
     stage.board.update(|show| show.clusters = rows);
 }
 
-fn row(city: &City, viewing: &Viewing) -> CityRow {
+fn row(city: &City, rule: Rule, viewing: &Viewing) -> CityRow {
     CityRow {
         city: city.name.clone(),
         subnet: ClientSubnet::of(city.client).to_string(),
@@ -126,6 +132,7 @@ fn row(city: &City, viewing: &Viewing) -> CityRow {
         kbit_per_s: viewing.kbit_per_s,
         representations: viewing.ladder_walk(),
         link: city.link_text.into(),
+        chosen_by: if rule == Rule::Edge { "edge" } else { "player" },
         startup_ms: viewing.startup_ms,
         stalls: viewing.stalls,
         failed: viewing.failed,
@@ -140,7 +147,9 @@ fn table(rows: &[CityRow]) -> Table {
         "subnet",
         "by",
         "cluster",
-        "hit ratio",
+        "hits",
+        "link",
+        "chosen by",
         "rate",
         "start-up",
         "stalls",
@@ -153,12 +162,13 @@ fn table(rows: &[CityRow]) -> Table {
             row.cluster.clone(),
             format!("{:.0} %", row.hit_ratio * 100.0),
             row.link.clone(),
+            row.chosen_by.to_owned(),
             format!("{:.0} kbit/s", row.kbit_per_s),
             format!("{:.0} ms", row.startup_ms),
             row.stalls.to_string(),
         ]);
     }
-    for column in 4..9 {
+    for column in [4, 7, 8, 9] {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }

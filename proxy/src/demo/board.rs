@@ -64,6 +64,8 @@ pub(super) struct CityRow {
     /// Representations in the order played.
     pub(super) representations: String,
     pub(super) link: String,
+    /// Who chose the representations: the player, or the edge's policy.
+    pub(super) chosen_by: &'static str,
     pub(super) startup_ms: f64,
     pub(super) stalls: usize,
     pub(super) failed: u64,
@@ -88,7 +90,7 @@ pub(super) struct PolicyRow {
     pub(super) place: String,
     pub(super) calls: u64,
     pub(super) faults: u64,
-    pub(super) ns_per_call: Option<f64>,
+    pub(super) ns_per_call: Option<u64>,
     pub(super) example: String,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct City {
     pub(super) client: Ipv4Addr,
     /// Where clients of this network must be sent while all clusters are up.
     pub(super) cluster: &'static str,
-    /// By which rule: `distance` or `coverage zone`.
+    /// By which rule, in the node's word for it.
     pub(super) rule: &'static str,
     /// The access link of its players.
     pub(super) link: Link,
@@ -41,7 +41,7 @@ pub(super) fn all() -> anyhow::Result<Vec<City>> {
         cities.push(of_line(line, link())?);
     }
     let campus = Ipv4Addr::new(203, 0, 113, 9);
-    cities.push(City::new("Lisbon campus", campus, ("nyc1", "coverage zone"), link())?);
+    cities.push(City::new("Lisbon campus", campus, ("nyc1", "coverage"), link())?);
     Ok(cities)
 }
 
@@ -72,7 +72,7 @@ fn of_line(line: &str, link: &'static str) -> anyhow::Result<City> {
     let at = (latitude.parse()?, longitude.parse()?);
     let network: ipnet::Ipv4Net = network.parse()?;
     let client = network.hosts().nth(6).context("a network without hosts")?;
-    City::new(name, client, (nearest(at, &SITES).id, "distance"), link)
+    City::new(name, client, (nearest(at, &SITES).id, "geo"), link)
 }
 
 /// The site at the shortest great-circle distance from `at`.

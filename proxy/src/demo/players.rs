@@ -9,7 +9,7 @@ use super::Stage;
 use super::board::share;
 use super::cities::City;
 use super::world::cluster_at;
-use crate::play::{Options, Report, run};
+use crate::play::{Options, Report, Rule, run};
 
 /// Fast enough for a title of half a minute to be over at once, slow enough to be interrupted.
 const SLOWLY: f64 = 8.0;
@@ -89,8 +89,8 @@ impl Viewing {
 ///
 /// # Errors
 /// When the manifest cannot be had.
-pub(super) async fn watch(stage: &Stage, title: &str, city: &City) -> anyhow::Result<Viewing> {
-    play(stage, title, city, f64::INFINITY).await
+pub(super) async fn watch(stage: &Stage, title: &str, city: &City, rule: Rule) -> anyhow::Result<Viewing> {
+    play(stage, title, city, rule, f64::INFINITY).await
 }
 
 /// Watches a title slowly enough to be interrupted.
@@ -98,15 +98,16 @@ pub(super) async fn watch(stage: &Stage, title: &str, city: &City) -> anyhow::Re
 /// # Errors
 /// When the manifest cannot be had.
 pub(super) async fn watch_slowly(stage: &Stage, title: &str, city: &City) -> anyhow::Result<Viewing> {
-    play(stage, title, city, SLOWLY).await
+    play(stage, title, city, Rule::Throughput, SLOWLY).await
 }
 
-async fn play(stage: &Stage, title: &str, city: &City, speed: f64) -> anyhow::Result<Viewing> {
+async fn play(stage: &Stage, title: &str, city: &City, rule: Rule, speed: f64) -> anyhow::Result<Viewing> {
     let manifest: Url = stage.world.manifest(title).parse()?;
     let options = Options {
         dns: Some(stage.world.resolver.address()),
         client: Some(city.client),
         link: Some(city.link.clone()),
+        rule,
         speed,
         ..Options::new(manifest)
     };

@@ -1,6 +1,6 @@
 //! What the policies decided, as the nodes tell it: `/v1/plugins`, `/v1/explain` and response headers.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -16,11 +16,21 @@ use super::{POLICIES, Stage};
 pub(super) struct Plugin {
     pub(super) generation: u64,
     pub(super) calls: u64,
-    pub(super) faults: u64,
-    /// Mean time of a call, when the node tells it.
-    pub(super) ns_per_call: Option<f64>,
-    /// Its state in the node's own words.
-    pub(super) text: String,
+    /// Faults by kind, without those that did not happen.
+    pub(super) faults: Vec<(String, u64)>,
+    /// Mean time of a timed call.
+    pub(super) ns_per_call: Option<u64>,
+    /// The native policy answers for now.
+    pub(super) quarantined: bool,
+    /// In the node's own words.
+    pub(super) last_fault: String,
+}
+
+impl Plugin {
+    /// Faults of all kinds.
+    pub(super) fn fault_count(&self) -> u64 {
+        self.faults.iter().map(|(_, count)| count).sum()
+    }
 }
 
 /// Asks a node for one of its plugins.
@@ -29,10 +39,7 @@ pub(super) struct Plugin {
 /// When the node has none of that name.
 pub(super) async fn plugin(web: &Web, admin: SocketAddr, name: &str) -> anyhow::Result<Plugin> {
     let plugins = web.admin(admin, "/v1/plugins").await?;
-    let list = plugins
-        .as_array()
-        .or(plugins["plugins"].as_array())
-        .context("/v1/plugins gives no list")?;
+    let list = plugins.as_array().context("/v1/plugins gives no list")?;
     let plugin = list
         .iter()
         .find(|plugin| plugin["name"] == name)
@@ -41,24 +48,44 @@ pub(super) async fn plugin(web: &Web, admin: SocketAddr, name: &str) -> anyhow::
 }
 
 fn of_json(plugin: &Value) -> Plugin {
-    let faults = match &plugin["faults"] {
-        Value::Object(kinds) => kinds.values().filter_map(Value::as_u64).sum(),
-        count => count.as_u64().unwrap_or(0),
-    };
+    let kinds = plugin["faults"].as_object().into_iter().flatten();
+    let kinds = kinds.filter_map(|(kind, count)| Some((kind.clone(), count.as_u64().filter(|count| *count > 0)?)));
+    let count = |key: &str| plugin[key].as_u64().unwrap_or(0);
     Plugin {
-        generation: plugin["generation"].as_u64().unwrap_or(0),
-        calls: plugin["calls"].as_u64().unwrap_or(0),
-        faults,
-        ns_per_call: plugin["ns_per_call"].as_f64(),
-        text: plugin["state"].as_str().unwrap_or_default().to_owned(),
+        generation: count("generation"),
+        calls: count("calls"),
+        faults: kinds.collect(),
+        ns_per_call: Some(count("mean_ns")).filter(|ns| *ns > 0),
+        quarantined: count("quarantined_until_ms") > 0,
+        last_fault: plugin["last_fault"].as_str().unwrap_or_default().to_owned(),
     }
+}
+
+/// Asks KingCDN's node why a client gets what it gets.
+///
+/// # Errors
+/// When the node does not answer.
+pub(super) async fn explain(stage: &Stage, client: Ipv4Addr) -> anyhow::Result<Value> {
+    let path = format!("/v1/explain?client={client}&name={SERVICE}");
+    stage.web.admin(stage.world.kingcdn.admin()?, &path).await
 }
 
 /// The reason of a routing decision in one line.
 pub(super) fn reason(explain: &Value) -> String {
-    explain["reason"]
-        .as_str()
-        .map_or_else(|| explain.to_string(), str::to_owned)
+    let text = |key: &str| explain[key].as_str().unwrap_or_default();
+    let mut parts = vec![text("reason").to_owned()];
+    if !text("zone").is_empty() {
+        parts.push(format!("in the coverage zone of {}", text("zone")));
+    }
+    let distances = explain["distance_km"].as_array().into_iter().flatten();
+    let distances: Vec<String> = distances
+        .map(|pair| format!("{} {} km", pair[0].as_str().unwrap_or("?"), pair[1]))
+        .collect();
+    if !distances.is_empty() {
+        parts.push(distances.join(", "));
+    }
+    parts.push(format!("holds for {}", text("scope")));
+    parts.join("; ")
 }
 
 /// What an edge counted.
@@ -95,9 +122,7 @@ pub(super) async fn counters(web: &Web, admin: SocketAddr) -> anyhow::Result<Cou
 pub(super) async fn tell(stage: &Stage) -> anyhow::Result<()> {
     let rows = rows(stage).await?;
     for row in &rows {
-        let cost = row
-            .ns_per_call
-            .map_or(String::new(), |ns| format!(", {ns:.0} ns a call"));
+        let cost = row.ns_per_call.map_or(String::new(), |ns| format!(", {ns} ns a call"));
         stage.board.say(&format!(
             "{} at {}: {} decisions, {} faults{cost}",
             row.policy, row.place, row.calls, row.faults
@@ -132,19 +157,12 @@ pub(super) async fn rows(stage: &Stage) -> anyhow::Result<Vec<PolicyRow>> {
     let mut rows = Vec::new();
     for ((place, admin, name), example) in places.into_iter().zip(examples) {
         let plugin = plugin(&stage.web, admin, name).await?;
-        let (policy, place) = (name.to_owned(), place.to_owned());
-        let Plugin {
-            calls,
-            faults,
-            ns_per_call,
-            ..
-        } = plugin;
         rows.push(PolicyRow {
-            policy,
-            place,
-            calls,
-            faults,
-            ns_per_call,
+            policy: name.to_owned(),
+            place: place.to_owned(),
+            calls: plugin.calls,
+            faults: plugin.fault_count(),
+            ns_per_call: plugin.ns_per_call,
             example,
         });
     }
@@ -153,8 +171,7 @@ pub(super) async fn rows(stage: &Stage) -> anyhow::Result<Vec<PolicyRow>> {
 
 async fn example_of_route(stage: &Stage) -> anyhow::Result<String> {
     let city = stage.cities.last().context("invariant: there are cities")?;
-    let explain = format!("/v1/explain?client={}&name={SERVICE}", city.client);
-    let explain = stage.web.admin(stage.world.kingcdn.admin()?, &explain).await?;
+    let explain = explain(stage, city.client).await?;
     Ok(format!("{} ({}): {}", city.name, city.client, reason(&explain)))
 }
 
@@ -163,7 +180,10 @@ async fn example_of_rate(stage: &Stage) -> anyhow::Result<String> {
     let edge = stage.world.edge(SITES[0].id).http()?;
     let mut answers = Vec::new();
     for kbit_per_s in [150, 9000] {
-        let path = format!("/{}/seg-auto-00005.m4s?CMCD=bl%3D20000%2Cmtp%3D{kbit_per_s}", TITLES[0]);
+        let path = format!(
+            "/{}/seg-auto-00005.m4s?CMCD=bl%3D20000%2Cmtp%3D{kbit_per_s}%2Csid%3D%22demo-{kbit_per_s}%22",
+            TITLES[0]
+        );
         let response = stage.web.get(edge, VIDEO_HOST, &path).await?;
         ensure!(response.status == 200, "{path}: status {}", response.status);
         let representation = response.header("x-littoral-representation");

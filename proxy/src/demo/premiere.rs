@@ -13,6 +13,7 @@ use super::board::share;
 use super::cities::City;
 use super::players::{self, Viewing};
 use super::world::TITLES;
+use crate::play::Rule;
 
 /// Where the premiere is.
 const CLUSTER: &str = "tyo1";
@@ -72,7 +73,7 @@ impl Premiere {
 }
 
 async fn first_viewers(stage: &Stage, title: &str, viewers: &[City]) -> anyhow::Result<Premiere> {
-    let watch = |city| players::watch(stage, title, city);
+    let watch = |city| players::watch(stage, title, city, Rule::Throughput);
     let viewings: Vec<Viewing> = futures_util::future::try_join_all(viewers.iter().map(watch)).await?;
     let failed: u64 = viewings.iter().map(|viewing| viewing.failed).sum();
     ensure!(failed == 0, "{failed} segments of {title} failed");
@@ -108,6 +109,18 @@ async fn warm(stage: &Stage, title: &str) -> anyhow::Result<()> {
 }
 
 fn tell_job(stage: &Stage, title: &str, job: &Value) -> anyhow::Result<()> {
-    stage.board.say(&format!("POST /v1/warm {title} at {CLUSTER}: {job}"));
+    let count = |key: &str| job[key].as_u64().unwrap_or(0);
+    let took_ms = count("ended_ms").saturating_sub(count("started_ms"));
+    stage.board.say(&format!(
+        "POST /v1/warm {title} at {CLUSTER}: {} of {} objects, {} kB in {took_ms} ms, {} failed",
+        count("done"),
+        count("total"),
+        count("bytes") / 1000,
+        count("failed_count")
+    ));
+    ensure!(
+        count("done") == count("total"),
+        "the job says it is done, but not everything is there"
+    );
     Ok(())
 }

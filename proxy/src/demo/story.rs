@@ -8,8 +8,10 @@ use anyhow::{Context, ensure};
 use super::Stage;
 use super::cities::City;
 use super::players;
+use super::policies;
 use super::resolver::Exchange;
 use super::world::{SERVICE, TITLES, VIDEO_HOST, WEB_HOST, cluster_at};
+use crate::play::Rule;
 use crate::play::lookup::ask;
 use crate::play::wire::{ClientSubnet, Message};
 
@@ -151,9 +153,8 @@ async fn choice(stage: &Stage, city: &City, exchanges: &[Exchange]) -> anyhow::R
         "{address} is {cluster}; valid for clients in {}/{}",
         subnet.network, subnet.scope
     ));
-    let explain = format!("/v1/explain?client={}&name={SERVICE}", city.client);
-    let reasons = stage.web.admin(stage.world.kingcdn.admin()?, &explain).await?;
-    stage.board.say(&format!("why: {}", super::policies::reason(&reasons)));
+    let explained = policies::explain(stage, city.client).await?;
+    stage.board.say(&format!("why: {}", policies::reason(&explained)));
     Ok(())
 }
 
@@ -199,7 +200,7 @@ async fn address(stage: &Stage, city: &City, answer: &Message) -> anyhow::Result
 }
 
 async fn playing(stage: &Stage, city: &City) -> anyhow::Result<()> {
-    let viewing = players::watch(stage, TITLES[0], city).await?;
+    let viewing = players::watch(stage, TITLES[0], city, Rule::Throughput).await?;
     ensure!(
         viewing.failed == 0,
         "{} segments failed: {}",

@@ -349,19 +349,18 @@ fn lay_out_edge(
             home.join(format!("{plugin}.wasm")),
         )?;
     }
-    Ok(edge_config(site, port, origin, "evict-lfu-size"))
+    Ok(edge_config(site, port, origin))
 }
 
-/// The config of an edge, with the plugin that decides what to keep.
-pub(super) fn edge_config(site: &Site, port: u16, origin: SocketAddr, evict: &str) -> String {
+fn edge_config(site: &Site, port: u16, origin: SocketAddr) -> String {
     let Site { id, city, address, .. } = site;
     format!(
         "# One edge of KingCDN in {city}.\n[node]\nname = \"{id}-a\"\ncluster = \"{id}\"\ndata = \"compiled\"\n\n\
          [listen]\nhttp = [\"{address}:{port}\"]\nadmin = \"127.0.0.1:0\"\n\n[cache]\nmemory = \"{CACHE}\"\n\n\
          [limits]\nthreads = 1\n\n\
          [[plugin]]\nname = \"rate-throughput\"\nfile = \"rate-throughput.wasm\"\n\n\
-         [[plugin]]\nname = \"{evict}\"\nfile = \"{evict}.wasm\"\n\n\
-         [policy]\nrate = \"rate-throughput\"\nevict = \"{evict}\"\n\n\
+         [[plugin]]\nname = \"evict-lfu-size\"\nfile = \"evict-lfu-size.wasm\"\n\n\
+         [policy]\nrate = \"rate-throughput\"\nevict = \"evict-lfu-size\"\n\n\
          [[site]]\nhosts = [\"{VIDEO_HOST}\"]\norigin = [\"http://{origin}\"]\ndash = {{ auto = true }}\n"
     )
 }
