@@ -390,6 +390,12 @@ impl Store {
         self.named(target).into_iter().inspect(|entry| entry.expire()).count()
     }
 
+    /// Tells that a URL will be asked for, so that admission counts the coming request as demand: a warm job's fetch is not
+    /// somebody's single visit.
+    pub fn expect_demand(&self, key: &Key) {
+        self.seen.count(key.hash());
+    }
+
     /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins), those in flight too. Returns how many.
     pub fn pin(&self, key: &Key, until: SystemTime) -> usize {
         let until_ms = millis(until);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use futures_util::StreamExt;
 
 use super::Stage;
@@ -142,6 +142,9 @@ fn row(city: &City, rule: Rule, viewing: &Viewing) -> CityRow {
 fn table(rows: &[CityRow]) -> Table {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    for between_rows in [TableComponent::HorizontalLines, TableComponent::MiddleIntersections] {
+        table.remove_style(between_rows);
+    }
     table.set_header([
         "city",
         "subnet",

@@ -4,7 +4,7 @@
 //! no child outlives its [`Process`], whichever way the demo ends short of its own SIGKILL.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -24,8 +24,6 @@ const QUOTE_LINES: usize = 5;
 pub(super) struct Process {
     pub(super) name: String,
     pub(super) pid: u32,
-    /// Where its stderr goes.
-    pub(super) log: PathBuf,
     pub(super) ready: Ready,
     child: Mutex<Child>,
 }
@@ -68,7 +66,6 @@ impl Process {
         Ok(Self {
             name: name.into(),
             pid,
-            log,
             ready,
             child: Mutex::new(child),
         })

@@ -76,9 +76,18 @@ pub(super) async fn survive(stage: &Stage) -> anyhow::Result<()> {
         let (city, viewing) = play.context("a player panicked")??;
         check_moved(&city, &viewing)?;
         moved += usize::from(viewing.clusters.iter().any(|cluster| *cluster != VICTIM));
-        stage
-            .board
-            .say(&format!("{}: {}, 0 failed", city.name, viewing.clusters.join(" → ")));
+        let Viewing {
+            clusters,
+            segments,
+            stalls,
+            attempts,
+            ..
+        } = &viewing;
+        let path = clusters.join(" → ");
+        let name = &city.name;
+        stage.board.say(&format!(
+            "{name}: {path}; {segments} segments, 0 failed, {attempts} tries at most, {stalls} stalls"
+        ));
     }
     ensure!(moved > 0, "no player was still watching when {VICTIM} died");
     come_back(stage, &first).await

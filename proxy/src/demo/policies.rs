@@ -8,8 +8,11 @@ use serde_json::Value;
 use super::board::PolicyRow;
 use super::load::POPULAR;
 use super::web::Web;
-use super::world::{SERVICE, SITES, STILLS, TITLES, VIDEO_HOST};
+use super::world::{SERVICE, SITES, STILLS, Site, TITLES, VIDEO_HOST};
 use super::{POLICIES, Stage};
+
+/// The edge whose decisions are shown: the one that is neither killed nor given a bad plugin.
+const EXAMPLE: Site = SITES[2];
 
 /// A plugin of one node.
 #[derive(Debug, Clone)]
@@ -141,7 +144,7 @@ pub(super) async fn tell(stage: &Stage) -> anyhow::Result<()> {
 /// When a node does not answer.
 pub(super) async fn rows(stage: &Stage) -> anyhow::Result<Vec<PolicyRow>> {
     let [route, rate, evict] = POLICIES;
-    let site = &SITES[0];
+    let site = &EXAMPLE;
     let edge = stage.world.edge(site.id).admin()?;
     let cdn = stage.world.kingcdn.admin()?;
     let examples = [
@@ -177,7 +180,7 @@ async fn example_of_route(stage: &Stage) -> anyhow::Result<String> {
 
 /// One segment asked for as `auto` by a slow and by a fast client, who tell their throughput by CMCD (CTA-5004).
 async fn example_of_rate(stage: &Stage) -> anyhow::Result<String> {
-    let edge = stage.world.edge(SITES[0].id).http()?;
+    let edge = stage.world.edge(EXAMPLE.id).http()?;
     let mut answers = Vec::new();
     for kbit_per_s in [150, 9000] {
         let path = format!(
@@ -204,7 +207,7 @@ async fn example_of_rate(stage: &Stage) -> anyhow::Result<String> {
 
 /// How many of the popular stills and of the others an edge kept.
 async fn example_of_evict(stage: &Stage) -> anyhow::Result<String> {
-    let admin = stage.world.edge(SITES[0].id).admin()?;
+    let admin = stage.world.edge(EXAMPLE.id).admin()?;
     let mut kept = [0, 0];
     for still in 0..STILLS {
         let url = format!("http://{VIDEO_HOST}:{}/stills/{still:03}.jpg", stage.world.port);

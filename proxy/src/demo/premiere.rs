@@ -112,10 +112,11 @@ fn tell_job(stage: &Stage, title: &str, job: &Value) -> anyhow::Result<()> {
     let count = |key: &str| job[key].as_u64().unwrap_or(0);
     let took_ms = count("ended_ms").saturating_sub(count("started_ms"));
     stage.board.say(&format!(
-        "POST /v1/warm {title} at {CLUSTER}: {} of {} objects, {} kB in {took_ms} ms, {} failed",
+        "POST /v1/warm {title} at {CLUSTER}: {} of {} objects, {} kB in {took_ms} ms, {} retries, {} failed",
         count("done"),
         count("total"),
         count("bytes") / 1000,
+        count("retries"),
         count("failed_count")
     ));
     ensure!(

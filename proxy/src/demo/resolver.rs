@@ -7,7 +7,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -48,8 +48,6 @@ pub(super) struct Resolver {
     authorities: Vec<Authority>,
     cache: Mutex<Vec<Cached>>,
     next_id: AtomicU16,
-    questions: AtomicU64,
-    upstream: AtomicU64,
     seen: Mutex<Vec<Exchange>>,
 }
 
@@ -76,8 +74,6 @@ impl Resolver {
             authorities,
             cache: Mutex::default(),
             next_id: AtomicU16::new(1),
-            questions: AtomicU64::new(0),
-            upstream: AtomicU64::new(0),
             seen: Mutex::default(),
         });
         tokio::spawn(serve(resolver.clone(), Arc::new(socket)));
@@ -87,11 +83,6 @@ impl Resolver {
     /// Where players ask it.
     pub(super) fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Questions answered, and how many were asked of an authoritative server for them.
-    pub(super) fn counts(&self) -> (u64, u64) {
-        (self.questions.load(Relaxed), self.upstream.load(Relaxed))
     }
 
     /// The exchanges with authoritative servers since this was last asked, oldest first, at most [`SEEN_MAX`].
@@ -142,7 +133,6 @@ impl Resolver {
         let started = Instant::now();
         let mut last = anyhow::anyhow!("{server} was not asked");
         for _ in 0..TRIES {
-            self.upstream.fetch_add(1, Relaxed);
             match ask(server, Message::query(self.next_id.fetch_add(1, Relaxed), name, subnet)).await {
                 Ok(answer) => return Ok((answer, started.elapsed())),
                 Err(error) => last = error,
@@ -153,7 +143,6 @@ impl Resolver {
 
     /// Answers a player's question, from the cache while the TTL lasts.
     async fn answer(&self, question: &Message) -> Message {
-        self.questions.fetch_add(1, Relaxed);
         let mut answer = match self.cached(question) {
             Some(answer) => answer,
             // The demo's world has IPv4 addresses only.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::Stage;
+use super::board::share;
 use super::load::Load;
 use super::policies::{self, Plugin};
 use super::world::SITES;
@@ -47,9 +48,11 @@ pub(super) async fn swap(stage: &Stage) -> anyhow::Result<()> {
         tally.failure
     );
     ensure!(tally.requests > 0, "there was no load");
-    stage
-        .board
-        .say(&format!("{} requests over the swaps, 0 failed", tally.requests));
+    stage.board.say(&format!(
+        "{} requests over the swaps, 0 failed, {:.0} % hits",
+        tally.requests,
+        share(tally.hits, tally.requests) * 100.0
+    ));
     Ok(())
 }
 

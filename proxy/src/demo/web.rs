@@ -4,7 +4,7 @@
 //! request has a deadline and every body a bound.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use reqwest::header::HeaderMap;
@@ -27,7 +27,6 @@ pub(super) struct Response {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
-    pub(super) took: Duration,
 }
 
 impl Web {
@@ -97,7 +96,6 @@ impl Response {
 }
 
 async fn send(request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
-    let begun = Instant::now();
     let mut response = request.send().await?;
     let status = response.status().as_u16();
     let headers = response.headers().clone();
@@ -109,12 +107,7 @@ async fn send(request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
         );
         body.extend_from_slice(&chunk);
     }
-    Ok(Response {
-        status,
-        headers,
-        body,
-        took: begun.elapsed(),
-    })
+    Ok(Response { status, headers, body })
 }
 
 fn json(response: anyhow::Result<Response>) -> anyhow::Result<Value> {

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use littoral_cache::{Found, Key};
 use littoral_manifests::{Presentation, Representation, Resource};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -290,6 +291,7 @@ impl<'a> Work<'a> {
 
     async fn manifest(&mut self, url: &Url) -> Result<Vec<u8>, Miss> {
         let mut body = Vec::new();
+        self.node.store.expect_demand(&self.key(url)?);
         let got = self.fetch(url, Some(&mut body)).await?;
         self.pin(url).await?;
         self.count(&got);
@@ -297,6 +299,7 @@ impl<'a> Work<'a> {
     }
 
     async fn warm(&self, url: &Url) -> Result<Got, Miss> {
+        self.node.store.expect_demand(&self.key(url)?);
         let got = self.fetch(url, None).await?;
         self.pin(url).await?;
         Ok(got)
@@ -332,6 +335,8 @@ impl<'a> Work<'a> {
             .get("cache-status")
             .and_then(|value| value.to_str().ok());
         let hit = cache_status.is_some_and(crate::play::report::is_hit);
+        // Now, while it is in flight: a crowded cache may evict a new object as soon as it is published.
+        self.node.store.pin(&self.key(url)?, self.job.plan.pin_until);
         let mut bytes = 0;
         while let Some(chunk) = response.chunk().await.map_err(again)? {
             bytes += chunk.len() as u64;
@@ -351,15 +356,18 @@ impl<'a> Work<'a> {
         Ok(Got { bytes, hit })
     }
 
-    /// Pins what the store has of `url`: that it has it is the proof that the object arrived whole.
-    async fn pin(&self, url: &Url) -> Result<(), Miss> {
+    fn key(&self, url: &Url) -> Result<Key, Miss> {
         let key = crate::admin::key_of_url(self.node, url.as_str());
-        let key = key.ok_or_else(|| Miss {
-            error: "no URL of this node".into(),
-            again: false,
-        })?;
+        key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
+    }
+
+    /// Waits until the store has `url`: that it has it is the proof that the object arrived whole. It is pinned since it
+    /// was in flight; pinning it again covers what was there before.
+    async fn pin(&self, url: &Url) -> Result<(), Miss> {
+        let (key, store) = (self.key(url)?, &self.node.store);
         for _ in 0..PUBLISHED_LOOKS {
-            if self.node.store.pin(&key, self.job.plan.pin_until) > 0 {
+            let in_flight = matches!(store.lookup(&key, None), Some(Found::Filling(_)));
+            if !in_flight && store.pin(&key, self.job.plan.pin_until) > 0 {
                 return Ok(());
             }
             tokio::time::sleep(PUBLISHED_LOOK).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::play::wire::Data;
+use std::sync::atomic::AtomicU64;
 
 /// An authoritative server that answers with an alias, or with an address made of the third octet of the client subnet.
 async fn authority(zone: &'static str, alias: Option<&'static str>, asked: Arc<AtomicU64>) -> Authority {
