@@ -39,6 +39,8 @@ use world::{Material, World};
 /// How long the nodes may take to load their plugins.
 const PLUGINS_POLL: Duration = Duration::from_millis(50);
 const PLUGINS_POLLS: usize = 300;
+/// Exit code of a demo that a signal ended before its last step.
+const INTERRUPTED: u8 = 130;
 const POLICIES: [&str; 3] = ["route-geo", "rate-throughput", "evict-lfu-size"];
 
 /// Arguments of `littoral demo`.
@@ -106,9 +108,14 @@ pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     board.note(&format!("littoral demo · configs and logs in {}", dir.path().display()));
     let shown = tokio::select! {
         shown = show(&args, material, dir.path(), &board) => shown,
-        () = stop_signal() => Ok(ExitCode::from(130)),
+        // What `show` holds is dropped, and with it every process. Ending a demo that has shown everything is no failure.
+        () = stop_signal() => Ok(match board.show().verdict {
+            "held" => ExitCode::SUCCESS,
+            "failed" => ExitCode::FAILURE,
+            _ => ExitCode::from(INTERRUPTED),
+        }),
     };
-    if args.keep || !matches!(shown, Ok(code) if code == ExitCode::SUCCESS) {
+    if args.keep || shown.is_err() || board.show().verdict == "failed" {
         board.note(&format!("kept: {}", dir.keep().display()));
     }
     shown
@@ -131,10 +138,7 @@ async fn show(args: &DemoArgs, material: Material, dir: &Path, board: &Arc<Board
     stage.board.close(failures);
     if !args.once {
         stage.board.note(&format!("the demo goes on at {url} until Ctrl-C"));
-        tokio::select! {
-            () = audience::go_on(&stage) => {}
-            () = stop_signal() => {}
-        }
+        audience::go_on(&stage).await;
     }
     stage.world.end().await;
     Ok(if failures == 0 {

@@ -36,6 +36,12 @@ pub(super) async fn watch_everywhere(stage: &Stage) -> anyhow::Result<()> {
     let rows: Vec<_> = plays.buffered(AT_ONCE).collect().await;
     let rows = rows.into_iter().collect::<anyhow::Result<Vec<CityRow>>>()?;
     stage.board.block(&table(&rows).to_string());
+    let mean = rows.iter().map(|row| row.startup_ms).sum::<f64>() / rows.len() as f64;
+    let stalls: usize = rows.iter().map(|row| row.stalls).sum();
+    stage.board.say(&format!(
+        "{} plays, 0 failed, {stalls} stalls, start-up {mean:.0} ms on average",
+        rows.len()
+    ));
     stage.board.update(|show| show.cities = rows);
     show_clusters(stage).await;
     Ok(())
