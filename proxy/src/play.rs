@@ -290,3 +290,6 @@ fn auto_resource(main: &Representation, place: usize) -> Option<Resource> {
     url.set_path(main.auto_path(Some(place))?);
     Some(Resource { url, range: None })
 }
+
+#[cfg(test)]
+mod tests;

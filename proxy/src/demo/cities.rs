@@ -122,4 +122,18 @@ mod tests {
         let amsterdam_new_york = kilometres((52.37, 4.90), (40.71, -74.01));
         assert!((5830.0..5900.0).contains(&amsterdam_new_york), "{amsterdam_new_york}");
     }
+
+    #[test]
+    fn the_city_database_places_every_city_where_the_table_has_it() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/demo-city.mmdb");
+        let database = littoral_geo::database::Database::open(file.as_ref()).unwrap();
+        for line in include_str!("../../../assets/demo-cities.csv").lines().skip(1) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let network: ipnet::Ipv4Net = fields[4].parse().unwrap();
+            let located = database.find(network.addr().into());
+            let place = littoral_geo::routing::unit_vector(fields[2].parse().unwrap(), fields[3].parse().unwrap());
+            assert_eq!(located.place, Some(place), "{line}");
+            assert_eq!(located.prefix, 24, "{line}");
+        }
+    }
 }

@@ -104,7 +104,7 @@ impl World {
         let origin = Process::start("origin", &origin_args, dir).await?;
         let origin_address = origin.http()?;
 
-        let netcinema = run_in(dir, "netcinema", |home| lay_out_company(home));
+        let netcinema = run_in(dir, "netcinema", lay_out_company);
         let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port));
         let edge = |site: &'static Site| {
             run_in(dir, site.id, move |home| {
@@ -403,9 +403,12 @@ mod tests {
     #[test]
     fn an_asset_without_a_page_or_a_manifest_is_refused_before_anything_starts() {
         let dir = tempfile::tempdir().unwrap();
-        let error = lay_out_site(&dir.path().join("origin"), dir.path(), 80)
-            .unwrap_err()
-            .to_string();
-        assert!(error.contains("manifest.mpd"), "{error}");
+        let refusal = || {
+            let error = lay_out_site(&dir.path().join("origin"), dir.path(), 80);
+            error.unwrap_err().to_string()
+        };
+        assert!(refusal().contains("index.html is missing"), "{}", refusal());
+        std::fs::write(dir.path().join("index.html"), b"").unwrap();
+        assert!(refusal().contains("manifest.mpd is missing"), "{}", refusal());
     }
 }

@@ -249,13 +249,13 @@ impl<'a> Work<'a> {
             self.window().await;
             self.pace().await;
             let this = &*self;
-            let fetches = batch.iter().cloned().map(async |url| (this.warm(&url).await, url));
+            let fetches = batch.iter().map(async |url| (this.warm(url).await, url));
             let fetches: Vec<_> = fetches.collect();
             for (outcome, url) in futures_util::future::join_all(fetches).await {
                 match outcome {
                     Ok(got) => self.count(&got),
-                    Err(miss) if miss.again && !last => again.push(url),
-                    Err(miss) => self.job.give_up(&url, miss.error),
+                    Err(miss) if miss.again && !last => again.push(url.clone()),
+                    Err(miss) => self.job.give_up(url, miss.error),
                 }
             }
         }
@@ -358,7 +358,10 @@ impl<'a> Work<'a> {
 
     fn key(&self, url: &Url) -> Result<Key, Miss> {
         let key = crate::admin::key_of_url(self.node, url.as_str());
-        key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
+        key.ok_or_else(|| Miss {
+            error: "no URL of this node".into(),
+            again: false,
+        })
     }
 
     /// Waits until the store has `url`: that it has it is the proof that the object arrived whole. It is pinned since it
