@@ -36,9 +36,9 @@ use cities::City;
 use web::Web;
 use world::{Material, World};
 
-/// How long the nodes may take to load their plugins.
-const PLUGINS_POLL: Duration = Duration::from_millis(50);
-const PLUGINS_POLLS: usize = 300;
+/// How long the nodes may take to load their plugins and to be found healthy.
+const SETTLE_POLL: Duration = Duration::from_millis(50);
+const SETTLE_POLLS: u32 = 300;
 /// Exit code of a demo that a signal ended before its last step.
 const INTERRUPTED: u8 = 130;
 const POLICIES: [&str; 3] = ["route-geo", "rate-throughput", "evict-lfu-size"];
@@ -133,7 +133,7 @@ async fn show(args: &DemoArgs, material: Material, dir: &Path, board: &Arc<Board
     };
     let url = page::serve(args.page, board.clone()).await?;
     introduce(&stage, &url);
-    policies_loaded(&stage).await?;
+    settled(&stage).await?;
     let failures = perform(&stage).await;
     stage.board.close(failures);
     if !args.once {
@@ -202,7 +202,22 @@ fn introduce(stage: &Stage, url: &str) {
     stage.board.note(&format!("live page: {url}"));
 }
 
-/// A node serves before its plugins are compiled; the demo is about the plugins, so it waits.
+/// A node serves before its plugins are compiled and before a busy machine let it answer every probe; the demo is about
+/// both, so it waits.
+async fn settled(stage: &Stage) -> anyhow::Result<()> {
+    policies_loaded(stage).await?;
+    let admin = stage.world.kingcdn.admin()?;
+    for _ in 0..SETTLE_POLLS {
+        let clusters = stage.web.admin(admin, "/v1/clusters").await?;
+        let clusters = clusters.as_array().context("/v1/clusters gives no list")?;
+        if clusters.iter().filter(|cluster| cluster["healthy"] == true).count() == world::SITES.len() {
+            return Ok(());
+        }
+        tokio::time::sleep(SETTLE_POLL).await;
+    }
+    anyhow::bail!("not every cluster is healthy after {:?}", SETTLE_POLL * SETTLE_POLLS)
+}
+
 async fn policies_loaded(stage: &Stage) -> anyhow::Result<()> {
     let mut nodes = vec![(stage.world.kingcdn.admin()?, POLICIES[0])];
     for edge in stage.world.edges() {
@@ -210,12 +225,12 @@ async fn policies_loaded(stage: &Stage) -> anyhow::Result<()> {
     }
     for (admin, policy) in nodes {
         let mut loaded = Err(anyhow::anyhow!("not asked"));
-        for _ in 0..PLUGINS_POLLS {
+        for _ in 0..SETTLE_POLLS {
             loaded = policies::plugin(&stage.web, admin, policy).await;
             if loaded.as_ref().is_ok_and(|plugin| plugin.generation > 0) {
                 break;
             }
-            tokio::time::sleep(PLUGINS_POLL).await;
+            tokio::time::sleep(SETTLE_POLL).await;
         }
         let plugin = loaded.with_context(|| format!("{policy} is not loaded at {admin}"))?;
         anyhow::ensure!(

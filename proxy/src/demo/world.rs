@@ -104,15 +104,16 @@ impl World {
         let origin = Process::start("origin", &origin_args, dir).await?;
         let origin_address = origin.http()?;
 
-        let netcinema = run_in(dir, "netcinema", lay_out_company);
-        let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port));
         let edge = |site: &'static Site| {
             run_in(dir, site.id, move |home| {
                 lay_out_edge(home, site, material, port, origin_address)
             })
         };
         let edges = futures_util::future::try_join_all(SITES.iter().map(edge));
-        let (netcinema, kingcdn, edges) = tokio::try_join!(netcinema, kingcdn, edges)?;
+        let netcinema = run_in(dir, "netcinema", lay_out_company);
+        let (edges, netcinema) = tokio::try_join!(edges, netcinema)?;
+        // After the edges, so that its first probes meet them.
+        let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port)).await?;
 
         let authorities = vec![
             Authority {
@@ -330,7 +331,7 @@ fn lay_out_cdn(home: &Path, material: &Material, port: u16) -> anyhow::Result<St
         config += &format!(
             "\n[[cluster]]\nid = \"{}\"\ntier = \"home\"\nat = [{:?}, {:?}]\ncapacity = \"10Gbps\"\n\
              nodes = [{{ v4 = \"{}\" }}]\n{zone}\
-             health = {{ port = {port}, every = \"200ms\", timeout = \"400ms\", down_after = 2, up_after = 2 }}\n",
+             health = {{ port = {port}, every = \"200ms\", timeout = \"1s\", down_after = 2, up_after = 2 }}\n",
             site.id, site.at.0, site.at.1, site.address
         );
     }
