@@ -3,4 +3,11 @@
 //!
 //! Nothing here sleeps: what has to be waited for is a line, a byte or a gate.
 
+pub mod client;
 pub mod mmdb;
+pub mod node;
+pub mod origin;
+
+pub use client::{Client, Reply};
+pub use node::{Node, refused};
+pub use origin::{Body, Gate, Origin, Request, Response};

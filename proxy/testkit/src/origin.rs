@@ -1,0 +1,223 @@
+//! An HTTP/1.1 origin whose every response a test decides, down to how it breaks.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Bytes of a request head.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// A request as it came.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// Field names (lower case) and values.
+    pub fields: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The first value of a field.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Holds a body back until it is opened. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<watch::Sender<bool>>);
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self(Arc::new(watch::channel(false).0))
+    }
+}
+
+impl Gate {
+    /// Lets everybody through.
+    pub fn open(&self) {
+        let _ = self.0.send(true);
+    }
+
+    async fn pass(&self) {
+        let _ = self.0.subscribe().wait_for(|open| *open).await;
+    }
+}
+
+/// A body and how it is sent.
+#[derive(Debug, Clone, Default)]
+pub enum Body {
+    /// None at all, not even a length.
+    #[default]
+    Nothing,
+    /// With its length.
+    Whole(Vec<u8>),
+    /// In chunks.
+    Chunked(Vec<Vec<u8>>),
+    /// With its length; the second part after the gate.
+    Gated(Vec<u8>, Gate, Vec<u8>),
+    /// It promises this length, sends these bytes and closes.
+    CutShort(usize, Vec<u8>),
+    /// It sends these chunks and closes without the last one.
+    CutChunks(Vec<Vec<u8>>),
+    /// It never answers.
+    Silence,
+}
+
+/// A response.
+#[derive(Debug, Clone, Default)]
+pub struct Response {
+    /// The status; 0 is 200.
+    pub status: u16,
+    /// Field lines.
+    pub fields: Vec<String>,
+    /// The body.
+    pub body: Body,
+}
+
+impl Response {
+    /// 200 with these field lines and this body.
+    pub fn ok(fields: &[&str], body: &[u8]) -> Self {
+        Self::with(fields, Body::Whole(body.to_vec()))
+    }
+
+    /// 200 with these field lines and a body of any kind.
+    pub fn with(fields: &[&str], body: Body) -> Self {
+        Self { status: 200, fields: fields.iter().map(|field| (*field).to_owned()).collect(), body }
+    }
+}
+
+type Script = dyn Fn(&Request) -> Response + Send + Sync;
+
+/// A running origin.
+pub struct Origin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Origin {
+    /// Starts one that answers by `script`.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn start(script: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (seen, script): (_, Arc<Script>) = (requests.clone(), Arc::new(script));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, seen.clone(), script.clone()));
+            }
+        });
+        Self { address, requests }
+    }
+
+    /// The URL to configure.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// All requests so far.
+    ///
+    /// # Panics
+    /// When a connection task panicked.
+    pub fn requests(&self) -> Vec<Request> {
+        self.requests.lock().expect("no panic").clone()
+    }
+
+    /// How many requests there were for a path.
+    pub fn count(&self, path: &str) -> usize {
+        self.requests().iter().filter(|request| request.path == path).count()
+    }
+}
+
+async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, script: Arc<Script>) {
+    let mut read = Vec::new();
+    while let Some(request) = next_request(&mut stream, &mut read).await {
+        seen.lock().expect("no panic").push(request.clone());
+        let response = script(&request);
+        if !send(&mut stream, &request, response).await {
+            return;
+        }
+    }
+}
+
+async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Request> {
+    loop {
+        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut parsed = httparse::Request::new(&mut fields);
+        if let Ok(httparse::Status::Complete(length)) = parsed.parse(read) {
+            let field = |field: &httparse::Header<'_>| {
+                (field.name.to_ascii_lowercase(), String::from_utf8_lossy(field.value).into_owned())
+            };
+            let request = Request {
+                method: parsed.method?.to_owned(),
+                path: parsed.path?.to_owned(),
+                fields: parsed.headers.iter().map(field).collect(),
+            };
+            read.drain(..length);
+            let body: usize = request.field("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            while read.len() < body {
+                (stream.read_buf(read).await.ok()? > 0).then_some(())?;
+            }
+            read.drain(..body);
+            return Some(request);
+        }
+        if read.len() > HEAD_BYTES_MAX || stream.read_buf(read).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Sends a response; `false` when the connection is over.
+async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> bool {
+    let Response { status, fields, body } = response;
+    let status = if status == 0 { 200 } else { status };
+    let mut head = format!("HTTP/1.1 {status} X\r\n{}", fields.iter().map(|field| format!("{field}\r\n")).collect::<String>());
+    match &body {
+        Body::Nothing if status != 304 && status != 204 => head.push_str("content-length: 0\r\n"),
+        Body::Whole(bytes) => head.push_str(&format!("content-length: {}\r\n", bytes.len())),
+        Body::Gated(first, _, second) => head.push_str(&format!("content-length: {}\r\n", first.len() + second.len())),
+        Body::CutShort(length, _) => head.push_str(&format!("content-length: {length}\r\n")),
+        Body::Chunked(_) | Body::CutChunks(_) => head.push_str("transfer-encoding: chunked\r\n"),
+        Body::Nothing => {}
+        Body::Silence => std::future::pending().await,
+    }
+    head.push_str("\r\n");
+    let sent = stream.write_all(head.as_bytes()).await.is_ok();
+    if request.method == "HEAD" || !sent {
+        return sent;
+    }
+    match body {
+        Body::Nothing | Body::Silence => true,
+        Body::Whole(bytes) => stream.write_all(&bytes).await.is_ok(),
+        Body::Gated(first, gate, second) => {
+            let first = stream.write_all(&first).await.is_ok();
+            gate.pass().await;
+            first && stream.write_all(&second).await.is_ok()
+        }
+        Body::CutShort(_, bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            false
+        }
+        Body::Chunked(chunks) => {
+            let chunked = chunks_of(&chunks);
+            stream.write_all(&[chunked, b"0\r\n\r\n".to_vec()].concat()).await.is_ok()
+        }
+        Body::CutChunks(chunks) => {
+            let _ = stream.write_all(&chunks_of(&chunks)).await;
+            false
+        }
+    }
+}
+
+fn chunks_of(chunks: &[Vec<u8>]) -> Vec<u8> {
+    chunks.iter().flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).into_bytes(), chunk.clone(), b"\r\n".to_vec()].concat()).collect()
+}

@@ -1,0 +1,66 @@
+//! The admin API.
+
+use littoral_testkit::{Origin, Response};
+
+use super::{get, node_before};
+
+#[tokio::test]
+async fn every_metric_told_is_documented_and_has_its_help() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+    let (status, text) = node.admin("GET", "/metrics", "").await;
+    assert_eq!(status, 200);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 20, "{text}");
+    for name in names {
+        assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+}
+
+#[tokio::test]
+async fn health_stats_and_objects_are_told() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    get(&node, "/a").await;
+    assert_eq!(node.admin("GET", "/healthz", "").await, (200, "ok\n".into()));
+    assert_eq!(node.admin("GET", "/readyz", "").await.0, 200);
+    let (_, stats) = node.admin("GET", "/v1/stats", "").await;
+    assert!(stats.contains("\"hit\":1") && stats.contains("\"objects\":1"), "{stats}");
+    let (_, object) = node.admin("GET", "/v1/cache/object?url=http://site.example/a", "").await;
+    assert!(object.contains("\"state\":\"fresh\"") && object.contains("\"bytes\":5") && object.contains("\"hits\":1"), "{object}");
+    let (_, absent) = node.admin("GET", "/v1/cache/object?url=http://site.example/b", "").await;
+    assert!(absent.contains("\"state\":\"absent\""), "{absent}");
+    let (_, page) = node.admin("GET", "/", "").await;
+    assert!(page.contains("<!doctype html>") || page.contains("<!DOCTYPE html>"));
+}
+
+#[tokio::test]
+async fn wrong_calls_are_told_what_is_wrong() {
+    let origin = Origin::start(|_| Response::default()).await;
+    let node = node_before(&origin, "").await;
+    for (method, path, body, status, expected) in [
+        ("POST", "/v1/purge", "{}", 400, "give one of"),
+        ("POST", "/v1/purge", r#"{"url": "nonsense"}"#, 400, "write a whole URL"),
+        ("POST", "/v1/plugins/none/reload", "", 422, "no plugin is called"),
+        ("GET", "/v1/explain?client=192.0.2.1&name=x", "", 404, "no [[service]]"),
+        ("GET", "/v1/nothing", "", 404, "no such path"),
+    ] {
+        let (found, said) = node.admin(method, path, body).await;
+        assert!(found == status && said.contains(expected), "{path}: {found} {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_data_port_answers_health_probes_and_nothing_of_the_admin_api() {
+    let origin = Origin::start(|_| Response { status: 404, ..Response::default() }).await;
+    let node = node_before(&origin, "").await;
+    let health = node.get("any.example", "/.well-known/littoral", &[]).await;
+    assert!(health.status == 200 && String::from_utf8_lossy(&health.body).contains("load_permille"));
+    for path in ["/metrics", "/v1/purge", "/v1/stats"] {
+        assert_eq!(get(&node, path).await.status, 404, "{path} goes to the origin like any other");
+    }
+}

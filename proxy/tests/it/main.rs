@@ -1,0 +1,35 @@
+//! The node as others meet it: real processes, real sockets.
+
+mod admin;
+mod bad_input;
+mod cache;
+mod demo;
+mod dns;
+mod origin;
+mod plugins;
+mod purge;
+mod tidy;
+
+use littoral_testkit::{Node, Origin, Reply};
+
+/// The binary under test.
+const BINARY: &str = env!("CARGO_BIN_EXE_littoral");
+
+/// A node with one site, `site.example`, before `origin`; `more` is appended to the config.
+async fn node_before(origin: &Origin, more: &str) -> Node {
+    Node::start(BINARY, &config(&[origin], more), &[]).await
+}
+
+fn config(origins: &[&Origin], more: &str) -> String {
+    let urls: Vec<String> = origins.iter().map(|origin| format!("{:?}", origin.url())).collect();
+    let (top, site) = more.split_once("[site]").unwrap_or((more, ""));
+    format!(
+        "[listen]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{top}\n[[site]]\nhosts = [\"site.example\"]\norigin = [{}]\n{site}\n",
+        urls.join(", ")
+    )
+}
+
+/// GET on `site.example`.
+async fn get(node: &Node, path: &str) -> Reply {
+    node.get("site.example", path, &[]).await
+}

@@ -1,0 +1,100 @@
+//! Guests that misbehave, in every seat, under traffic: no request fails.
+
+use littoral_testkit::node::plugin;
+use littoral_testkit::{Client, Node, Origin, Response};
+
+use super::{BINARY, config};
+
+const ZONE: &[u8] = b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n";
+
+/// A config with `name` in all three seats, DASH and a service.
+fn seated(origin: &Origin, name: &str) -> String {
+    let more = format!(
+        "dns = [\"127.0.0.1:0\"]\n[cache]\nmemory = \"2MiB\"\nmax_object = \"1MiB\"\n[[plugin]]\nname = \"p\"\nfile = \"p.wasm\"\n\
+         [policy]\nroute = \"{name}\"\nrate = \"{name}\"\nevict = \"{name}\"\n[[zone]]\nname = \"z.example.\"\nfile = \"z.zone\"\n\
+         [[service]]\nname = \"s.z.example.\"\nclusters = [\"*\"]\nttl = \"1s\"\n\
+         [[cluster]]\nid = \"one\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"203.0.113.1\" }}]\n[site]\ndash = {{ auto = true }}"
+    );
+    config(&[origin], &more)
+}
+
+/// An origin with a title and files of any name.
+async fn origin() -> Origin {
+    let asset = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
+    let mpd = std::fs::read(asset).unwrap();
+    Origin::start(move |request| match request.path.ends_with(".mpd") {
+        true => Response::ok(&["cache-control: max-age=60"], &mpd),
+        false => Response::ok(&["cache-control: max-age=60"], &vec![1; 100 << 10]),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_guest_that_misbehaves_in_every_seat_never_costs_a_request() {
+    let origin = origin().await;
+    for name in ["spin", "grow", "trap", "nonsense"] {
+        let wasm = plugin(name);
+        let node = Node::start(BINARY, &seated(&origin, "p"), &[("p.wasm", &wasm), ("z.zone", ZONE)]).await;
+        let mut client = Client::connect(node.address("http")).await;
+        for number in 0..60 {
+            let file = client.get("site.example", &format!("/{number}"), &[]).await;
+            assert_eq!((file.status, file.whole), (200, true), "{name}");
+            let auto = client.get("site.example", "/title/seg-auto-00003.m4s", &["CMCD-Request: mtp=9000,bl=9000"]).await;
+            assert_eq!((auto.status, auto.field("x-littoral-representation").is_empty()), (200, false), "{name}: {auto:?}");
+            let (status, told) = node.admin("GET", "/v1/explain?client=192.0.2.7&name=s.z.example", "").await;
+            assert!(status == 200 && told.contains("203.0.113.1"), "{name}: {told}");
+        }
+        let metrics = node.metrics().await;
+        let faults: f64 = metrics.iter().filter(|(key, _)| key.starts_with("littoral_plugin_faults_total")).map(|(_, count)| count).sum();
+        assert!(faults >= 3.0, "{name}: {faults} faults");
+        let bound = metrics["littoral_cache_memory_bound_bytes"];
+        assert!(metrics["littoral_cache_memory_bytes"] <= bound && metrics["littoral_cache_evicted_total"] > 0.0, "{name}");
+        assert_eq!(metrics["littoral_http_broken_total"], 0.0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_policy_is_replaced_under_traffic_by_the_api_and_by_a_changed_file() {
+    let origin = origin().await;
+    let good = plugin("evict-lfu-size");
+    let config = seated(&origin, "p").replace("route = \"p\"\nrate = \"p\"\n", "");
+    let node = Node::start(BINARY, &config, &[("p.wasm", &good), ("z.zone", ZONE)]).await;
+    let address = node.address("http");
+    let (stop, mut stopped) = tokio::sync::watch::channel(false);
+    let load = tokio::spawn(async move {
+        let mut client = Client::connect(address).await;
+        let mut sent = 0;
+        while !*stopped.borrow_and_update() {
+            let reply = client.get("site.example", &format!("/{}", sent % 50), &[]).await;
+            assert_eq!((reply.status, reply.whole), (200, true));
+            sent += 1;
+        }
+        sent
+    });
+    assert_eq!(node.admin("POST", "/v1/plugins/p/reload", "").await, (200, r#"{"generation":2}"#.into()));
+    std::fs::write(node.file("p.new"), &good).unwrap();
+    std::fs::rename(node.file("p.new"), node.file("p.wasm")).unwrap();
+    while node.metrics().await["littoral_plugin_generation{plugin=\"p\"}"] < 3.0 {}
+    std::fs::write(node.file("p.wasm"), b"no component").unwrap();
+    let (status, said) = node.admin("POST", "/v1/plugins/p/reload", "").await;
+    assert!(status == 422 && said.contains("p.wasm"), "{said}");
+    stop.send(true).unwrap();
+    assert!(load.await.unwrap() > 0);
+    assert_eq!(node.metrics().await["littoral_http_broken_total"], 0.0);
+}
+
+#[tokio::test]
+async fn a_reload_adds_a_plugin_seats_it_and_takes_it_out_again() {
+    let origin = origin().await;
+    let (evict, trap) = (plugin("evict-lfu-size"), plugin("trap"));
+    let before = seated(&origin, "p").replace("route = \"p\"\nrate = \"p\"\n", "");
+    let node = Node::start(BINARY, &before, &[("p.wasm", &evict), ("t.wasm", &trap), ("z.zone", ZONE)]).await;
+    let with_trap = before.replace("evict = \"p\"", "evict = \"t\"") + "[[plugin]]\nname = \"t\"\nfile = \"t.wasm\"\n";
+    std::fs::write(node.file("node.toml"), with_trap).unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await, (200, r#"{"needs_restart":[],"reloaded":true}"#.into()));
+    assert_eq!(node.get("site.example", "/1", &[]).await.status, 200);
+    assert_eq!(node.metrics().await["littoral_plugin_faults_total{plugin=\"t\",kind=\"trap\"}"], 1.0);
+    std::fs::write(node.file("node.toml"), &before).unwrap();
+    node.admin("POST", "/v1/reload", "").await;
+    assert!(!node.admin("GET", "/v1/plugins", "").await.1.contains("\"t\""));
+}

@@ -1,0 +1,63 @@
+//! Purges remove what they name, and what was on its way.
+
+use littoral_testkit::{Body, Client, Gate, Origin, Response};
+
+use super::{get, node_before};
+
+const FRESH: &str = "cache-control: max-age=60";
+
+#[tokio::test]
+async fn a_purge_by_url_takes_that_object_and_one_by_surrogate_key_all_that_carry_it() {
+    let origin = Origin::start(|request| {
+        let tag = match request.path.as_str() {
+            "/1" | "/2" => "surrogate-key: red other",
+            "/3" => "cache-tag: red,blue",
+            _ => "x: y",
+        };
+        Response::ok(&[FRESH, tag], b"x")
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    for path in ["/1", "/2", "/3", "/4"] {
+        get(&node, path).await;
+    }
+    assert_eq!(node.admin("POST", "/v1/purge", r#"{"url": "http://site.example/4"}"#).await, (200, r#"{"purged":1}"#.into()));
+    assert_eq!(node.admin("POST", "/v1/purge", r#"{"tag": "red"}"#).await, (200, r#"{"purged":3}"#.into()));
+    for path in ["/1", "/2", "/3", "/4"] {
+        assert!(get(&node, path).await.field("cache-status").contains("uri-miss"), "{path}");
+    }
+    assert_eq!(node.metrics().await["littoral_cache_purged_total"], 4.0);
+}
+
+#[tokio::test]
+async fn a_soft_purge_makes_an_object_stale_and_it_is_revalidated() {
+    let origin = Origin::start(|request| match request.field("if-none-match") {
+        Some(_) => Response { status: 304, fields: vec!["etag: \"a\"".into(), FRESH.into()], body: Body::Nothing },
+        None => Response::ok(&[FRESH, "etag: \"a\""], b"x"),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    node.admin("POST", "/v1/purge", r#"{"url": "http://site.example/a", "soft": true}"#).await;
+    assert!(get(&node, "/a").await.field("cache-status").contains("fwd-status=304"));
+    assert!(get(&node, "/a").await.field("cache-status").starts_with("littoral; hit; ttl="));
+}
+
+#[tokio::test]
+async fn a_fill_that_began_before_a_purge_does_not_bring_the_object_back() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |_| Response::with(&[FRESH, "surrogate-key: t"], Body::Gated(b"o".to_vec(), held.clone(), b"ld".to_vec()))).await;
+    let node = node_before(&origin, "").await;
+    for purge in [r#"{"url": "http://site.example/a"}"#, r#"{"tag": "t"}"#, r#"{"all": true}"#] {
+        let mut client = Client::connect(node.address("http")).await;
+        client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        client.head().await.unwrap();
+        node.admin("POST", "/v1/purge", purge).await;
+        gate.open();
+        assert_eq!(client.bytes(3).await, b"old");
+        assert!(get(&node, "/a").await.field("cache-status").contains("uri-miss"), "{purge}");
+        node.admin("POST", "/v1/purge", r#"{"all": true}"#).await;
+    }
+    assert!(node.metrics().await["littoral_cache_fills_purged_total"] >= 1.0);
+}
