@@ -1,8 +1,8 @@
 //! The hot path: fresh hits on plain GETs, on a connection that is read and written directly.
 //!
 //! A request that is simple (GET or HEAD, HTTP/1.1, origin-form, one Host, no body, no condition, no range) and finds a
-//! fresh object that does not vary is answered here with one write. Everything else, and everything malformed, is
-//! handed with its very bytes to the framework, whose reading of HTTP counts; the connection comes back afterwards.
+//! fresh object that does not vary is answered here with one write; what is no HTTP is refused. Everything else is handed
+//! with its very bytes to the framework; the connection comes back afterwards.
 //!
 //! Invariants: what is answered here would be answered with the same fields and bytes by [`crate::request`]; no
 //! allocation per body piece; nothing is held across an await but the connection and the object that is sent.
@@ -59,6 +59,8 @@ enum Look {
     HandOffOne(usize),
     /// Anything else.
     HandOffAll,
+    /// No HTTP.
+    Malformed,
 }
 
 impl Connection {
@@ -80,6 +82,7 @@ impl Connection {
                 }
                 Look::HandOffOne(head_bytes) => return Next::HandOff(self.read.split_to(head_bytes)),
                 Look::HandOffAll => return Next::HandOff(self.read.split()),
+                Look::Malformed => return refuse(stream, "400 Bad Request").await,
                 Look::Partial => {
                     if let Err(next) = self.fill(stream).await {
                         return next;
@@ -141,7 +144,9 @@ impl Connection {
         let head_bytes = match parser.parse_request_with_uninit_headers(&mut request, &self.read, &mut fields) {
             Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
             Ok(httparse::Status::Partial) => return Look::Partial,
-            Err(_) => return Look::HandOffAll,
+            // The framework takes more fields, and reads the rest of HTTP more leniently than is safe.
+            Err(httparse::Error::TooManyHeaders) => return Look::HandOffAll,
+            Err(_) => return Look::Malformed,
         };
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && !has_body(request.headers);
         let hit = || simple(&request).and_then(|(host, path)| find(&self.node, host, path));

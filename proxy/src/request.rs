@@ -108,7 +108,8 @@ impl ProxyHttp for RequestPath {
     /// Vary (RFC 9111 §4.1): the secondary key this request selects.
     fn cache_vary_filter(&self, meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<[u8; 16]> {
         let variance = Vary::of(meta.headers()).variance(&request.headers);
-        ctx.other_variant = variance.is_some() && meta.variance().is_some() && meta.variance() != variance;
+        // Asked again for the response itself, which varies with nobody: what the lookup saw stands.
+        ctx.other_variant |= variance.is_some() && meta.variance().is_some() && meta.variance() != variance;
         variance
     }
 

@@ -72,6 +72,7 @@ async fn requests_that_could_be_read_two_ways_are_refused() {
         ("GET /a HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n", 421),
         ("POST /a HTTP/1.1\r\nHost: site.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx", 400),
         ("POST /a HTTP/1.1\r\nHost: site.example\r\nContent-Length: x\r\n\r\n", 400),
+        ("GET http://other.example/a HTTP/1.1\r\nHost: site.example\r\n\r\n", 400),
         ("GE T /a HTTP/1.1\r\nHost: site.example\r\n\r\n", 400),
         ("GET /a HTTP/1.1\r\nHost: site.example\r\n folded: x\r\n\r\n", 400),
         ("\x16\x03\x01 nonsense\r\n\r\n", 400),
@@ -106,7 +107,7 @@ async fn an_absolute_target_names_the_host_and_agrees_with_the_key_of_a_plain_on
     let node = node_before(&origin, "").await;
     get(&node, "/a").await;
     let mut client = Client::connect(node.address("http")).await;
-    client.send("GET http://Site.Example:80/a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    client.send("GET http://site.example/a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
     let reply = client.reply(false).await.unwrap();
     assert_eq!(reply.status, 200);
     assert!(reply.field("cache-status").contains("; hit"), "{reply:?}");

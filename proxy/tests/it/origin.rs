@@ -6,9 +6,10 @@ use super::{BINARY, config, get, node_before};
 
 /// An address nobody listens on: bound once and let go.
 async fn nobody() -> Origin {
-    let origin = Origin::start(|_| Response::default()).await;
+    let mut origin = Origin::start(|_| Response::default()).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    Origin { address: listener.local_addr().unwrap(), ..origin }
+    origin.address = listener.local_addr().unwrap();
+    origin
 }
 
 #[tokio::test]
