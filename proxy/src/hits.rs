@@ -171,6 +171,9 @@ impl Connection {
         self.write_head(entry, now_ms);
         let length = if body_wanted { body.length() } else { 0 };
         let blocks = if body_wanted { body.blocks() } else { &[] };
+        // Counted before it is sent: whoever has read the response finds it in the figures.
+        self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16());
+        self.node.figures.sent_bytes.add(length);
         let writing = async {
             if length as usize <= INLINE_BYTES {
                 blocks.iter().for_each(|block| self.head.extend_from_slice(block));
@@ -184,7 +187,9 @@ impl Connection {
             true => timeout(self.hot.write_timeout, writing).await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into())),
             false => writing.await,
         };
-        self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16(), length, sent.is_err());
+        if sent.is_err() {
+            self.node.figures.broken.add(1);
+        }
         sent
     }
 
@@ -209,7 +214,7 @@ fn find(node: &Node, host: &str, path: &str) -> Option<(Arc<Entry>, Arc<Body>)> 
         return None;
     }
     let entry = node.store.hit(hash_of(host, path), host, path)?;
-    if entry.varies() || entry.ttl_ms(now_ms()) < 0 {
+    if entry.varies() || entry.ttl_ms(now_ms()) <= 0 {
         return None;
     }
     let body = entry.body()?;

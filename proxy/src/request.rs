@@ -222,6 +222,10 @@ impl ProxyHttp for RequestPath {
             let left = meta.fresh_until().duration_since(SystemTime::now());
             ctx.ttl_s = Some(left.map_or_else(|past| -(past.duration().as_secs() as i64), |left| left.as_secs() as i64));
         }
+        if !ctx.background {
+            // Counted before it is sent: whoever has read the response finds it in the figures.
+            self.node.figures.request(ctx.outcome, response.status.as_u16());
+        }
         respond::add_fields(response, &self.node, ctx, outcome)
     }
 
@@ -256,14 +260,21 @@ impl ProxyHttp for RequestPath {
         rescue::answer(session, error, &self.node, ctx).await
     }
 
-    /// Last, always: count it.
+    /// Last, always: what is known only now.
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
         if ctx.background {
             return;
         }
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let sent = session.body_bytes_sent() as u64;
-        self.node.figures.request(ctx.outcome, status, sent, error.is_some());
+        let figures = &self.node.figures;
+        if ctx.outcome.is_none() {
+            figures.request(None, status);
+        }
+        figures.sent_bytes.add(sent);
+        if error.is_some() {
+            figures.broken.add(1);
+        }
         self.node.rate.delivered(session, sent, ctx.started.elapsed());
         tracing::debug!(
             host = ctx.host,

@@ -12,6 +12,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+mod room;
+
 use crate::budget::{Budget, Reservation};
 use crate::entry::{Body, Entry, Head, Parts, millis};
 use crate::evict::{Candidate, Eviction, Seen, Verdict};
@@ -19,7 +21,7 @@ use crate::fill::{Fill, FillParts, FillWriter};
 use crate::freshness::Lifetime;
 use crate::index::DenseIndex;
 use crate::key::{Key, is_key_of, variant_hash};
-use crate::limits::{EVICTION_SAMPLE, HIGH_WATERMARK_PERMILLE, LOW_WATERMARK_PERMILLE, OVERDRAFT_BYTES};
+use crate::limits::OVERDRAFT_BYTES;
 use crate::memory::Table;
 use crate::surrogate::{PurgeLog, Slots, Target, keys_of};
 
@@ -414,70 +416,6 @@ impl Store {
         };
         slots.into_iter().filter_map(|slot| self.table.get(slot)).collect()
     }
-
-    /// Waits until eviction is needed: what the evicting task awaits.
-    pub async fn pressure(&self) {
-        self.pressure.notified().await;
-    }
-
-    fn signal_pressure(&self) {
-        if self.budget.used() * 1000 > self.budget.bound() * HIGH_WATERMARK_PERMILLE {
-            self.pressure.notify_one();
-        }
-    }
-
-    /// Evicts down to the low watermark. Returns how many objects went; fewer than needed when the rest is pinned.
-    pub fn evict(&self, now: SystemTime) -> usize {
-        let low = self.budget.bound() / 1000 * LOW_WATERMARK_PERMILLE;
-        let evicted = self.evict_until(|| self.budget.used() <= low, now);
-        self.table.settle();
-        self.room.notify_waiters();
-        evicted
-    }
-
-    /// Room for `bytes`: reserved at once when there is, else after evicting here and now.
-    fn make_room(&self, bytes: u64) -> Result<Reservation, Refused> {
-        self.signal_pressure();
-        if let Some(reservation) = self.budget.reserve(bytes) {
-            return Ok(reservation);
-        }
-        let bound = self.budget.bound();
-        if bytes > bound {
-            self.counters.no_room.fetch_add(1, Relaxed);
-            return Err(Refused::TooLarge);
-        }
-        self.evict_until(|| self.budget.used() + bytes <= bound, SystemTime::now());
-        self.budget.reserve(bytes).ok_or_else(|| {
-            self.counters.no_room.fetch_add(1, Relaxed);
-            Refused::NoRoom
-        })
-    }
-
-    fn evict_until(&self, enough: impl Fn() -> bool, now: SystemTime) -> usize {
-        let (policy, now_ms) = (self.policy.load(), millis(now));
-        let mut sample = Vec::with_capacity(EVICTION_SAMPLE);
-        let mut evicted = 0;
-        while !enough() {
-            self.index.sample(now_ms, || self.next_random(), &mut sample);
-            let Some(worst) = lowest(policy.as_ref().as_ref(), &sample, now_ms, self.next_random()) else { break };
-            if self.remove(&sample[worst]) {
-                evicted += 1;
-                self.counters.evicted.fetch_add(1, Relaxed);
-                self.counters.evicted_bytes.fetch_add(sample[worst].cost(), Relaxed);
-            }
-        }
-        evicted
-    }
-
-    /// xorshift64*: entropy for samples, not for secrets.
-    fn next_random(&self) -> u64 {
-        let mut x = self.random.load(Relaxed);
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.random.store(x, Relaxed);
-        x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
-    }
 }
 
 impl Ticket {
@@ -513,18 +451,6 @@ fn forget(in_flight: &mut HashMap<u128, Arc<Fill>>, fill: &Arc<Fill>) {
     if in_flight.get(&fill.slot).is_some_and(|there| there.id == fill.id) {
         in_flight.remove(&fill.slot);
     }
-}
-
-/// The place of the lowest score, or of the first entry when the policy scores nothing comparable.
-fn lowest(policy: &dyn Eviction, sample: &[Arc<Entry>], now_ms: u64, rand: u64) -> Option<usize> {
-    let mut candidates = [Candidate::default(); EVICTION_SAMPLE];
-    let mut scores = [0.0_f32; EVICTION_SAMPLE];
-    let drawn = sample.len();
-    for (candidate, entry) in candidates.iter_mut().zip(sample) {
-        *candidate = entry.candidate(now_ms);
-    }
-    policy.score(&candidates[..drawn], now_ms, rand, &mut scores[..drawn]);
-    (0..drawn).min_by(|a, b| scores[*a].total_cmp(&scores[*b]))
 }
 
 #[cfg(test)]

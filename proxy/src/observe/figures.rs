@@ -85,16 +85,12 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// A request has been answered.
-    pub fn request(&self, outcome: Option<Outcome>, status: u16, sent_bytes: u64, broken: bool) {
+    /// A request is about to be answered.
+    pub fn request(&self, outcome: Option<Outcome>, status: u16) {
         if let Some(outcome) = outcome {
             self.outcomes[outcome.label_index()].add(1);
         }
         self.classes[usize::from(status / 100).min(CLASSES.len() - 1)].add(1);
-        self.sent_bytes.add(sent_bytes);
-        if broken {
-            self.broken.add(1);
-        }
     }
 
     pub(crate) fn fetch(&self, again: bool) {
