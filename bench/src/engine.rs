@@ -103,12 +103,7 @@ impl Engine {
             Self::Varnish => varnish::start(place, &work),
         };
         let (server, address, store) = started.with_context(|| format!("{} did not start", self.name()))?;
-        Ok(Running {
-            engine: self,
-            server,
-            address,
-            store,
-        })
+        Ok(Running { engine: self, server, address, store })
     }
 }
 

@@ -24,10 +24,7 @@ const LINE_BYTES_MAX: u64 = 16 << 10;
 pub fn get(peer: SocketAddr, path: &str) -> Result<Vec<u8>> {
     let mut stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
     read_body(&mut BufReader::new(stream)).with_context(|| format!("GET http://{peer}{path}"))
 }
 
@@ -82,10 +79,7 @@ mod tests {
         assert_eq!(body, b"ok");
         for (answer, reason) in [
             (&b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok"[..], "ended early"),
-            (
-                b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n",
-                "status \"502\"",
-            ),
+            (b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n", "status \"502\""),
             (b"HTTP/1.1 200 OK\r\n\r\nok", "no Content-Length"),
             (b"HTTP/1.1 200", "ended early"),
         ] {

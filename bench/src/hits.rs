@@ -59,11 +59,7 @@ pub fn run(options: &Options) -> Result<()> {
     let work = memory_backed_directory()?;
     let mut bench = Bench::prepare(options, &work)?;
     let engines = bench.start_engines();
-    ensure!(
-        !engines.is_empty(),
-        "no engine could be started: {}",
-        bench.results.skipped.join("; ")
-    );
+    ensure!(!engines.is_empty(), "no engine could be started: {}", bench.results.skipped.join("; "));
     bench.warm(&engines)?;
     for round in 0..options.rounds {
         bench.round(round, &engines);
@@ -75,16 +71,8 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let path = bench.results.write(&options.out)?;
     println!("{}", bench.results.markdown());
-    println!(
-        "written: {} and {}",
-        path.display(),
-        options.out.join("LATEST.md").display()
-    );
-    ensure!(
-        !bench.results.rounds.is_empty(),
-        "no round was valid: {}",
-        bench.results.invalid.join("; ")
-    );
+    println!("written: {} and {}", path.display(), options.out.join("LATEST.md").display());
+    ensure!(!bench.results.rounds.is_empty(), "no round was valid: {}", bench.results.invalid.join("; "));
     Ok(())
 }
 
@@ -92,10 +80,7 @@ pub fn run(options: &Options) -> Result<()> {
 fn memory_backed_directory() -> Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     builder.prefix("littoral-bench-");
-    builder
-        .tempdir_in("/dev/shm")
-        .or_else(|_| builder.tempdir())
-        .context("no directory to work in")
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).context("no directory to work in")
 }
 
 struct Bench<'a> {
@@ -110,17 +95,11 @@ impl<'a> Bench<'a> {
     fn prepare(options: &'a Options, work: &TempDir) -> Result<Self> {
         let machine = Machine::describe()?;
         if machine.load_before > 1.0 {
-            eprintln!(
-                "warning: load average is {}; others use these cores, ratios will be noisy",
-                machine.load_before
-            );
+            eprintln!("warning: load average is {}; others use these cores, ratios will be noisy", machine.load_before);
         }
         let own = std::env::current_exe()?;
-        let mut origin = Server::start(
-            GENERATOR_CORE,
-            &[&own.to_string_lossy(), "origin"],
-            work.path().join("origin.stderr"),
-        )?;
+        let mut origin =
+            Server::start(GENERATOR_CORE, &[&own.to_string_lossy(), "origin"], work.path().join("origin.stderr"))?;
         let address = *origin.ready_line()?.get("http").context("the origin is not ready")?;
         let place = Place {
             littoral: options.littoral.clone(),
@@ -129,12 +108,7 @@ impl<'a> Bench<'a> {
             work: work.path().to_owned(),
         };
         let results = Results::new(machine, options.rounds, options.seconds, options.connections);
-        Ok(Self {
-            options,
-            place,
-            _origin: origin,
-            results,
-        })
+        Ok(Self { options, place, _origin: origin, results })
     }
 
     /// Starts every engine that is there; notes each that is not, with the reason.
@@ -159,11 +133,7 @@ impl<'a> Bench<'a> {
     }
 
     fn objects(&self) -> Vec<Object> {
-        self.options
-            .sizes
-            .iter()
-            .map(|&bytes| Object { bytes, number: 0 })
-            .collect()
+        self.options.sizes.iter().map(|&bytes| Object { bytes, number: 0 }).collect()
     }
 
     /// Every engine answers every object twice; the second answer must not have asked the origin.
@@ -173,12 +143,7 @@ impl<'a> Bench<'a> {
                 fetch::check(engine.address, object)?;
                 let asked = self.asked()?;
                 fetch::check(engine.address, object)?;
-                ensure!(
-                    self.asked()? == asked,
-                    "{} does not cache {}",
-                    engine.engine.name(),
-                    object.path()
-                );
+                ensure!(self.asked()? == asked, "{} does not cache {}", engine.engine.name(), object.path());
             }
         }
         Ok(())
@@ -257,19 +222,14 @@ impl<'a> Bench<'a> {
             match self.fill(engine) {
                 Ok(memory) => self.results.memory.push(memory),
                 Err(reason) => {
-                    self.results
-                        .skipped
-                        .push(format!("memory of {}: {reason:#}", engine.name()));
+                    self.results.skipped.push(format!("memory of {}: {reason:#}", engine.name()));
                 }
             }
         }
     }
 
     fn fill(&self, engine: Engine) -> Result<Memory> {
-        let object = |number| Object {
-            bytes: 64 << 10,
-            number,
-        };
+        let object = |number| Object { bytes: 64 << 10, number };
         let objects = self.options.memory_objects;
         let running = engine.start(&self.place, "memory")?;
         // One object first, so that what is allocated once on the way of a miss does not count.
@@ -286,12 +246,7 @@ impl<'a> Bench<'a> {
         let missed = self.asked()? - asked;
         ensure!(missed == 0, "{missed} of {objects} objects were not kept");
         let bytes = after.saturating_sub(before);
-        Ok(Memory {
-            engine,
-            objects,
-            object_bytes: 64 << 10,
-            held_bytes: bytes,
-        })
+        Ok(Memory { engine, objects, object_bytes: 64 << 10, held_bytes: bytes })
     }
 
     /// Resident memory plus, for an engine that stores in files on tmpfs, those files: tmpfs is memory too.
@@ -305,10 +260,7 @@ impl<'a> Bench<'a> {
         if self.options.starts == 0 || !self.results.versions.contains_key(&Engine::Littoral) {
             return Ok(());
         }
-        let object = Object {
-            bytes: 1 << 10,
-            number: 1,
-        };
+        let object = Object { bytes: 1 << 10, number: 1 };
         drop(Engine::Littoral.start(&self.place, "start")?);
         for _ in 0..self.options.starts {
             let spawned = Instant::now();

@@ -42,15 +42,9 @@ impl Generator {
     /// # Errors
     /// When the program cannot be run, or any answer failed or was not 2xx.
     pub fn run(self, peer: SocketAddr, path: &str, connections: u32, time: Duration) -> Result<Load> {
-        let (core, connections, seconds) = (
-            GENERATOR_CORE.to_string(),
-            connections.to_string(),
-            time.as_secs().max(1),
-        );
+        let (core, connections, seconds) = (GENERATOR_CORE.to_string(), connections.to_string(), time.as_secs().max(1));
         let mut command = Command::new("timeout");
-        command
-            .arg((seconds + GRACE_SECONDS).to_string())
-            .args(["taskset", "-c", &core]);
+        command.arg((seconds + GRACE_SECONDS).to_string()).args(["taskset", "-c", &core]);
         match self {
             Self::Wrk => command
                 .args(["wrk", "-t1", "--latency", "-c", &connections])
@@ -65,11 +59,7 @@ impl Generator {
         let output = command.output().context("cannot run the load generator")?;
         let printed = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
-            bail!(
-                "{self:?} ended with {}: {}",
-                output.status,
-                String::from_utf8_lossy(&output.stderr).trim()
-            );
+            bail!("{self:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
         }
         match self {
             Self::Wrk => read_wrk(&printed),
@@ -102,18 +92,7 @@ fn read_h2load(printed: &str) -> Result<Load> {
         let words: Vec<&str> = line.split([' ', ',']).filter(|word| !word.is_empty()).collect();
         match words.as_slice() {
             ["finished", "in", _, rate, "req/s", ..] => load.requests_per_second = rate.parse()?,
-            [
-                "requests:",
-                _,
-                "total",
-                _,
-                "started",
-                done,
-                "done",
-                good,
-                "succeeded",
-                ..,
-            ] => {
+            ["requests:", _, "total", _, "started", done, "done", good, "succeeded", ..] => {
                 if done != good {
                     bail!("{}", line.trim());
                 }
@@ -137,9 +116,7 @@ fn complete(load: Load) -> Result<Load> {
 
 /// Reads wrk's times: `260.00us`, `1.46ms`, `2.01s`.
 fn micros(time: &str) -> Result<f64> {
-    let unit = time
-        .find(|letter: char| letter.is_ascii_alphabetic())
-        .context("time without unit")?;
+    let unit = time.find(|letter: char| letter.is_ascii_alphabetic()).context("time without unit")?;
     let value: f64 = time[..unit].parse()?;
     match &time[unit..] {
         "us" => Ok(value),
@@ -162,12 +139,8 @@ mod tests {
     #[test]
     fn wrk_output_gives_rate_and_percentiles() {
         let load = read_wrk(WRK).expect("a good run");
-        let expected = Load {
-            requests: 22803,
-            requests_per_second: 22674.57,
-            p50_us: Some(260.0),
-            p99_us: Some(6880.0),
-        };
+        let expected =
+            Load { requests: 22803, requests_per_second: 22674.57, p50_us: Some(260.0), p99_us: Some(6880.0) };
         assert_eq!(load, expected);
     }
 
@@ -175,21 +148,13 @@ mod tests {
     fn h2load_output_gives_rate() {
         let load = read_h2load(H2LOAD).expect("a good run");
         assert_eq!((load.requests, load.requests_per_second), (21378, 21378.0));
-        assert!(
-            read_h2load(&H2LOAD.replace("21378 2xx", "21380 2xx")).is_ok(),
-            "two answers were cut off by the end"
-        );
+        assert!(read_h2load(&H2LOAD.replace("21378 2xx", "21380 2xx")).is_ok(), "two answers were cut off by the end");
     }
 
     #[test]
     fn a_run_with_any_bad_answer_is_refused() {
         assert!(read_wrk(&format!("{WRK}  Non-2xx or 3xx responses: 1\n")).is_err());
-        assert!(
-            read_wrk(&format!(
-                "{WRK}  Socket errors: connect 0, read 1, write 0, timeout 0\n"
-            ))
-            .is_err()
-        );
+        assert!(read_wrk(&format!("{WRK}  Socket errors: connect 0, read 1, write 0, timeout 0\n")).is_err());
         assert!(read_h2load(&H2LOAD.replace("21378 succeeded, 0 failed", "21377 succeeded, 1 failed")).is_err());
         assert!(read_h2load(&H2LOAD.replace("21378 2xx, 0 3xx", "21370 2xx, 8 3xx")).is_err());
         assert!(read_wrk("").is_err() && read_h2load("").is_err());

@@ -43,11 +43,8 @@ impl CpuTime {
             seen.ticks += ticks_of(&stat).context("unreadable /proc/PID/stat")?;
             for tid in threads(pid)? {
                 let schedstat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat"))?;
-                let nanos = schedstat
-                    .split(' ')
-                    .next()
-                    .and_then(|word| word.parse().ok())
-                    .context("unreadable schedstat")?;
+                let nanos =
+                    schedstat.split(' ').next().and_then(|word| word.parse().ok()).context("unreadable schedstat")?;
                 seen.nanos_by_thread.insert((pid, tid), nanos);
             }
         }
@@ -57,10 +54,7 @@ impl CpuTime {
     /// CPU time used between an earlier look and this one.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Duration {
-        let all_alive = earlier
-            .nanos_by_thread
-            .keys()
-            .all(|thread| self.nanos_by_thread.contains_key(thread));
+        let all_alive = earlier.nanos_by_thread.keys().all(|thread| self.nanos_by_thread.contains_key(thread));
         if all_alive {
             let sum = |look: &Self| look.nanos_by_thread.values().sum::<u64>();
             Duration::from_nanos(sum(self).saturating_sub(sum(earlier)))
@@ -78,15 +72,8 @@ pub fn resident_bytes(root: u32) -> Result<u64> {
     let mut kib = 0;
     for pid in tree(root)? {
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .context("no VmRSS")?;
-        kib += line
-            .split_whitespace()
-            .nth(1)
-            .and_then(|word| word.parse::<u64>().ok())
-            .context("unreadable VmRSS")?;
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        kib += line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok()).context("unreadable VmRSS")?;
     }
     Ok(kib * 1024)
 }
@@ -99,11 +86,7 @@ pub fn directory_bytes(directory: &Path) -> Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        bytes += if entry.file_type()?.is_dir() {
-            directory_bytes(&entry.path())?
-        } else {
-            entry.metadata()?.len()
-        };
+        bytes += if entry.file_type()?.is_dir() { directory_bytes(&entry.path())? } else { entry.metadata()?.len() };
     }
     Ok(bytes)
 }
@@ -123,9 +106,7 @@ fn tree(root: u32) -> Result<Vec<u32>> {
 
 fn threads(pid: u32) -> Result<Vec<u32>> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("process {pid} is gone"))?;
-    Ok(tasks
-        .filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok())
-        .collect())
+    Ok(tasks.filter_map(|task| task.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// utime + stime: fields 14 and 15, counted after the command name, which may contain spaces and parentheses.
@@ -180,10 +161,7 @@ impl Server {
             .split_whitespace()
             .map(|word| {
                 let (name, addresses) = word.split_once('=').context("ready line without =")?;
-                Ok((
-                    name.to_owned(),
-                    addresses.split(',').next().unwrap_or_default().parse()?,
-                ))
+                Ok((name.to_owned(), addresses.split(',').next().unwrap_or_default().parse()?))
             })
             .collect()
     }
@@ -218,9 +196,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // SIGTERM first: a killed nginx or varnishd master would leave its worker running. std has no other signal.
-        let _ = Command::new("sh")
-            .args(["-c", &format!("kill -TERM {}", self.child.id())])
-            .status();
+        let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         let deadline = Instant::now() + PATIENCE;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
             pause();
@@ -230,10 +206,7 @@ impl Drop for Server {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this program is one thread that only waits for others"
-)]
+#[expect(clippy::disallowed_methods, reason = "this program is one thread that only waits for others")]
 pub(crate) fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }
@@ -274,18 +247,13 @@ impl Machine {
             bail!("two cores are needed, one for the server and one for the generator; here is {cores}");
         }
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let cpu = cpuinfo
-            .lines()
-            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-            .map(|(_, model)| model);
+        let cpu =
+            cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": ")).map(|(_, model)| model);
         let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         Ok(Self {
             cpu: cpu.unwrap_or("unknown").to_owned(),
             cores,
-            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
             load_before: load.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or(0.0),
             date: printed("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(|| "unknown".to_owned()),
             commit: printed("git", &["describe", "--always", "--dirty", "--exclude=*"])
@@ -320,23 +288,14 @@ mod tests {
             ticks,
         };
         let earlier = look(&[(1, 100), (2, 50)], 10);
-        assert_eq!(
-            look(&[(1, 150), (2, 60), (3, 5)], 11).since(&earlier),
-            Duration::from_nanos(65)
-        );
+        assert_eq!(look(&[(1, 150), (2, 60), (3, 5)], 11).since(&earlier), Duration::from_nanos(65));
         assert_eq!(look(&[(1, 150)], 13).since(&earlier), Duration::from_millis(30));
     }
 
     #[test]
     fn our_own_process_has_used_time_and_memory() {
         let pid = std::process::id();
-        assert!(
-            CpuTime::of_tree(pid)
-                .expect("we exist")
-                .nanos_by_thread
-                .keys()
-                .any(|&(owner, _)| owner == pid)
-        );
+        assert!(CpuTime::of_tree(pid).expect("we exist").nanos_by_thread.keys().any(|&(owner, _)| owner == pid));
         assert!(resident_bytes(pid).expect("we exist") > 100 << 10);
     }
 }

@@ -35,10 +35,7 @@ impl Object {
     #[must_use]
     pub fn of_path(path: &str) -> Option<Self> {
         let (bytes, number) = path.strip_prefix("/o/")?.split_once('/')?;
-        let object = Self {
-            bytes: bytes.parse().ok()?,
-            number: number.parse().ok()?,
-        };
+        let object = Self { bytes: bytes.parse().ok()?, number: number.parse().ok()? };
         (object.bytes <= BODY_BYTES_MAX).then_some(object)
     }
 
@@ -149,9 +146,6 @@ mod tests {
         while let Some(path) = next_path(&mut reader) {
             answer(&mut out, &path, &asked).expect("a vector takes everything");
         }
-        assert!(
-            out.ends_with(b"\r\n\r\n1"),
-            "the second answer is the count of objects asked for"
-        );
+        assert!(out.ends_with(b"\r\n\r\n1"), "the second answer is the count of objects asked for");
     }
 }

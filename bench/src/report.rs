@@ -96,11 +96,8 @@ impl Spread {
         values.sort_by(f64::total_cmp);
         let (min, max) = (*values.first()?, *values.last()?);
         let middle = values.len() / 2;
-        let median = if values.len() % 2 == 1 {
-            values[middle]
-        } else {
-            f64::midpoint(values[middle - 1], values[middle])
-        };
+        let median =
+            if values.len() % 2 == 1 { values[middle] } else { f64::midpoint(values[middle - 1], values[middle]) };
         Some(Self { min, median, max })
     }
 }
@@ -178,11 +175,8 @@ impl Results {
 
     /// The cases that were measured, in the order of the report.
     fn cases(&self) -> Vec<(usize, &str)> {
-        let mut cases: Vec<_> = self
-            .rounds
-            .iter()
-            .map(|round| (round.object_bytes, round.generator.as_str()))
-            .collect();
+        let mut cases: Vec<_> =
+            self.rounds.iter().map(|round| (round.object_bytes, round.generator.as_str())).collect();
         // wrk before h2load
         cases.sort_by_key(|&(bytes, generator)| (bytes, std::cmp::Reverse(generator)));
         cases.dedup();
@@ -201,10 +195,7 @@ impl Results {
     fn ratios(&self, case: (usize, &str), other: Engine) -> Vec<f64> {
         let cpu = |engine| self.values(case, engine, |round| Some(round.cpu_us_per_request));
         let others = cpu(other);
-        cpu(Engine::Littoral)
-            .iter()
-            .filter_map(|(number, ours)| Some(ours / others.get(number)?))
-            .collect()
+        cpu(Engine::Littoral).iter().filter_map(|(number, ours)| Some(ours / others.get(number)?)).collect()
     }
 
     fn cpu_table(&self) -> String {
@@ -235,11 +226,7 @@ impl Results {
         for case in self.cases().into_iter().filter(|&(_, generator)| generator == "wrk") {
             let _ = write!(out, "| {} |", size(case.0 as u64));
             for engine in Engine::ALL {
-                let rate = median(
-                    self.values(case, engine, |round| Some(round.requests_per_second))
-                        .into_values(),
-                    0,
-                );
+                let rate = median(self.values(case, engine, |round| Some(round.requests_per_second)).into_values(), 0);
                 let p50 = median(self.values(case, engine, |round| round.p50_us).into_values(), 0);
                 let p99 = median(self.values(case, engine, |round| round.p99_us).into_values(), 0);
                 let _ = write!(out, " {rate} / {p50} / {p99} |");
@@ -258,11 +245,7 @@ impl Results {
             let each = memory.held_bytes as f64 / memory.objects as f64;
             let ratio = each / memory.object_bytes as f64;
             let (name, objects, kind) = (memory.engine.name(), memory.objects, size(memory.object_bytes));
-            let _ = writeln!(
-                out,
-                "| {name} | {objects} × {kind} | {:.1} KiB | {ratio:.2} |",
-                each / 1024.0
-            );
+            let _ = writeln!(out, "| {name} | {objects} × {kind} | {:.1} KiB | {ratio:.2} |", each / 1024.0);
         }
         out + "\n"
     }
@@ -306,10 +289,8 @@ fn median(values: impl Iterator<Item = f64>, digits: usize) -> String {
 }
 
 fn spread(values: Vec<f64>) -> String {
-    Spread::of(values).map_or_else(
-        || "–".to_owned(),
-        |spread| format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max),
-    )
+    Spread::of(values)
+        .map_or_else(|| "–".to_owned(), |spread| format!("{:.2} ({:.2}–{:.2})", spread.median, spread.min, spread.max))
 }
 
 #[cfg(test)]

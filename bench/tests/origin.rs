@@ -27,12 +27,7 @@ fn the_origin_serves_what_it_promises_counts_it_and_ends_with_its_handle() {
 #[test]
 fn a_server_that_ends_before_it_is_ready_says_why() {
     let directory = tempfile::tempdir().expect("a directory");
-    let command = [
-        env!("CARGO_BIN_EXE_littoral-bench"),
-        "origin",
-        "--bind",
-        "203.0.113.1:1",
-    ];
+    let command = [env!("CARGO_BIN_EXE_littoral-bench"), "origin", "--bind", "203.0.113.1:1"];
     let mut origin = Server::start(SERVER_CORE, &command, directory.path().join("stderr")).expect("started");
     let reason = format!("{:#}", origin.ready_line().expect_err("that address is not ours"));
     assert!(reason.contains("cannot listen on 203.0.113.1:1"), "{reason}");

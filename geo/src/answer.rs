@@ -67,7 +67,15 @@ impl Director {
     }
 
     /// A service's own answer: addresses of the chosen cluster.
-    fn serve(&self, snapshot: &Snapshot, name: &str, qtype: RecordType, client: IpAddr, zone: &Zone, reply: &mut Reply) {
+    fn serve(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        qtype: RecordType,
+        client: IpAddr,
+        zone: &Zone,
+        reply: &mut Reply,
+    ) {
         let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
         let decided = is_address.then(|| self.decide_in(snapshot, name, client)).flatten();
         let Some((decision, _, _)) = decided else {

@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn longest_prefixes_win_deep_and_home_apart_and_gaps_bound_the_scope() {
-        let coverage = Coverage::new(&[zone("10.0.0.0/8", 1, false), zone("10.1.0.0/16", 2, true), zone("10.1.2.0/24", 3, false)]);
+        let coverage =
+            Coverage::new(&[zone("10.0.0.0/8", 1, false), zone("10.1.0.0/16", 2, true), zone("10.1.2.0/24", 3, false)]);
         let find = |address: &str| coverage.find(address.parse().unwrap());
         assert_eq!(find("10.1.2.9"), (Covered { deep: Some(2), home: Some(3) }, 24));
         assert_eq!(find("10.1.9.9"), (Covered { deep: Some(2), home: Some(1) }, 21));

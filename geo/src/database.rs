@@ -66,7 +66,10 @@ impl Database {
     /// One line that names the file and says what happens without it.
     pub fn open(path: &Path) -> Result<Self, String> {
         let problem = |text: String| {
-            format!("{}: not usable as a geo-IP database ({text}); clients are placed by coverage zones and load alone", path.display())
+            format!(
+                "{}: not usable as a geo-IP database ({text}); clients are placed by coverage zones and load alone",
+                path.display()
+            )
         };
         let reader = Reader::open_readfile(path).map_err(|error| problem(error.to_string()))?;
         reader.verify().map_err(|error| problem(error.to_string()))?;
@@ -84,7 +87,9 @@ impl Database {
         if address.is_ipv6() && !self.v6 {
             return Located::default();
         }
-        let Ok(found) = self.reader.lookup(address) else { return Located::default() };
+        let Ok(found) = self.reader.lookup(address) else {
+            return Located::default();
+        };
         let prefix = found.network().map_or(u8::MAX, |network| network.prefix());
         // IPv4 in an IPv6 tree may come back with the length of the IPv6 prefix.
         let prefix = if address.is_ipv4() && prefix > 32 { prefix.saturating_sub(96).min(32) } else { prefix };

@@ -206,7 +206,9 @@ impl Director {
     pub fn set_cluster_state(&self, id: &str, healthy: bool, load_permille: u16) -> bool {
         let _changing = self.changing.lock();
         let old = self.snapshot.load_full();
-        let Some(at) = old.config.clusters.iter().position(|cluster| cluster.id == id) else { return false };
+        let Some(at) = old.config.clusters.iter().position(|cluster| cluster.id == id) else {
+            return false;
+        };
         let (was, row) = (old.rows[at], ClusterRow { healthy, load_permille, ..old.rows[at] });
         if was != row {
             let mut rows = old.rows.clone();
@@ -242,7 +244,12 @@ impl Director {
             healthy: row.healthy,
             load_permille: row.load_permille,
             at: cluster.at,
-            nodes: cluster.nodes.iter().flat_map(|(v4, v6)| [v4.map(IpAddr::V4), v6.map(IpAddr::V6)]).flatten().collect(),
+            nodes: cluster
+                .nodes
+                .iter()
+                .flat_map(|(v4, v6)| [v4.map(IpAddr::V4), v6.map(IpAddr::V6)])
+                .flatten()
+                .collect(),
         };
         snapshot.config.clusters.iter().zip(&snapshot.rows).map(view).collect()
     }
@@ -253,7 +260,12 @@ impl Director {
         self.decide_in(&snapshot, name, client).map(|(decision, _, _)| decision)
     }
 
-    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &str, client: IpAddr) -> Option<(Decision, Located, Covered)> {
+    pub(crate) fn decide_in(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        client: IpAddr,
+    ) -> Option<(Decision, Located, Covered)> {
         let service = snapshot.services.get(name)?;
         let client = canonical(client);
         let (covered, covered_scope) = snapshot.coverage.find(client);
@@ -292,8 +304,17 @@ impl Director {
 
     /// Addresses of a decision for one family: the nodes of its first cluster that has any, turned so that clients of one
     /// prefix meet the same node first.
-    pub(crate) fn addresses(&self, snapshot: &Snapshot, name: &str, client: IpAddr, decision: &Decision, v6: bool) -> Vec<IpAddr> {
-        let Some(service) = snapshot.services.get(name) else { return Vec::new() };
+    pub(crate) fn addresses(
+        &self,
+        snapshot: &Snapshot,
+        name: &str,
+        client: IpAddr,
+        decision: &Decision,
+        v6: bool,
+    ) -> Vec<IpAddr> {
+        let Some(service) = snapshot.services.get(name) else {
+            return Vec::new();
+        };
         let of = |index: &u16| -> Vec<IpAddr> {
             let nodes = snapshot.config.clusters.get(usize::from(*index)).map_or(&[][..], |cluster| &cluster.nodes);
             let pick = |(v4, v6_address): &(Option<Ipv4Addr>, Option<Ipv6Addr>)| {
@@ -392,7 +413,9 @@ impl Snapshot {
     /// The clusters a client may get, and whether any of them is up: healthy ones, deep ones only in their own prefixes;
     /// when none is up, all of them, because an answer may be wrong but no answer surely is.
     fn candidates(&self, service: &Placed, covered: Covered) -> (u64, bool) {
-        let allowed = |row: &&ClusterRow| service.candidates >> row.index & 1 == 1 && (!row.deep || covered.deep == Some(row.index));
+        let allowed = |row: &&ClusterRow| {
+            service.candidates >> row.index & 1 == 1 && (!row.deep || covered.deep == Some(row.index))
+        };
         let mask = |rows: &mut dyn Iterator<Item = &ClusterRow>| rows.fold(0, |mask, row| mask | 1 << row.index);
         let up = mask(&mut self.rows.iter().filter(allowed).filter(|row| row.healthy));
         if up != 0 { (up, true) } else { (mask(&mut self.rows.iter().filter(allowed)), false) }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
-use hickory_proto::rr::{DNSClass, LowerName};
+use hickory_proto::rr::DNSClass;
 use hickory_proto::serialize::binary::BinEncodable;
 use hickory_server::Server;
 use hickory_server::net::runtime::Time;
@@ -46,7 +46,8 @@ impl Listeners {
     pub fn bind(addresses: &[SocketAddr]) -> Result<Self, String> {
         let mut listeners = Self { pairs: Vec::new(), addresses: Vec::new() };
         for address in addresses {
-            let (udp, tcp) = bind_pair(*address).map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
+            let (udp, tcp) =
+                bind_pair(*address).map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
             listeners.addresses.push(udp.local_addr().map_err(|error| error.to_string())?);
             listeners.pairs.push((udp, tcp));
         }
@@ -80,7 +81,11 @@ fn bind_pair(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
 ///
 /// # Errors
 /// When a socket is lost.
-pub async fn serve(listeners: Listeners, director: Arc<Director>, mut shutdown: watch::Receiver<bool>) -> Result<(), String> {
+pub async fn serve(
+    listeners: Listeners,
+    director: Arc<Director>,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), String> {
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
     let mut server = Server::new(Handler { director });
     for (udp, tcp) in listeners.pairs {
@@ -124,8 +129,9 @@ impl Handler {
             count(&counters.ecs);
         }
         // Source /0: the client does not want to be placed; the resolver's own address is (RFC 7871 §7.1.2).
-        let client = subnet.filter(|subnet| subnet.source_prefix() > 0).map_or(request.src().ip(), |subnet| subnet.addr());
-        let name = LowerName::from(info.query.name().clone());
+        let client =
+            subnet.filter(|subnet| subnet.source_prefix() > 0).map_or(request.src().ip(), |subnet| subnet.addr());
+        let name = info.query.name().clone();
         let mut reply = self.director.answer(&name, info.query.query_type(), client);
         if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
             reply.scope = 0;
@@ -170,7 +176,9 @@ impl RequestHandler for Handler {
         let bound = size_bound(request);
         let size: usize = sections(&reply).map(|record| record.to_bytes().map_or(0, |bytes| bytes.len())).sum();
         // Uncompressed sizes are an upper bound; the question and OPT need at most this much more.
-        let fits = request.protocol() != Protocol::Udp || size + 300 + SLACK_FOR_OPT <= usize::from(bound) || fits_compressed(&reply, bound);
+        let fits = request.protocol() != Protocol::Udp
+            || size + 300 + SLACK_FOR_OPT <= usize::from(bound)
+            || fits_compressed(&reply, bound);
         let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
         let sent = if fits {
             let Reply { answers, authority, additional, .. } = &reply;

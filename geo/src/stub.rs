@@ -150,7 +150,9 @@ pub async fn resolve(
         }
         match answer.aliases.last() {
             Some((_, target)) if *target != at => at = target.clone(),
-            _ => return Err(StubError::Refused { server, name: at, code: answer.rcode }),
+            _ => {
+                return Err(StubError::Refused { server, name: at, code: answer.rcode });
+            }
         }
     }
     Err(StubError::TooLong(name.to_owned()))

@@ -33,6 +33,7 @@ pub struct Zone {
 
 /// What a zone says of a question.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "lives for one answer and is never stored")]
 pub enum Told {
     /// These records.
     Answer(Vec<Record>),
@@ -131,7 +132,9 @@ impl Zone {
         }
         let soa = sets.get(&apex).and_then(|types| types.get(&RecordType::SOA)).and_then(|records| records.first());
         let soa = soa.cloned().ok_or_else(|| format!("{apex} has no SOA record: add one at the apex"))?;
-        let RData::SOA(data) = &soa.data else { return Err("the SOA record is no SOA".into()) };
+        let RData::SOA(data) = &soa.data else {
+            return Err("the SOA record is no SOA".into());
+        };
         let negative_ttl = soa.ttl.min(data.minimum);
         let mut names = HashSet::new();
         for name in sets.keys() {
@@ -162,7 +165,8 @@ impl Zone {
         while !self.names.contains(&encloser) && encloser != self.apex && !encloser.is_root() {
             encloser = encloser.base_name();
         }
-        let wildcard = Name::from_str("*").ok().and_then(|star| star.append_domain(&encloser).ok()).map(LowerName::from);
+        let wildcard =
+            Name::from_str("*").ok().and_then(|star| star.append_domain(&encloser).ok()).map(LowerName::from);
         match wildcard.and_then(|wildcard| self.sets.get(&wildcard)) {
             Some(types) => of_types(types, qtype, Some(name)),
             None => Told::NoName,
@@ -185,7 +189,8 @@ impl Zone {
             _ => None,
         });
         let addresses = [RecordType::A, RecordType::AAAA];
-        let glue = glue.flat_map(|types| addresses.iter().filter_map(|kind| types.get(kind))).flatten().cloned().collect();
+        let glue =
+            glue.flat_map(|types| addresses.iter().filter_map(|kind| types.get(kind))).flatten().cloned().collect();
         Some(Told::Referral(servers, glue))
     }
 }
@@ -205,12 +210,11 @@ fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked:
     if let Some(records) = types.get(&qtype) {
         return Told::Answer(named(records));
     }
-    if let Some(alias) = types.get(&RecordType::CNAME).and_then(|records| named(records).into_iter().next()) {
-        if let RData::CNAME(target) = &alias.data {
+    if let Some(alias) = types.get(&RecordType::CNAME).and_then(|records| named(records).into_iter().next())
+        && let RData::CNAME(target) = &alias.data {
             let target = LowerName::from(&target.0);
             return Told::Alias(alias, target);
         }
-    }
     // RFC 8482: one set, not all.
     match types.values().next().filter(|_| qtype == RecordType::ANY) {
         Some(records) => Told::Answer(named(records)),
@@ -225,7 +229,10 @@ fn failing_line(text: &str, apex: &Name) -> Option<usize> {
     let fails = |end: &usize| {
         let head = &text[..*end];
         let open = head.matches('(').count() > head.matches(')').count();
-        !open && Parser::new(head, None, Some(apex.clone())).parse().is_err_and(|error| !error.to_string().contains("SOA"))
+        !open
+            && Parser::new(head, None, Some(apex.clone()))
+                .parse()
+                .is_err_and(|error| !error.to_string().contains("SOA"))
     };
     ends.iter().position(fails).map(|at| at + 1)
 }

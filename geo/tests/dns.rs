@@ -1,5 +1,7 @@
 //! The server as others see it: asked with `dig`, with our own stub, and with bytes that are no question.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
@@ -45,7 +47,8 @@ async fn running() -> Running {
     let directory = tempfile::tempdir().unwrap();
     let big: String = (0..40).map(|number| format!("big IN TXT \"{number:090}\"\n")).collect();
     let mut zones = Vec::new();
-    for (name, text) in [("netcinema.example.", NETCINEMA.to_owned()), ("kingcdn.example.", format!("{KINGCDN}{big}"))] {
+    for (name, text) in [("netcinema.example.", NETCINEMA.to_owned()), ("kingcdn.example.", format!("{KINGCDN}{big}"))]
+    {
         let file = directory.path().join(name);
         std::fs::write(&file, text).unwrap();
         zones.push(ZoneSource { name: name.into(), file });
@@ -78,7 +81,10 @@ async fn running() -> Running {
 /// What dig prints, or `None`, said aloud, where dig is not installed.
 async fn dig(server: SocketAddr, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("dig");
-    command.arg(format!("@{}", server.ip())).args(["-p", &server.port().to_string(), "+norec", "+tries=1"]).args(arguments);
+    command
+        .arg(format!("@{}", server.ip()))
+        .args(["-p", &server.port().to_string(), "+norec", "+tries=1"])
+        .args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
     match output {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
@@ -98,7 +104,9 @@ fn has(text: &str, expected: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn dig_follows_the_alias_into_the_service_with_the_scope_of_its_coverage_zone() {
     let running = running().await;
-    let Some(text) = dig(running.address, &["video.netcinema.example", "A", "+subnet=10.2.3.0/24"]).await else { return };
+    let Some(text) = dig(running.address, &["video.netcinema.example", "A", "+subnet=10.2.3.0/24"]).await else {
+        return;
+    };
     has(&text, &["status: NOERROR", " aa", "a1105.kingcdn.example.", "203.0.113.2", "CLIENT-SUBNET: 10.2.3.0/24/16"]);
     let other = dig(running.address, &["a1105.kingcdn.example", "A", "+subnet=10.1.3.0/24"]).await.unwrap();
     has(&other, &["30\tIN\tA\t203.0.113.1", "CLIENT-SUBNET: 10.1.3.0/24/16"]);
@@ -109,20 +117,27 @@ async fn dig_follows_the_alias_into_the_service_with_the_scope_of_its_coverage_z
 #[tokio::test(flavor = "multi_thread")]
 async fn dig_sees_negatives_with_their_soa_and_refusals() {
     let running = running().await;
-    let Some(text) = dig(running.address, &["nothing.kingcdn.example", "A"]).await else { return };
+    let Some(text) = dig(running.address, &["nothing.kingcdn.example", "A"]).await else {
+        return;
+    };
     has(&text, &["status: NXDOMAIN", "30\tIN\tSOA"]);
     has(&dig(running.address, &["ns.kingcdn.example", "AAAA"]).await.unwrap(), &["status: NOERROR", "30\tIN\tSOA"]);
     has(&dig(running.address, &["a1105.kingcdn.example", "AAAA"]).await.unwrap(), &["status: NOERROR", "IN\tSOA"]);
     has(&dig(running.address, &["www.elsewhere.example", "A"]).await.unwrap(), &["status: REFUSED"]);
     has(&dig(running.address, &["version.bind", "TXT", "CH"]).await.unwrap(), &["status: REFUSED"]);
     has(&dig(running.address, &["ns.kingcdn.example", "A", "+edns=1", "+noednsneg"]).await.unwrap(), &["BADVERS"]);
-    has(&dig(running.address, &["loop.netcinema.example", "A"]).await.unwrap(), &["status: NOERROR", "loop2.netcinema.example."]);
+    has(
+        &dig(running.address, &["loop.netcinema.example", "A"]).await.unwrap(),
+        &["status: NOERROR", "loop2.netcinema.example."],
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dig_meets_a_cut_answer_and_comes_back_over_tcp() {
     let running = running().await;
-    let Some(cut) = dig(running.address, &["big.kingcdn.example", "TXT", "+ignore"]).await else { return };
+    let Some(cut) = dig(running.address, &["big.kingcdn.example", "TXT", "+ignore"]).await else {
+        return;
+    };
     has(&cut, &[" tc", "ANSWER: 0"]);
     has(&dig(running.address, &["big.kingcdn.example", "TXT"]).await.unwrap(), &["ANSWER: 41", "(TCP)"]);
     assert!(running.director.counters().truncated.load(std::sync::atomic::Ordering::Relaxed) >= 2);
@@ -154,6 +169,7 @@ async fn bytes_that_are_no_question_do_not_stop_it() {
             .collect();
         socket.send_to(&bytes, running.address).await.unwrap();
     }
-    let answer = stub::lookup(running.address, "ns.kingcdn.example", false, None, Duration::from_secs(5)).await.unwrap();
+    let answer =
+        stub::lookup(running.address, "ns.kingcdn.example", false, None, Duration::from_secs(5)).await.unwrap();
     assert_eq!(answer.addresses, ["192.0.2.54".parse::<IpAddr>().unwrap()]);
 }

@@ -66,7 +66,10 @@ impl Title {
 
     /// Duration in ms of an `auto` segment; 0 for an initialisation segment.
     pub fn duration_ms(&self, segment: &AutoSegment) -> u64 {
-        let first = self.ladders[segment.ladder].rungs.first().map(|rung| &self.presentation.representations[rung.representation]);
+        let first = self.ladders[segment.ladder]
+            .rungs
+            .first()
+            .map(|rung| &self.presentation.representations[rung.representation]);
         let media = first.zip(segment.segment).and_then(|(first, place)| first.segments.get(place));
         media.map_or(0, |media| media.duration_ms)
     }

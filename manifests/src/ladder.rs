@@ -21,8 +21,10 @@ pub struct Ladder {
 impl Ladder {
     /// The ladder of an adaptation set.
     pub fn of_set(presentation: &Presentation, period: usize, set: usize) -> Self {
-        let of_set = presentation.representations.iter().enumerate().filter(|(_, r)| r.period == period && r.set == set);
-        let mut rungs: Vec<Rung> = of_set.map(|(representation, r)| Rung { kbps: kbps(r.bandwidth), representation }).collect();
+        let of_set =
+            presentation.representations.iter().enumerate().filter(|(_, r)| r.period == period && r.set == set);
+        let mut rungs: Vec<Rung> =
+            of_set.map(|(representation, r)| Rung { kbps: kbps(r.bandwidth), representation }).collect();
         rungs.sort_by_key(|rung| rung.kbps);
         Self { rungs }
     }
@@ -31,7 +33,9 @@ impl Ladder {
     pub fn main(presentation: &Presentation) -> Self {
         let representations = &presentation.representations;
         let video = representations.iter().find(|representation| representation.kind == Kind::Video);
-        video.or(representations.first()).map_or_else(Self::default, |first| Self::of_set(presentation, first.period, first.set))
+        video
+            .or(representations.first())
+            .map_or_else(Self::default, |first| Self::of_set(presentation, first.period, first.set))
     }
 
     /// The rates, slowest first.

@@ -125,7 +125,8 @@ impl Presentation {
             return Err(ManifestError::TooLarge);
         }
         let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Malformed("it is not UTF-8".into()))?;
-        let mpd = dash_mpd_core::parse(text).map_err(|error| ManifestError::Malformed(first_line(&error.to_string())))?;
+        let mpd =
+            dash_mpd_core::parse(text).map_err(|error| ManifestError::Malformed(first_line(&error.to_string())))?;
         if mpd.periods.is_empty() {
             return Err(ManifestError::Malformed("it has no Period".into()));
         }
@@ -184,9 +185,13 @@ impl Presentation {
     pub fn resources(&self, wanted: impl Fn(&Representation) -> bool) -> Vec<&Resource> {
         let wanted: Vec<_> = self.representations.iter().filter(|representation| wanted(representation)).collect();
         let inits = wanted.iter().filter_map(|representation| representation.init.as_ref());
-        let media = wanted.iter().flat_map(|representation| representation.segments.iter().map(|segment| &segment.resource));
+        let media =
+            wanted.iter().flat_map(|representation| representation.segments.iter().map(|segment| &segment.resource));
         let mut seen = HashMap::new();
-        inits.chain(media).filter(|resource| seen.insert((resource.url.as_str(), resource.range.map(|r| r.first)), ()).is_none()).collect()
+        inits
+            .chain(media)
+            .filter(|resource| seen.insert((resource.url.as_str(), resource.range.map(|r| r.first)), ()).is_none())
+            .collect()
     }
 }
 
@@ -211,7 +216,10 @@ impl Representation {
         let mut time = index.earliest;
         let mut segments = Vec::with_capacity(index.subsegments.len());
         for subsegment in &index.subsegments {
-            let last = at.checked_add(u64::from(subsegment.size)).and_then(|end| end.checked_sub(1)).filter(|last| *last >= at);
+            let last = at
+                .checked_add(u64::from(subsegment.size))
+                .and_then(|end| end.checked_sub(1))
+                .filter(|last| *last >= at);
             let range = ByteRange { first: at, last: last.ok_or_else(problem)? };
             let scale = |units: u64| units.saturating_mul(1000) / u64::from(index.timescale);
             segments.push(Segment {

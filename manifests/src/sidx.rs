@@ -106,7 +106,10 @@ pub(crate) mod tests {
         bytes.extend(boxed(1000, &[(500, 2000), (300, 1000)]));
         let index = parse(&bytes).unwrap();
         assert_eq!((index.timescale, index.end), (1000, bytes.len()));
-        assert_eq!(index.subsegments, [Subsegment { size: 500, duration: 2000 }, Subsegment { size: 300, duration: 1000 }]);
+        assert_eq!(
+            index.subsegments,
+            [Subsegment { size: 500, duration: 2000 }, Subsegment { size: 300, duration: 1000 }]
+        );
     }
 
     #[test]

@@ -17,11 +17,11 @@ pub(crate) fn expand(template: &str, values: Values<'_>) -> Option<String> {
     let mut out = String::with_capacity(template.len() + 16);
     let mut parts = template.split('$');
     out.push_str(parts.next()?);
-    loop {
-        let Some(identifier) = parts.next() else { break };
+    while let Some(identifier) = parts.next() {
         // A lone dollar has no end.
         let literal = parts.next()?;
-        let (name, format) = identifier.split_once('%').map_or((identifier, None), |(name, format)| (name, Some(format)));
+        let (name, format) =
+            identifier.split_once('%').map_or((identifier, None), |(name, format)| (name, Some(format)));
         match name {
             "" if format.is_none() => out.push('$'),
             "RepresentationID" if format.is_none() => out.push_str(values.id),

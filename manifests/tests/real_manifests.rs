@@ -1,5 +1,7 @@
 //! Manifests that real packagers wrote, and the segments they wrote with them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -36,7 +38,8 @@ fn every_segment_of_our_own_asset_is_listed_but_the_audio_tail_that_no_manifest_
     let mut listed = files(&presentation);
     listed.insert("manifest.mpd".into());
     let directory = std::fs::read_dir(asset()).unwrap();
-    let mut there: BTreeSet<String> = directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut there: BTreeSet<String> =
+        directory.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     there.remove("index.html");
     // ffmpeg ends audio with a fragment past the presentation's duration.
     there.remove("seg-3-00017.m4s");
@@ -67,7 +70,9 @@ fn segment_counts(name: &str) -> Option<Vec<usize>> {
 #[test]
 fn all_addressing_modes_of_ffmpeg_list_the_same_twelve_segments_of_video() {
     for name in ["number", "timeline", "list", "single", "ondemand", "cmaf-ll"] {
-        let Some(counts) = segment_counts(&format!("ffmpeg/ffmpeg-{name}-manifest.mpd")) else { return };
+        let Some(counts) = segment_counts(&format!("ffmpeg/ffmpeg-{name}-manifest.mpd")) else {
+            return;
+        };
         assert_eq!(counts[..3], [12, 12, 12], "{name}: {counts:?}");
         assert!((12..=13).contains(&counts[3]), "{name}: audio {counts:?}");
     }
@@ -75,7 +80,9 @@ fn all_addressing_modes_of_ffmpeg_list_the_same_twelve_segments_of_video() {
 
 #[test]
 fn byte_ranges_follow_each_other_without_a_gap() {
-    let Some(mpd) = shared("ffmpeg/ffmpeg-single-manifest.mpd") else { return };
+    let Some(mpd) = shared("ffmpeg/ffmpeg-single-manifest.mpd") else {
+        return;
+    };
     let presentation = Presentation::parse(&mpd, &base()).unwrap();
     for representation in &presentation.representations {
         let ranges: Vec<_> = representation.segments.iter().map(|segment| segment.resource.range.unwrap()).collect();
@@ -86,7 +93,9 @@ fn byte_ranges_follow_each_other_without_a_gap() {
 
 #[test]
 fn segment_base_asks_for_its_index() {
-    let Some(mpd) = shared("ffmpeg/ffmpeg-ondemand-manifest-segmentbase.mpd") else { return };
+    let Some(mpd) = shared("ffmpeg/ffmpeg-ondemand-manifest-segmentbase.mpd") else {
+        return;
+    };
     let presentation = Presentation::parse(&mpd, &base()).unwrap();
     let first = &presentation.representations[0];
     assert_eq!(first.index.as_ref().unwrap().range.map(|range| (range.first, range.last)), Some((830, 1013)));
@@ -95,8 +104,12 @@ fn segment_base_asks_for_its_index() {
 
 #[test]
 fn manifests_of_other_packagers_are_read() {
-    for (name, representations) in [("livesim2-testpic_2s-Manifest.mpd", 1..9), ("st-sl.mpd", 1..99), ("aws.xml", 20..200)] {
-        let Some(mpd) = shared(&format!("vectors/{name}")) else { return };
+    for (name, representations) in
+        [("livesim2-testpic_2s-Manifest.mpd", 1..9), ("st-sl.mpd", 1..99), ("aws.xml", 20..200)]
+    {
+        let Some(mpd) = shared(&format!("vectors/{name}")) else {
+            return;
+        };
         match Presentation::parse(&mpd, &base()) {
             Ok(presentation) => {
                 let count = presentation.representations.len();
@@ -106,6 +119,8 @@ fn manifests_of_other_packagers_are_read() {
             Err(error) => assert_eq!(error, ManifestError::Dynamic, "{name}"),
         }
     }
-    let Some(live) = shared("vectors/dashif-low-latency.mpd") else { return };
+    let Some(live) = shared("vectors/dashif-low-latency.mpd") else {
+        return;
+    };
     assert_eq!(Presentation::parse(&live, &base()), Err(ManifestError::Dynamic));
 }

@@ -148,7 +148,8 @@ pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
 }
 
 async fn reload(State(admin): State<Admin>) -> Answer {
-    let restart = crate::run::reload(&admin.node, &admin.file).map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+    let restart = crate::run::reload(&admin.node, &admin.file)
+        .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     Ok(Json(json!({ "reloaded": true, "needs_restart": restart })))
 }
 
@@ -206,11 +207,14 @@ async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) 
     let none = || Refusal(StatusCode::NOT_FOUND, "this node has no [[service]]".into());
     let directing = admin.node.directing.as_ref().ok_or_else(none)?;
     let explained = directing.explain(query.client, &query.name);
-    explained.map(Json).ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
+    explained
+        .map(Json)
+        .ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
 }
 
 fn jobs(admin: &Admin) -> Result<&crate::warm::Jobs, Refusal> {
-    let none = || Refusal(StatusCode::NOT_FOUND, "this node has no plain HTTP listener, through which warm jobs fetch".into());
+    let none =
+        || Refusal(StatusCode::NOT_FOUND, "this node has no plain HTTP listener, through which warm jobs fetch".into());
     admin.node.warm.as_deref().ok_or_else(none)
 }
 

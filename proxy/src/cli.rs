@@ -39,8 +39,10 @@ enum Command {
     #[command(after_help = "Example: littoral warm http://video.netcinema.example/title/manifest.mpd --rate 50Mbps")]
     Warm(crate::warm::WarmArgs),
     /// Play a DASH title without a screen, and tell how it went.
-    #[command(after_help = "Example: littoral play http://video.netcinema.example:8080/title/manifest.mpd --dns 127.0.0.1:5300 \
-                            --client 198.18.1.7")]
+    #[command(
+        after_help = "Example: littoral play http://video.netcinema.example:8080/title/manifest.mpd --dns 127.0.0.1:5300 \
+                            --client 198.18.1.7"
+    )]
     Play(crate::play::PlayArgs),
     /// Serve a directory as an origin.
     #[command(after_help = "Example: littoral origin --dir assets/netcinema --listen 127.0.0.1:9000")]
@@ -132,7 +134,9 @@ enum PluginCommand {
         json: bool,
     },
     /// Load a component as a node would.
-    #[command(after_help = "Example: littoral plugin check target/plugins/rate-throughput.wasm --config '{\"safety\": 0.8}'")]
+    #[command(
+        after_help = "Example: littoral plugin check target/plugins/rate-throughput.wasm --config '{\"safety\": 0.8}'"
+    )]
     Check {
         /// The component.
         file: PathBuf,
@@ -195,10 +199,13 @@ fn run(command: Command) -> Result<ExitCode, String> {
         Command::Explain(args) => block_on(explain(args)),
         Command::Plugin(command) => plugin(command),
         Command::Docs(args) => {
-            print!("{}", match args.which {
-                DocsOf::Config => crate::config::reference::markdown(),
-                DocsOf::Metrics => crate::observe::metrics::markdown(),
-            });
+            print!(
+                "{}",
+                match args.which {
+                    DocsOf::Config => crate::config::reference::markdown(),
+                    DocsOf::Metrics => crate::observe::metrics::markdown(),
+                }
+            );
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -233,9 +240,18 @@ fn plugin(command: PluginCommand) -> Result<ExitCode, String> {
         PluginCommand::Inspect { file, json: true } => println!("{}", serde_json::json!(author::inspect(&file)?)),
         PluginCommand::Inspect { file, json: false } => {
             let found = author::inspect(&file)?;
-            println!("{}\n  {} bytes, core module {} bytes\n  sha256 {}", file.display(), found.bytes, found.core_bytes, found.sha256);
+            println!(
+                "{}\n  {} bytes, core module {} bytes\n  sha256 {}",
+                file.display(),
+                found.bytes,
+                found.core_bytes,
+                found.sha256
+            );
             println!("  exports {}\n  imports {}", found.exports.join(", "), found.imports.join(", "));
-            println!("  worlds  {}", if found.worlds.is_empty() { "none of this contract".into() } else { found.worlds.join(", ") });
+            println!(
+                "  worlds  {}",
+                if found.worlds.is_empty() { "none of this contract".into() } else { found.worlds.join(", ") }
+            );
         }
         PluginCommand::Check { file, config } => {
             author::check(&file, &config)?;
@@ -259,7 +275,8 @@ pub async fn call(
     if let Some(body) = body {
         request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
     }
-    let unreachable = |error| format!("no node answers on {admin} ({error}); is it running, and is --admin its listen.admin?");
+    let unreachable =
+        |error| format!("no node answers on {admin} ({error}); is it running, and is --admin its listen.admin?");
     let response = request.send().await.map_err(unreachable)?;
     let (status, text) = (response.status(), response.text().await.unwrap_or_default());
     if status.is_success() { Ok(text) } else { Err(format!("the node answered {status}: {}", text.trim())) }

@@ -406,7 +406,8 @@ impl Config {
             let Some(name) = name else { continue };
             if !self.plugin.iter().any(|plugin| plugin.name == *name) {
                 let known = self.plugin.iter().map(|plugin| plugin.name.as_str());
-                let hint = error::nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                let hint =
+                    error::nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
                 return Err((name.clone(), format!("policy.{key} names no [[plugin]]: {name:?}{hint}")));
             }
         }
@@ -426,7 +427,10 @@ impl Config {
             }
             for host in &site.hosts {
                 if *host != host.to_ascii_lowercase() || host.contains([':', '/', ' ']) {
-                    return Err((host.clone(), format!("host {host:?}: write the name alone, lower case, without port")));
+                    return Err((
+                        host.clone(),
+                        format!("host {host:?}: write the name alone, lower case, without port"),
+                    ));
                 }
             }
             for origin in &site.origin {

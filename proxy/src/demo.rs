@@ -45,10 +45,8 @@ const POLICIES: [&str; 3] = ["route-geo", "rate-throughput", "evict-lfu-size"];
 
 /// Arguments of `littoral demo`.
 #[derive(Debug, Clone, clap::Args)]
-#[command(
-    after_help = "Examples:\n  littoral demo              stays up with a live page until Ctrl-C\n  \
-                        littoral demo --once       ends by itself; exit code 0 when every step held"
-)]
+#[command(after_help = "Examples:\n  littoral demo              stays up with a live page until Ctrl-C\n  \
+                        littoral demo --once       ends by itself; exit code 0 when every step held")]
 pub struct DemoArgs {
     /// End after the last step; exit code 0 only when every step held
     #[arg(long)]
@@ -100,10 +98,7 @@ impl Stage {
 /// but exit code 1.
 pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let material = material(&args)?;
-    let dir = tempfile::Builder::new()
-        .prefix("littoral-demo-")
-        .tempdir()
-        .context("cannot make a directory")?;
+    let dir = tempfile::Builder::new().prefix("littoral-demo-").tempdir().context("cannot make a directory")?;
     let board = Arc::new(Board::new(args.json));
     board.note(&format!("littoral demo · configs and logs in {}", dir.path().display()));
     let shown = tokio::select! {
@@ -124,13 +119,7 @@ pub async fn main(args: DemoArgs) -> anyhow::Result<ExitCode> {
 async fn show(args: &DemoArgs, material: Material, dir: &Path, board: &Arc<Board>) -> anyhow::Result<ExitCode> {
     let world = Arc::new(World::start(dir, &material).await?);
     let cities = cities::all()?.into();
-    let stage = Stage {
-        board: board.clone(),
-        web: Web::new()?,
-        world,
-        cities,
-        material: Arc::new(material),
-    };
+    let stage = Stage { board: board.clone(), web: Web::new()?, world, cities, material: Arc::new(material) };
     let url = page::serve(args.page, board.clone()).await?;
     introduce(&stage, &url);
     settled(&stage).await?;
@@ -141,11 +130,7 @@ async fn show(args: &DemoArgs, material: Material, dir: &Path, board: &Arc<Board
         audience::go_on(&stage).await;
     }
     stage.world.end().await;
-    Ok(if failures == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// All steps in order; returns how many did not hold. The six of the story build on each other, the rest do not.
@@ -156,25 +141,12 @@ async fn perform(stage: &Stage) -> usize {
         return 1;
     }
     let results = [
-        board
-            .step(
-                "Players in every city watch the feature",
-                audience::watch_everywhere(stage),
-            )
-            .await,
-        board
-            .step("A cluster is killed while players watch", outage::survive(stage))
-            .await,
-        board
-            .step("The eviction policy is swapped under load", swap::swap(stage))
-            .await,
-        board
-            .step("A title is warmed before its premiere", premiere::compare(stage))
-            .await,
+        board.step("Players in every city watch the feature", audience::watch_everywhere(stage)).await,
+        board.step("A cluster is killed while players watch", outage::survive(stage)).await,
+        board.step("The eviction policy is swapped under load", swap::swap(stage)).await,
+        board.step("A title is warmed before its premiere", premiere::compare(stage)).await,
         board.step("A plugin that traps is loaded", trap::endure(stage)).await,
-        board
-            .step("What the three policies decided", policies::tell(stage))
-            .await,
+        board.step("What the three policies decided", policies::tell(stage)).await,
     ];
     results.iter().filter(|result| result.is_err()).count()
 }
@@ -182,16 +154,8 @@ async fn perform(stage: &Stage) -> usize {
 fn introduce(stage: &Stage, url: &str) {
     stage.refresh();
     for process in stage.board.show().processes {
-        let board::Process {
-            name,
-            role,
-            pid,
-            address,
-            ..
-        } = process;
-        stage
-            .board
-            .note(&format!("  {name:<10} pid {pid:<7} {address:<18} {role}"));
+        let board::Process { name, role, pid, address, .. } = process;
+        stage.board.note(&format!("  {name:<10} pid {pid:<7} {address:<18} {role}"));
     }
     stage.board.note(&format!(
         "  {:<10} {:<11} {:<18} the users' local resolver",
@@ -233,25 +197,16 @@ async fn policies_loaded(stage: &Stage) -> anyhow::Result<()> {
             tokio::time::sleep(SETTLE_POLL).await;
         }
         let plugin = loaded.with_context(|| format!("{policy} is not loaded at {admin}"))?;
-        anyhow::ensure!(
-            plugin.generation > 0,
-            "{policy} is not loaded at {admin}: {}",
-            plugin.last_fault
-        );
+        anyhow::ensure!(plugin.generation > 0, "{policy} is not loaded at {admin}: {}", plugin.last_fault);
     }
     Ok(())
 }
 
 fn material(args: &DemoArgs) -> anyhow::Result<Material> {
-    let target = std::env::current_exe()
-        .ok()
-        .and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()));
+    let target = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.parent()?.to_path_buf()));
     let beside = |path: &str| target.as_ref().map(|target| target.join(path));
     let first_of = |candidates: [Option<PathBuf>; 2]| candidates.into_iter().flatten().find(|path| path.is_dir());
-    let named = args
-        .plugins
-        .clone()
-        .or_else(|| std::env::var_os("LITTORAL_PLUGINS").map(PathBuf::from));
+    let named = args.plugins.clone().or_else(|| std::env::var_os("LITTORAL_PLUGINS").map(PathBuf::from));
     let plugins = named.or_else(|| first_of([beside("plugins"), Some("target/plugins".into())]));
     let asset = args.asset.clone();
     let asset = asset.or_else(|| first_of([Some("assets/netcinema".into()), beside("../assets/netcinema")]));

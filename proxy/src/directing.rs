@@ -63,7 +63,11 @@ impl Directing {
             names.iter().zip(values).map(|(name, value)| (value as f64, vec![(label, (*name).to_owned())])).collect()
         };
         let clusters = |value: fn(&littoral_geo::ClusterView) -> f64| {
-            self.director.clusters().iter().map(|cluster| (value(cluster), vec![("cluster", cluster.id.clone())])).collect()
+            self.director
+                .clusters()
+                .iter()
+                .map(|cluster| (value(cluster), vec![("cluster", cluster.id.clone())]))
+                .collect()
         };
         match name {
             "littoral_dns_queries_total" => {
@@ -112,7 +116,8 @@ fn geo_config(config: &Config) -> GeoConfig {
 pub fn start_probes(config: &Config, director: &Arc<Director>) {
     for cluster in config.cluster.iter() {
         let Some(health) = cluster.health.clone() else { continue };
-        let addresses = cluster.nodes.iter().flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)]).flatten();
+        let addresses =
+            cluster.nodes.iter().flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)]).flatten();
         let targets = addresses.map(|address| SocketAddr::new(address, health.port)).collect();
         tokio::spawn(probe(director.clone(), cluster.id.clone(), health, targets));
     }
@@ -144,7 +149,9 @@ async fn probe(director: Arc<Director>, id: String, health: Health, targets: Vec
 /// The load in permille that a healthy node tells; `None` when it is not healthy.
 async fn ask(client: &reqwest::Client, target: SocketAddr, path: &str) -> Option<u64> {
     let response = client.get(format!("http://{target}{path}")).send().await.ok()?;
-    if response.status() != reqwest::StatusCode::OK || response.content_length().is_some_and(|length| length > HEALTH_BYTES_MAX as u64) {
+    if response.status() != reqwest::StatusCode::OK
+        || response.content_length().is_some_and(|length| length > HEALTH_BYTES_MAX as u64)
+    {
         return None;
     }
     let text = response.bytes().await.ok().filter(|text| text.len() <= HEALTH_BYTES_MAX)?;

@@ -40,11 +40,7 @@ pub struct OriginArgs {
 /// When `dir` is no directory or the address cannot be bound.
 pub async fn main(args: OriginArgs) -> anyhow::Result<ExitCode> {
     let is_dir = tokio::fs::metadata(&args.dir).await.is_ok_and(|meta| meta.is_dir());
-    anyhow::ensure!(
-        is_dir,
-        "--dir {}: no such directory; name one that holds the files to serve",
-        args.dir.display()
-    );
+    anyhow::ensure!(is_dir, "--dir {}: no such directory; name one that holds the files to serve", args.dir.display());
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("--listen {}: cannot bind; choose a free address or port 0", args.listen))?;
@@ -55,9 +51,7 @@ pub async fn main(args: OriginArgs) -> anyhow::Result<ExitCode> {
             tracing::warn!(%error, "cannot set TCP_NODELAY on a connection");
         }
     });
-    axum::serve(listener, router(&args))
-        .with_graceful_shutdown(stop_signal())
-        .await?;
+    axum::serve(listener, router(&args)).with_graceful_shutdown(stop_signal()).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -65,12 +59,10 @@ pub async fn main(args: OriginArgs) -> anyhow::Result<ExitCode> {
 pub fn router(args: &OriginArgs) -> Router {
     let cache_control = HeaderValue::try_from(format!("public, max-age={}", args.max_age.as_secs()))
         .expect("invariant: digits are a valid header value");
-    Router::new()
-        .fallback_service(ServeDir::new(&args.dir))
-        .layer(from_fn(move |request: Request, next: Next| {
-            let cache_control = cache_control.clone();
-            async move { state_freshness(next.run(request).await, cache_control) }
-        }))
+    Router::new().fallback_service(ServeDir::new(&args.dir)).layer(from_fn(move |request: Request, next: Next| {
+        let cache_control = cache_control.clone();
+        async move { state_freshness(next.run(request).await, cache_control) }
+    }))
 }
 
 /// Errors are left without freshness, so that a cache does not keep a 404 for as long as a file.
@@ -99,11 +91,7 @@ mod tests {
     use super::*;
 
     async fn serve(dir: &std::path::Path) -> SocketAddr {
-        let args = OriginArgs {
-            dir: dir.into(),
-            listen: ([127, 0, 0, 1], 0).into(),
-            max_age: Duration::from_secs(60),
-        };
+        let args = OriginArgs { dir: dir.into(), listen: ([127, 0, 0, 1], 0).into(), max_age: Duration::from_secs(60) };
         let listener = TcpListener::bind(args.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router(&args)).await });
@@ -121,12 +109,7 @@ mod tests {
         assert_eq!(found.headers()["cache-control"], "public, max-age=60");
         assert!(found.headers().contains_key("last-modified"));
         let etag = found.headers()["etag"].clone();
-        let again = client
-            .get(format!("{base}/seg-1.m4s"))
-            .header("if-none-match", etag)
-            .send()
-            .await
-            .unwrap();
+        let again = client.get(format!("{base}/seg-1.m4s")).header("if-none-match", etag).send().await.unwrap();
         assert_eq!(again.status(), 304);
 
         let missing = client.get(format!("{base}/seg-2.m4s")).send().await.unwrap();

@@ -151,9 +151,7 @@ impl Connection {
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && !has_body(request.headers);
         let hit = || simple(&request).and_then(|(host, path)| find(&self.node, host, path));
         match bodiless.then(hit).flatten() {
-            Some((entry, body)) => {
-                Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body }
-            }
+            Some((entry, body)) => Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body },
             None if bodiless => Look::HandOffOne(head_bytes),
             None => Look::HandOffAll,
         }
@@ -238,7 +236,12 @@ fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<(&'a str, &'a str)>
             10 if field.name.eq_ignore_ascii_case("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
                 return None;
             }
-            _ if field.name.as_bytes().first_chunk().is_some_and(|start: &[u8; 3]| start.eq_ignore_ascii_case(b"if-")) => {
+            _ if field
+                .name
+                .as_bytes()
+                .first_chunk()
+                .is_some_and(|start: &[u8; 3]| start.eq_ignore_ascii_case(b"if-")) =>
+            {
                 return None;
             }
             _ => {}

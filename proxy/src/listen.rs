@@ -146,7 +146,8 @@ impl Worker {
         let mut accepting = Vec::new();
         for share in shares {
             let tls = share.tls.as_ref().map(acceptor).transpose()?;
-            let listener = TcpListener::from_std(share.socket).map_err(|error| format!("a listener is lost: {error}"))?;
+            let listener =
+                TcpListener::from_std(share.socket).map_err(|error| format!("a listener is lost: {error}"))?;
             accepting.push(tokio::spawn(self.clone().accept(listener, tls.map(Arc::new))));
         }
         for task in accepting {
@@ -204,20 +205,26 @@ impl Worker {
     /// HTTP/1 on a plain connection: hits directly, the rest through the framework, back and forth.
     async fn serve_plain(&self, mut stream: TcpStream) {
         let mut connection = Connection::new(self.node.clone(), self.presence.clone());
-        let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else { return };
+        let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
+            return;
+        };
         self.alternate(connection, boxed(stream), bytes).await;
     }
 
     async fn serve_tls(&self, stream: TcpStream, acceptor: &Acceptor) {
         let handshake = acceptor.tls_handshake(l4(stream));
-        let Ok(Ok(stream)) = tokio::time::timeout(self.node.hot().header_timeout, handshake).await else { return };
+        let Ok(Ok(stream)) = tokio::time::timeout(self.node.hot().header_timeout, handshake).await else {
+            return;
+        };
         let mut stream: Stream = Box::new(stream);
         if matches!(stream.selected_alpn_proto(), Some(pingora::protocols::ALPN::H2)) {
             pingora::apps::ServerApp::process_new(&self.proxy, stream, &self.shutdown).await;
             return;
         }
         let mut connection = Connection::new(self.node.clone(), self.presence.clone());
-        let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else { return };
+        let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
+            return;
+        };
         self.alternate(connection, stream, bytes).await;
     }
 
@@ -226,7 +233,9 @@ impl Worker {
             let mut session = ServerSession::new_http1(stream);
             session.set_keepalive(Some(60));
             session.set_pipelined_prefix(bytes);
-            let Some(reusable) = self.proxy.process_new_http(session, &self.shutdown).await else { return };
+            let Some(reusable) = self.proxy.process_new_http(session, &self.shutdown).await else {
+                return;
+            };
             (stream, _) = reusable.consume();
             match self.until_handed_off(&mut connection, &mut stream).await {
                 Some(next) => bytes = next,

@@ -157,7 +157,7 @@ mod tests {
         let first = origins.pick(0, None).unwrap();
         assert_ne!(origins.pick(0, Some(&first)).unwrap().port, first.port);
         for origin in origins.all() {
-            (0..3).for_each(|_| drop(origin.failed(0)));
+            (0..3).for_each(|_| assert!(origin.failed(0) != origin.is_in(1)));
         }
         assert_ne!(origins.pick(1, Some(&first)).unwrap().port, first.port);
     }

@@ -88,19 +88,10 @@ impl Options {
 /// # Errors
 /// When the manifest or what is needed to list its segments cannot be had. A segment that fails is in the report.
 pub async fn run(options: &Options, mut observer: impl FnMut(&Played)) -> anyhow::Result<Report> {
-    ensure!(
-        options.speed > 0.0,
-        "a speed of {} plays nothing; give 1 for real time or more",
-        options.speed
-    );
+    ensure!(options.speed > 0.0, "a speed of {} plays nothing; give 1 for real time or more", options.speed);
     let mut player = Player::new(options)?;
     let presentation = player.manifest().await?;
-    let periods = presentation
-        .representations
-        .iter()
-        .map(|representation| representation.period)
-        .max()
-        .unwrap_or(0);
+    let periods = presentation.representations.iter().map(|representation| representation.period).max().unwrap_or(0);
     for period in 0..=periods {
         player.period(&presentation, period, &mut observer).await?;
     }
@@ -132,10 +123,7 @@ impl<'a> Player<'a> {
     }
 
     async fn manifest(&mut self) -> anyhow::Result<Presentation> {
-        let manifest = Resource {
-            url: self.options.manifest.clone(),
-            range: None,
-        };
+        let manifest = Resource { url: self.options.manifest.clone(), range: None };
         let fetched = self.fetch(&manifest).await.context("the manifest")?;
         let mut presentation = Presentation::parse(&fetched.body, &self.options.manifest)?;
         for representation in &mut presentation.representations {
@@ -154,12 +142,7 @@ impl<'a> Player<'a> {
         period: usize,
         observer: &mut impl FnMut(&Played),
     ) -> anyhow::Result<()> {
-        let of_period = || {
-            presentation
-                .representations
-                .iter()
-                .filter(move |one| one.period == period)
-        };
+        let of_period = || presentation.representations.iter().filter(move |one| one.period == period);
         let video = of_period().find(|one| one.kind == Kind::Video);
         let Some(main) = video.or(of_period().next()) else {
             return Ok(());
@@ -170,9 +153,7 @@ impl<'a> Player<'a> {
             let duration = Duration::from_millis(main.segments[place].duration_ms);
             self.wait(self.clock.until_room(duration, self.options.buffer)).await;
             let rung = self.throughput.choose(&ladder.kbps(), self.clock.buffer(), duration);
-            let chosen = ladder
-                .rung(rung)
-                .map_or(main, |rung| &presentation.representations[rung.representation]);
+            let chosen = ladder.rung(rung).map_or(main, |rung| &presentation.representations[rung.representation]);
             let mut played = self.segment(presentation, main, chosen, place).await;
             if let Some(audio) = audio.filter(|audio| place < audio.segments.len()) {
                 self.beside(audio, place, &mut played).await;
@@ -195,10 +176,7 @@ impl<'a> Player<'a> {
     ) -> Played {
         let resource = match self.options.rule {
             Rule::Edge => auto_resource(main, place),
-            Rule::Throughput => chosen
-                .segments
-                .get(place)
-                .map(|segment: &Segment| segment.resource.clone()),
+            Rule::Throughput => chosen.segments.get(place).map(|segment: &Segment| segment.resource.clone()),
         };
         let number = self.tally.next_number();
         let Some(resource) = resource else {
@@ -211,8 +189,7 @@ impl<'a> Player<'a> {
         };
         let bits = fetched.body.len() as u64 * 8;
         let took = self.clock.now() - begun - fetched.lost;
-        self.throughput
-            .note((bits as f64 / took.as_secs_f64().max(1e-6) / 1000.0) as u64);
+        self.throughput.note((bits as f64 / took.as_secs_f64().max(1e-6) / 1000.0) as u64);
         let said = report::text(&fetched.headers, "x-littoral-representation");
         let id = if said.is_empty() { &chosen.id } else { said };
         let in_set = |one: &&Representation| one.id == id && (one.period, one.set) == (main.period, main.set);
@@ -236,11 +213,7 @@ impl<'a> Player<'a> {
     }
 
     async fn init(&mut self, representation: &Representation) -> anyhow::Result<()> {
-        let Some(init) = representation
-            .init
-            .as_ref()
-            .filter(|init| !self.inits.contains(&init.url))
-        else {
+        let Some(init) = representation.init.as_ref().filter(|init| !self.inits.contains(&init.url)) else {
             return Ok(());
         };
         self.fetch(init).await?;
@@ -261,9 +234,7 @@ impl<'a> Player<'a> {
         self.clock.pass(real);
         let fetched = fetched?;
         let link = self.options.link.as_ref();
-        let on_link = link.map_or(Duration::ZERO, |link| {
-            link.time_for(fetched.body.len() as u64, self.clock.now())
-        });
+        let on_link = link.map_or(Duration::ZERO, |link| link.time_for(fetched.body.len() as u64, self.clock.now()));
         self.wait(on_link.saturating_sub(fetched.took)).await;
         self.tally.response(&fetched);
         Ok(fetched)

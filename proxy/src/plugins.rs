@@ -59,7 +59,8 @@ impl Plugins {
     /// As [`Plugins::load`].
     pub fn apply(&self, config: &Config) -> Result<(), String> {
         let policy = &config.policy;
-        let uses = [(&policy.route, Interface::Routing), (&policy.rate, Interface::Rate), (&policy.evict, Interface::Cache)];
+        let uses =
+            [(&policy.route, Interface::Routing), (&policy.rate, Interface::Rate), (&policy.evict, Interface::Cache)];
         let known = self.loaded.read().clone();
         let mut loaded = Vec::new();
         for raw in &config.plugin {
@@ -71,7 +72,8 @@ impl Plugins {
                     plugin.clone()
                 }
                 None => {
-                    let wanted = uses.iter().find(|(name, _)| name.as_ref() == Some(&raw.name)).map(|(_, interface)| *interface);
+                    let wanted =
+                        uses.iter().find(|(name, _)| name.as_ref() == Some(&raw.name)).map(|(_, interface)| *interface);
                     let host = self.host(config)?;
                     host.load(spec, wanted).map_err(|error| format!("plugin {:?}: {error}", raw.name))?
                 }
@@ -81,8 +83,14 @@ impl Plugins {
         let mut seated = Vec::new();
         for (name, interface) in uses {
             let plugin = loaded.iter().find(|plugin| name.as_ref() == Some(&plugin.name())).cloned();
-            if let Some(plugin) = plugin.as_ref().filter(|plugin| !plugin.status().interfaces.contains(&interface.as_str())) {
-                return Err(format!("plugin {:?} does not export {}: name another in [policy]", plugin.name(), interface.as_str()));
+            if let Some(plugin) =
+                plugin.as_ref().filter(|plugin| !plugin.status().interfaces.contains(&interface.as_str()))
+            {
+                return Err(format!(
+                    "plugin {:?} does not export {}: name another in [policy]",
+                    plugin.name(),
+                    interface.as_str()
+                ));
             }
             seated.push(plugin);
         }
@@ -159,9 +167,12 @@ impl Plugins {
                 event.1.iter().filter(|_| matters).for_each(|path| drop(changed.send(path.clone())));
             }
         })
-        .inspect_err(|error| tracing::warn!(%error, "plugin files cannot be watched; reload them through the admin API"))
+        .inspect_err(
+            |error| tracing::warn!(%error, "plugin files cannot be watched; reload them through the admin API"),
+        )
         .ok()?;
-        let mut directories: Vec<_> = self.loaded.read().iter().filter_map(|plugin| plugin.spec().file.parent().map(Path::to_owned)).collect();
+        let mut directories: Vec<_> =
+            self.loaded.read().iter().filter_map(|plugin| plugin.spec().file.parent().map(Path::to_owned)).collect();
         directories.sort();
         directories.dedup();
         for directory in directories {
@@ -177,10 +188,16 @@ impl Plugins {
                     paths.push(path);
                 }
                 let known = loaded.read().clone();
-                for plugin in known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file))) {
+                for plugin in
+                    known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file)))
+                {
                     match plugin.reload(None) {
-                        Ok(generation) => tracing::info!(plugin = plugin.name(), generation, "plugin file changed: loaded"),
-                        Err(error) => tracing::error!(plugin = plugin.name(), %error, "plugin file changed: the old one stays"),
+                        Ok(generation) => {
+                            tracing::info!(plugin = plugin.name(), generation, "plugin file changed: loaded")
+                        }
+                        Err(error) => {
+                            tracing::error!(plugin = plugin.name(), %error, "plugin file changed: the old one stays")
+                        }
                     }
                 }
             }
@@ -196,7 +213,9 @@ impl Plugins {
             match name {
                 "littoral_plugin_calls_total" => vec![(status.calls as f64, vec![label])],
                 "littoral_plugin_faults_total" => {
-                    let kind = |(kind, count): (&&str, &u64)| (*count as f64, vec![label.clone(), ("kind", (*kind).to_owned())]);
+                    let kind = |(kind, count): (&&str, &u64)| {
+                        (*count as f64, vec![label.clone(), ("kind", (*kind).to_owned())])
+                    };
                     status.faults.iter().map(kind).collect()
                 }
                 "littoral_plugin_fuel_total" => vec![(status.fuel as f64, vec![label])],

@@ -129,26 +129,44 @@ impl Rate {
     pub(crate) async fn resolve(&self, session: &mut Session, ctx: &mut Context, _site: &Site) -> Result<bool> {
         let request = session.req_header();
         let path = request.uri.path().to_owned();
-        let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| is_auto(file)) else { return Ok(true) };
+        let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| is_auto(file)) else {
+            return Ok(true);
+        };
         let cmcd = Cmcd::of(&request.headers, request.uri.query());
-        let Some(known) = self.title(&ctx.host, directory).await else { return Ok(false) };
-        let Some(segment) = known.title.find(&path) else { return Ok(false) };
+        let Some(known) = self.title(&ctx.host, directory).await else {
+            return Ok(false);
+        };
+        let Some(segment) = known.title.find(&path) else {
+            return Ok(false);
+        };
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
         let rung = self.choose(&known, segment, &cmcd, client);
-        let Some((chosen, id)) = known.title.resolve(segment, rung) else { return Ok(false) };
+        let Some((chosen, id)) = known.title.resolve(segment, rung) else {
+            return Ok(false);
+        };
         ctx.representation = Some(id.to_owned());
         tracing::debug!(file, chosen, rung, "auto URL");
-        let uri = chosen.parse::<http::Uri>().map_err(|error| Error::because(ErrorType::InternalError, "an auto URL", error))?;
+        let uri = chosen
+            .parse::<http::Uri>()
+            .map_err(|error| Error::because(ErrorType::InternalError, "an auto URL", error))?;
         session.req_header_mut().set_uri(uri);
         Ok(true)
     }
 
-    fn choose(&self, known: &Known, segment: &littoral_manifests::AutoSegment, cmcd: &Cmcd, client: Option<IpAddr>) -> usize {
+    fn choose(
+        &self,
+        known: &Known,
+        segment: &littoral_manifests::AutoSegment,
+        cmcd: &Cmcd,
+        client: Option<IpAddr>,
+    ) -> usize {
         let ladder = known.title.ladder(segment).kbps();
         let session = cmcd.session.unwrap_or_else(|| client.map_or(0, hash));
         let slot = &self.rungs[session as usize % SESSIONS];
         let ask = RateAsk {
-            est_kbps: cmcd.throughput_kbps.unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed))),
+            est_kbps: cmcd
+                .throughput_kbps
+                .unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed))),
             buffer_ms: cmcd.buffer_ms.unwrap_or(0),
             last_rung: u8::try_from(slot.load(Relaxed)).unwrap_or(NO_RUNG),
             segment_ms: u32::try_from(known.title.duration_ms(segment)).unwrap_or(u32::MAX),
@@ -179,7 +197,8 @@ impl Rate {
             None => self.fetch(host, &path).await?,
         };
         let base = Url::parse(&format!("http://{host}{path}")).ok()?;
-        let presentation = Presentation::parse(&bytes, &base).inspect_err(|error| tracing::warn!(host, path, %error, "an auto URL's manifest"));
+        let presentation = Presentation::parse(&bytes, &base)
+            .inspect_err(|error| tracing::warn!(host, path, %error, "an auto URL's manifest"));
         let title = Title::new(presentation.ok()?);
         let ladders = title.ladders().iter().map(|ladder| {
             let id = self.next_ladder.fetch_add(1, Relaxed);
@@ -198,7 +217,8 @@ impl Rate {
     /// Fetches a manifest the way a client would, so that it is stored.
     async fn fetch(&self, host: &str, path: &str) -> Option<Vec<u8>> {
         let own = self.own?;
-        let mut response = self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host).send().await.ok()?;
+        let mut response =
+            self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host).send().await.ok()?;
         if !response.status().is_success() {
             return None;
         }
@@ -214,7 +234,9 @@ impl Rate {
 
     /// A manifest passed through: its directory is a title's.
     pub(crate) fn passed(&self, ctx: &Context, path: &str) {
-        let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| file.ends_with(".mpd")) else { return };
+        let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| file.ends_with(".mpd")) else {
+            return;
+        };
         let mut manifests = self.manifests.lock();
         if manifests.len() >= DIRECTORIES_MAX {
             manifests.clear();
@@ -224,7 +246,9 @@ impl Rate {
 
     /// A response was delivered: what that says of the rate towards its client (an average with weight 1/4).
     pub(crate) fn delivered(&self, session: &Session, sent: u64, took: Duration) {
-        let Some(client) = session.client_addr().and_then(|address| address.as_inet()) else { return };
+        let Some(client) = session.client_addr().and_then(|address| address.as_inet()) else {
+            return;
+        };
         let millis = took.as_millis() as u64;
         if sent < MEASURED_BYTES_MIN || millis == 0 {
             return;

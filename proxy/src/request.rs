@@ -215,12 +215,18 @@ impl ProxyHttp for RequestPath {
     }
 
     /// Every response, on its way to the client.
-    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Context) -> Result<()> {
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<()> {
         let outcome = ctx.outcome(session.cache.phase(), session.cache.lock_duration().is_some());
         ctx.outcome = Some(outcome);
         if let Some(meta) = session.cache.maybe_cache_meta() {
             let left = meta.fresh_until().duration_since(SystemTime::now());
-            ctx.ttl_s = Some(left.map_or_else(|past| -(past.duration().as_secs() as i64), |left| left.as_secs() as i64));
+            ctx.ttl_s =
+                Some(left.map_or_else(|past| -(past.duration().as_secs() as i64), |left| left.as_secs() as i64));
         }
         if !ctx.background {
             // Counted before it is sent: whoever has read the response finds it in the figures.
@@ -230,7 +236,13 @@ impl ProxyHttp for RequestPath {
     }
 
     /// Whether a failed attempt is worth another one.
-    fn fail_to_connect(&self, _s: &mut Session, _peer: &HttpPeer, ctx: &mut Context, mut error: Box<Error>) -> Box<Error> {
+    fn fail_to_connect(
+        &self,
+        _s: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Context,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
         self.node.note_origin(ctx.origin.as_deref(), false);
         // Nothing was sent yet, so that any method may be tried again.
         error.set_retry(ctx.attempts < ATTEMPTS_MAX);

@@ -35,7 +35,10 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, node: &Node, ct
 
 /// The status for an error, and the sentence for the client; 0 when the client is gone.
 pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
-    use ErrorType::{ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError, WriteTimedout};
+    use ErrorType::{
+        ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError,
+        WriteTimedout,
+    };
     match (error.esource(), error.etype()) {
         (_, HTTPStatus(status)) => (*status, "the request cannot be answered"),
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {

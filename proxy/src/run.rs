@@ -88,7 +88,8 @@ impl Sockets {
     fn bind(config: &Config, workers: usize) -> Result<Self, String> {
         let plain = config.listen.http.iter().map(|address| (*address, None));
         let tls = config.listen.https.iter().map(|https| (https.bind, Some(https.clone())));
-        let http = plain.chain(tls).map(|(address, tls)| Bound::new(address, workers, tls)).collect::<Result<_, _>>()?;
+        let http =
+            plain.chain(tls).map(|(address, tls)| Bound::new(address, workers, tls)).collect::<Result<_, _>>()?;
         let admin = config.listen.admin.map(|address| {
             let problem = |error| format!("cannot listen on {address} (listen.admin): {error}");
             let listener = std::net::TcpListener::bind(address).map_err(problem)?;
@@ -217,7 +218,8 @@ fn start_workers(
         };
         std::thread::Builder::new().name(format!("worker-{number}")).spawn(body)
     };
-    let started: Result<_, _> = shares.into_iter().enumerate().filter(|(_, shares)| !shares.is_empty()).map(start).collect();
+    let started: Result<_, _> =
+        shares.into_iter().enumerate().filter(|(_, shares)| !shares.is_empty()).map(start).collect();
     started.map_err(|error| format!("cannot start a worker: {error}"))
 }
 

@@ -106,7 +106,9 @@ fn response_header(head: &Head) -> ResponseHeader {
 }
 
 fn our_key(key: &CacheKey) -> Result<&Key> {
-    key.extensions.get::<Key>().ok_or_else(|| Error::explain(ErrorType::InternalError, "a cache key not made by cache_key"))
+    key.extensions
+        .get::<Key>()
+        .ok_or_else(|| Error::explain(ErrorType::InternalError, "a cache key not made by cache_key"))
 }
 
 /// Variants are removed with their primary here, so the framework's tombstone by time must never fire: the primary is
@@ -174,7 +176,9 @@ impl Storage for Shelf {
     }
 
     async fn update_meta(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<bool> {
-        let Some(entry) = meta.extensions().get::<Arc<Entry>>() else { return Ok(false) };
+        let Some(entry) = meta.extensions().get::<Arc<Entry>>() else {
+            return Ok(false);
+        };
         let mut headers = meta.headers().clone();
         headers.remove(CONTENT_LENGTH);
         let head = Head { status: entry.head().status, headers };
@@ -235,7 +239,10 @@ impl HandleHit for StoredHit {
 #[async_trait]
 impl HandleHit for FillHit {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        self.reader.read().await.map_err(|error| Error::because(ErrorType::ReadError, "reading a fill in flight", error))
+        self.reader
+            .read()
+            .await
+            .map_err(|error| Error::because(ErrorType::ReadError, "reading a fill in flight", error))
     }
 
     async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {

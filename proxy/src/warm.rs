@@ -45,11 +45,7 @@ impl Jobs {
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        Self {
-            door: SocketAddr::new(ip, data.port()),
-            next_id: AtomicU64::new(1),
-            jobs: Mutex::default(),
-        }
+        Self { door: SocketAddr::new(ip, data.port()), next_id: AtomicU64::new(1), jobs: Mutex::default() }
     }
 
     /// Starts a job and returns its state. Needs a runtime.
@@ -60,15 +56,10 @@ impl Jobs {
         let plan = order.checked(node)?;
         let mut jobs = self.jobs.lock();
         if jobs.iter().filter(|job| job.is_open()).count() >= OPEN_MAX {
-            return Err(format!(
-                "{OPEN_MAX} warm jobs are open already; wait for one or cancel one"
-            ));
+            return Err(format!("{OPEN_MAX} warm jobs are open already; wait for one or cancel one"));
         }
         if jobs.len() >= JOBS_MAX {
-            let oldest = jobs
-                .iter()
-                .position(|job| !job.is_open())
-                .expect("invariant: JOBS_MAX is above OPEN_MAX");
+            let oldest = jobs.iter().position(|job| !job.is_open()).expect("invariant: JOBS_MAX is above OPEN_MAX");
             jobs.remove(oldest);
         }
         let job = Arc::new(Job::new(self.next_id.fetch_add(1, Relaxed), plan));
@@ -111,11 +102,8 @@ mod tests {
 
     #[test]
     fn a_node_that_listens_everywhere_is_reached_on_loopback() {
-        for (data, door) in [
-            ("0.0.0.0:80", "127.0.0.1:80"),
-            ("[::]:80", "[::1]:80"),
-            ("127.0.1.1:80", "127.0.1.1:80"),
-        ] {
+        for (data, door) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("127.0.1.1:80", "127.0.1.1:80")]
+        {
             assert_eq!(Jobs::new(data.parse().unwrap()).door, door.parse().unwrap());
         }
     }

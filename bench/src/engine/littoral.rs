@@ -14,11 +14,7 @@ use crate::fetch::{self, HOST};
 use crate::machine::{PATIENCE, SERVER_CORE, Server, pause};
 
 /// The seam each policy serves and its guest.
-const POLICIES: [(&str, &str); 3] = [
-    ("route", "route-geo"),
-    ("rate", "rate-throughput"),
-    ("evict", "evict-lfu-size"),
-];
+const POLICIES: [(&str, &str); 3] = [("route", "route-geo"), ("rate", "rate-throughput"), ("evict", "evict-lfu-size")];
 
 /// The routing policy belongs to DNS, so the node gets a zone with a service in it.
 const ZONE: &str = "$ORIGIN bench.example.

@@ -52,11 +52,7 @@ http {{
         ),
     )?;
     let (config, prefix) = (config.to_string_lossy(), work.to_string_lossy());
-    let mut server = Server::start(
-        SERVER_CORE,
-        &["nginx", "-p", &prefix, "-c", &config],
-        work.join("stderr"),
-    )?;
+    let mut server = Server::start(SERVER_CORE, &["nginx", "-p", &prefix, "-c", &config], work.join("stderr"))?;
     server.accepts(address)?;
     Ok((server, address, Some(store)))
 }

@@ -29,22 +29,8 @@ fn round(number: u32, engine: Engine, cpu: f64) -> Round {
 
 #[test]
 fn median_is_the_middle_and_the_spread_its_ends() {
-    assert_eq!(
-        Spread::of(vec![3.0, 1.0, 2.0]),
-        Some(Spread {
-            min: 1.0,
-            median: 2.0,
-            max: 3.0
-        })
-    );
-    assert_eq!(
-        Spread::of(vec![4.0, 1.0]),
-        Some(Spread {
-            min: 1.0,
-            median: 2.5,
-            max: 4.0
-        })
-    );
+    assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Some(Spread { min: 1.0, median: 2.0, max: 3.0 }));
+    assert_eq!(Spread::of(vec![4.0, 1.0]), Some(Spread { min: 1.0, median: 2.5, max: 4.0 }));
     assert_eq!(Spread::of(vec![]), None);
 }
 
@@ -54,33 +40,19 @@ fn ratios_are_taken_within_a_round_and_only_where_both_counted() {
     // The machine was twice as slow in round 1, for both; in round 2 nginx did not count.
     for (number, ours, theirs) in [(0, 8.0, Some(10.0)), (1, 16.0, Some(20.0)), (2, 8.0, None)] {
         results.rounds.push(round(number, Engine::Littoral, ours));
-        results
-            .rounds
-            .extend(theirs.map(|cpu| round(number, Engine::Nginx, cpu)));
+        results.rounds.extend(theirs.map(|cpu| round(number, Engine::Nginx, cpu)));
     }
     assert_eq!(results.ratios((1024, "wrk"), Engine::Nginx), [0.8, 0.8]);
     let table = results.cpu_table();
-    assert!(
-        table.contains("| 1 KiB | wrk | 8.00 | – | 15.00 | – | 0.80 (0.80–0.80) | – | – |"),
-        "{table}"
-    );
+    assert!(table.contains("| 1 KiB | wrk | 8.00 | – | 15.00 | – | 0.80 (0.80–0.80) | – | – |"), "{table}");
 }
 
 #[test]
 fn memory_is_given_per_object_and_per_byte_cached() {
     let mut results = Results::new(machine(), 1, 1, 1);
-    let memory = Memory {
-        engine: Engine::Nginx,
-        objects: 10,
-        object_bytes: 65536,
-        held_bytes: 10 * 65536 * 5 / 4,
-    };
+    let memory = Memory { engine: Engine::Nginx, objects: 10, object_bytes: 65536, held_bytes: 10 * 65536 * 5 / 4 };
     results.memory.push(memory);
-    assert!(
-        results
-            .memory_table()
-            .contains("| nginx | 10 × 64 KiB | 80.0 KiB | 1.25 |")
-    );
+    assert!(results.memory_table().contains("| nginx | 10 × 64 KiB | 80.0 KiB | 1.25 |"));
 }
 
 #[test]
@@ -96,10 +68,7 @@ fn a_results_file_reads_back_and_renders_the_same() {
     fs::write(&readme, format!("before\n{BEGIN}\nold\n{END}\nafter\n")).expect("writable");
     render(&path, Some(&readme)).expect("rendered");
     let text = fs::read_to_string(&readme).expect("readable");
-    assert_eq!(
-        text,
-        format!("before\n{BEGIN}\n{}\n{END}\nafter\n", results.markdown().trim_end())
-    );
+    assert_eq!(text, format!("before\n{BEGIN}\n{}\n{END}\nafter\n", results.markdown().trim_end()));
     assert!(text.contains("20 ms (10–30, 3 starts)"));
 }
 

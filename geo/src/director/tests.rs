@@ -6,7 +6,8 @@ use littoral_testkit::mmdb::Builder;
 
 use super::*;
 
-const ZONE: &str = "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
+const ZONE: &str =
+    "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
 
 /// A config with three clusters, and a directory that holds its files.
 fn world() -> (tempfile::TempDir, GeoConfig) {
@@ -89,7 +90,9 @@ fn every_client_of_a_scope_gets_the_same_answer() {
     let (_directory, config) = world();
     let director = director(config);
     let decide = |address: IpAddr| director.decide("a1105.kingcdn.example.", address).unwrap();
-    for client in ["10.7.0.1", "10.6.255.255", "198.18.0.1", "198.18.1.200", "198.18.1.5", "203.0.113.9", "9.255.255.255"] {
+    for client in
+        ["10.7.0.1", "10.6.255.255", "198.18.0.1", "198.18.1.200", "198.18.1.5", "203.0.113.9", "9.255.255.255"]
+    {
         let client: IpAddr = client.parse().unwrap();
         let decision = decide(client);
         let IpAddr::V4(base) = masked(client, decision.scope) else { unreachable!("IPv4") };
@@ -97,7 +100,13 @@ fn every_client_of_a_scope_gets_the_same_answer() {
         for step in 0..64 {
             let other = base.to_bits() + u32::try_from(step * (size / 64).max(1) % size).unwrap();
             let theirs = decide(IpAddr::V4(other.into()));
-            assert_eq!(theirs.clusters, decision.clusters, "{client} and {} in /{}", Ipv4Addr::from(other), decision.scope);
+            assert_eq!(
+                theirs.clusters,
+                decision.clusters,
+                "{client} and {} in /{}",
+                Ipv4Addr::from(other),
+                decision.scope
+            );
         }
     }
 }

@@ -35,7 +35,9 @@ fn count(told: &Told) -> usize {
 fn records_aliases_and_negatives_are_told_apart() {
     assert_eq!(count(&tell("mail.example.org.", RecordType::AAAA)), 1);
     assert_eq!(count(&tell("MAIL.Example.org.", RecordType::A)), 1);
-    assert!(matches!(tell("www.example.org.", RecordType::A), Told::Alias(_, target) if target.to_string() == "mail.example.org."));
+    assert!(
+        matches!(tell("www.example.org.", RecordType::A), Told::Alias(_, target) if target.to_string() == "mail.example.org.")
+    );
     assert_eq!(count(&tell("www.example.org.", RecordType::CNAME)), 1);
     assert_eq!(tell("mail.example.org.", RecordType::TXT), Told::NoData);
     assert_eq!(tell("nothing.example.org.", RecordType::A), Told::NoName);
@@ -54,7 +56,9 @@ fn an_empty_non_terminal_exists_and_a_wildcard_stands_for_missing_names_only() {
 
 #[test]
 fn below_a_delegation_there_is_only_the_referral() {
-    let Told::Referral(servers, glue) = tell("host.sub.example.org.", RecordType::A) else { unreachable!("a referral") };
+    let Told::Referral(servers, glue) = tell("host.sub.example.org.", RecordType::A) else {
+        unreachable!("a referral")
+    };
     assert_eq!((servers.len(), glue.len()), (1, 1));
 }
 

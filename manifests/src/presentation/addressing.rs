@@ -55,16 +55,24 @@ impl Addressing {
         self.by_base(base, into)
     }
 
-    fn by_template(&self, template: &SegmentTemplate, base: &Url, into: &mut Representation) -> Result<(), ManifestError> {
+    fn by_template(
+        &self,
+        template: &SegmentTemplate,
+        base: &Url,
+        into: &mut Representation,
+    ) -> Result<(), ManifestError> {
         let problem = |text| ManifestError::Addressing(into.id.clone(), text);
         let media = template.media.as_deref().ok_or_else(|| problem("its SegmentTemplate has no media"))?;
         let timescale = template.timescale.unwrap_or(1).max(1);
         let first = template.startNumber.unwrap_or(1);
         let slots = match &template.SegmentTimeline {
-            Some(timeline) => unroll(&timeline.segments, self.units(timescale), template.presentationTimeOffset.unwrap_or(0)),
+            Some(timeline) => {
+                unroll(&timeline.segments, self.units(timescale), template.presentationTimeOffset.unwrap_or(0))
+            }
             None => self.even(template.duration, timescale, first, template.endNumber),
         };
-        let slots = slots.ok_or_else(|| problem("its segments cannot be counted: no usable duration or timeline, or too many"))?;
+        let slots = slots
+            .ok_or_else(|| problem("its segments cannot be counted: no usable duration or timeline, or too many"))?;
         let (id, bandwidth) = (into.id.clone(), into.bandwidth);
         let url = |text: &str, id: &str, number: Option<u64>, time: Option<u64>| {
             base.join(&expand(text, Values { id, bandwidth, number, time })?).ok()
@@ -74,7 +82,10 @@ impl Addressing {
             into.init = Some(Resource { url: init, range: None });
             into.auto_paths.extend(url(text, AUTO_ID, None, None).map(|url| url.path().to_owned()));
         } else {
-            into.init = template.Initialization.as_ref().and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
+            into.init = template
+                .Initialization
+                .as_ref()
+                .and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
             into.auto_paths.push(String::new());
         }
         let offset = template.presentationTimeOffset.unwrap_or(0);
@@ -98,7 +109,10 @@ impl Addressing {
         let timescale = list.timescale.unwrap_or(1).max(1);
         let timeline = list.SegmentTimeline.as_ref().and_then(|line| unroll(&line.segments, self.units(timescale), 0));
         let even = list.duration.unwrap_or(0);
-        into.init = list.Initialization.as_ref().and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
+        into.init = list
+            .Initialization
+            .as_ref()
+            .and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
         for (step, entry) in list.segment_urls.iter().enumerate() {
             let found = resource(base, entry.media.as_deref(), entry.mediaRange.as_deref());
             let found = found.ok_or_else(|| problem("a SegmentURL is no usable URL or range"))?;

@@ -41,10 +41,8 @@ fn a_timeline_repeats_to_the_next_start_or_the_end_of_the_period() {
 
 #[test]
 fn an_index_gives_ranges_behind_itself() {
-    let text = mpd(
-        r#"<AdaptationSet><Representation id="r" bandwidth="1"><BaseURL>f.mp4</BaseURL>
-        <SegmentBase indexRange="100-155"><Initialization range="0-99"/></SegmentBase></Representation></AdaptationSet>"#,
-    );
+    let text = mpd(r#"<AdaptationSet><Representation id="r" bandwidth="1"><BaseURL>f.mp4</BaseURL>
+        <SegmentBase indexRange="100-155"><Initialization range="0-99"/></SegmentBase></Representation></AdaptationSet>"#);
     let mut presentation = parse(&text).unwrap();
     let representation = &mut presentation.representations[0];
     representation.index_fetched(&boxed(1000, &[(500, 2000), (300, 1000)])).unwrap();
@@ -62,9 +60,14 @@ fn what_cannot_be_listed_says_why() {
     };
     check("<html/>", "no MPD");
     check(r#"<MPD type="dynamic"><Period/></MPD>"#, "live");
-    check(&mpd(r#"<AdaptationSet><SegmentTemplate duration="1"/><Representation id="x" bandwidth="1"/></AdaptationSet>"#), "no media");
     check(
-        &mpd(r#"<AdaptationSet><SegmentTemplate media="$Number$" timescale="1000000000" duration="1"/><Representation id="x" bandwidth="1"/></AdaptationSet>"#),
+        &mpd(r#"<AdaptationSet><SegmentTemplate duration="1"/><Representation id="x" bandwidth="1"/></AdaptationSet>"#),
+        "no media",
+    );
+    check(
+        &mpd(
+            r#"<AdaptationSet><SegmentTemplate media="$Number$" timescale="1000000000" duration="1"/><Representation id="x" bandwidth="1"/></AdaptationSet>"#,
+        ),
         "too many",
     );
     check(
@@ -78,8 +81,12 @@ fn what_cannot_be_listed_says_why() {
 
 #[test]
 fn an_oversized_or_bombed_manifest_is_refused() {
-    assert_eq!(Presentation::parse(&vec![b' '; MPD_BYTES_MAX + 1], &Url::parse("http://h/").unwrap()), Err(ManifestError::TooLarge));
-    let bomb = r#"<!DOCTYPE MPD [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><MPD type="static" id="&b;"><Period/></MPD>"#;
+    assert_eq!(
+        Presentation::parse(&vec![b' '; MPD_BYTES_MAX + 1], &Url::parse("http://h/").unwrap()),
+        Err(ManifestError::TooLarge)
+    );
+    let bomb =
+        r#"<!DOCTYPE MPD [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;">]><MPD type="static" id="&b;"><Period/></MPD>"#;
     assert!(parse(bomb).is_err() || parse(bomb).unwrap().representations.is_empty());
 }
 

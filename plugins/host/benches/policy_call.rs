@@ -11,7 +11,8 @@ fn load(name: &str, interface: Interface) -> Arc<Plugin> {
     let directory = built.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"));
     let host = Host::new(HostSettings { cache_dir: None, now_ms: || 0 }).expect("a host");
     let file = directory.join(format!("{name}.wasm"));
-    let spec = PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None };
+    let spec =
+        PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None };
     host.load(spec, Some(interface)).expect("run `make plugins` first")
 }
 
@@ -27,12 +28,31 @@ fn policy_call(criterion: &mut Criterion) {
         rtt_us: 0,
     };
     route.push_clusters(1, (0..8).map(row).collect());
-    let flow = Flow { key: 1, addr_hi: 0, addr_lo: 7, place: [0.6, 0.6, 0.5], zone: 65535, candidates: 0xff, now_ms: 1, rand: 2 };
-    criterion.bench_function("decide among 8 clusters", |bench| bench.iter(|| route.decide(std::hint::black_box(&flow))));
+    let flow = Flow {
+        key: 1,
+        addr_hi: 0,
+        addr_lo: 7,
+        place: [0.6, 0.6, 0.5],
+        zone: 65535,
+        candidates: 0xff,
+        now_ms: 1,
+        rand: 2,
+    };
+    criterion
+        .bench_function("decide among 8 clusters", |bench| bench.iter(|| route.decide(std::hint::black_box(&flow))));
 
     let rate = load("rate-throughput", Interface::Rate);
     rate.push_ladder(1, vec![100, 300, 700, 1500, 3000, 6000]);
-    let ask = Ask { state: 0, est_kbps: 2500, buffer_ms: 9000, last_rung: 2, segment_ms: 2000, ladder: 1, now_ms: 1, rand: 2 };
+    let ask = Ask {
+        state: 0,
+        est_kbps: 2500,
+        buffer_ms: 9000,
+        last_rung: 2,
+        segment_ms: 2000,
+        ladder: 1,
+        now_ms: 1,
+        rand: 2,
+    };
     criterion.bench_function("select among 6 rungs", |bench| bench.iter(|| rate.select(std::hint::black_box(&ask), 6)));
 
     let evict = load("evict-lfu-size", Interface::Cache);

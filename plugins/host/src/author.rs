@@ -87,7 +87,13 @@ fn layout(directory: &Path) -> Result<(PathBuf, PathBuf), String> {
         let (_, rest) = text.rsplit_once(&format!("\"{name}\":\""))?;
         rest.split('"').next().map(PathBuf::from)
     };
-    let told = || format!("{}: cargo knows no workspace there: {}", directory.display(), String::from_utf8_lossy(&output.stderr).trim());
+    let told = || {
+        format!(
+            "{}: cargo knows no workspace there: {}",
+            directory.display(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )
+    };
     field("workspace_root").zip(field("target_directory")).ok_or_else(told)
 }
 

@@ -116,7 +116,10 @@ impl Opened {
         }
         if let Some(interface) = wanted.filter(|interface| !self.has(*interface)) {
             let world = interface.world();
-            return Err(format!("{} (world {world}): name another plugin in [policy], or build it for that world", expected(interface.as_str())));
+            return Err(format!(
+                "{} (world {world}): name another plugin in [policy], or build it for that world",
+                expected(interface.as_str())
+            ));
         }
         match self.imports.iter().find(|name| !is_ours(name, "env")) {
             Some(stranger) => Err(format!("it imports {stranger}; a policy may import {PACKAGE}env@{VERSION}x only")),

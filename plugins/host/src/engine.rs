@@ -101,7 +101,9 @@ impl Host {
         let bytes = read(&spec.file).map_err(problem)?;
         let sha256 = hex(&Sha256::digest(&bytes));
         if let Some(pinned) = spec.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&sha256)) {
-            return Err(problem(format!("its sha256 is {sha256}, the config pins {pinned}: put the right file there or change the pin")));
+            return Err(problem(format!(
+                "its sha256 is {sha256}, the config pins {pinned}: put the right file there or change the pin"
+            )));
         }
         let opened = open(&bytes).map_err(problem)?;
         opened.check(wanted).map_err(problem)?;
@@ -115,19 +117,34 @@ impl Host {
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
         let mut canary = Instance::new(&spec.name, &linker, &module, &interfaces, memory_bytes).map_err(problem)?;
         canary.init(&spec.config).map_err(problem)?;
-        Ok(Generation { number, module, linker, interfaces, sha256, memory_bytes, fuel: spec.fuel, loaded_ms: self.now_ms() })
+        Ok(Generation {
+            number,
+            module,
+            linker,
+            interfaces,
+            sha256,
+            memory_bytes,
+            fuel: spec.fuel,
+            loaded_ms: self.now_ms(),
+        })
     }
 
     /// The compiled form of a core module: from the cache when it is there and fits this engine, else compiled.
     fn module(&self, core: &[u8], sha256: &str) -> Result<Module, String> {
-        let cached = self.settings.cache_dir.as_ref().map(|directory| directory.join(format!("{sha256}-{:x}.cwasm", self.engine_hash())));
+        let cached = self
+            .settings
+            .cache_dir
+            .as_ref()
+            .map(|directory| directory.join(format!("{sha256}-{:x}.cwasm", self.engine_hash())));
         if let Some(module) = cached.as_ref().and_then(|path| self.cached(path)) {
             return Ok(module);
         }
         let module = Module::new(&self.engine, core).map_err(|error| format!("it cannot be compiled: {error:#}"))?;
         if let Some(path) = cached {
             // A cache that cannot be written costs time at the next start and nothing else.
-            if let Err(error) = module.serialize().map_err(|error| error.to_string()).and_then(|bytes| write(&path, &bytes)) {
+            if let Err(error) =
+                module.serialize().map_err(|error| error.to_string()).and_then(|bytes| write(&path, &bytes))
+            {
                 tracing::warn!(path = %path.display(), error, "cannot keep a compiled plugin");
             }
         }

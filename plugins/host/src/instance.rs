@@ -6,8 +6,8 @@
 use std::time::Instant;
 
 use wasmtime::{
-    AsContextMut, Caller, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder, Trap,
-    TypedFunc, WasmParams, WasmResults,
+    AsContextMut, Caller, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder,
+    Trap, TypedFunc, WasmParams, WasmResults,
 };
 
 use crate::component::{Interface, is_ours};
@@ -25,6 +25,8 @@ type DecideParams = (i64, i64, i64, f32, f32, f32, i32, i64, i64, i64);
 type SelectParams = (i64, i32, i32, i32, i32, i32, i64, i64);
 type AdmitParams = (i64, i64, i32, i32, i32, i32, i32, i32, i32, i64, i64);
 type ScoreParams = (i32, i32, i64, i64);
+/// `score` and what frees its list.
+type Score = (TypedFunc<ScoreParams, i32>, Option<TypedFunc<i32, ()>>);
 
 /// What host functions see.
 pub(crate) struct Guest {
@@ -48,7 +50,7 @@ pub(crate) struct Instance {
     decide: Option<TypedFunc<DecideParams, i32>>,
     select: Option<TypedFunc<SelectParams, i32>>,
     admit: Option<TypedFunc<AdmitParams, i32>>,
-    score: Option<(TypedFunc<ScoreParams, i32>, Option<TypedFunc<i32, ()>>)>,
+    score: Option<Score>,
     buffer: Vec<u8>,
 }
 
@@ -72,7 +74,9 @@ pub(crate) fn linker(engine: &wasmtime::Engine, module: &Module) -> Result<Linke
 
 /// `env.log`: bounded, then dropped.
 fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
-    let Some(memory) = caller.get_export("memory").and_then(|export| export.into_memory()) else { return };
+    let Some(memory) = caller.get_export("memory").and_then(|export| export.into_memory()) else {
+        return;
+    };
     let (data, guest) = memory.data_and_store_mut(&mut caller);
     let second = guest.started.elapsed().as_secs();
     if second != guest.log_second {
@@ -83,7 +87,9 @@ fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
         return;
     }
     let length = (length as u32 as usize).min(LOG_BYTES_MAX);
-    let Some(bytes) = data.get(pointer as u32 as usize..).and_then(|rest| rest.get(..length)) else { return };
+    let Some(bytes) = data.get(pointer as u32 as usize..).and_then(|rest| rest.get(..length)) else {
+        return;
+    };
     let (plugin, text) = (guest.name.as_str(), String::from_utf8_lossy(bytes));
     match level {
         0 => tracing::debug!(plugin, "{text}"),
@@ -134,10 +140,12 @@ impl Instance {
         let mut store = Store::new(linker.engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;
-        let linked = linker.instantiate(&mut store, module).map_err(|error| format!("it cannot be started: {error:#}"))?;
+        let linked =
+            linker.instantiate(&mut store, module).map_err(|error| format!("it cannot be started: {error:#}"))?;
         let memory = linked.get_memory(&mut store, "memory").ok_or("it exports no memory")?;
         let has = |interface: Interface| interfaces.contains(&interface);
-        let realloc = linked.get_typed_func(&mut store, "cabi_realloc").map_err(|error| format!("cabi_realloc: {error}"))?;
+        let realloc =
+            linked.get_typed_func(&mut store, "cabi_realloc").map_err(|error| format!("cabi_realloc: {error}"))?;
         let of = Exports { instance: linked, module };
         Ok(Self {
             memory,
@@ -363,8 +371,11 @@ impl Exports<'_> {
         interface: &str,
         function: &str,
     ) -> Result<TypedFunc<P, R>, String> {
-        let name = self.name("", interface, function).ok_or_else(|| format!("it does not export {interface}.{function}"))?;
-        self.instance.get_typed_func(store, &name).map_err(|error| format!("{interface}.{function} is not as the contract has it: {error}"))
+        let name =
+            self.name("", interface, function).ok_or_else(|| format!("it does not export {interface}.{function}"))?;
+        self.instance
+            .get_typed_func(store, &name)
+            .map_err(|error| format!("{interface}.{function} is not as the contract has it: {error}"))
     }
 
     fn post(&self, store: &mut Store<Guest>, interface: &str, function: &str) -> Option<TypedFunc<i32, ()>> {

@@ -241,7 +241,13 @@ impl Plugin {
             if slots.len() <= self.id {
                 slots.resize_with(self.id + 1, || None);
             }
-            let slot = slots[self.id].get_or_insert_with(|| Slot { epoch: 0, generation: 0, instance: None, fuel: None, calls: 0 });
+            let slot = slots[self.id].get_or_insert_with(|| Slot {
+                epoch: 0,
+                generation: 0,
+                instance: None,
+                fuel: None,
+                calls: 0,
+            });
             let outcome = self.call_in(slot, fuel, call);
             if outcome.is_err() {
                 // Whatever state the guest is in, nobody uses it again.
@@ -310,7 +316,9 @@ impl Plugin {
         let now_ms = self.host.now_ms();
         self.figures.faults[kind].fetch_add(1, Relaxed);
         *self.figures.last_fault.lock() = Some(fault.to_string());
-        let Some(until) = self.breaker.lock().fault(now_ms) else { return };
+        let Some(until) = self.breaker.lock().fault(now_ms) else {
+            return;
+        };
         let generation = self.current.load_full();
         let young = now_ms.saturating_sub(generation.loaded_ms) <= ROLLBACK_WINDOW_MS;
         match self.previous.lock().take().filter(|_| young) {
@@ -338,7 +346,10 @@ impl Plugin {
             generation: generation.number,
             sha256: generation.sha256.clone(),
             calls: figures.calls.load(Relaxed),
-            faults: Fault::KINDS.into_iter().zip(figures.faults.each_ref().map(|faults| faults.load(Relaxed))).collect(),
+            faults: Fault::KINDS
+                .into_iter()
+                .zip(figures.faults.each_ref().map(|faults| faults.load(Relaxed)))
+                .collect(),
             fuel: figures.fuel.load(Relaxed),
             mean_ns: figures.timed_ns.load(Relaxed).checked_div(timed).unwrap_or(0),
             memory_bytes: figures.memory_bytes.load(Relaxed),

@@ -2,6 +2,8 @@
 //!
 //! Guests are taken from `$LITTORAL_PLUGINS`, else built once into `target/plugins`.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -92,7 +94,8 @@ fn every_fixture_is_a_fault_for_every_question_and_nothing_worse() {
         let plugin = load(name, Interface::Routing);
         let mut scores = [0.0; 3];
         let sample = [Object::default(); 3];
-        let asks: [&dyn Fn() -> Option<Fault>; 2] = [&|| plugin.decide(&flow()).err(), &|| plugin.select(&ask(), 3).err()];
+        let asks: [&dyn Fn() -> Option<Fault>; 2] =
+            [&|| plugin.decide(&flow()).err(), &|| plugin.select(&ask(), 3).err()];
         for asked in asks {
             let fault = asked().unwrap_or_else(|| panic!("{name} answered"));
             assert!(kinds.contains(&fault), "{name}: {fault:?}");

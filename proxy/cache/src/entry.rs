@@ -358,7 +358,9 @@ mod tests {
     #[test]
     fn fields_of_the_connection_and_age_are_not_stored() {
         let mut headers = HeaderMap::new();
-        for (name, value) in [("connection", "x-hop, close"), ("x-hop", "1"), ("age", "3"), ("etag", "\"a\""), ("te", "x")] {
+        for (name, value) in
+            [("connection", "x-hop, close"), ("x-hop", "1"), ("age", "3"), ("etag", "\"a\""), ("te", "x")]
+        {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         let head = Head::for_storage(StatusCode::OK, &headers);

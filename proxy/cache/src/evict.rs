@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn the_native_policy_gives_up_what_is_large_idle_and_rarely_used_first() {
-        let sample = [candidate(5, 1000, 10), candidate(0, 1000, 10), candidate(5, 100_000, 10), candidate(5, 1000, 1000)];
+        let sample =
+            [candidate(5, 1000, 10), candidate(0, 1000, 10), candidate(5, 100_000, 10), candidate(5, 1000, 1000)];
         let mut scores = [0.0; 4];
         LfuSize.score(&sample, 0, 0, &mut scores);
         assert!(scores[1..].iter().all(|score| *score < scores[0]));

@@ -108,7 +108,20 @@ impl Fill {
         let state = State { pieces: Vec::new(), filled: 0, cut: 0, phase: Phase::Filling };
         let (doomed, pinned_until_ms) = (AtomicBool::new(false), AtomicU64::new(0));
         let (state, moved) = (Mutex::new(state), Notify::new());
-        Arc::new(Self { id, key, slot, variance, head, lifetime, surrogates, doomed, pinned_until_ms, length, state, moved })
+        Arc::new(Self {
+            id,
+            key,
+            slot,
+            variance,
+            head,
+            lifetime,
+            surrogates,
+            doomed,
+            pinned_until_ms,
+            length,
+            state,
+            moved,
+        })
     }
 
     /// Identifies this fill among all of the process.

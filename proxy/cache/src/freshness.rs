@@ -212,7 +212,9 @@ fn number(text: &[u8]) -> Option<u32> {
         return None;
     }
     let digits = std::str::from_utf8(text).ok()?;
-    Some(digits.parse::<u64>().map_or(SECONDS_MAX, |value| u32::try_from(value).unwrap_or(SECONDS_MAX).min(SECONDS_MAX)))
+    Some(
+        digits.parse::<u64>().map_or(SECONDS_MAX, |value| u32::try_from(value).unwrap_or(SECONDS_MAX).min(SECONDS_MAX)),
+    )
 }
 
 fn split_outside_quotes(text: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -87,7 +87,9 @@ mod tests {
 
     #[test]
     fn malformed_foreign_and_multiple_ranges_are_ignored() {
-        for field in ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes=+1-2"] {
+        for field in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=a-b", "items=0-1", "bytes=0-1,3-4", "bytes=+1-2"]
+        {
             check(field, 10, Whole);
         }
     }

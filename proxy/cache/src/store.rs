@@ -350,7 +350,9 @@ impl Store {
     /// Publishes `entry` anew with the fields and lifetime of a 304 (RFC 9111 §4.3.4); `false` when it is gone.
     pub fn refresh(&self, entry: &Arc<Entry>, head: Head, lifetime: Lifetime, now: SystemTime) -> bool {
         let Some(body) = entry.body() else { return false };
-        let Some(overhead) = self.budget.reserve(Entry::overhead(entry.key(), &head)) else { return false };
+        let Some(overhead) = self.budget.reserve(Entry::overhead(entry.key(), &head)) else {
+            return false;
+        };
         let (surrogates, _) = keys_of(&head.headers);
         let fresh = Entry::new(Parts {
             key: entry.key().clone(),

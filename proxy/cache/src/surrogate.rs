@@ -7,7 +7,7 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 
 use crate::key::hash_bytes;
-use crate::limits::{PURGE_LOG_ENTRIES, SURROGATE_KEYS_PER_OBJECT, SURROGATE_KEY_BYTES};
+use crate::limits::{PURGE_LOG_ENTRIES, SURROGATE_KEY_BYTES, SURROGATE_KEYS_PER_OBJECT};
 
 /// What a purge names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,8 @@ struct Log {
 
 /// The surrogate keys of a response, hashed, and how many were ignored for their number or length.
 pub fn keys_of(response: &HeaderMap) -> (Box<[u128]>, usize) {
-    let values = |name: &str| response.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
+    let values =
+        |name: &str| response.get_all(name).into_iter().filter_map(|value| value.to_str().ok()).collect::<Vec<_>>();
     let spaced = values("surrogate-key").into_iter().flat_map(|text| text.split_ascii_whitespace());
     let listed = values("cache-tag").into_iter().flat_map(|text| text.split(',').map(str::trim));
     let mut keys = Vec::new();

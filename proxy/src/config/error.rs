@@ -43,8 +43,12 @@ fn line_column(text: &str, at: usize) -> (usize, usize) {
 /// serde lists every key there is; what helps is the nearest one.
 fn one_line(message: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join(" ");
-    let Some(rest) = message.strip_prefix("unknown field `") else { return message };
-    let Some((unknown, expected)) = rest.split_once('`') else { return message };
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return message;
+    };
+    let Some((unknown, expected)) = rest.split_once('`') else {
+        return message;
+    };
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
     match nearest(unknown, known.iter().copied()) {
         Some(near) => format!("unknown key {unknown:?}; did you mean {near:?}?"),

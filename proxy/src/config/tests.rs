@@ -45,7 +45,10 @@ fn what_belongs_together_is_checked_together() {
     for (text, expected) in [
         (GOOD.replace("http://127.0.0.1:9000", "ftp://x"), "http:// or https://"),
         (format!("{GOOD}[policy]\nroute = \"geo\"\n"), "policy.route names no [[plugin]]"),
-        (format!("{GOOD}[[site]]\nhosts = [\"video.example\"]\norigin = [\"http://a\"]\n"), "host \"video.example\" is there twice"),
+        (
+            format!("{GOOD}[[site]]\nhosts = [\"video.example\"]\norigin = [\"http://a\"]\n"),
+            "host \"video.example\" is there twice",
+        ),
         (GOOD.replace("video.example", "Video.example"), "lower case"),
         (GOOD.replace("http = [\"127.0.0.1:0\"]", ""), "nothing to listen on"),
         (format!("{GOOD}[[service]]\nname = \"a.\"\nclusters = [\"x\"]\nttl = \"1s\"\n"), "names no [[cluster]]"),

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Visitor};
 
 /// Bytes: `"64MiB"`, `"1GB"`, `"512"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,8 @@ impl std::str::FromStr for Size {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let size: Result<bytesize::ByteSize, _> = text.parse();
-        size.map(|size| Self(size.as_u64())).map_err(|_| format!("{text:?} is no size: write a number and a unit, such as \"64MiB\""))
+        size.map(|size| Self(size.as_u64()))
+            .map_err(|_| format!("{text:?} is no size: write a number and a unit, such as \"64MiB\""))
     }
 }
 
@@ -37,7 +38,8 @@ impl std::str::FromStr for Span {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
         let span = humantime::parse_duration(text);
-        span.map(Self).map_err(|_| format!("{text:?} is no duration: write a number and a unit, such as \"30s\" or \"500ms\""))
+        span.map(Self)
+            .map_err(|_| format!("{text:?} is no duration: write a number and a unit, such as \"30s\" or \"500ms\""))
     }
 }
 

@@ -38,30 +38,16 @@ pub(super) async fn watch_everywhere(stage: &Stage) -> anyhow::Result<()> {
     stage.board.block(&table(&rows).to_string());
     let mean = rows.iter().map(|row| row.startup_ms).sum::<f64>() / rows.len() as f64;
     let stalls: usize = rows.iter().map(|row| row.stalls).sum();
-    stage.board.say(&format!(
-        "{} plays, 0 failed, {stalls} stalls, start-up {mean:.0} ms on average",
-        rows.len()
-    ));
+    stage.board.say(&format!("{} plays, 0 failed, {stalls} stalls, start-up {mean:.0} ms on average", rows.len()));
     stage.board.update(|show| show.cities = rows);
     show_clusters(stage).await;
     Ok(())
 }
 
 fn check(city: &City, viewing: &Viewing, reason: &str) -> anyhow::Result<()> {
-    let City {
-        name, cluster, rule, ..
-    } = city;
-    ensure!(
-        viewing.failed == 0,
-        "{name}: {} segments failed: {}",
-        viewing.failed,
-        viewing.failure()
-    );
-    ensure!(
-        viewing.clusters == [*cluster],
-        "{name} was served by {:?}, not by {cluster}",
-        viewing.clusters
-    );
+    let City { name, cluster, rule, .. } = city;
+    ensure!(viewing.failed == 0, "{name}: {} segments failed: {}", viewing.failed, viewing.failure());
+    ensure!(viewing.clusters == [*cluster], "{name} was served by {:?}, not by {cluster}", viewing.clusters);
     ensure!(reason == *rule, "{name} was placed by `{reason}`, not by `{rule}`");
     Ok(())
 }
@@ -108,22 +94,9 @@ async fn show_clusters(stage: &Stage) {
             _ => None,
         };
         let up = counters.is_some();
-        let policies::Counters {
-            requests,
-            hits,
-            evicted,
-            bytes,
-        } = counters.unwrap_or_default();
+        let policies::Counters { requests, hits, evicted, bytes } = counters.unwrap_or_default();
         let (cluster, hit_ratio) = (site.id.to_owned(), share(hits, requests));
-        rows.push(ClusterRow {
-            cluster,
-            up,
-            requests,
-            hits,
-            hit_ratio,
-            evicted,
-            bytes,
-        });
+        rows.push(ClusterRow { cluster, up, requests, hits, hit_ratio, evicted, bytes });
     }
     stage.board.update(|show| show.clusters = rows);
 }
@@ -151,18 +124,7 @@ fn table(rows: &[CityRow]) -> Table {
     for between_rows in [TableComponent::HorizontalLines, TableComponent::MiddleIntersections] {
         table.remove_style(between_rows);
     }
-    table.set_header([
-        "city",
-        "subnet",
-        "by",
-        "cluster",
-        "hits",
-        "link",
-        "chosen by",
-        "rate",
-        "start-up",
-        "stalls",
-    ]);
+    table.set_header(["city", "subnet", "by", "cluster", "hits", "link", "chosen by", "rate", "start-up", "stalls"]);
     for row in rows {
         table.add_row([
             row.city.clone(),

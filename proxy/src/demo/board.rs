@@ -112,24 +112,13 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new(json: bool) -> Self {
         let color = !json && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let show = Mutex::new(Show {
-            verdict: "running",
-            ..Show::default()
-        });
-        Self {
-            show,
-            started: Instant::now(),
-            json,
-            color,
-        }
+        let show = Mutex::new(Show { verdict: "running", ..Show::default() });
+        Self { show, started: Instant::now(), json, color }
     }
 
     /// A copy of everything, for the page and `--json`.
     pub(super) fn show(&self) -> Show {
-        Show {
-            seconds: self.seconds(),
-            ..self.show.lock().clone()
-        }
+        Show { seconds: self.seconds(), ..self.show.lock().clone() }
     }
 
     /// Changes what is shown without printing.
@@ -145,10 +134,7 @@ impl Board {
 
     /// Adds to the page's log without printing.
     pub(super) fn event(&self, text: &str) {
-        let event = Event {
-            at_s: self.seconds(),
-            text: text.trim().to_owned(),
-        };
+        let event = Event { at_s: self.seconds(), text: text.trim().to_owned() };
         let mut show = self.show.lock();
         if show.events.len() == EVENTS_MAX {
             show.events.pop_front();
@@ -171,11 +157,7 @@ impl Board {
             (step.state, step.ms) = (state, ms);
         }
         match &result {
-            Ok(_) => self.print(&format!(
-                "    {} {}",
-                self.paint("32", "✓"),
-                self.paint("2", &format!("{ms} ms"))
-            )),
+            Ok(_) => self.print(&format!("    {} {}", self.paint("32", "✓"), self.paint("2", &format!("{ms} ms")))),
             Err(error) => self.say(&format!("{} {error:#}", self.paint("31", "✗ failed:"))),
         }
         result
@@ -208,33 +190,19 @@ impl Board {
         let steps = show.steps.len();
         let seconds = show.seconds;
         match failures {
-            0 => self.print(&format!(
-                "\n{} all {steps} steps held in {seconds:.1} s",
-                self.paint("32", "✓")
-            )),
-            _ => self.print(&format!(
-                "\n{} {failures} of {steps} steps failed in {seconds:.1} s",
-                self.paint("31", "✗")
-            )),
+            0 => self.print(&format!("\n{} all {steps} steps held in {seconds:.1} s", self.paint("32", "✓"))),
+            _ => {
+                self.print(&format!("\n{} {failures} of {steps} steps failed in {seconds:.1} s", self.paint("31", "✗")))
+            }
         }
     }
 
     fn open(&self, title: &str) -> usize {
         let mut show = self.show.lock();
         let number = show.steps.len() + 1;
-        show.steps.push(Step {
-            number,
-            title: title.into(),
-            lines: Vec::new(),
-            state: "running",
-            ms: 0,
-        });
+        show.steps.push(Step { number, title: title.into(), lines: Vec::new(), state: "running", ms: 0 });
         drop(show);
-        self.print(&format!(
-            "\n{}  {}",
-            self.paint("36", &format!("{number:>2}")),
-            self.paint("1", title)
-        ));
+        self.print(&format!("\n{}  {}", self.paint("36", &format!("{number:>2}")), self.paint("1", title)));
         self.event(&format!("step {number}: {title}"));
         number
     }
@@ -244,11 +212,7 @@ impl Board {
     }
 
     fn paint(&self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     fn print(&self, text: &str) {
@@ -270,14 +234,12 @@ mod tests {
     #[tokio::test]
     async fn a_step_keeps_what_was_said_in_it_and_how_it_ended() {
         let board = Board::new(true);
-        let held: anyhow::Result<()> = board.step("first", async { Ok(board.say("seen")) }).await;
+        let held: anyhow::Result<()> = board.step("first", async { board.say("seen");
+        Ok(()) }).await;
         let failed: anyhow::Result<()> = board.step("second", async { anyhow::bail!("no answer") }).await;
         assert!(held.is_ok() && failed.is_err());
         let steps = board.show().steps;
-        assert_eq!(
-            (steps[0].state, steps[0].lines.as_slice()),
-            ("held", ["seen".to_owned()].as_slice())
-        );
+        assert_eq!((steps[0].state, steps[0].lines.as_slice()), ("held", ["seen".to_owned()].as_slice()));
         assert_eq!((steps[1].number, steps[1].state), (2, "failed"));
         assert!(steps[1].lines[0].contains("no answer"));
     }

@@ -53,22 +53,13 @@ impl City {
         link_text: &'static str,
     ) -> anyhow::Result<Self> {
         let link = link_text.parse().map_err(anyhow::Error::msg)?;
-        Ok(Self {
-            name: name.into(),
-            client,
-            cluster,
-            rule,
-            link,
-            link_text,
-        })
+        Ok(Self { name: name.into(), client, cluster, rule, link, link_text })
     }
 }
 
 fn of_line(line: &str, link: &'static str) -> anyhow::Result<City> {
     let fields: Vec<&str> = line.split(',').collect();
-    let [name, _, latitude, longitude, network] = fields[..] else {
-        anyhow::bail!("`{line}` is no city")
-    };
+    let [name, _, latitude, longitude, network] = fields[..] else { anyhow::bail!("`{line}` is no city") };
     let at = (latitude.parse()?, longitude.parse()?);
     let network: ipnet::Ipv4Net = network.parse()?;
     let client = network.hosts().nth(6).context("a network without hosts")?;
@@ -78,10 +69,7 @@ fn of_line(line: &str, link: &'static str) -> anyhow::Result<City> {
 /// The site at the shortest great-circle distance from `at`.
 pub(super) fn nearest<'a>(at: (f64, f64), sites: impl IntoIterator<Item = &'a Site>) -> &'a Site {
     let by_distance = |a: &&Site, b: &&Site| kilometres(at, a.at).total_cmp(&kilometres(at, b.at));
-    sites
-        .into_iter()
-        .min_by(by_distance)
-        .expect("invariant: there is always a site")
+    sites.into_iter().min_by(by_distance).expect("invariant: there is always a site")
 }
 
 /// Great-circle distance (haversine) between two points in degrees.
@@ -98,11 +86,7 @@ mod tests {
 
     #[test]
     fn every_city_has_the_cluster_a_map_would_give_it() {
-        let found: Vec<(String, &str)> = all()
-            .unwrap()
-            .into_iter()
-            .map(|city| (city.name, city.cluster))
-            .collect();
+        let found: Vec<(String, &str)> = all().unwrap().into_iter().map(|city| (city.name, city.cluster)).collect();
         let expected = [
             ("Amsterdam", "ams1"),
             ("Paris", "ams1"),

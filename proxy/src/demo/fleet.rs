@@ -63,12 +63,7 @@ impl Process {
         // The pipe is read on, so that a child that prints more never blocks.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let pid = child.id().context("a child that has already ended")?;
-        Ok(Self {
-            name: name.into(),
-            pid,
-            ready,
-            child: Mutex::new(child),
-        })
+        Ok(Self { name: name.into(), pid, ready, child: Mutex::new(child) })
     }
 
     /// SIGKILL, and waits until it is gone.
@@ -97,11 +92,7 @@ impl Process {
     /// # Errors
     /// When it listens for no HTTP.
     pub(super) fn http(&self) -> anyhow::Result<SocketAddr> {
-        self.ready
-            .http
-            .first()
-            .copied()
-            .with_context(|| format!("{} has no http listener", self.name))
+        self.ready.http.first().copied().with_context(|| format!("{} has no http listener", self.name))
     }
 
     /// Its admin address.
@@ -109,9 +100,7 @@ impl Process {
     /// # Errors
     /// When it has none.
     pub(super) fn admin(&self) -> anyhow::Result<SocketAddr> {
-        self.ready
-            .admin
-            .with_context(|| format!("{} has no admin listener", self.name))
+        self.ready.admin.with_context(|| format!("{} has no admin listener", self.name))
     }
 
     /// Its DNS address.
@@ -119,11 +108,7 @@ impl Process {
     /// # Errors
     /// When it serves no DNS.
     pub(super) fn dns(&self) -> anyhow::Result<SocketAddr> {
-        self.ready
-            .dns
-            .first()
-            .copied()
-            .with_context(|| format!("{} has no dns listener", self.name))
+        self.ready.dns.first().copied().with_context(|| format!("{} has no dns listener", self.name))
     }
 }
 
@@ -131,14 +116,10 @@ impl std::str::FromStr for Ready {
     type Err = anyhow::Error;
 
     fn from_str(line: &str) -> anyhow::Result<Self> {
-        let fields = line
-            .strip_prefix("ready")
-            .with_context(|| format!("`{line}` is no ready line"))?;
+        let fields = line.strip_prefix("ready").with_context(|| format!("`{line}` is no ready line"))?;
         let mut ready = Self::default();
         for field in fields.split_whitespace() {
-            let (key, list) = field
-                .split_once('=')
-                .with_context(|| format!("`{field}` in `{line}`"))?;
+            let (key, list) = field.split_once('=').with_context(|| format!("`{field}` in `{line}`"))?;
             let addresses: Result<Vec<SocketAddr>, _> = list.split(',').map(str::parse).collect();
             let addresses = addresses.with_context(|| format!("`{field}` in `{line}`"))?;
             match key {
@@ -156,11 +137,7 @@ fn tail_of(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<&str> = text.lines().rev().take(QUOTE_LINES).collect();
     let quote: Vec<&str> = lines.into_iter().rev().collect();
-    if quote.is_empty() {
-        format!("nothing in {}", log.display())
-    } else {
-        quote.join(" | ")
-    }
+    if quote.is_empty() { format!("nothing in {}", log.display()) } else { quote.join(" | ") }
 }
 
 #[cfg(test)]
@@ -169,9 +146,7 @@ mod tests {
 
     #[test]
     fn a_ready_line_gives_each_listener_and_anything_else_is_refused() {
-        let ready: Ready = "ready http=127.0.1.1:80,127.0.1.1:81 admin=127.0.0.1:9 dns=127.0.0.1:53"
-            .parse()
-            .unwrap();
+        let ready: Ready = "ready http=127.0.1.1:80,127.0.1.1:81 admin=127.0.0.1:9 dns=127.0.0.1:53".parse().unwrap();
         assert_eq!(ready.http.len(), 2);
         assert_eq!(ready.admin, Some(([127, 0, 0, 1], 9).into()));
         assert_eq!(ready.dns, [([127, 0, 0, 1], 53).into()]);

@@ -109,11 +109,7 @@ async fn fetch(web: &Web, edge: SocketAddr, still: usize) -> anyhow::Result<bool
 
 fn pick(random: u64) -> usize {
     let index = (random >> 16) as usize;
-    if random.is_multiple_of(POPULAR_EVERY) {
-        index % POPULAR
-    } else {
-        POPULAR + index % (STILLS - POPULAR)
-    }
+    if random.is_multiple_of(POPULAR_EVERY) { index % POPULAR } else { POPULAR + index % (STILLS - POPULAR) }
 }
 
 /// Xorshift: the same traffic in every run.

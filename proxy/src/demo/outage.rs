@@ -29,34 +29,19 @@ const HEAD_START: Duration = Duration::from_millis(1200);
 /// # Errors
 /// When a play fails, a player does not move or the cluster does not come back.
 pub(super) async fn survive(stage: &Stage) -> anyhow::Result<()> {
-    let viewers: Vec<City> = stage
-        .cities
-        .iter()
-        .filter(|city| city.cluster == VICTIM)
-        .cloned()
-        .collect();
-    let first = viewers
-        .first()
-        .cloned()
-        .context("nobody watches the cluster that dies")?;
+    let viewers: Vec<City> = stage.cities.iter().filter(|city| city.cluster == VICTIM).cloned().collect();
+    let first = viewers.first().cloned().context("nobody watches the cluster that dies")?;
     let mut plays = JoinSet::new();
     for city in viewers {
         let stage = stage.clone();
-        plays.spawn(async move {
-            players::watch_slowly(&stage, TITLES[0], &city)
-                .await
-                .map(|viewing| (city, viewing))
-        });
+        plays
+            .spawn(async move { players::watch_slowly(&stage, TITLES[0], &city).await.map(|viewing| (city, viewing)) });
     }
     tokio::time::sleep(HEAD_START).await;
     let edge = stage.world.edge(VICTIM);
     edge.kill().await?;
     let killed = Instant::now();
-    stage.board.say(&format!(
-        "{} players watch; SIGKILL to {VICTIM} (pid {})",
-        plays.len(),
-        edge.pid
-    ));
+    stage.board.say(&format!("{} players watch; SIGKILL to {VICTIM} (pid {})", plays.len(), edge.pid));
     stage.refresh();
 
     let moved_to = moved_from(stage, &first, VICTIM).await?;
@@ -66,28 +51,19 @@ pub(super) async fn survive(stage: &Stage) -> anyhow::Result<()> {
         took.as_secs_f64(),
         first.name
     ));
-    ensure!(
-        took <= MOVE_MAX,
-        "moving took {took:?}, more than the TTL of {SERVICE_TTL_S} s and the probes allow"
-    );
+    ensure!(took <= MOVE_MAX, "moving took {took:?}, more than the TTL of {SERVICE_TTL_S} s and the probes allow");
 
     let mut moved = 0;
     while let Some(play) = plays.join_next().await {
         let (city, viewing) = play.context("a player panicked")??;
         check_moved(&city, &viewing)?;
         moved += usize::from(viewing.clusters.iter().any(|cluster| *cluster != VICTIM));
-        let Viewing {
-            clusters,
-            segments,
-            stalls,
-            attempts,
-            ..
-        } = &viewing;
+        let Viewing { clusters, segments, stalls, attempts, .. } = &viewing;
         let path = clusters.join(" → ");
         let name = &city.name;
-        stage.board.say(&format!(
-            "{name}: {path}; {segments} segments, 0 failed, {attempts} tries at most, {stalls} stalls"
-        ));
+        stage
+            .board
+            .say(&format!("{name}: {path}; {segments} segments, 0 failed, {attempts} tries at most, {stalls} stalls"));
     }
     ensure!(moved > 0, "no player was still watching when {VICTIM} died");
     come_back(stage, &first).await
@@ -95,9 +71,7 @@ pub(super) async fn survive(stage: &Stage) -> anyhow::Result<()> {
 
 /// Asks as a client of `city` until the answer is not `cluster`.
 async fn moved_from(stage: &Stage, city: &City, cluster: &str) -> anyhow::Result<&'static str> {
-    wait_for_cluster(stage, city, |now| now != cluster)
-        .await
-        .with_context(|| format!("still sent to {cluster}"))
+    wait_for_cluster(stage, city, |now| now != cluster).await.with_context(|| format!("still sent to {cluster}"))
 }
 
 async fn wait_for_cluster(stage: &Stage, city: &City, wanted: impl Fn(&str) -> bool) -> anyhow::Result<&'static str> {
@@ -114,13 +88,7 @@ async fn wait_for_cluster(stage: &Stage, city: &City, wanted: impl Fn(&str) -> b
 }
 
 fn check_moved(city: &City, viewing: &Viewing) -> anyhow::Result<()> {
-    ensure!(
-        viewing.failed == 0,
-        "{}: {} segments failed: {}",
-        city.name,
-        viewing.failed,
-        viewing.failure()
-    );
+    ensure!(viewing.failed == 0, "{}: {} segments failed: {}", city.name, viewing.failed, viewing.failure());
     Ok(())
 }
 
@@ -128,13 +96,8 @@ async fn come_back(stage: &Stage, city: &City) -> anyhow::Result<()> {
     stage.world.start_again(VICTIM).await?;
     let started = Instant::now();
     stage.refresh();
-    wait_for_cluster(stage, city, |now| now == VICTIM)
-        .await
-        .with_context(|| format!("{VICTIM} did not come back"))?;
+    wait_for_cluster(stage, city, |now| now == VICTIM).await.with_context(|| format!("{VICTIM} did not come back"))?;
     let took = started.elapsed().as_secs_f64();
-    stage.board.say(&format!(
-        "{VICTIM} started again; {took:.1} s later {} is sent there again",
-        city.name
-    ));
+    stage.board.say(&format!("{VICTIM} started again; {took:.1} s later {} is sent there again", city.name));
     Ok(())
 }

@@ -16,14 +16,11 @@ use super::board::Board;
 /// # Errors
 /// When the address cannot be bound.
 pub(super) async fn serve(address: SocketAddr, board: Arc<Board>) -> anyhow::Result<String> {
-    let listener = TcpListener::bind(address)
-        .await
-        .with_context(|| format!("--page {address}: cannot bind"))?;
+    let listener = TcpListener::bind(address).await.with_context(|| format!("--page {address}: cannot bind"))?;
     let url = format!("http://{}/", listener.local_addr()?);
     let state = move || async move { Json(board.show()) };
-    let routes = Router::new()
-        .route("/", get(|| async { Html(include_str!("page.html")) }))
-        .route("/state.json", get(state));
+    let routes =
+        Router::new().route("/", get(|| async { Html(include_str!("page.html")) })).route("/state.json", get(state));
     tokio::spawn(async move { axum::serve(listener, routes).await });
     Ok(url)
 }

@@ -37,11 +37,8 @@ pub(super) struct Viewing {
 
 impl Viewing {
     fn of(report: &Report) -> Self {
-        let mut clusters: Vec<&'static str> = report
-            .segments
-            .iter()
-            .filter_map(|segment| cluster_at(segment.address?))
-            .collect();
+        let mut clusters: Vec<&'static str> =
+            report.segments.iter().filter_map(|segment| cluster_at(segment.address?)).collect();
         clusters.dedup();
         let mut representations: Vec<String> = report
             .segments
@@ -58,12 +55,7 @@ impl Viewing {
             kbit_per_s: report.mean_kbps,
             startup_ms: report.startup_ms.unwrap_or(f64::INFINITY),
             stalls: report.stalls.len(),
-            attempts: report
-                .segments
-                .iter()
-                .map(|segment| segment.attempts)
-                .max()
-                .unwrap_or(0),
+            attempts: report.segments.iter().map(|segment| segment.attempts).max().unwrap_or(0),
             failed: report.failed,
             failure: report.segments.iter().find_map(|segment| segment.failure.clone()),
         }
@@ -111,8 +103,6 @@ async fn play(stage: &Stage, title: &str, city: &City, rule: Rule, speed: f64) -
         speed,
         ..Options::new(manifest)
     };
-    let report = run(&options, |_| {})
-        .await
-        .with_context(|| format!("a player in {}", city.name))?;
+    let report = run(&options, |_| {}).await.with_context(|| format!("a player in {}", city.name))?;
     Ok(Viewing::of(&report))
 }

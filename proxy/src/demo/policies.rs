@@ -43,10 +43,7 @@ impl Plugin {
 pub(super) async fn plugin(web: &Web, admin: SocketAddr, name: &str) -> anyhow::Result<Plugin> {
     let plugins = web.admin(admin, "/v1/plugins").await?;
     let list = plugins.as_array().context("/v1/plugins gives no list")?;
-    let plugin = list
-        .iter()
-        .find(|plugin| plugin["name"] == name)
-        .with_context(|| format!("no plugin {name}"))?;
+    let plugin = list.iter().find(|plugin| plugin["name"] == name).with_context(|| format!("no plugin {name}"))?;
     Ok(of_json(plugin))
 }
 
@@ -81,9 +78,8 @@ pub(super) fn reason(explain: &Value) -> String {
         parts.push(format!("in the coverage zone of {}", text("zone")));
     }
     let distances = explain["distance_km"].as_array().into_iter().flatten();
-    let distances: Vec<String> = distances
-        .map(|pair| format!("{} {} km", pair[0].as_str().unwrap_or("?"), pair[1]))
-        .collect();
+    let distances: Vec<String> =
+        distances.map(|pair| format!("{} {} km", pair[0].as_str().unwrap_or("?"), pair[1])).collect();
     if !distances.is_empty() {
         parts.push(distances.join(", "));
     }
@@ -110,12 +106,7 @@ pub(super) async fn counters(web: &Web, admin: SocketAddr) -> anyhow::Result<Cou
     let requests = outcomes.values().filter_map(Value::as_u64).sum();
     let count = |value: &Value| value.as_u64().unwrap_or(0);
     let (hits, evicted) = (count(&stats["requests"]["hit"]), count(&stats["cache"]["evicted"]));
-    Ok(Counters {
-        requests,
-        hits,
-        evicted,
-        bytes: count(&stats["sent_bytes"]),
-    })
+    Ok(Counters { requests, hits, evicted, bytes: count(&stats["sent_bytes"]) })
 }
 
 /// Shows what each of the three policies decided, with an example of each.
@@ -126,10 +117,9 @@ pub(super) async fn tell(stage: &Stage) -> anyhow::Result<()> {
     let rows = rows(stage).await?;
     for row in &rows {
         let cost = row.ns_per_call.map_or(String::new(), |ns| format!(", {ns} ns a call"));
-        stage.board.say(&format!(
-            "{} at {}: {} decisions, {} faults{cost}",
-            row.policy, row.place, row.calls, row.faults
-        ));
+        stage
+            .board
+            .say(&format!("{} at {}: {} decisions, {} faults{cost}", row.policy, row.place, row.calls, row.faults));
         stage.board.say(&format!("  {}", row.example));
     }
     let idle = rows.iter().find(|row| row.calls == 0).map(|row| row.policy.clone());
@@ -147,16 +137,8 @@ pub(super) async fn rows(stage: &Stage) -> anyhow::Result<Vec<PolicyRow>> {
     let site = &EXAMPLE;
     let edge = stage.world.edge(site.id).admin()?;
     let cdn = stage.world.kingcdn.admin()?;
-    let examples = [
-        example_of_route(stage).await?,
-        example_of_rate(stage).await?,
-        example_of_evict(stage).await?,
-    ];
-    let places = [
-        ("KingCDN's DNS", cdn, route),
-        (site.id, edge, rate),
-        (site.id, edge, evict),
-    ];
+    let examples = [example_of_route(stage).await?, example_of_rate(stage).await?, example_of_evict(stage).await?];
+    let places = [("KingCDN's DNS", cdn, route), (site.id, edge, rate), (site.id, edge, evict)];
     let mut rows = Vec::new();
     for ((place, admin, name), example) in places.into_iter().zip(examples) {
         let plugin = plugin(&stage.web, admin, name).await?;
@@ -190,18 +172,10 @@ async fn example_of_rate(stage: &Stage) -> anyhow::Result<String> {
         let response = stage.web.get(edge, VIDEO_HOST, &path).await?;
         ensure!(response.status == 200, "{path}: status {}", response.status);
         let representation = response.header("x-littoral-representation");
-        ensure!(
-            !representation.is_empty(),
-            "{path}: the edge does not say which representation it chose"
-        );
+        ensure!(!representation.is_empty(), "{path}: the edge does not say which representation it chose");
         answers.push(format!("representation {representation} at {kbit_per_s} kbit/s"));
     }
-    ensure!(
-        answers[0].split(" at ").next() != answers[1].split(" at ").next(),
-        "{} and {}",
-        answers[0],
-        answers[1]
-    );
+    ensure!(answers[0].split(" at ").next() != answers[1].split(" at ").next(), "{} and {}", answers[0], answers[1]);
     Ok(format!("seg-auto-00005.m4s was answered with {}", answers.join(", ")))
 }
 

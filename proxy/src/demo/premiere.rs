@@ -29,12 +29,7 @@ const WARMED_MIN: f64 = 0.95;
 pub(super) async fn compare(stage: &Stage) -> anyhow::Result<()> {
     let [_, warmed, unwarmed] = TITLES;
     warm(stage, warmed).await?;
-    let viewers: Vec<City> = stage
-        .cities
-        .iter()
-        .filter(|city| city.cluster == CLUSTER)
-        .cloned()
-        .collect();
+    let viewers: Vec<City> = stage.cities.iter().filter(|city| city.cluster == CLUSTER).cloned().collect();
     let with = first_viewers(stage, warmed, &viewers);
     let without = first_viewers(stage, unwarmed, &viewers);
     let (with, without) = tokio::try_join!(with, without)?;
@@ -46,15 +41,8 @@ pub(super) async fn compare(stage: &Stage) -> anyhow::Result<()> {
         without.hit_ratio() * 100.0,
         without.responses
     ));
-    stage.board.say(&format!(
-        "start-up {:.0} ms against {:.0} ms (means)",
-        with.startup_ms, without.startup_ms
-    ));
-    ensure!(
-        with.hit_ratio() >= WARMED_MIN,
-        "the warmed title's hit ratio is below {:.0} %",
-        WARMED_MIN * 100.0
-    );
+    stage.board.say(&format!("start-up {:.0} ms against {:.0} ms (means)", with.startup_ms, without.startup_ms));
+    ensure!(with.hit_ratio() >= WARMED_MIN, "the warmed title's hit ratio is below {:.0} %", WARMED_MIN * 100.0);
     ensure!(with.hit_ratio() > without.hit_ratio(), "warming made no difference");
     Ok(())
 }
@@ -79,11 +67,7 @@ async fn first_viewers(stage: &Stage, title: &str, viewers: &[City]) -> anyhow::
     ensure!(failed == 0, "{failed} segments of {title} failed");
     let mean = viewings.iter().map(|viewing| viewing.startup_ms).sum::<f64>() / viewings.len().max(1) as f64;
     let sum = |count: fn(&Viewing) -> u64| viewings.iter().map(count).sum();
-    Ok(Premiere {
-        hits: sum(|viewing| viewing.hits),
-        responses: sum(|viewing| viewing.responses),
-        startup_ms: mean,
-    })
+    Ok(Premiere { hits: sum(|viewing| viewing.hits), responses: sum(|viewing| viewing.responses), startup_ms: mean })
 }
 
 /// Posts a warm job and waits for its end.
@@ -119,9 +103,6 @@ fn tell_job(stage: &Stage, title: &str, job: &Value) -> anyhow::Result<()> {
         count("retries"),
         count("failed_count")
     ));
-    ensure!(
-        count("done") == count("total"),
-        "the job says it is done, but not everything is there"
-    );
+    ensure!(count("done") == count("total"), "the job says it is done, but not everything is there");
     Ok(())
 }

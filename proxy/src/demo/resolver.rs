@@ -66,9 +66,7 @@ impl Resolver {
     /// # Errors
     /// When no port can be bound.
     pub(super) async fn start(authorities: Vec<Authority>) -> anyhow::Result<Arc<Self>> {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .context("the resolver finds no free port")?;
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.context("the resolver finds no free port")?;
         let resolver = Arc::new(Self {
             address: socket.local_addr()?,
             authorities,
@@ -95,19 +93,12 @@ impl Resolver {
         let mut exchanges: Vec<Exchange> = Vec::new();
         let mut name = wire::absolute(name);
         loop {
-            ensure!(
-                exchanges.len() < ALIASES_MAX,
-                "more than {ALIASES_MAX} aliases from {name}"
-            );
+            ensure!(exchanges.len() < ALIASES_MAX, "more than {ALIASES_MAX} aliases from {name}");
             let authority = self.authority_of(&name)?.clone();
             let (answer, took) = self.ask(authority.server, &name, subnet).await?;
             let next = answer.final_name().to_owned();
             let done = next == name || !answer.addresses().is_empty();
-            exchanges.push(Exchange {
-                authority,
-                answer,
-                took,
-            });
+            exchanges.push(Exchange { authority, answer, took });
             if done {
                 return Ok(exchanges);
             }
@@ -118,9 +109,7 @@ impl Resolver {
     fn authority_of(&self, name: &str) -> anyhow::Result<&Authority> {
         let covers = |zone: &str| name == zone || name.strip_suffix(zone).is_some_and(|host| host.ends_with('.'));
         let longest = self.authorities.iter().filter(|authority| covers(authority.zone));
-        longest
-            .max_by_key(|authority| authority.zone.len())
-            .with_context(|| format!("no server known for {name}"))
+        longest.max_by_key(|authority| authority.zone.len()).with_context(|| format!("no server known for {name}"))
     }
 
     /// Asks one server over UDP.
@@ -155,10 +144,7 @@ impl Resolver {
                     seen.extend(exchanges.into_iter().take(room));
                     answer
                 }
-                Err(_) => Message {
-                    rcode: RCODE_SERVFAIL,
-                    ..question.clone()
-                },
+                Err(_) => Message { rcode: RCODE_SERVFAIL, ..question.clone() },
             },
         };
         answer.id = question.id;
@@ -179,53 +165,26 @@ impl Resolver {
         let entry = cache.iter().filter(covers).max_by_key(|entry| entry.scope)?;
         let age = u32::try_from(entry.stored.elapsed().as_secs()).unwrap_or(u32::MAX);
         let mut answer = entry.answer.clone();
-        answer
-            .answers
-            .iter_mut()
-            .for_each(|record| record.ttl = record.ttl.saturating_sub(age));
-        answer.subnet = question.subnet.map(|subnet| ClientSubnet {
-            scope: entry.scope,
-            ..subnet
-        });
+        answer.answers.iter_mut().for_each(|record| record.ttl = record.ttl.saturating_sub(age));
+        answer.subnet = question.subnet.map(|subnet| ClientSubnet { scope: entry.scope, ..subnet });
         Some(answer)
     }
 
     /// One message out of the exchanges; kept for the shortest TTL and the longest scope among them.
     fn remember(&self, question: &Message, exchanges: &[Exchange]) -> Message {
-        let records: Vec<Record> = exchanges
-            .iter()
-            .flat_map(|exchange| exchange.answer.answers.clone())
-            .collect();
-        let rcode = exchanges
-            .last()
-            .map_or(RCODE_SERVFAIL, |exchange| exchange.answer.rcode);
-        let scope = exchanges
-            .iter()
-            .filter_map(|exchange| exchange.answer.subnet)
-            .map(|subnet| subnet.scope)
-            .max();
+        let records: Vec<Record> = exchanges.iter().flat_map(|exchange| exchange.answer.answers.clone()).collect();
+        let rcode = exchanges.last().map_or(RCODE_SERVFAIL, |exchange| exchange.answer.rcode);
+        let scope = exchanges.iter().filter_map(|exchange| exchange.answer.subnet).map(|subnet| subnet.scope).max();
         let scope = scope.unwrap_or(0);
         let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(0);
         let subnet = question.subnet.map(|subnet| ClientSubnet { scope, ..subnet });
-        let answer = Message {
-            rcode,
-            answers: records,
-            subnet,
-            ..question.clone()
-        };
+        let answer = Message { rcode, answers: records, subnet, ..question.clone() };
         let mut cache = self.cache.lock();
         if ttl > 0 && cache.len() < ENTRIES_MAX {
             let network = question.subnet.map_or(Ipv4Addr::UNSPECIFIED, |subnet| subnet.network);
             let (name, answer) = (question.name.clone(), answer.clone());
             let ttl = Duration::from_secs(ttl.into());
-            cache.push(Cached {
-                name,
-                network,
-                scope,
-                answer,
-                stored: Instant::now(),
-                ttl,
-            });
+            cache.push(Cached { name, network, scope, answer, stored: Instant::now(), ttl });
         }
         answer
     }

@@ -31,22 +31,13 @@ pub(super) async fn swap(stage: &Stage) -> anyhow::Result<()> {
         let before = policies::plugin(&stage.web, admin, POLICY).await?;
         let at = load.tally().requests;
         replace_file(&stage.world.plugin_file(site.id, POLICY), index)?;
-        stage
-            .web
-            .admin_post(admin, &format!("/v1/plugins/{POLICY}/reload"), None)
-            .await?;
+        stage.web.admin_post(admin, &format!("/v1/plugins/{POLICY}/reload"), None).await?;
         let after = policies::plugin(&stage.web, admin, POLICY).await?;
         tell(stage, site.id, &before, &after, at)?;
     }
     tokio::time::sleep(UNDER_LOAD).await;
     let tally = load.stop().await;
-    ensure!(
-        tally.failed == 0,
-        "{} of {} requests failed: {:?}",
-        tally.failed,
-        tally.requests,
-        tally.failure
-    );
+    ensure!(tally.failed == 0, "{} of {} requests failed: {:?}", tally.failed, tally.requests, tally.failure);
     ensure!(tally.requests > 0, "there was no load");
     stage.board.say(&format!(
         "{} requests over the swaps, 0 failed, {:.0} % hits",
@@ -57,11 +48,7 @@ pub(super) async fn swap(stage: &Stage) -> anyhow::Result<()> {
 }
 
 fn tell(stage: &Stage, cluster: &str, before: &Plugin, after: &Plugin, at: u64) -> anyhow::Result<()> {
-    ensure!(
-        after.generation > before.generation,
-        "{cluster} still has generation {} of {POLICY}",
-        before.generation
-    );
+    ensure!(after.generation > before.generation, "{cluster} still has generation {} of {POLICY}", before.generation);
     stage.board.say(&format!(
         "{cluster}: {POLICY} generation {} → {} at request {at}, after {} decisions of the old one",
         before.generation, after.generation, before.calls

@@ -29,48 +29,21 @@ pub(super) async fn endure(stage: &Stage) -> anyhow::Result<()> {
     load_file(stage, &world::plugin_in(&stage.material.plugins, "trap")?).await?;
     tokio::time::sleep(UNDER_LOAD).await;
     let trapped = policies::plugin(&stage.web, admin, POLICY).await?;
-    let faults: Vec<String> = trapped
-        .faults
-        .iter()
-        .map(|(kind, count)| format!("{count} × {kind}"))
-        .collect();
-    let state = if trapped.quarantined {
-        "in quarantine"
-    } else {
-        "not in quarantine"
-    };
-    stage.board.say(&format!(
-        "{}: trap.wasm loaded as {POLICY}: faults {}; {state}",
-        site.id,
-        faults.join(", ")
-    ));
+    let faults: Vec<String> = trapped.faults.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
+    let state = if trapped.quarantined { "in quarantine" } else { "not in quarantine" };
+    stage.board.say(&format!("{}: trap.wasm loaded as {POLICY}: faults {}; {state}", site.id, faults.join(", ")));
     stage.board.say(&format!("last fault: {}", trapped.last_fault));
     let evicted = policies::counters(&stage.web, admin).await?.evicted;
 
     load_file(stage, &world::plugin_in(&stage.material.plugins, POLICY)?).await?;
     let restored = policies::plugin(&stage.web, admin, POLICY).await?;
     tokio::time::sleep(UNDER_LOAD).await;
-    let asked = policies::plugin(&stage.web, admin, POLICY)
-        .await?
-        .calls
-        .saturating_sub(restored.calls);
+    let asked = policies::plugin(&stage.web, admin, POLICY).await?.calls.saturating_sub(restored.calls);
     let tally = load.stop().await;
-    ensure!(
-        tally.failed == 0,
-        "{} of {} requests failed: {:?}",
-        tally.failed,
-        tally.requests,
-        tally.failure
-    );
-    ensure!(
-        trapped.fault_count() > before.fault_count(),
-        "the plugin was loaded but no fault is shown"
-    );
+    ensure!(tally.failed == 0, "{} of {} requests failed: {:?}", tally.failed, tally.requests, tally.failure);
+    ensure!(trapped.fault_count() > before.fault_count(), "the plugin was loaded but no fault is shown");
     ensure!(asked > 0, "the good policy is not asked again");
-    stage.board.say(&format!(
-        "{} requests and {evicted} evictions meanwhile, 0 failed",
-        tally.requests
-    ));
+    stage.board.say(&format!("{} requests and {evicted} evictions meanwhile, 0 failed", tally.requests));
     stage.board.say(&format!("good file back: {asked} decisions since"));
     Ok(())
 }
@@ -83,9 +56,6 @@ async fn load_file(stage: &Stage, built: &Path) -> anyhow::Result<()> {
     std::fs::copy(built, &new).with_context(|| format!("cannot copy {}", built.display()))?;
     std::fs::rename(&new, &file).with_context(|| format!("cannot replace {}", file.display()))?;
     let admin = stage.world.edge(site.id).admin()?;
-    stage
-        .web
-        .admin_post(admin, &format!("/v1/plugins/{POLICY}/reload"), None)
-        .await?;
+    stage.web.admin_post(admin, &format!("/v1/plugins/{POLICY}/reload"), None).await?;
     Ok(())
 }

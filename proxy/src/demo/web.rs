@@ -33,13 +33,9 @@ impl Web {
     /// # Errors
     /// When the HTTP client cannot be made.
     pub(super) fn new() -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .timeout(DEADLINE)
-            .redirect(reqwest::redirect::Policy::none());
-        Ok(Self {
-            client: client.build()?,
-        })
+        let client =
+            reqwest::Client::builder().no_proxy().timeout(DEADLINE).redirect(reqwest::redirect::Policy::none());
+        Ok(Self { client: client.build()? })
     }
 
     /// `GET path` at `address` for `host`.
@@ -72,9 +68,7 @@ impl Web {
     ) -> anyhow::Result<Value> {
         let mut request = self.client.post(format!("http://{address}{path}"));
         if let Some(body) = body {
-            request = request
-                .header("content-type", "application/json")
-                .body(body.to_string());
+            request = request.header("content-type", "application/json").body(body.to_string());
         }
         json(send(request).await).with_context(|| format!("POST {path} of the admin API at {address}"))
     }
@@ -83,10 +77,7 @@ impl Web {
 impl Response {
     /// A header as text, empty when it is absent.
     pub(super) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 
     /// Whether the edge had it in its cache (RFC 9211).
@@ -101,10 +92,7 @@ async fn send(request: reqwest::RequestBuilder) -> anyhow::Result<Response> {
     let headers = response.headers().clone();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        ensure!(
-            body.len() + chunk.len() <= BODY_MAX,
-            "a body of more than {BODY_MAX} bytes"
-        );
+        ensure!(body.len() + chunk.len() <= BODY_MAX, "a body of more than {BODY_MAX} bytes");
         body.extend_from_slice(&chunk);
     }
     Ok(Response { status, headers, body })

@@ -46,13 +46,7 @@ pub(super) struct Site {
 
 /// The three clusters.
 pub(super) const SITES: [Site; 3] = [
-    Site {
-        id: "ams1",
-        city: "Amsterdam",
-        at: (52.37, 4.90),
-        address: Ipv4Addr::new(127, 0, 1, 1),
-        zone: None,
-    },
+    Site { id: "ams1", city: "Amsterdam", at: (52.37, 4.90), address: Ipv4Addr::new(127, 0, 1, 1), zone: None },
     Site {
         id: "nyc1",
         city: "New York",
@@ -60,13 +54,7 @@ pub(super) const SITES: [Site; 3] = [
         address: Ipv4Addr::new(127, 0, 1, 2),
         zone: Some("203.0.113.0/24"),
     },
-    Site {
-        id: "tyo1",
-        city: "Tokyo",
-        at: (35.68, 139.69),
-        address: Ipv4Addr::new(127, 0, 1, 3),
-        zone: None,
-    },
+    Site { id: "tyo1", city: "Tokyo", at: (35.68, 139.69), address: Ipv4Addr::new(127, 0, 1, 3), zone: None },
 ];
 
 /// Where the demo takes its material from.
@@ -105,9 +93,7 @@ impl World {
         let origin_address = origin.http()?;
 
         let edge = |site: &'static Site| {
-            run_in(dir, site.id, move |home| {
-                lay_out_edge(home, site, material, port, origin_address)
-            })
+            run_in(dir, site.id, move |home| lay_out_edge(home, site, material, port, origin_address))
         };
         let edges = futures_util::future::try_join_all(SITES.iter().map(edge));
         let netcinema = run_in(dir, "netcinema", lay_out_company);
@@ -116,28 +102,12 @@ impl World {
         let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port)).await?;
 
         let authorities = vec![
-            Authority {
-                zone: "netcinema.example.",
-                owner: "NetCinema",
-                server: netcinema.dns()?,
-            },
-            Authority {
-                zone: "kingcdn.example.",
-                owner: "KingCDN",
-                server: kingcdn.dns()?,
-            },
+            Authority { zone: "netcinema.example.", owner: "NetCinema", server: netcinema.dns()? },
+            Authority { zone: "kingcdn.example.", owner: "KingCDN", server: kingcdn.dns()? },
         ];
         let resolver = Resolver::start(authorities).await?;
         let edges = Mutex::new(edges.into_iter().map(Arc::new).collect());
-        Ok(Self {
-            dir: dir.into(),
-            origin,
-            netcinema,
-            kingcdn,
-            edges,
-            resolver,
-            port,
-        })
+        Ok(Self { dir: dir.into(), origin, netcinema, kingcdn, edges, resolver, port })
     }
 
     /// Every process with what it is for, as it is now.
@@ -149,13 +119,7 @@ impl World {
         ];
         let mut rows: Vec<board::Process> = company.map(|(process, role)| row(process, role)).into();
         let role = |index: usize| format!("KingCDN's edge in {}", SITES[index].city);
-        rows.extend(
-            self.edges
-                .lock()
-                .iter()
-                .enumerate()
-                .map(|(index, edge)| row(edge, &role(index))),
-        );
+        rows.extend(self.edges.lock().iter().enumerate().map(|(index, edge)| row(edge, &role(index))));
         rows
     }
 
@@ -163,10 +127,7 @@ impl World {
     pub(super) async fn end(&self) {
         let edges = self.edges.lock().clone();
         let company = [&self.origin, &self.netcinema, &self.kingcdn];
-        let kills = company
-            .into_iter()
-            .chain(edges.iter().map(Arc::as_ref))
-            .map(Process::kill);
+        let kills = company.into_iter().chain(edges.iter().map(Arc::as_ref)).map(Process::kill);
         // What does not end now is killed when its handle is dropped.
         let _killed = futures_util::future::join_all(kills).await;
     }
@@ -205,17 +166,11 @@ impl World {
 
 /// The cluster whose edge has this address.
 pub(super) fn cluster_at(address: std::net::IpAddr) -> Option<&'static str> {
-    SITES
-        .iter()
-        .find(|site| std::net::IpAddr::V4(site.address) == address)
-        .map(|site| site.id)
+    SITES.iter().find(|site| std::net::IpAddr::V4(site.address) == address).map(|site| site.id)
 }
 
 fn index_of(cluster: &str) -> usize {
-    SITES
-        .iter()
-        .position(|site| site.id == cluster)
-        .expect("invariant: only the ids of SITES are used")
+    SITES.iter().position(|site| site.id == cluster).expect("invariant: only the ids of SITES are used")
 }
 
 fn row(process: &Process, role: &str) -> board::Process {
@@ -235,15 +190,9 @@ fn row(process: &Process, role: &str) -> board::Process {
 /// # Errors
 /// When `dir` has none of that name.
 pub(super) fn plugin_in(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
-    let candidates = [
-        dir.join(format!("{name}.wasm")),
-        dir.join(format!("{}.wasm", name.replace('-', "_"))),
-    ];
+    let candidates = [dir.join(format!("{name}.wasm")), dir.join(format!("{}.wasm", name.replace('-', "_")))];
     let Some(file) = candidates.into_iter().find(|file| file.is_file()) else {
-        bail!(
-            "no {name}.wasm in {}; run `make plugins` or name its directory with --plugins",
-            dir.display()
-        );
+        bail!("no {name}.wasm in {}; run `make plugins` or name its directory with --plugins", dir.display());
     };
     Ok(file)
 }
@@ -263,11 +212,7 @@ async fn run_in(
 /// The origin's files: the company's site, copies of its title, and the stills.
 fn lay_out_site(htdocs: &Path, asset: &Path, port: u16) -> anyhow::Result<()> {
     for file in ["index.html", "manifest.mpd"].map(|name| asset.join(name)) {
-        ensure!(
-            file.is_file(),
-            "{} is missing; name a directory that has it with --asset",
-            file.display()
-        );
+        ensure!(file.is_file(), "{} is missing; name a directory that has it with --asset", file.display());
     }
     for title in TITLES {
         copy_tree(asset, &htdocs.join(title))?;
@@ -301,20 +246,15 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
 
 fn lay_out_company(home: &Path) -> anyhow::Result<String> {
     std::fs::write(home.join("netcinema.zone"), include_str!("netcinema.zone"))?;
-    Ok(
-        "# NetCinema's authoritative DNS: a static zone whose video host is an alias into KingCDN's.\n\
+    Ok("# NetCinema's authoritative DNS: a static zone whose video host is an alias into KingCDN's.\n\
         [node]\nname = \"netcinema-dns\"\n\n[listen]\ndns = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\n\
         [limits]\nthreads = 1\n\n[[zone]]\nname = \"netcinema.example.\"\nfile = \"netcinema.zone\"\n"
-            .into(),
-    )
+        .into())
 }
 
 fn lay_out_cdn(home: &Path, material: &Material, port: u16) -> anyhow::Result<String> {
     std::fs::write(home.join("kingcdn.zone"), include_str!("kingcdn.zone"))?;
-    std::fs::write(
-        home.join("demo-city.mmdb"),
-        include_bytes!("../../../assets/demo-city.mmdb"),
-    )?;
+    std::fs::write(home.join("demo-city.mmdb"), include_bytes!("../../../assets/demo-city.mmdb"))?;
     std::fs::copy(plugin_in(&material.plugins, "route-geo")?, home.join("route-geo.wasm"))?;
     let mut config = format!(
         "# KingCDN's authoritative DNS: picks a cluster for each client subnet.\n\
@@ -325,9 +265,7 @@ fn lay_out_cdn(home: &Path, material: &Material, port: u16) -> anyhow::Result<St
          [[service]]\nname = \"{SERVICE}.\"\nclusters = [\"*\"]\nttl = \"{SERVICE_TTL_S}s\"\nanswers = 1\n"
     );
     for site in &SITES {
-        let zone = site
-            .zone
-            .map_or(String::new(), |zone| format!("prefixes = [\"{zone}\"]\n"));
+        let zone = site.zone.map_or(String::new(), |zone| format!("prefixes = [\"{zone}\"]\n"));
         config += &format!(
             "\n[[cluster]]\nid = \"{}\"\ntier = \"home\"\nat = [{:?}, {:?}]\ncapacity = \"10Gbps\"\n\
              nodes = [{{ v4 = \"{}\" }}]\n{zone}\
@@ -346,10 +284,7 @@ fn lay_out_edge(
     origin: SocketAddr,
 ) -> anyhow::Result<String> {
     for plugin in ["rate-throughput", "evict-lfu-size"] {
-        std::fs::copy(
-            plugin_in(&material.plugins, plugin)?,
-            home.join(format!("{plugin}.wasm")),
-        )?;
+        std::fs::copy(plugin_in(&material.plugins, plugin)?, home.join(format!("{plugin}.wasm")))?;
     }
     Ok(edge_config(site, port, origin))
 }
@@ -373,19 +308,11 @@ fn port_free_on_all() -> anyhow::Result<u16> {
         let first = TcpListener::bind((SITES[0].address, 0))
             .with_context(|| format!("no loopback address {}; the demo needs 127.0.0.0/8", SITES[0].address))?;
         let port = first.local_addr()?.port();
-        if SITES[1..]
-            .iter()
-            .all(|site| TcpListener::bind((site.address, port)).is_ok())
-        {
+        if SITES[1..].iter().all(|site| TcpListener::bind((site.address, port)).is_ok()) {
             return Ok(port);
         }
     }
-    bail!(
-        "no port is free on {}, {} and {}",
-        SITES[0].address,
-        SITES[1].address,
-        SITES[2].address
-    )
+    bail!("no port is free on {}, {} and {}", SITES[0].address, SITES[1].address, SITES[2].address)
 }
 
 #[cfg(test)]

@@ -27,14 +27,26 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 
 /// Every metric there is; one that ends in `_total` is a counter, the others are gauges.
 pub const METRICS: &[Declared] = &[
-    metric("littoral_http_requests_total", "outcome: hit, stale, revalidated, collapsed, miss, bypass", "Requests by what the cache did (RFC 9211)."),
-    metric("littoral_http_responses_total", "class: 1xx to 5xx, none", "Responses by status class; none: the client left first."),
+    metric(
+        "littoral_http_requests_total",
+        "outcome: hit, stale, revalidated, collapsed, miss, bypass",
+        "Requests by what the cache did (RFC 9211).",
+    ),
+    metric(
+        "littoral_http_responses_total",
+        "class: 1xx to 5xx, none",
+        "Responses by status class; none: the client left first.",
+    ),
     metric("littoral_http_sent_bytes_total", "", "Bytes of response bodies sent to clients."),
     metric("littoral_http_broken_total", "", "Requests that ended with an error, answered or not."),
     metric("littoral_http_connections_total", "", "Client connections accepted."),
     metric("littoral_http_connections_open", "", "Client connections open."),
     metric("littoral_http_connections_refused_total", "", "Client connections closed at once for limits.connections."),
-    metric("littoral_http_header_timeouts_total", "", "Connections closed because a request head took longer than limits.header_timeout."),
+    metric(
+        "littoral_http_header_timeouts_total",
+        "",
+        "Connections closed because a request head took longer than limits.header_timeout.",
+    ),
     metric("littoral_origin_fetches_total", "", "Times an origin was asked."),
     metric("littoral_origin_retries_total", "", "Times an origin was asked again for the same request."),
     metric("littoral_origin_ejections_total", "", "Times an origin was left out for failing."),
@@ -44,12 +56,20 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_cache_objects", "", "Objects published."),
     metric("littoral_cache_fills_open", "", "Objects in flight."),
     metric("littoral_cache_published_total", "", "Objects published."),
-    metric("littoral_cache_fills_failed_total", "", "Fills that ended early, too long or too large; nothing of them is kept."),
+    metric(
+        "littoral_cache_fills_failed_total",
+        "",
+        "Fills that ended early, too long or too large; nothing of them is kept.",
+    ),
     metric("littoral_cache_not_admitted_total", "", "Complete objects not published because the policy said so."),
     metric("littoral_cache_no_room_total", "", "Objects passed by because no room could be made."),
     metric("littoral_cache_evicted_total", "", "Objects evicted by the policy."),
     metric("littoral_cache_evicted_bytes_total", "", "Bytes evicted by the policy."),
-    metric("littoral_cache_evicted_by_ceiling_total", "", "Objects dropped by the table's own ceiling: the policy did not keep up."),
+    metric(
+        "littoral_cache_evicted_by_ceiling_total",
+        "",
+        "Objects dropped by the table's own ceiling: the policy did not keep up.",
+    ),
     metric("littoral_cache_purged_total", "", "Objects removed by purges."),
     metric("littoral_cache_fills_purged_total", "", "Fills that a purge kept from being published."),
     metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),

@@ -44,27 +44,8 @@ pub struct PlayArgs {
 /// # Errors
 /// As [`run`].
 pub async fn main(args: PlayArgs) -> anyhow::Result<ExitCode> {
-    let PlayArgs {
-        manifest,
-        dns,
-        client,
-        rule,
-        link,
-        speed,
-        buffer,
-        patience,
-        json,
-    } = args;
-    let options = Options {
-        dns,
-        client,
-        rule,
-        link,
-        speed,
-        buffer,
-        patience,
-        ..Options::new(manifest)
-    };
+    let PlayArgs { manifest, dns, client, rule, link, speed, buffer, patience, json } = args;
+    let options = Options { dns, client, rule, link, speed, buffer, patience, ..Options::new(manifest) };
     let report = run(&options, |played| {
         if !json {
             println!("{}", line(played));
@@ -76,25 +57,12 @@ pub async fn main(args: PlayArgs) -> anyhow::Result<ExitCode> {
     } else {
         print!("{}", summary(&report));
     }
-    Ok(if report.failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn line(played: &Played) -> String {
-    let Played {
-        number,
-        representation,
-        kbps,
-        throughput_kbps,
-        took_ms,
-        buffer_ms,
-        served_by,
-        cache_status,
-        ..
-    } = played;
+    let Played { number, representation, kbps, throughput_kbps, took_ms, buffer_ms, served_by, cache_status, .. } =
+        played;
     match &played.failure {
         Some(failure) => format!("{number:>4}  failed: {failure}"),
         None => format!(
@@ -121,14 +89,9 @@ fn summary(report: &Report) -> String {
         ("mean rate", format!("{:.0} kbit/s", report.mean_kbps)),
         ("switches", report.switches.to_string()),
         ("stalls", stalls),
-        (
-            "cache hits",
-            format!("{} of {} responses", report.hits, report.responses),
-        ),
+        ("cache hits", format!("{} of {} responses", report.hits, report.responses)),
         ("served by", served.join(", ")),
         ("failed", report.failed.to_string()),
     ];
-    lines.iter().fold(String::from("\n"), |text, (what, value)| {
-        text + &format!("{what:<10}  {value}\n")
-    })
+    lines.iter().fold(String::from("\n"), |text, (what, value)| text + &format!("{what:<10}  {value}\n"))
 }

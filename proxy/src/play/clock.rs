@@ -43,10 +43,7 @@ impl Clock {
         }
         match self.stalls.last_mut().filter(|_| self.stalled) {
             Some(stall) => stall.ms += millis(missing),
-            None => self.stalls.push(Stall {
-                at_ms: millis(watched_until),
-                ms: millis(missing),
-            }),
+            None => self.stalls.push(Stall { at_ms: millis(watched_until), ms: millis(missing) }),
         }
         self.stalled = true;
     }

@@ -63,11 +63,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     pub(super) fn new(names: Names, patience: Duration) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST_WAIT);
-        Ok(Self {
-            client: client.redirect(reqwest::redirect::Policy::none()).build()?,
-            names,
-            patience,
-        })
+        Ok(Self { client: client.redirect(reqwest::redirect::Policy::none()).build()?, names, patience })
     }
 
     /// Fetches `resource`.
@@ -76,26 +72,13 @@ impl Fetcher {
     /// The last attempt's, when patience has run out.
     pub(super) async fn fetch(&mut self, resource: &Resource, told: &Told) -> anyhow::Result<Fetched> {
         let begun = Instant::now();
-        let host = resource
-            .url
-            .host_str()
-            .with_context(|| format!("{} names no host", resource.url))?
-            .to_owned();
-        ensure!(
-            resource.url.scheme() == "http",
-            "{}: this player speaks http only",
-            resource.url
-        );
+        let host = resource.url.host_str().with_context(|| format!("{} names no host", resource.url))?.to_owned();
+        ensure!(resource.url.scheme() == "http", "{}: this player speaks http only", resource.url);
         for attempts in 1.. {
             let lost = begun.elapsed();
             match self.attempt(&host, resource, told).await {
                 Ok(fetched) => {
-                    return Ok(Fetched {
-                        took: begun.elapsed() - lost,
-                        lost,
-                        attempts,
-                        ..fetched
-                    });
+                    return Ok(Fetched { took: begun.elapsed() - lost, lost, attempts, ..fetched });
                 }
                 Err(Attempt::Refused(status)) => bail!("{}: status {status}", resource.url),
                 Err(Attempt::Failed(error)) if begun.elapsed() >= self.patience => {
@@ -111,16 +94,12 @@ impl Fetcher {
     async fn attempt(&mut self, host: &str, resource: &Resource, told: &Told) -> Result<Fetched, Attempt> {
         let address = self.names.address(host).await?;
         let mut url = resource.url.clone();
-        url.set_ip_host(address)
-            .map_err(|()| anyhow::anyhow!("{} cannot have an address", resource.url))?;
+        url.set_ip_host(address).map_err(|()| anyhow::anyhow!("{} cannot have an address", resource.url))?;
         let port = resource.url.port().map_or(String::new(), |port| format!(":{port}"));
         let mut request = self.client.get(url).header("host", format!("{host}{port}"));
         request = request.header("cmcd-session", format!("sid=\"{}\"", told.session));
         let known = [("bl", told.buffer_ms), ("mtp", told.throughput_kbps)];
-        let known: Vec<String> = known
-            .iter()
-            .filter_map(|(key, value)| Some(format!("{key}={}", (*value)?)))
-            .collect();
+        let known: Vec<String> = known.iter().filter_map(|(key, value)| Some(format!("{key}={}", (*value)?))).collect();
         if !known.is_empty() {
             request = request.header("cmcd-request", known.join(","));
         }
@@ -137,14 +116,7 @@ impl Fetcher {
         }
         let headers = response.headers().clone();
         let body = whole_body(&mut response, resource).await?;
-        Ok(Fetched {
-            body,
-            headers,
-            address,
-            took: Duration::ZERO,
-            lost: Duration::ZERO,
-            attempts: 1,
-        })
+        Ok(Fetched { body, headers, address, took: Duration::ZERO, lost: Duration::ZERO, attempts: 1 })
     }
 }
 
@@ -155,10 +127,6 @@ async fn whole_body(response: &mut reqwest::Response, resource: &Resource) -> an
         body.extend_from_slice(&chunk);
     }
     let length = resource.range.map(|range| range.last - range.first + 1);
-    ensure!(
-        length.is_none_or(|length| length == body.len() as u64),
-        "{} bytes for the range asked for",
-        body.len()
-    );
+    ensure!(length.is_none_or(|length| length == body.len() as u64), "{} bytes for the range asked for", body.len());
     Ok(body)
 }

@@ -26,23 +26,14 @@ struct Step {
 impl Link {
     /// A link that is always this fast; at least 1 bit/s.
     pub fn steady(kbit_per_s: u64) -> Self {
-        Self {
-            steps: vec![Step {
-                bits_per_s: (kbit_per_s * 1000).max(1),
-                lasts: Duration::from_secs(3600),
-            }],
-        }
+        Self { steps: vec![Step { bits_per_s: (kbit_per_s * 1000).max(1), lasts: Duration::from_secs(3600) }] }
     }
 
     /// How long `bytes` take when they start at `at` of the player's clock.
     pub(super) fn time_for(&self, bytes: u64, at: Duration) -> Duration {
         let cycle: Duration = self.steps.iter().map(|step| step.lasts).sum();
         let mut into = Duration::from_nanos((at.as_nanos() % cycle.as_nanos().max(1)) as u64);
-        let bits_per_cycle: f64 = self
-            .steps
-            .iter()
-            .map(|step| step.bits_per_s as f64 * step.lasts.as_secs_f64())
-            .sum();
+        let bits_per_cycle: f64 = self.steps.iter().map(|step| step.bits_per_s as f64 * step.lasts.as_secs_f64()).sum();
         let mut bits = bytes as f64 * 8.0;
         let cycles = (bits / bits_per_cycle).floor();
         bits -= cycles * bits_per_cycle;
@@ -93,11 +84,7 @@ fn step(text: &str) -> Result<Step, String> {
     let bits_per_s = number.checked_mul(scale).filter(|rate| *rate > 0).ok_or_else(problem)?;
     let lasts = humantime::parse_duration(lasts).map_err(|_| problem())?;
     let usable = !lasts.is_zero() && lasts <= STEP_MAX;
-    if usable {
-        Ok(Step { bits_per_s, lasts })
-    } else {
-        Err(problem())
-    }
+    if usable { Ok(Step { bits_per_s, lasts }) } else { Err(problem()) }
 }
 
 #[cfg(test)]
@@ -115,16 +102,7 @@ mod tests {
 
     #[test]
     fn a_link_without_a_unit_a_rate_or_a_time_is_refused() {
-        for text in [
-            "600",
-            "0kbps",
-            "fast",
-            "1Mbps:0s",
-            "1Mbps:x",
-            "",
-            "99999999999999999999Mbps",
-            "1Mbps,",
-        ] {
+        for text in ["600", "0kbps", "fast", "1Mbps:0s", "1Mbps:x", "", "99999999999999999999Mbps", "1Mbps,"] {
             assert!(text.parse::<Link>().unwrap_err().contains("600kbps"), "{text}");
         }
         assert_eq!("600kbps".parse::<Link>().unwrap(), Link::steady(600));

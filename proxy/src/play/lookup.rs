@@ -33,12 +33,7 @@ struct Known {
 
 impl Names {
     pub(super) fn new(server: Option<SocketAddr>, subnet: Option<ClientSubnet>) -> Self {
-        Self {
-            server,
-            subnet,
-            known: HashMap::new(),
-            next_id: rand_id(),
-        }
+        Self { server, subnet, known: HashMap::new(), next_id: rand_id() }
     }
 
     /// The address of `host` to use now.
@@ -53,22 +48,16 @@ impl Names {
             return Ok(known.address);
         }
         let Some(server) = self.server else {
-            let mut found = tokio::net::lookup_host((host, 0))
-                .await
-                .with_context(|| format!("cannot resolve {host}"))?;
+            let mut found =
+                tokio::net::lookup_host((host, 0)).await.with_context(|| format!("cannot resolve {host}"))?;
             return Ok(found.next().with_context(|| format!("{host} has no address"))?.ip());
         };
         self.next_id = self.next_id.wrapping_add(1);
         let query = Message::query(self.next_id, host, self.subnet);
-        let answer = ask(server, query)
-            .await
-            .with_context(|| format!("asking {server} for {host}"))?;
+        let answer = ask(server, query).await.with_context(|| format!("asking {server} for {host}"))?;
         ensure!(answer.rcode == 0, "{server} answers {host} with code {}", answer.rcode);
-        let address = answer
-            .addresses()
-            .first()
-            .copied()
-            .with_context(|| format!("{server} has no address for {host}"))?;
+        let address =
+            answer.addresses().first().copied().with_context(|| format!("{server} has no address for {host}"))?;
         let ttl = answer.answers.iter().map(|record| record.ttl).min().unwrap_or(0);
         if self.known.len() >= NAMES_MAX {
             self.known.clear();
@@ -89,11 +78,8 @@ impl Names {
 /// # Errors
 /// When none comes in time or it is not readable.
 pub(crate) async fn ask(server: SocketAddr, query: Message) -> anyhow::Result<Message> {
-    let any: IpAddr = if server.is_ipv4() {
-        Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    };
+    let any: IpAddr =
+        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await?;
     socket.connect(server).await?;
     socket.send(&query.encode()?).await?;
@@ -107,9 +93,7 @@ pub(crate) async fn ask(server: SocketAddr, query: Message) -> anyhow::Result<Me
             }
         }
     };
-    tokio::time::timeout(ANSWER_WAIT, answer)
-        .await
-        .with_context(|| format!("{server} did not answer in time"))?
+    tokio::time::timeout(ANSWER_WAIT, answer).await.with_context(|| format!("{server} did not answer in time"))?
 }
 
 /// A first id that an off-path attacker cannot guess from the start of the process.

@@ -96,11 +96,7 @@ impl Played {
         let bytes = fetched.body.len() as u64;
         let seconds = took.as_secs_f64().max(1e-6);
         let served_by = text(&fetched.headers, "x-served-by");
-        let served_by = if served_by.is_empty() {
-            fetched.address.to_string()
-        } else {
-            served_by.to_owned()
-        };
+        let served_by = if served_by.is_empty() { fetched.address.to_string() } else { served_by.to_owned() };
         Self {
             number,
             representation: representation.id.clone(),
@@ -134,17 +130,9 @@ impl Tally {
     }
 
     pub(super) fn report(self, options: &Options, started: Option<Duration>, stalls: Vec<Stall>) -> Report {
-        let Self {
-            segments,
-            responses,
-            hits,
-            bytes,
-        } = self;
+        let Self { segments, responses, hits, bytes } = self;
         let fetched: Vec<&Played> = segments.iter().filter(|segment| segment.failure.is_none()).collect();
-        let switches = fetched
-            .windows(2)
-            .filter(|pair| pair[0].representation != pair[1].representation)
-            .count();
+        let switches = fetched.windows(2).filter(|pair| pair[0].representation != pair[1].representation).count();
         let kbps: u64 = fetched.iter().map(|segment| segment.kbps).sum();
         Report {
             manifest: options.manifest.to_string(),
@@ -176,10 +164,7 @@ pub(crate) fn is_hit(cache_status: &str) -> bool {
 
 /// A field as text; empty when it is absent or no text.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -60,14 +60,7 @@ mod tests {
     #[test]
     fn the_highest_rung_that_the_throughput_carries_is_chosen() {
         let full = Duration::from_secs(10);
-        for (kbps, rung) in [
-            (&[][..], 0),
-            (&[60], 0),
-            (&[190], 0),
-            (&[210], 1),
-            (&[400], 1),
-            (&[500], 2),
-        ] {
+        for (kbps, rung) in [(&[][..], 0), (&[60], 0), (&[190], 0), (&[210], 1), (&[400], 1), (&[500], 2)] {
             assert_eq!(after(kbps, full), rung, "at {kbps:?}");
         }
     }

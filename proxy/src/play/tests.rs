@@ -8,11 +8,7 @@ use crate::fileserver::{OriginArgs, router};
 const ASSET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/netcinema");
 
 async fn origin(dir: &Path) -> SocketAddr {
-    let args = OriginArgs {
-        dir: dir.into(),
-        listen: ([127, 0, 0, 1], 0).into(),
-        max_age: Duration::from_secs(60),
-    };
+    let args = OriginArgs { dir: dir.into(), listen: ([127, 0, 0, 1], 0).into(), max_age: Duration::from_secs(60) };
     let listener = tokio::net::TcpListener::bind(args.listen).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router(&args)).await });
@@ -22,16 +18,7 @@ async fn origin(dir: &Path) -> SocketAddr {
 async fn play(dir: &Path, link: Option<&str>) -> anyhow::Result<Report> {
     let manifest = format!("http://{}/manifest.mpd", origin(dir).await).parse()?;
     let link = link.map(|link| link.parse().unwrap());
-    run(
-        &Options {
-            link,
-            speed: f64::INFINITY,
-            patience: Duration::ZERO,
-            ..Options::new(manifest)
-        },
-        |_| {},
-    )
-    .await
+    run(&Options { link, speed: f64::INFINITY, patience: Duration::ZERO, ..Options::new(manifest) }, |_| {}).await
 }
 
 #[tokio::test]
@@ -46,11 +33,7 @@ async fn every_segment_is_played_once_and_in_order() {
 #[tokio::test]
 async fn a_slow_link_keeps_the_player_low_and_a_link_that_opens_lets_it_climb() {
     let slow = play(Path::new(ASSET), Some("130kbps")).await.unwrap();
-    assert!(
-        slow.segments.iter().all(|segment| segment.representation == "0"),
-        "{:?}",
-        slow.segments
-    );
+    assert!(slow.segments.iter().all(|segment| segment.representation == "0"), "{:?}", slow.segments);
     let opens = play(Path::new(ASSET), Some("130kbps:10s,20Mbps:1h")).await.unwrap();
     assert_eq!(opens.segments[0].representation, "0");
     assert_eq!(opens.segments[15].representation, "2");
@@ -66,12 +49,7 @@ async fn a_segment_that_is_not_there_is_named_and_the_rest_is_played() {
     std::fs::remove_file(dir.path().join("seg-2-00009.m4s")).unwrap();
     let report = play(dir.path(), None).await.unwrap();
     assert_eq!((report.failed, report.segments.len()), (1, 16));
-    assert!(
-        report.segments[8]
-            .failure
-            .as_ref()
-            .is_some_and(|failure| failure.contains("404"))
-    );
+    assert!(report.segments[8].failure.as_ref().is_some_and(|failure| failure.contains("404")));
 }
 
 #[tokio::test]

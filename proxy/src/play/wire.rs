@@ -70,13 +70,7 @@ pub(crate) struct ClientSubnet {
 impl Message {
     /// A query for the A records of `name`.
     pub(crate) fn query(id: u16, name: &str, subnet: Option<ClientSubnet>) -> Self {
-        Self {
-            id,
-            name: absolute(name),
-            kind: TYPE_A,
-            subnet,
-            ..Self::default()
-        }
+        Self { id, name: absolute(name), kind: TYPE_A, subnet, ..Self::default() }
     }
 
     /// The bytes of this message, names uncompressed.
@@ -117,10 +111,7 @@ impl Message {
         let [questions, answers, authority, additional] = [at.u16()?, at.u16()?, at.u16()?, at.u16()?];
         ensure!(questions == 1, "a DNS message with {questions} questions");
         let records = u32::from(answers) + u32::from(authority) + u32::from(additional);
-        ensure!(
-            records <= u32::from(RECORDS_MAX),
-            "a DNS message with {records} records"
-        );
+        ensure!(records <= u32::from(RECORDS_MAX), "a DNS message with {records} records");
         let mut message = Self {
             id,
             response: flags & 0x8000 != 0,
@@ -165,11 +156,7 @@ impl Message {
 impl ClientSubnet {
     /// The /24 that `address` is in, as a resolver that cares for privacy sends it (RFC 7871 section 11.1).
     pub(crate) fn of(address: Ipv4Addr) -> Self {
-        Self {
-            network: Ipv4Addr::from(u32::from(address) & 0xffff_ff00),
-            source: 24,
-            scope: 0,
-        }
+        Self { network: Ipv4Addr::from(u32::from(address) & 0xffff_ff00), source: 24, scope: 0 }
     }
 }
 
@@ -267,10 +254,7 @@ impl<'a> Reader<'a> {
                 Data::Other(kind)
             }
         };
-        ensure!(
-            self.offset == end,
-            "a DNS record whose length is not that of its content"
-        );
+        ensure!(self.offset == end, "a DNS record whose length is not that of its content");
         if in_answer {
             message.answers.push(Record { name, ttl, data });
         }
@@ -279,10 +263,7 @@ impl<'a> Reader<'a> {
 }
 
 fn client_subnet(options: &[u8]) -> anyhow::Result<Option<ClientSubnet>> {
-    let mut at = Reader {
-        bytes: options,
-        offset: 0,
-    };
+    let mut at = Reader { bytes: options, offset: 0 };
     while at.offset < options.len() {
         let code = at.u16()?;
         let length = usize::from(at.u16()?);
@@ -293,17 +274,10 @@ fn client_subnet(options: &[u8]) -> anyhow::Result<Option<ClientSubnet>> {
         let [0, 1, source, scope, octets @ ..] = content else {
             return Ok(None);
         };
-        ensure!(
-            octets.len() <= 4 && *source <= 32 && *scope <= 32,
-            "an IPv4 client subnet of impossible length"
-        );
+        ensure!(octets.len() <= 4 && *source <= 32 && *scope <= 32, "an IPv4 client subnet of impossible length");
         let mut network = [0; 4];
         network[..octets.len()].copy_from_slice(octets);
-        return Ok(Some(ClientSubnet {
-            network: network.into(),
-            source: *source,
-            scope: *scope,
-        }));
+        return Ok(Some(ClientSubnet { network: network.into(), source: *source, scope: *scope }));
     }
     Ok(None)
 }

@@ -52,7 +52,8 @@ impl Cmcd {
 
 /// `path_and_query` without its `CMCD` argument, when the site knows CMCD.
 pub fn without_query(path_and_query: &str, known: bool) -> Cow<'_, str> {
-    let Some((path, query)) = path_and_query.split_once('?').filter(|(_, query)| known && query.contains("CMCD=")) else {
+    let Some((path, query)) = path_and_query.split_once('?').filter(|(_, query)| known && query.contains("CMCD="))
+    else {
         return Cow::Borrowed(path_and_query);
     };
     let kept: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("CMCD=")).collect();

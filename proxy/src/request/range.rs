@@ -36,7 +36,9 @@ pub(super) fn select(request: &RequestHeader, response: &mut ResponseHeader) -> 
 
 /// If-Range: a strong entity tag that is equal, or the very date of Last-Modified.
 fn condition_holds(request: &RequestHeader, response: &ResponseHeader) -> bool {
-    let Some(condition) = request.headers.get(IF_RANGE) else { return true };
+    let Some(condition) = request.headers.get(IF_RANGE) else {
+        return true;
+    };
     let validator = if condition.as_bytes().ends_with(b"\"") { ETAG } else { LAST_MODIFIED };
     let strong = !condition.as_bytes().starts_with(b"W/");
     strong && response.headers.get(validator) == Some(condition)

@@ -48,23 +48,8 @@ pub struct WarmArgs {
 /// # Errors
 /// When the node is not there or refuses the job.
 pub async fn main(args: WarmArgs) -> anyhow::Result<ExitCode> {
-    let WarmArgs {
-        url,
-        representations,
-        rate,
-        window,
-        pin,
-        detach,
-        json,
-        admin,
-    } = args;
-    let order = serde_json::to_value(Order {
-        url,
-        representations,
-        rate,
-        window,
-        pin,
-    })?;
+    let WarmArgs { url, representations, rate, window, pin, detach, json, admin } = args;
+    let order = serde_json::to_value(Order { url, representations, rate, window, pin })?;
     let job = ask(&admin, Method::POST, "/v1/warm", Some(order)).await?;
     if detach {
         println!("{job}");
@@ -85,9 +70,7 @@ pub async fn main(args: WarmArgs) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let text = call(admin.admin, method, path, body)
-        .await
-        .map_err(anyhow::Error::msg)?;
+    let text = call(admin.admin, method, path, body).await.map_err(anyhow::Error::msg)?;
     serde_json::from_str(&text).with_context(|| format!("{path}: no JSON"))
 }
 

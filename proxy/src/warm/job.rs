@@ -111,12 +111,7 @@ impl Job {
             started_ms: now_ms(),
             ended_ms: None,
         };
-        Self {
-            id,
-            plan,
-            progress: Mutex::new(progress),
-            cancelled: watch::Sender::new(false),
-        }
+        Self { id, plan, progress: Mutex::new(progress), cancelled: watch::Sender::new(false) }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -171,10 +166,7 @@ impl Job {
         let mut progress = self.progress.lock();
         progress.failed_count += 1;
         if progress.failed.len() < FAILED_NAMED_MAX {
-            progress.failed.push(Failure {
-                url: url.to_string(),
-                error,
-            });
+            progress.failed.push(Failure { url: url.to_string(), error });
         }
     }
 }
@@ -205,17 +197,9 @@ struct Work<'a> {
 
 impl<'a> Work<'a> {
     fn new(job: &'a Job, node: &'a Node, door: SocketAddr) -> Result<Self, String> {
-        let client = reqwest::Client::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none());
+        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.timeout(FETCH_WAIT).build().map_err(|error| error.to_string())?;
-        Ok(Self {
-            job,
-            node,
-            door,
-            client,
-            next_at: Instant::now(),
-        })
+        Ok(Self { job, node, door, client, next_at: Instant::now() })
     }
 
     async fn all(&mut self) {
@@ -237,8 +221,7 @@ impl<'a> Work<'a> {
             rest *= 2;
         }
         let failed = self.job.progress.lock().failed_count;
-        self.job
-            .end(if failed == 0 { State::Done } else { State::Incomplete }, None);
+        self.job.end(if failed == 0 { State::Done } else { State::Incomplete }, None);
     }
 
     /// Fetches each once; returns those to try again.
@@ -307,33 +290,16 @@ impl<'a> Work<'a> {
 
     /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
     async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
-        let again = |error: reqwest::Error| Miss {
-            error: error.without_url().to_string(),
-            again: true,
-        };
+        let again = |error: reqwest::Error| Miss { error: error.without_url().to_string(), again: true };
         let host = url.host_str().unwrap_or_default();
-        let target = format!(
-            "http://{}{}",
-            self.door,
-            &url[url::Position::BeforePath..url::Position::AfterQuery]
-        );
-        let request = self
-            .client
-            .get(target)
-            .header("host", host)
-            .header("user-agent", "littoral-warm");
+        let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
+        let request = self.client.get(target).header("host", host).header("user-agent", "littoral-warm");
         let mut response = request.send().await.map_err(again)?;
         let status = response.status();
         if status != 200 {
-            return Err(Miss {
-                error: format!("status {status}"),
-                again: !status.is_client_error(),
-            });
+            return Err(Miss { error: format!("status {status}"), again: !status.is_client_error() });
         }
-        let cache_status = response
-            .headers()
-            .get("cache-status")
-            .and_then(|value| value.to_str().ok());
+        let cache_status = response.headers().get("cache-status").and_then(|value| value.to_str().ok());
         let hit = cache_status.is_some_and(crate::play::report::is_hit);
         // Now, while it is in flight: a crowded cache may evict a new object as soon as it is published.
         self.node.store.pin(&self.key(url)?, self.job.plan.pin_until);
@@ -341,14 +307,10 @@ impl<'a> Work<'a> {
         while let Some(chunk) = response.chunk().await.map_err(again)? {
             bytes += chunk.len() as u64;
             if bytes > OBJECT_BYTES_MAX {
-                return Err(Miss {
-                    error: "an object of more than 4 GiB".into(),
-                    again: false,
-                });
+                return Err(Miss { error: "an object of more than 4 GiB".into(), again: false });
             }
-            if let Some(keep) = keep
-                .as_deref_mut()
-                .filter(|kept| kept.len() < littoral_manifests::limits::MPD_BYTES_MAX + 1)
+            if let Some(keep) =
+                keep.as_deref_mut().filter(|kept| kept.len() < littoral_manifests::limits::MPD_BYTES_MAX + 1)
             {
                 keep.extend_from_slice(&chunk);
             }
@@ -358,10 +320,7 @@ impl<'a> Work<'a> {
 
     fn key(&self, url: &Url) -> Result<Key, Miss> {
         let key = crate::admin::key_of_url(self.node, url.as_str());
-        key.ok_or_else(|| Miss {
-            error: "no URL of this node".into(),
-            again: false,
-        })
+        key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
     }
 
     /// Waits until the store has `url`: that it has it is the proof that the object arrived whole. It is pinned since it
@@ -410,14 +369,8 @@ impl<'a> Work<'a> {
 /// The objects behind the resources: several byte ranges of one file are one object, and so is the file of an index.
 fn objects(presentation: &Presentation, wanted: impl Fn(&Representation) -> bool) -> Vec<Url> {
     let listed = presentation.resources(&wanted).into_iter();
-    let indexed = presentation
-        .representations
-        .iter()
-        .filter(|one| wanted(one))
-        .filter_map(|one| one.index.as_ref());
+    let indexed = presentation.representations.iter().filter(|one| wanted(one)).filter_map(|one| one.index.as_ref());
     let mut seen = std::collections::HashSet::new();
     let urls = listed.chain(indexed).map(|resource: &Resource| &resource.url);
-    urls.filter(|url| seen.insert(url.as_str().to_owned()))
-        .cloned()
-        .collect()
+    urls.filter(|url| seen.insert(url.as_str().to_owned())).cloned().collect()
 }

@@ -51,11 +51,7 @@ impl Order {
     /// Checks the order against the node.
     pub(super) fn checked(self, node: &Node) -> Result<Plan, String> {
         let plan = self.parsed(SystemTime::now())?;
-        let host = plan
-            .manifest
-            .host_str()
-            .and_then(crate::site::normalise_host)
-            .unwrap_or_default();
+        let host = plan.manifest.host_str().and_then(crate::site::normalise_host).unwrap_or_default();
         match node.sites.load().find(&host) {
             Some(_) => Ok(plan),
             None => Err(format!("{host:?} is no [[site]] of this node")),
@@ -64,9 +60,7 @@ impl Order {
 
     fn parsed(self, now: SystemTime) -> Result<Plan, String> {
         let url = &self.url;
-        let manifest = Url::parse(url)
-            .ok()
-            .filter(|url| url.scheme() == "http" || url.scheme() == "https");
+        let manifest = Url::parse(url).ok().filter(|url| url.scheme() == "http" || url.scheme() == "https");
         let no_url = || format!("{url:?} is no URL of a manifest, such as http://video.example/title/manifest.mpd");
         let manifest = manifest.filter(Url::has_host).ok_or_else(no_url)?;
         if self.representations.len() > REPRESENTATIONS_MAX {
@@ -76,12 +70,7 @@ impl Order {
         if rate.is_some_and(|rate| rate.0 == 0) {
             return Err("a rate of 0 fetches nothing; leave it out for no limit".into());
         }
-        let pin = self
-            .pin
-            .as_deref()
-            .map(str::parse::<Span>)
-            .transpose()?
-            .map_or(PIN_DEFAULT, |span| span.0);
+        let pin = self.pin.as_deref().map(str::parse::<Span>).transpose()?.map_or(PIN_DEFAULT, |span| span.0);
         if pin > PIN_MAX {
             return Err("objects are pinned for 30 days at most".into());
         }
@@ -100,27 +89,17 @@ mod tests {
     use super::*;
 
     fn refusal(change: impl FnOnce(&mut Order)) -> String {
-        let mut order = Order {
-            url: "http://video.example/title/manifest.mpd".into(),
-            ..Order::default()
-        };
+        let mut order = Order { url: "http://video.example/title/manifest.mpd".into(), ..Order::default() };
         change(&mut order);
         order.parsed(SystemTime::UNIX_EPOCH).unwrap_err()
     }
 
     #[test]
     fn an_order_is_pinned_for_a_day_unless_it_says_otherwise() {
-        let order = Order {
-            url: "http://video.example/m.mpd".into(),
-            ..Order::default()
-        };
+        let order = Order { url: "http://video.example/m.mpd".into(), ..Order::default() };
         let plan = order.clone().parsed(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(plan.pin_until, SystemTime::UNIX_EPOCH + PIN_DEFAULT);
-        let order = Order {
-            pin: Some("2h".into()),
-            rate: Some("8Mbps".into()),
-            ..order
-        };
+        let order = Order { pin: Some("2h".into()), rate: Some("8Mbps".into()), ..order };
         let plan = order.parsed(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(plan.pin_until, SystemTime::UNIX_EPOCH + Duration::from_secs(7200));
         assert_eq!(plan.rate, Some(8_000_000));

@@ -22,11 +22,7 @@ impl Window {
         } else {
             now >= self.from_s || now < self.to_s
         };
-        if open {
-            Duration::ZERO
-        } else {
-            Duration::from_secs((self.from_s + DAY_S - now) % DAY_S)
-        }
+        if open { Duration::ZERO } else { Duration::from_secs((self.from_s + DAY_S - now) % DAY_S) }
     }
 }
 
@@ -38,11 +34,7 @@ impl FromStr for Window {
         let problem = || format!("{text:?} is no window: write two times of the day in UTC, such as \"02:00-06:00\"");
         let (from, to) = text.split_once('-').ok_or_else(problem)?;
         let (from_s, to_s) = (seconds(from).ok_or_else(problem)?, seconds(to).ok_or_else(problem)?);
-        if from_s == to_s {
-            Err(problem())
-        } else {
-            Ok(Self { from_s, to_s })
-        }
+        if from_s == to_s { Err(problem()) } else { Ok(Self { from_s, to_s }) }
     }
 }
 

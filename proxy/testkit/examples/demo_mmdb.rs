@@ -50,11 +50,7 @@ fn main() -> anyhow::Result<()> {
     database.metadata.binary_format_major_version = 2;
     database.metadata.languages = vec!["en".into()];
     database.metadata.description = [("en".to_owned(), "cities of the littoral demo".to_owned())].into();
-    for line in std::fs::read_to_string(&cities)
-        .with_context(|| cities.clone())?
-        .lines()
-        .skip(1)
-    {
+    for line in std::fs::read_to_string(&cities).with_context(|| cities.clone())?.lines().skip(1) {
         insert(&mut database, line).with_context(|| format!("{cities}: `{line}`"))?;
     }
     database.write_to(File::create(&out).with_context(|| out.clone())?)?;
@@ -67,18 +63,11 @@ fn insert(database: &mut Database, line: &str) -> anyhow::Result<()> {
         anyhow::bail!("not city,country,latitude,longitude,network");
     };
     let record = Record {
-        city: Names {
-            names: English { en: city },
-        },
+        city: Names { names: English { en: city } },
         country: Country { iso_code: country },
-        location: Location {
-            latitude: latitude.parse()?,
-            longitude: longitude.parse()?,
-        },
+        location: Location { latitude: latitude.parse()?, longitude: longitude.parse()? },
     };
-    let record = database
-        .insert_value(record)
-        .map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    let record = database.insert_value(record).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let network: IpAddrWithMask = network.parse().map_err(|error| anyhow::anyhow!("{error:?}"))?;
     database.insert_node(network, record);
     Ok(())

@@ -101,7 +101,9 @@ impl Client {
     async fn chunks(&mut self, reply: &mut Reply) {
         loop {
             let Some(line) = self.line().await else { return };
-            let Ok(size) = usize::from_str_radix(line.trim(), 16) else { return };
+            let Ok(size) = usize::from_str_radix(line.trim(), 16) else {
+                return;
+            };
             reply.body.extend(self.bytes(size).await);
             if self.line().await.is_none() {
                 return;

@@ -69,7 +69,10 @@ impl Node {
     /// A call of the admin API: status and body.
     pub async fn admin(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut client = Client::connect(self.address("admin")).await;
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         client.send(head + body).await;
         let reply = client.reply(false).await.expect("a response");
         (reply.status, String::from_utf8_lossy(&reply.body).into_owned())

@@ -180,7 +180,8 @@ async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Requ
 async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> bool {
     let Response { status, fields, body } = response;
     let status = if status == 0 { 200 } else { status };
-    let mut head = format!("HTTP/1.1 {status} X\r\n{}", fields.iter().map(|field| format!("{field}\r\n")).collect::<String>());
+    let mut head =
+        format!("HTTP/1.1 {status} X\r\n{}", fields.iter().map(|field| format!("{field}\r\n")).collect::<String>());
     match &body {
         Body::Nothing if status != 304 && status != 204 => head.push_str("content-length: 0\r\n"),
         Body::Whole(bytes) => head.push_str(&format!("content-length: {}\r\n", bytes.len())),
@@ -219,5 +220,8 @@ async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> 
 }
 
 fn chunks_of(chunks: &[Vec<u8>]) -> Vec<u8> {
-    chunks.iter().flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).into_bytes(), chunk.clone(), b"\r\n".to_vec()].concat()).collect()
+    chunks
+        .iter()
+        .flat_map(|chunk| [format!("{:x}\r\n", chunk.len()).into_bytes(), chunk.clone(), b"\r\n".to_vec()].concat())
+        .collect()
 }

@@ -12,7 +12,11 @@ async fn every_metric_told_is_documented_and_has_its_help() {
     let documented = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
     let (status, text) = node.admin("GET", "/metrics", "").await;
     assert_eq!(status, 200);
-    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).filter_map(|line| line.split(' ').next()).collect();
+    let names: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     assert!(names.len() > 20, "{text}");
     for name in names {
         assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/metrics.md");
@@ -31,7 +35,10 @@ async fn health_stats_and_objects_are_told() {
     let (_, stats) = node.admin("GET", "/v1/stats", "").await;
     assert!(stats.contains("\"hit\":1") && stats.contains("\"objects\":1"), "{stats}");
     let (_, object) = node.admin("GET", "/v1/cache/object?url=http://site.example/a", "").await;
-    assert!(object.contains("\"state\":\"fresh\"") && object.contains("\"bytes\":5") && object.contains("\"hits\":1"), "{object}");
+    assert!(
+        object.contains("\"state\":\"fresh\"") && object.contains("\"bytes\":5") && object.contains("\"hits\":1"),
+        "{object}"
+    );
     let (_, absent) = node.admin("GET", "/v1/cache/object?url=http://site.example/b", "").await;
     assert!(absent.contains("\"state\":\"absent\""), "{absent}");
     let (_, page) = node.admin("GET", "/", "").await;

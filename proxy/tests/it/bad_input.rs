@@ -5,15 +5,18 @@ use littoral_testkit::{Client, Node, Origin, Response, refused};
 
 use super::{BINARY, config, get, node_before};
 
-const GOOD: &str = "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://127.0.0.1:9\"]\n";
+const GOOD: &str =
+    "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://127.0.0.1:9\"]\n";
 
 #[test]
 fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = format!("http = [\"{}\"]", listener.local_addr().unwrap());
     let zone = "[[zone]]\nname = \"z.example.\"\nfile = \"z.zone\"\n";
-    let with_plugin = |file: &str| format!("{GOOD}[[plugin]]\nname = \"p\"\nfile = \"{file}\"\n[policy]\nroute = \"p\"\n");
-    let (rate, bad_zone) = (plugin("rate-throughput"), b"$ORIGIN z.example.\n@ IN SOA ns h 1 1 1 1 1\n@ IN A 1.2.3.999\n");
+    let with_plugin =
+        |file: &str| format!("{GOOD}[[plugin]]\nname = \"p\"\nfile = \"{file}\"\n[policy]\nroute = \"p\"\n");
+    let (rate, bad_zone) =
+        (plugin("rate-throughput"), b"$ORIGIN z.example.\n@ IN SOA ns h 1 1 1 1 1\n@ IN A 1.2.3.999\n");
     let files: &[(&str, &[u8])] = &[("no.wasm", b"no component"), ("rate.wasm", &rate), ("z.zone", bad_zone)];
     for (config, expected) in [
         (GOOD.replace("origin =", "orgin ="), "node.toml:5:1: unknown key \"orgin\"; did you mean \"origin\"?"),
@@ -35,8 +38,11 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
 
 #[tokio::test]
 async fn an_unreadable_database_is_a_loud_warning_and_the_node_serves() {
-    let zone: (&str, &[u8]) = ("z.zone", b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n");
-    let config = format!("{GOOD}[geo]\ndatabase = [\"bad.mmdb\", \"none.mmdb\"]\n[[zone]]\nname = \"z.example.\"\nfile = \"z.zone\"\n");
+    let zone: (&str, &[u8]) =
+        ("z.zone", b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n");
+    let config = format!(
+        "{GOOD}[geo]\ndatabase = [\"bad.mmdb\", \"none.mmdb\"]\n[[zone]]\nname = \"z.example.\"\nfile = \"z.zone\"\n"
+    );
     let node = Node::start(BINARY, &config, &[("bad.mmdb", b"no database"), zone]).await;
     let log = node.log();
     assert!(log.contains("bad.mmdb: not usable as a geo-IP database") && log.contains("none.mmdb"), "{log}");

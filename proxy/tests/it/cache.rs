@@ -28,12 +28,18 @@ async fn a_miss_is_stored_and_the_next_request_is_a_hit_and_both_say_so() {
 
 #[tokio::test]
 async fn the_hot_path_and_the_framework_answer_a_hit_with_the_same_fields() {
-    let origin = Origin::start(|_| Response::ok(&[FRESH, "etag: \"a\"", "x-own: 1", "surrogate-key: k"], b"hello")).await;
+    let origin =
+        Origin::start(|_| Response::ok(&[FRESH, "etag: \"a\"", "x-own: 1", "surrogate-key: k"], b"hello")).await;
     let node = node_before(&origin, "").await;
     get(&node, "/a").await;
     let names = |reply: &littoral_testkit::Reply| {
         // Accept-Ranges is the framework's way to say that it looked for a range; Connection and Date are the connection's.
-        let mut names: Vec<_> = reply.fields.iter().map(|(name, _)| name.clone()).filter(|name| !["accept-ranges", "connection", "date"].contains(&name.as_str())).collect();
+        let mut names: Vec<_> = reply
+            .fields
+            .iter()
+            .map(|(name, _)| name.clone())
+            .filter(|name| !["accept-ranges", "connection", "date"].contains(&name.as_str()))
+            .collect();
         names.sort();
         names
     };
@@ -77,7 +83,9 @@ async fn conditions_of_the_client_are_answered_with_304() {
 #[tokio::test]
 async fn a_stale_response_is_revalidated_and_served_on_when_the_origin_confirms_it() {
     let origin = Origin::start(|request| match request.field("if-none-match") {
-        Some("\"a\"") => Response { status: 304, fields: vec!["etag: \"a\"".into(), FRESH.into()], body: Body::Nothing },
+        Some("\"a\"") => {
+            Response { status: 304, fields: vec!["etag: \"a\"".into(), FRESH.into()], body: Body::Nothing }
+        }
         _ => Response::ok(&["cache-control: max-age=0", "etag: \"a\""], b"hello"),
     })
     .await;
@@ -108,7 +116,9 @@ async fn variants_are_kept_apart_and_each_is_a_hit_for_its_own_kind() {
 
 #[tokio::test]
 async fn one_range_is_answered_from_the_cache_and_odd_ones_as_rfc_9110_says() {
-    let origin = Origin::start(|request| Response::ok(&[FRESH], if request.path == "/empty" { b"" } else { b"0123456789" })).await;
+    let origin =
+        Origin::start(|request| Response::ok(&[FRESH], if request.path == "/empty" { b"" } else { b"0123456789" }))
+            .await;
     let node = node_before(&origin, "").await;
     for path in ["/a", "/empty"] {
         get(&node, path).await;
@@ -194,7 +204,10 @@ async fn what_must_not_be_shared_is_never_stored() {
 async fn many_requests_for_one_object_are_one_fetch_and_stream_while_it_fills() {
     let gate = Gate::default();
     let held = gate.clone();
-    let origin = Origin::start(move |_| Response::with(&[FRESH], Body::Gated(b"first ".to_vec(), held.clone(), b"second".to_vec()))).await;
+    let origin = Origin::start(move |_| {
+        Response::with(&[FRESH], Body::Gated(b"first ".to_vec(), held.clone(), b"second".to_vec()))
+    })
+    .await;
     let node = node_before(&origin, "").await;
     let mut clients = Vec::new();
     for number in 0..8 {
@@ -219,7 +232,8 @@ async fn a_client_that_leaves_or_reads_slowly_does_not_stop_the_fill() {
     let held = gate.clone();
     let large = vec![7; 4 << 20];
     let half = large.clone();
-    let origin = Origin::start(move |_| Response::with(&[FRESH], Body::Gated(half.clone(), held.clone(), half.clone()))).await;
+    let origin =
+        Origin::start(move |_| Response::with(&[FRESH], Body::Gated(half.clone(), held.clone(), half.clone()))).await;
     let node = node_before(&origin, "").await;
     let mut leaver = Client::connect(node.address("http")).await;
     leaver.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
@@ -259,7 +273,8 @@ async fn an_origin_that_closes_early_never_becomes_a_complete_object() {
 
 #[tokio::test]
 async fn a_chunked_object_is_stored_with_its_length_and_ranges_work_on_it() {
-    let origin = Origin::start(|_| Response::with(&[FRESH], Body::Chunked(vec![b"abc".to_vec(), b"def".to_vec()]))).await;
+    let origin =
+        Origin::start(|_| Response::with(&[FRESH], Body::Chunked(vec![b"abc".to_vec(), b"def".to_vec()]))).await;
     let node = node_before(&origin, "").await;
     assert_eq!(get(&node, "/a").await.body, b"abcdef");
     assert_eq!(get(&node, "/a").await.field("content-length"), "6");
@@ -277,7 +292,10 @@ async fn the_memory_bound_holds_when_four_times_as_much_is_filled() {
             assert_eq!(client.get("site.example", &format!("/{number}"), &[]).await.body.len(), 256 << 10);
         }
         let metrics = node.metrics().await;
-        assert!(metrics["littoral_cache_memory_bytes"] <= metrics["littoral_cache_memory_bound_bytes"], "after {number}");
+        assert!(
+            metrics["littoral_cache_memory_bytes"] <= metrics["littoral_cache_memory_bound_bytes"],
+            "after {number}"
+        );
     }
     let metrics = node.metrics().await;
     assert!(metrics["littoral_cache_evicted_total"] > 40.0 && metrics["littoral_cache_objects"] > 10.0, "{metrics:?}");
@@ -291,7 +309,8 @@ async fn requests_sent_ahead_on_one_connection_are_answered_in_order() {
         get(&node, path).await;
     }
     let mut client = Client::connect(node.address("http")).await;
-    let ahead: String = ["/1", "/2", "/3", "/1"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n")).concat();
+    let ahead: String =
+        ["/1", "/2", "/3", "/1"].map(|path| format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n\r\n")).concat();
     client.send(ahead).await;
     for path in ["/1", "/2", "/3", "/1"] {
         assert_eq!(client.reply(false).await.unwrap().body, path.as_bytes());

@@ -8,7 +8,13 @@ fn the_demo_runs_through_and_every_step_holds() {
     let output = Command::new(super::BINARY).args(["demo", "--once"]).current_dir(root).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    for step in ["alias into KingCDN", "A cluster is killed", "eviction policy is swapped", "warmed before its premiere", "plugin that traps"] {
+    for step in [
+        "alias into KingCDN",
+        "A cluster is killed",
+        "eviction policy is swapped",
+        "warmed before its premiere",
+        "plugin that traps",
+    ] {
         assert!(text.contains(step), "{step:?} is missing in\n{text}");
     }
 }

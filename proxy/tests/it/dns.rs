@@ -6,11 +6,14 @@ use littoral_testkit::Node;
 
 use super::BINARY;
 
-const ZONE: &str = "$ORIGIN kingcdn.example.\n$TTL 60\n@ IN SOA ns h 1 1 1 1 30\n@ IN NS ns\nns IN A 192.0.2.1\nwww IN CNAME a1105\n";
+const ZONE: &str =
+    "$ORIGIN kingcdn.example.\n$TTL 60\n@ IN SOA ns h 1 1 1 1 30\n@ IN NS ns\nns IN A 192.0.2.1\nwww IN CNAME a1105\n";
 
 fn config() -> String {
     let cluster = |id: &str, node: &str, prefix: &str| {
-        format!("[[cluster]]\nid = \"{id}\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"{node}\" }}]\nprefixes = [\"{prefix}\"]\n")
+        format!(
+            "[[cluster]]\nid = \"{id}\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"{node}\" }}]\nprefixes = [\"{prefix}\"]\n"
+        )
     };
     format!(
         "[listen]\ndns = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{}{}[[zone]]\nname = \"kingcdn.example.\"\nfile = \"k.zone\"\n\
@@ -23,7 +26,10 @@ fn config() -> String {
 async fn dig(node: &Node, arguments: &[&str]) -> String {
     let address = node.address("dns");
     let mut command = Command::new("dig");
-    command.args([format!("@{}", address.ip()), "-p".into(), address.port().to_string()]).args(["+norec", "+tries=2"]).args(arguments);
+    command
+        .args([format!("@{}", address.ip()), "-p".into(), address.port().to_string()])
+        .args(["+norec", "+tries=2"])
+        .args(arguments);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
     String::from_utf8_lossy(&output.expect("dig; `make setup` installs it").stdout).into_owned()
 }
@@ -36,7 +42,10 @@ async fn the_cluster_follows_the_clients_subnet_through_the_alias_and_the_api_ex
         assert!(text.contains(address) && text.contains(&format!("CLIENT-SUBNET: {subnet}/16")), "{text}");
         let client = subnet.split('/').next().unwrap();
         let (_, told) = node.admin("GET", &format!("/v1/explain?client={client}&name=a1105.kingcdn.example"), "").await;
-        assert!(told.contains(&format!("\"clusters\":[\"{id}\"")) && told.contains("\"reason\":\"coverage\""), "{told}");
+        assert!(
+            told.contains(&format!("\"clusters\":[\"{id}\"")) && told.contains("\"reason\":\"coverage\""),
+            "{told}"
+        );
     }
     let metrics = node.metrics().await;
     assert_eq!(metrics["littoral_dns_queries_total{transport=\"udp\"}"], 2.0);

@@ -42,16 +42,28 @@ async fn a_guest_that_misbehaves_in_every_seat_never_costs_a_request() {
                 let file = client.get("site.example", &format!("/{number}"), &[]).await;
                 assert_eq!((file.status, file.whole), (200, true), "{name}");
             }
-            let auto = client.get("site.example", "/title/seg-auto-00003.m4s", &["CMCD-Request: mtp=9000,bl=9000"]).await;
-            assert_eq!((auto.status, auto.field("x-littoral-representation").is_empty()), (200, false), "{name}: {auto:?}");
+            let auto =
+                client.get("site.example", "/title/seg-auto-00003.m4s", &["CMCD-Request: mtp=9000,bl=9000"]).await;
+            assert_eq!(
+                (auto.status, auto.field("x-littoral-representation").is_empty()),
+                (200, false),
+                "{name}: {auto:?}"
+            );
             let (status, told) = node.admin("GET", "/v1/explain?client=192.0.2.7&name=s.z.example", "").await;
             assert!(status == 200 && told.contains("203.0.113.1"), "{name}: {told}");
         }
         let metrics = node.metrics().await;
-        let faults: f64 = metrics.iter().filter(|(key, _)| key.starts_with("littoral_plugin_faults_total")).map(|(_, count)| count).sum();
+        let faults: f64 = metrics
+            .iter()
+            .filter(|(key, _)| key.starts_with("littoral_plugin_faults_total"))
+            .map(|(_, count)| count)
+            .sum();
         assert!(faults >= 3.0, "{name}: {faults} faults");
         let bound = metrics["littoral_cache_memory_bound_bytes"];
-        assert!(metrics["littoral_cache_memory_bytes"] <= bound && metrics["littoral_cache_evicted_total"] > 0.0, "{name}");
+        assert!(
+            metrics["littoral_cache_memory_bytes"] <= bound && metrics["littoral_cache_evicted_total"] > 0.0,
+            "{name}"
+        );
         assert_eq!(metrics["littoral_http_broken_total"], 0.0, "{name}");
     }
 }

@@ -21,7 +21,10 @@ async fn a_purge_by_url_takes_that_object_and_one_by_surrogate_key_all_that_carr
     for path in ["/1", "/2", "/3", "/4"] {
         get(&node, path).await;
     }
-    assert_eq!(node.admin("POST", "/v1/purge", r#"{"url": "http://site.example/4"}"#).await, (200, r#"{"purged":1}"#.into()));
+    assert_eq!(
+        node.admin("POST", "/v1/purge", r#"{"url": "http://site.example/4"}"#).await,
+        (200, r#"{"purged":1}"#.into())
+    );
     assert_eq!(node.admin("POST", "/v1/purge", r#"{"tag": "red"}"#).await, (200, r#"{"purged":3}"#.into()));
     for path in ["/1", "/2", "/3", "/4"] {
         assert!(get(&node, path).await.field("cache-status").contains("uri-miss"), "{path}");
@@ -47,7 +50,10 @@ async fn a_soft_purge_makes_an_object_stale_and_it_is_revalidated() {
 async fn a_fill_that_began_before_a_purge_does_not_bring_the_object_back() {
     let gate = Gate::default();
     let held = gate.clone();
-    let origin = Origin::start(move |_| Response::with(&[FRESH, "surrogate-key: t"], Body::Gated(b"o".to_vec(), held.clone(), b"ld".to_vec()))).await;
+    let origin = Origin::start(move |_| {
+        Response::with(&[FRESH, "surrogate-key: t"], Body::Gated(b"o".to_vec(), held.clone(), b"ld".to_vec()))
+    })
+    .await;
     let node = node_before(&origin, "").await;
     for purge in [r#"{"url": "http://site.example/a"}"#, r#"{"tag": "t"}"#, r#"{"all": true}"#] {
         let mut client = Client::connect(node.address("http")).await;

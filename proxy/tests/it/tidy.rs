@@ -87,7 +87,11 @@ fn wrong_edges(file: &str, manifest: &str) -> Offences {
         None => return Vec::new(),
     };
     let wrong = ours.iter().filter(|name| !allowed.contains(&name.as_str()));
-    wrong.map(|name| format!("{file}: {package} may not depend on {name}; ARCHITECTURE.md says which way dependencies go")).collect()
+    wrong
+        .map(|name| {
+            format!("{file}: {package} may not depend on {name}; ARCHITECTURE.md says which way dependencies go")
+        })
+        .collect()
 }
 
 fn beyond_fences(file: &str, text: &str) -> Offences {
@@ -117,19 +121,25 @@ fn too_long(file: &str, text: &str) -> Offences {
     let mut open: Option<(usize, usize, String)> = None;
     for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
         let indent = line.len() - line.trim_start().len();
-        let word = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub(super) ").trim_start_matches("pub ");
+        let word = line
+            .trim_start()
+            .trim_start_matches("pub(crate) ")
+            .trim_start_matches("pub(super) ")
+            .trim_start_matches("pub ");
         let word = word.trim_start_matches("const ").trim_start_matches("async ");
         if open.is_none() && word.starts_with("fn ") && !line.trim_end().ends_with(['}', ';']) {
             let name = word[3..].split(['(', '<']).next().unwrap_or("").to_owned();
             open = Some((number, indent, name));
-        } else if let Some((start, of, name)) = &open {
-            if indent == *of && line.trim() == "}" {
+        } else if let Some((start, of, name)) = &open
+            && indent == *of && line.trim() == "}" {
                 if number - start >= FUNCTION_LINES_MAX {
-                    offences.push(format!("{file}:{start}: fn {name} has {} lines; {FUNCTION_LINES_MAX} at most", number - start + 1));
+                    offences.push(format!(
+                        "{file}:{start}: fn {name} has {} lines; {FUNCTION_LINES_MAX} at most",
+                        number - start + 1
+                    ));
                 }
                 open = None;
             }
-        }
     }
     offences
 }
@@ -137,7 +147,8 @@ fn too_long(file: &str, text: &str) -> Offences {
 fn untidy(file: &str, text: &str) -> Offences {
     let mut offences = Vec::new();
     if !text.starts_with("//!") && !text.starts_with("#!") {
-        offences.push(format!("{file}:1: say what the module does, what it leaves to others and its invariant (`//!`)"));
+        offences
+            .push(format!("{file}:1: say what the module does, what it leaves to others and its invariant (`//!`)"));
     }
     if file.ends_with("/mod.rs") {
         offences.push(format!("{file}: name it like its directory and put it beside it"));
@@ -145,7 +156,9 @@ fn untidy(file: &str, text: &str) -> Offences {
     for (number, line) in text.lines().enumerate().map(|(at, line)| (at + 1, line)) {
         let banned = ["Manager", "Helper", "Util"].iter().find(|word| {
             ["struct", "trait", "enum", "mod"].iter().any(|kind| {
-                line.split_once(&format!("{kind} ")).is_some_and(|(_, rest)| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("").ends_with(**word))
+                line.split_once(&format!("{kind} ")).is_some_and(|(_, rest)| {
+                    rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or("").ends_with(**word)
+                })
             })
         });
         if let Some(word) = banned {
@@ -174,15 +187,34 @@ fn dead_links(file: &str, text: &str) -> Offences {
 
 #[test]
 fn crates_depend_on_each_other_in_the_allowed_directions_only() {
-    none(files("toml").iter().filter(|(file, _)| file.ends_with("Cargo.toml")).flat_map(|(file, text)| wrong_edges(file, text)).collect());
-    assert_eq!(wrong_edges("geo/Cargo.toml", "[package]\nname = \"littoral-geo\"\n[dependencies]\nlittoral-cache.workspace = true\n").len(), 1);
+    none(
+        files("toml")
+            .iter()
+            .filter(|(file, _)| file.ends_with("Cargo.toml"))
+            .flat_map(|(file, text)| wrong_edges(file, text))
+            .collect(),
+    );
+    assert_eq!(
+        wrong_edges(
+            "geo/Cargo.toml",
+            "[package]\nname = \"littoral-geo\"\n[dependencies]\nlittoral-cache.workspace = true\n"
+        )
+        .len(),
+        1
+    );
     let guest = "[package]\nname = \"x\"\n[dependencies]\nlittoral-plugin-host.workspace = true\n";
     assert_eq!(wrong_edges("plugins/policy/x/Cargo.toml", guest).len(), 1);
 }
 
 #[test]
 fn outside_crates_are_named_where_they_are_fenced_in() {
-    none(others("rs").iter().filter(|(file, _)| !file.starts_with("bench/")).flat_map(|(file, text)| beyond_fences(file, text)).collect());
+    none(
+        others("rs")
+            .iter()
+            .filter(|(file, _)| !file.starts_with("bench/"))
+            .flat_map(|(file, text)| beyond_fences(file, text))
+            .collect(),
+    );
     assert_eq!(beyond_fences("geo/src/lib.rs", "use wasmtime::Engine;\n").len(), 1);
     assert_eq!(beyond_fences("proxy/src/request.rs", "use pingora::cache::CacheKey;\n// pingora::cache\n").len(), 1);
 }

@@ -9,9 +9,9 @@ littoral_plugin::wit_bindgen::generate!({
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use littoral_plugin::number;
 use exports::littoral::plugin::control::Cluster;
 use exports::littoral::plugin::{control, rate};
+use littoral_plugin::number;
 
 use crate::{Ask, SAFETY, select};
 
@@ -27,7 +27,9 @@ struct RateThroughput;
 
 impl control::Guest for RateThroughput {
     fn init(config: String) -> Result<(), String> {
-        let Some(safety) = number(&config, "safety") else { return Ok(()) };
+        let Some(safety) = number(&config, "safety") else {
+            return Ok(());
+        };
         if !(0.1..=1.0).contains(&safety) {
             return Err(format!("safety is 0.1 to 1.0, not {safety}"));
         }

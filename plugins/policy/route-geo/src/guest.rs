@@ -29,7 +29,8 @@ impl control::Guest for RouteGeo {
             for cluster in all.iter().filter(|cluster| usize::from(cluster.index) < CLUSTERS_MAX) {
                 let load = f32::from(cluster.load_permille) / 1000.0;
                 let place = [cluster.x, cluster.y, cluster.z];
-                rows[usize::from(cluster.index)] = Row { place, weight: 1.0 + load * load, load, healthy: cluster.healthy };
+                rows[usize::from(cluster.index)] =
+                    Row { place, weight: 1.0 + load * load, load, healthy: cluster.healthy };
             }
         });
     }

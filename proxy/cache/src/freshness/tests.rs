@@ -61,7 +61,9 @@ fn age_on_arrival_is_the_worst_of_the_age_field_and_the_date() {
 #[test]
 fn stale_windows_are_closed_by_must_revalidate_and_s_maxage() {
     let window = |control: &str| {
-        lifetime(StatusCode::OK, &map(&[("cache-control", control)]), now(), now(), None).unwrap().stale_while_revalidate
+        lifetime(StatusCode::OK, &map(&[("cache-control", control)]), now(), now(), None)
+            .unwrap()
+            .stale_while_revalidate
     };
     assert_eq!(window("max-age=1, stale-while-revalidate=30").as_secs(), 30);
     assert_eq!(window("max-age=1, must-revalidate, stale-while-revalidate=30"), Duration::ZERO);
@@ -98,7 +100,8 @@ fn the_sites_default_applies_only_where_the_response_states_no_lifetime() {
     let default = Some(Duration::from_secs(9));
     let fresh = |status: u16, fields: &[(&str, &str)]| {
         let status = StatusCode::from_u16(status).unwrap();
-        lifetime(status, &map(fields), now(), now(), default).map(|l| l.fresh_until.duration_since(l.born).unwrap().as_secs())
+        lifetime(status, &map(fields), now(), now(), default)
+            .map(|l| l.fresh_until.duration_since(l.born).unwrap().as_secs())
     };
     assert_eq!(fresh(200, &[]), Ok(9));
     assert_eq!(fresh(200, &[("cache-control", "max-age=3")]), Ok(3));

@@ -56,7 +56,9 @@ impl Store {
         let mut evicted = 0;
         while !enough() {
             self.index.sample(now_ms, || self.next_random(), &mut sample);
-            let Some(worst) = lowest(policy.as_ref().as_ref(), &sample, now_ms, self.next_random()) else { break };
+            let Some(worst) = lowest(policy.as_ref().as_ref(), &sample, now_ms, self.next_random()) else {
+                break;
+            };
             if self.remove(&sample[worst]) {
                 evicted += 1;
                 self.counters.evicted.fetch_add(1, Relaxed);

@@ -158,7 +158,9 @@ fn more_bytes_than_promised_fail_the_fill() {
 
 #[test]
 fn a_fill_begun_before_a_purge_does_not_bring_the_object_back() {
-    for target in [Target::Url(Key::new("h", "/a").hash()), Target::Surrogate(crate::surrogate::key_hash("t")), Target::All] {
+    for target in
+        [Target::Url(Key::new("h", "/a").hash()), Target::Surrogate(crate::surrogate::key_hash("t")), Target::All]
+    {
         let store = store(MIB);
         let early = begin(&store, "/a", Some(1), Some("t"));
         store.purge(target);
@@ -182,7 +184,12 @@ fn a_purge_by_url_takes_all_variants_and_one_by_surrogate_key_only_its_own() {
         ticket.start(variance.as_ref(), variance).finish(SystemTime::now()).unwrap();
     }
     for (path, tag) in [("/1", "red"), ("/2", "red"), ("/3", "blue")] {
-        store.admit(begin(&store, path, Some(0), Some(tag))).unwrap().start(None, None).finish(SystemTime::now()).unwrap();
+        store
+            .admit(begin(&store, path, Some(0), Some(tag)))
+            .unwrap()
+            .start(None, None)
+            .finish(SystemTime::now())
+            .unwrap();
     }
     assert_eq!(store.purge(Target::Url(Key::new("h", "/v").hash())), 3);
     assert_eq!(store.purge(Target::Surrogate(crate::surrogate::key_hash("red"))), 2);

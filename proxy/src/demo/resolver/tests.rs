@@ -15,25 +15,15 @@ async fn authority(zone: &'static str, alias: Option<&'static str>, asked: Arc<A
             asked.fetch_add(1, Relaxed);
             let mut message = Message::decode(&buffer[..length]).unwrap();
             let octet = message.subnet.map_or(0, |subnet| subnet.network.octets()[2]);
-            let data = alias.map_or(Data::A(Ipv4Addr::new(127, 0, 9, octet)), |name| {
-                Data::Cname(name.into())
-            });
-            message.answers.push(Record {
-                name: message.name.clone(),
-                ttl: 60,
-                data,
-            });
+            let data = alias.map_or(Data::A(Ipv4Addr::new(127, 0, 9, octet)), |name| Data::Cname(name.into()));
+            message.answers.push(Record { name: message.name.clone(), ttl: 60, data });
             message.subnet = message.subnet.map(|subnet| ClientSubnet { scope: 24, ..subnet });
             message.response = true;
             message.authoritative = true;
             socket.send_to(&message.encode().unwrap(), from).await.unwrap();
         }
     });
-    Authority {
-        zone,
-        owner: "test",
-        server,
-    }
+    Authority { zone, owner: "test", server }
 }
 
 async fn resolver(asked: &Arc<AtomicU64>) -> Arc<Resolver> {
@@ -44,12 +34,7 @@ async fn resolver(asked: &Arc<AtomicU64>) -> Arc<Resolver> {
 
 async fn asks(resolver: &Resolver, third_octet: u8) -> Message {
     let subnet = ClientSubnet::of(Ipv4Addr::new(198, 18, third_octet, 7));
-    ask(
-        resolver.address(),
-        Message::query(9, "video.netcinema.example", Some(subnet)),
-    )
-    .await
-    .unwrap()
+    ask(resolver.address(), Message::query(9, "video.netcinema.example", Some(subnet))).await.unwrap()
 }
 
 #[tokio::test]
@@ -66,11 +51,7 @@ async fn a_cached_answer_serves_its_scope_and_no_other_subnet() {
     let resolver = resolver(&asked).await;
     let first = asks(&resolver, 3).await;
     assert_eq!(asks(&resolver, 3).await.addresses(), first.addresses());
-    assert_eq!(
-        asked.load(Relaxed),
-        2,
-        "the second question of the same subnet was not asked again"
-    );
+    assert_eq!(asked.load(Relaxed), 2, "the second question of the same subnet was not asked again");
     assert_ne!(asks(&resolver, 4).await.addresses(), first.addresses());
     assert_eq!(asked.load(Relaxed), 4);
 }
@@ -78,9 +59,7 @@ async fn a_cached_answer_serves_its_scope_and_no_other_subnet() {
 #[tokio::test]
 async fn a_name_without_a_known_server_fails_with_servfail() {
     let resolver = resolver(&Arc::default()).await;
-    let answer = ask(resolver.address(), Message::query(1, "www.elsewhere.example", None))
-        .await
-        .unwrap();
+    let answer = ask(resolver.address(), Message::query(1, "www.elsewhere.example", None)).await.unwrap();
     assert_eq!((answer.rcode, answer.answers.len()), (RCODE_SERVFAIL, 0));
 }
 

@@ -3,25 +3,13 @@
 use super::*;
 
 fn answer() -> Message {
-    let cname = Record {
-        name: "video.a.example.".into(),
-        ttl: 30,
-        data: Data::Cname("x.cdn.example.".into()),
-    };
-    let address = Record {
-        name: "x.cdn.example.".into(),
-        ttl: 1,
-        data: Data::A(Ipv4Addr::new(127, 0, 1, 2)),
-    };
+    let cname = Record { name: "video.a.example.".into(), ttl: 30, data: Data::Cname("x.cdn.example.".into()) };
+    let address = Record { name: "x.cdn.example.".into(), ttl: 1, data: Data::A(Ipv4Addr::new(127, 0, 1, 2)) };
     Message {
         response: true,
         authoritative: true,
         answers: vec![cname, address],
-        subnet: Some(ClientSubnet {
-            network: Ipv4Addr::new(198, 18, 3, 0),
-            source: 24,
-            scope: 20,
-        }),
+        subnet: Some(ClientSubnet { network: Ipv4Addr::new(198, 18, 3, 0), source: 24, scope: 20 }),
         ..Message::query(7, "Video.A.example", None)
     }
 }
@@ -52,10 +40,7 @@ fn a_compressed_name_is_followed_and_a_loop_is_refused() {
 fn a_message_cut_anywhere_is_an_error() {
     let bytes = answer().encode().unwrap();
     for length in 0..bytes.len() {
-        assert!(
-            Message::decode(&bytes[..length]).is_err(),
-            "{length} octets were accepted"
-        );
+        assert!(Message::decode(&bytes[..length]).is_err(), "{length} octets were accepted");
     }
 }
 
