@@ -211,10 +211,11 @@ fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked:
         return Told::Answer(named(records));
     }
     if let Some(alias) = types.get(&RecordType::CNAME).and_then(|records| named(records).into_iter().next())
-        && let RData::CNAME(target) = &alias.data {
-            let target = LowerName::from(&target.0);
-            return Told::Alias(alias, target);
-        }
+        && let RData::CNAME(target) = &alias.data
+    {
+        let target = LowerName::from(&target.0);
+        return Told::Alias(alias, target);
+    }
     // RFC 8482: one set, not all.
     match types.values().next().filter(|_| qtype == RecordType::ANY) {
         Some(records) => Told::Answer(named(records)),

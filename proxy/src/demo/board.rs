@@ -234,8 +234,12 @@ mod tests {
     #[tokio::test]
     async fn a_step_keeps_what_was_said_in_it_and_how_it_ended() {
         let board = Board::new(true);
-        let held: anyhow::Result<()> = board.step("first", async { board.say("seen");
-        Ok(()) }).await;
+        let held: anyhow::Result<()> = board
+            .step("first", async {
+                board.say("seen");
+                Ok(())
+            })
+            .await;
         let failed: anyhow::Result<()> = board.step("second", async { anyhow::bail!("no answer") }).await;
         assert!(held.is_ok() && failed.is_err());
         let steps = board.show().steps;

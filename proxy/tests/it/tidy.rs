@@ -131,15 +131,17 @@ fn too_long(file: &str, text: &str) -> Offences {
             let name = word[3..].split(['(', '<']).next().unwrap_or("").to_owned();
             open = Some((number, indent, name));
         } else if let Some((start, of, name)) = &open
-            && indent == *of && line.trim() == "}" {
-                if number - start >= FUNCTION_LINES_MAX {
-                    offences.push(format!(
-                        "{file}:{start}: fn {name} has {} lines; {FUNCTION_LINES_MAX} at most",
-                        number - start + 1
-                    ));
-                }
-                open = None;
+            && indent == *of
+            && line.trim() == "}"
+        {
+            if number - start >= FUNCTION_LINES_MAX {
+                offences.push(format!(
+                    "{file}:{start}: fn {name} has {} lines; {FUNCTION_LINES_MAX} at most",
+                    number - start + 1
+                ));
             }
+            open = None;
+        }
     }
     offences
 }
