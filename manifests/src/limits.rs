@@ -4,17 +4,25 @@
 pub const MPD_BYTES_MAX: usize = 4 << 20;
 /// Periods of an MPD.
 pub const PERIODS_MAX: usize = 256;
+/// Tags of an MPD, opening or closing. An element of ten bytes may cost its parser more than a kilobyte, so that the bytes
+/// of the text alone bound no memory.
+pub const TAGS_MAX: usize = 100_000;
 /// Representations of all periods together.
 pub const REPRESENTATIONS_MAX: usize = 4096;
-/// Segments of all representations together: 100 hours of eight rungs in 2 s segments fit.
-pub const SEGMENTS_MAX: usize = 2_000_000;
+/// Segments of all representations together: 34 hours of eight rungs in 2 s segments fit.
+pub const SEGMENTS_MAX: usize = 500_000;
+/// Bytes of all URLs and `auto` paths together. A template of a few kilobytes may stand for hundreds of thousands of names, so
+/// that counting segments alone bounds no memory.
+pub const NAMES_BYTES_MAX: usize = 64 << 20;
 /// Segments of one representation.
 pub const SEGMENTS_OF_ONE_MAX: usize = 250_000;
 /// References of one sidx box (a 16-bit field).
 pub const SIDX_REFERENCES_MAX: usize = 65_535;
 /// Bytes of a sidx box.
 pub const SIDX_BYTES_MAX: usize = 1 << 20;
+/// Bytes of an id or of `@codecs`, which every representation of a set may inherit.
+pub const TEXT_BYTES_MAX: usize = 1024;
 /// Digits a `%0Nd` format may ask for.
 pub const FORMAT_WIDTH_MAX: usize = 20;
-/// Bytes of one expanded template.
+/// Bytes of one expanded template, and of one URL.
 pub const URL_BYTES_MAX: usize = 4096;

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use dash_mpd_core::{AdaptationSet, BaseURL, MPD, Period};
 use url::Url;
 
-use crate::limits::{MPD_BYTES_MAX, PERIODS_MAX, REPRESENTATIONS_MAX, SEGMENTS_MAX, SIDX_BYTES_MAX};
+use crate::limits::{
+    MPD_BYTES_MAX, NAMES_BYTES_MAX, PERIODS_MAX, REPRESENTATIONS_MAX, SEGMENTS_MAX, SIDX_BYTES_MAX, TAGS_MAX,
+    TEXT_BYTES_MAX, URL_BYTES_MAX,
+};
 use crate::sidx;
 
 mod addressing;
@@ -124,6 +127,9 @@ impl Presentation {
         if bytes.len() > MPD_BYTES_MAX {
             return Err(ManifestError::TooLarge);
         }
+        if bytes.iter().filter(|byte| **byte == b'<').count() > TAGS_MAX {
+            return Err(ManifestError::TooMany("tags"));
+        }
         let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Malformed("it is not UTF-8".into()))?;
         let mpd =
             dash_mpd_core::parse(text).map_err(|error| ManifestError::Malformed(first_line(&error.to_string())))?;
@@ -142,13 +148,22 @@ impl Presentation {
         }
         let base = join(base, &mpd.base_url);
         let mut listed = Self { duration_ms: mpd.mediaPresentationDuration.map(millis), representations: Vec::new() };
+        let mut names = NAMES_BYTES_MAX;
         for (number, period) in mpd.periods.iter().enumerate() {
-            listed.add_period(mpd, number, period, &base)?;
+            listed.add_period(mpd, number, period, &base, &mut names)?;
         }
         Ok(listed)
     }
 
-    fn add_period(&mut self, mpd: &MPD, number: usize, period: &Period, base: &Url) -> Result<(), ManifestError> {
+    /// Lists a period; `names` is what is left of [`NAMES_BYTES_MAX`].
+    fn add_period(
+        &mut self,
+        mpd: &MPD,
+        number: usize,
+        period: &Period,
+        base: &Url,
+        names: &mut usize,
+    ) -> Result<(), ManifestError> {
         if period.href.is_some() {
             return Err(ManifestError::Remote);
         }
@@ -161,9 +176,12 @@ impl Presentation {
             let set_base = join(&base, &set.BaseURL);
             for raw in &set.representations {
                 let url = join(&set_base, &raw.BaseURL);
+                let mut representation = describe(number, set_number, set, raw)?;
+                if url.as_str().len() > URL_BYTES_MAX {
+                    return Err(ManifestError::Addressing(representation.id, "its BaseURL is too long"));
+                }
                 let addressing = Addressing::of(period, set, raw, duration_ms);
-                let mut representation = describe(number, set_number, set, raw);
-                addressing.list(&url, &mut representation)?;
+                addressing.list(&url, names, &mut representation)?;
                 self.representations.push(representation);
                 self.check_bounds()?;
             }
@@ -236,7 +254,17 @@ impl Representation {
     }
 }
 
-fn describe(period: usize, number: usize, set: &AdaptationSet, raw: &dash_mpd_core::Representation) -> Representation {
+fn describe(
+    period: usize,
+    number: usize,
+    set: &AdaptationSet,
+    raw: &dash_mpd_core::Representation,
+) -> Result<Representation, ManifestError> {
+    let (id, codecs) =
+        (raw.id.as_deref().unwrap_or(""), raw.codecs.as_ref().or(set.codecs.as_ref()).map_or("", String::as_str));
+    if id.len().max(codecs.len()) > TEXT_BYTES_MAX {
+        return Err(ManifestError::TooMany("bytes in an id or codecs"));
+    }
     let mime = raw.mimeType.as_ref().or(set.mimeType.as_ref()).map_or("", String::as_str);
     let content = raw.contentType.as_ref().or(set.contentType.as_ref()).map_or("", String::as_str);
     let kind = match () {
@@ -244,19 +272,19 @@ fn describe(period: usize, number: usize, set: &AdaptationSet, raw: &dash_mpd_co
         () if mime.starts_with("audio/") || content == "audio" => Kind::Audio,
         () => Kind::Other,
     };
-    Representation {
-        id: raw.id.clone().unwrap_or_default(),
+    Ok(Representation {
+        id: id.to_owned(),
         period,
         set: number,
         kind,
         bandwidth: raw.bandwidth.unwrap_or(0),
-        codecs: raw.codecs.clone().or_else(|| set.codecs.clone()).unwrap_or_default(),
+        codecs: codecs.to_owned(),
         height: raw.height.or(set.height),
         init: None,
         segments: Vec::new(),
         index: None,
         auto_paths: Vec::new(),
-    }
+    })
 }
 
 /// A period lasts as long as it says, or until the next one starts, or until the end of the presentation.

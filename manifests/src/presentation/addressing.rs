@@ -5,7 +5,7 @@ use dash_mpd_core::{AdaptationSet, Period, S, SegmentBase, SegmentList, SegmentT
 use url::Url;
 
 use super::{ByteRange, ManifestError, Representation, Resource, Segment};
-use crate::limits::SEGMENTS_OF_ONE_MAX;
+use crate::limits::{SEGMENTS_OF_ONE_MAX, URL_BYTES_MAX};
 use crate::template::{Values, expand};
 
 /// The id under which a player asks the edge to choose.
@@ -44,13 +44,13 @@ impl Addressing {
         }
     }
 
-    /// Fills in init, segments or index of `into`.
-    pub(super) fn list(&self, base: &Url, into: &mut Representation) -> Result<(), ManifestError> {
+    /// Fills in init, segments or index of `into`, as far as `names` bytes of URLs and paths go.
+    pub(super) fn list(&self, base: &Url, names: &mut usize, into: &mut Representation) -> Result<(), ManifestError> {
         if let Some(template) = &self.template {
-            return self.by_template(template, base, into);
+            return self.by_template(template, base, names, into);
         }
         if let Some(list) = &self.list {
-            return self.by_list(list, base, into);
+            return self.by_list(list, base, names, into);
         }
         self.by_base(base, into)
     }
@@ -59,6 +59,7 @@ impl Addressing {
         &self,
         template: &SegmentTemplate,
         base: &Url,
+        names: &mut usize,
         into: &mut Representation,
     ) -> Result<(), ManifestError> {
         let problem = |text| ManifestError::Addressing(into.id.clone(), text);
@@ -92,8 +93,10 @@ impl Addressing {
         for (step, slot) in slots.iter().enumerate() {
             let (number, time) = (Some(first.saturating_add(step as u64)), Some(slot.start));
             let found = url(media, &id, number, time).ok_or_else(|| problem("its media is no usable template"))?;
+            let auto = url(media, AUTO_ID, number, time).map(|url| url.path().to_owned());
+            take(names, found.as_str().len() + auto.as_ref().map_or(0, String::len))?;
             into.segments.push(slot.segment(Resource { url: found, range: None }, timescale, offset));
-            into.auto_paths.extend(url(media, AUTO_ID, number, time).map(|url| url.path().to_owned()));
+            into.auto_paths.extend(auto);
         }
         if !media.contains("$RepresentationID$") {
             into.auto_paths.clear();
@@ -101,7 +104,13 @@ impl Addressing {
         Ok(())
     }
 
-    fn by_list(&self, list: &SegmentList, base: &Url, into: &mut Representation) -> Result<(), ManifestError> {
+    fn by_list(
+        &self,
+        list: &SegmentList,
+        base: &Url,
+        names: &mut usize,
+        into: &mut Representation,
+    ) -> Result<(), ManifestError> {
         let problem = |text| ManifestError::Addressing(into.id.clone(), text);
         if list.segment_urls.len() > SEGMENTS_OF_ONE_MAX {
             return Err(problem("it has too many segments"));
@@ -116,6 +125,7 @@ impl Addressing {
         for (step, entry) in list.segment_urls.iter().enumerate() {
             let found = resource(base, entry.media.as_deref(), entry.mediaRange.as_deref());
             let found = found.ok_or_else(|| problem("a SegmentURL is no usable URL or range"))?;
+            take(names, found.url.as_str().len())?;
             let uniform = Slot { start: even.saturating_mul(step as u64), duration: even };
             let slot = timeline.as_ref().and_then(|slots| slots.get(step).copied()).unwrap_or(uniform);
             into.segments.push(slot.segment(found, timescale, 0));
@@ -193,8 +203,17 @@ fn unroll(entries: &[S], period_units: Option<u64>, offset: u64) -> Option<Vec<S
     Some(slots)
 }
 
+/// Takes `bytes` from what is left for names.
+fn take(names: &mut usize, bytes: usize) -> Result<(), ManifestError> {
+    *names = names.checked_sub(bytes).ok_or(ManifestError::TooMany("bytes of segment names"))?;
+    Ok(())
+}
+
 fn resource(base: &Url, url: Option<&str>, range: Option<&str>) -> Option<Resource> {
     let url = url.map_or_else(|| Some(base.clone()), |text| base.join(text).ok())?;
+    if url.as_str().len() > URL_BYTES_MAX {
+        return None;
+    }
     let range = match range {
         Some(text) => Some(range_of(text)?),
         None => None,

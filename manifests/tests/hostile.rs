@@ -1,0 +1,93 @@
+//! Manifests made to hurt: nesting, entities and templates that would cost far more than they weigh.
+
+use littoral_manifests::limits::{MPD_BYTES_MAX, TAGS_MAX};
+use littoral_manifests::{ManifestError, Presentation};
+use url::Url;
+
+fn parse(text: &str) -> Result<Presentation, ManifestError> {
+    assert!(text.len() <= MPD_BYTES_MAX, "the size alone would refuse it");
+    Presentation::parse(text.as_bytes(), &Url::parse("http://h/t/m.mpd").unwrap())
+}
+
+fn of(adaptation_set: &str) -> String {
+    format!(r#"<MPD type="static" mediaPresentationDuration="PT10S"><Period>{adaptation_set}</Period></MPD>"#)
+}
+
+const REPRESENTATION: &str = r#"<AdaptationSet><SegmentTemplate media="$Number$" duration="1"/><Representation id="r" bandwidth="1"/></AdaptationSet>"#;
+
+#[test]
+fn elements_nested_as_deep_as_the_bound_allows_do_not_exhaust_the_stack() {
+    for name in [
+        "a",
+        "MPD",
+        "Period",
+        "Event",
+        "EventStream",
+        "Representation",
+        "SubRepresentation",
+        "ContentProtection",
+        "UTCTiming",
+    ] {
+        let depth = TAGS_MAX / 2 - 20;
+        let nested = format!("{}{}", format!("<{name}>").repeat(depth), format!("</{name}>").repeat(depth));
+        for text in [
+            of(&format!("{nested}{REPRESENTATION}")),
+            of(&format!("<EventStream>{nested}</EventStream>{REPRESENTATION}")),
+            nested,
+        ] {
+            assert_ne!(parse(&text), Err(ManifestError::TooMany("tags")), "it must get as far as the parser");
+        }
+    }
+}
+
+#[test]
+fn small_elements_in_great_number_are_refused_before_they_are_parsed() {
+    for name in ["Period", "AdaptationSet", "Representation", "S"] {
+        let text = of(&format!("<{name}/>").repeat(110_000));
+        assert_eq!(parse(&text), Err(ManifestError::TooMany("tags")), "{name}");
+    }
+}
+
+#[test]
+fn an_entity_of_its_own_is_refused_wherever_it_is_used() {
+    let prolog = r#"<!DOCTYPE MPD [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>"#;
+    for entity in ["&b;", "&c;"] {
+        let used_as_value = of(&REPRESENTATION.replace(r#"id="r""#, &format!(r#"id="{entity}""#)));
+        let used_as_text = of(&format!("<BaseURL>{entity}</BaseURL>{REPRESENTATION}"));
+        for text in [used_as_value, used_as_text] {
+            assert!(matches!(parse(&format!("{prolog}{text}")), Err(ManifestError::Malformed(_))), "{text}");
+        }
+    }
+    assert!(parse(&of(REPRESENTATION)).is_ok(), "the same without entities is read");
+}
+
+#[test]
+fn long_names_times_many_segments_are_refused_before_they_are_listed() {
+    let name = "n".repeat(4000);
+    let set = format!(
+        r#"<AdaptationSet><SegmentTemplate media="{name}$Number$" duration="1" startNumber="1" endNumber="240000"/>{}</AdaptationSet>"#,
+        r#"<Representation id="r" bandwidth="1"/>"#.repeat(8)
+    );
+    let text = of(&set).replace("PT10S", "PT240000S");
+    assert_eq!(parse(&text), Err(ManifestError::TooMany("bytes of segment names")));
+}
+
+#[test]
+fn text_that_every_representation_inherits_is_bounded() {
+    let long = "n".repeat(1 << 20);
+    let many = r#"<Representation id="r" bandwidth="1"/>"#.repeat(4000);
+    let template = r#"<SegmentTemplate media="$Number$" duration="10"/>"#;
+    for set in [
+        format!(r#"<AdaptationSet codecs="{long}">{template}{many}</AdaptationSet>"#),
+        format!(r#"<AdaptationSet><BaseURL>{long}/</BaseURL>{template}{many}</AdaptationSet>"#),
+        format!(
+            r#"<AdaptationSet><SegmentList duration="1"><SegmentURL media="{long}"/></SegmentList>{many}</AdaptationSet>"#
+        ),
+    ] {
+        assert!(parse(&of(&set)).is_err(), "{}", &set[..60]);
+    }
+    assert_eq!(
+        parse(&of(&format!("<AdaptationSet>{template}{many}</AdaptationSet>"))).unwrap().representations.len(),
+        4000
+    );
+}
