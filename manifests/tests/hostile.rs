@@ -6,7 +6,7 @@ use url::Url;
 
 fn parse(text: &str) -> Result<Presentation, ManifestError> {
     assert!(text.len() <= MPD_BYTES_MAX, "the size alone would refuse it");
-    Presentation::parse(text.as_bytes(), &Url::parse("http://h/t/m.mpd").unwrap())
+    Presentation::parse(text.as_bytes(), &Url::parse("http://h/t/m.mpd").expect("a URL"))
 }
 
 fn of(adaptation_set: &str) -> String {
