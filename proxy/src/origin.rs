@@ -95,7 +95,8 @@ impl Origin {
         self.failures.store(0, Relaxed);
     }
 
-    /// It did not answer, or with 502, 503 or 504. `true` when that ejected it.
+    /// It did not answer, or with 502, 503 or 504. `true` when that ejected it; one that is out already, asked because all
+    /// others are out too, stays out longer.
     pub fn failed(&self, now_ms: u64) -> bool {
         let failures = self.failures.fetch_add(1, Relaxed) + 1;
         if failures < FAILURES_MAX {
@@ -103,8 +104,8 @@ impl Origin {
         }
         let doublings = (failures - FAILURES_MAX).min(8);
         let out = (EJECTION_MIN * 2_u32.pow(doublings)).min(EJECTION_MAX);
-        self.ejected_until_ms.store(now_ms + out.as_millis() as u64, Relaxed);
-        true
+        let until = self.ejected_until_ms.swap(now_ms + out.as_millis() as u64, Relaxed);
+        until <= now_ms
     }
 }
 

@@ -18,12 +18,11 @@ use pingora::{Error, ErrorType, Result};
 use url::Url;
 
 use crate::request::context::Context;
-use crate::site::Site;
 use cmcd::Cmcd;
 
 pub mod cmcd;
 
-/// Titles whose manifests are kept parsed; the oldest goes first.
+/// Titles whose manifests are kept parsed; with one more all are parsed again when they are asked for.
 const TITLES_MAX: usize = 256;
 /// Directories whose manifest's name is remembered.
 const DIRECTORIES_MAX: usize = 4096;
@@ -126,7 +125,7 @@ impl Rate {
 
     /// Rewrites the request to the representation chosen, when its URL is an `auto` one. `false`: it is one, but of no
     /// title that is known.
-    pub(crate) async fn resolve(&self, session: &mut Session, ctx: &mut Context, _site: &Site) -> Result<bool> {
+    pub(crate) async fn resolve(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let request = session.req_header();
         let path = request.uri.path().to_owned();
         let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| is_auto(file)) else {

@@ -79,7 +79,7 @@ impl ProxyHttp for RequestPath {
             return rescue::refuse(session, 421, "no site of this node has this host").await;
         };
         (ctx.host, ctx.site) = (host, Some(site.clone()));
-        if site.auto && !self.node.rate.resolve(session, ctx, &site).await? {
+        if site.auto && !self.node.rate.resolve(session, ctx).await? {
             return rescue::refuse(session, 404, "no representation for this auto URL").await;
         }
         Ok(false)

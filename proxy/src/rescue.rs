@@ -10,6 +10,9 @@ use crate::node::Node;
 use crate::request::context::Context;
 use crate::request::respond_own;
 
+/// In place of a status: nobody is there to be told one.
+const CLIENT_LEFT: u16 = 0;
+
 /// Refuses a request with `status`, saying why. Always `Ok(true)`: answered.
 pub(crate) async fn refuse(session: &mut Session, status: u16, why: &str) -> Result<bool> {
     if status == 400 {
@@ -21,11 +24,14 @@ pub(crate) async fn refuse(session: &mut Session, status: u16, why: &str) -> Res
 /// Answers a request that failed.
 pub(crate) async fn answer(session: &mut Session, error: &Error, node: &Node, ctx: &Context) -> FailToProxy {
     let (status, why) = status_of(error);
-    node.figures.failed(status);
     let origin = ctx.origin.as_ref().map_or("", |origin| origin.host.as_str());
+    if status == CLIENT_LEFT {
+        tracing::debug!(host = ctx.host, error = %error, "the client left");
+        return FailToProxy { error_code: status, can_reuse_downstream: false };
+    }
+    node.figures.failures.add(1);
     tracing::warn!(host = ctx.host, origin, status, error = %error, "request failed");
-    let begun = session.response_written().is_some();
-    if status != 0 && !begun {
+    if session.response_written().is_none() {
         session.set_keepalive(None);
         // The client may be gone; then there is nobody to tell.
         let _ = respond_own(session, status, "text/plain", why).await;
@@ -33,7 +39,8 @@ pub(crate) async fn answer(session: &mut Session, error: &Error, node: &Node, ct
     FailToProxy { error_code: status, can_reuse_downstream: false }
 }
 
-/// The status for an error, and the sentence for the client; 0 when the client is gone.
+/// The status for an error, and the sentence for the client. What breaks on reading or writing anything but an origin is
+/// the client's connection, also where the framework does not say so (bodies from the cache).
 pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
     use ErrorType::{
         ConnectTimedout, ConnectionClosed, HTTPStatus, ReadError, ReadTimedout, TLSHandshakeTimedout, WriteError,
@@ -45,7 +52,7 @@ pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
             (504, "the origin did not answer in time")
         }
         (ErrorSource::Upstream, _) => (502, "the origin failed"),
-        (ErrorSource::Downstream, ReadError | WriteError | ConnectionClosed | ReadTimedout | WriteTimedout) => (0, ""),
+        (_, ReadError | WriteError | ConnectionClosed | ReadTimedout | WriteTimedout) => (CLIENT_LEFT, ""),
         (ErrorSource::Downstream, _) => (400, "the request is not valid"),
         _ => (500, "this node failed"),
     }
@@ -65,7 +72,9 @@ mod tests {
         assert_eq!(status(ErrorType::ReadTimedout, ErrorSource::Upstream), 504);
         assert_eq!(status(ErrorType::ConnectTimedout, ErrorSource::Upstream), 504);
         assert_eq!(status(ErrorType::ConnectRefused, ErrorSource::Upstream), 502);
-        assert_eq!(status(ErrorType::WriteError, ErrorSource::Downstream), 0);
+        assert_eq!(status(ErrorType::WriteError, ErrorSource::Downstream), CLIENT_LEFT);
+        assert_eq!(status(ErrorType::WriteError, ErrorSource::Unset), CLIENT_LEFT);
+        assert_eq!(status(ErrorType::WriteError, ErrorSource::Upstream), 502);
         assert_eq!(status(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream), 400);
         assert_eq!(status(ErrorType::InternalError, ErrorSource::Internal), 500);
     }

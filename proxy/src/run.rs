@@ -305,7 +305,10 @@ fn report_reload(outcome: Result<Vec<String>, String>) {
 pub fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let old = node.settings.load_full();
-    let restart = needs_restart(&old, &config);
+    let mut restart = needs_restart(&old, &config);
+    if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
+        restart.push("zone".to_owned());
+    }
     if let Some(directing) = &node.directing {
         // All or nothing: this changes nothing when it fails, and what follows cannot fail but for a plugin's file.
         directing.reload(&config)?.iter().for_each(|warning| tracing::error!("{warning}"));

@@ -109,12 +109,6 @@ impl Figures {
         self.ejections.add(1);
     }
 
-    pub(crate) fn failed(&self, status: u16) {
-        if status != 0 {
-            self.failures.add(1);
-        }
-    }
-
     pub(crate) fn header_timeout(&self) {
         self.header_timeouts.add(1);
     }

@@ -11,6 +11,7 @@ mod origin;
 mod plugins;
 mod purge;
 mod tidy;
+mod warm;
 
 use littoral_testkit::{Node, Origin, Reply};
 

@@ -61,14 +61,44 @@ async fn a_silent_origin_is_a_504_and_a_missing_one_a_502() {
 
 #[tokio::test]
 async fn a_stale_object_is_served_when_the_origin_fails_and_the_response_allowed_it() {
-    let asked = std::sync::atomic::AtomicUsize::new(0);
-    let origin = Origin::start(move |_| match asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
-        0 => Response::ok(&["cache-control: max-age=0, stale-if-error=60"], b"old"),
-        _ => Response::with(&[], Body::CutShort(5, Vec::new())),
+    let failing = std::sync::atomic::AtomicBool::new(false);
+    let origin = Origin::start(move |request| match request.path.as_str() {
+        // From here on the origin fails.
+        "/fail" => {
+            failing.store(true, std::sync::atomic::Ordering::Relaxed);
+            Response::default()
+        }
+        "/allowed" | "/not" if failing.load(std::sync::atomic::Ordering::Relaxed) => {
+            Response { status: 503, ..Response::default() }
+        }
+        "/allowed" => Response::ok(&["cache-control: max-age=0, stale-if-error=60"], b"old"),
+        _ => Response::ok(&["cache-control: max-age=0"], b"old"),
     })
     .await;
     let node = node_before(&origin, "").await;
-    get(&node, "/a").await;
-    let reply = get(&node, "/a").await;
-    assert!(reply.body == b"old" || reply.status == 502 || !reply.whole, "{reply:?}");
+    for path in ["/allowed", "/not", "/fail"] {
+        assert_eq!(get(&node, path).await.status, 200);
+    }
+    let allowed = get(&node, "/allowed").await;
+    assert_eq!((allowed.status, allowed.body.as_slice()), (200, &b"old"[..]));
+    assert_eq!(node.metrics().await["littoral_http_requests_total{outcome=\"stale\"}"], 1.0);
+    assert_eq!(get(&node, "/not").await.status, 503);
+    assert_eq!([origin.count("/allowed"), origin.count("/not")], [2, 2], "the origin was asked first");
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_failure_of_this_node() {
+    let large = vec![7; 32 << 20];
+    let origin = Origin::start(move |_| Response::ok(&["cache-control: max-age=60"], &large)).await;
+    let node = node_before(&origin, "").await;
+    for range in ["", "Range: bytes=1-\r\n"] {
+        let mut leaver = Client::connect(node.address("http")).await;
+        leaver.send(format!("GET /a HTTP/1.1\r\nHost: site.example\r\n{range}\r\n")).await;
+        leaver.head().await.unwrap();
+        drop(leaver);
+        while node.metrics().await["littoral_http_connections_open"] > 0.0 {}
+    }
+    let metrics = node.metrics().await;
+    assert_eq!(metrics["littoral_origin_failures_total"], 0.0, "{}", node.log());
+    assert!(metrics["littoral_http_broken_total"] > 0.0);
 }

@@ -1,0 +1,147 @@
+//! Warm jobs against a real node: whole, interrupted, refused and cancelled.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use littoral_testkit::{Body, Gate, Node, Origin, Response};
+use serde_json::Value;
+
+use super::{BINARY, node_before};
+
+const MANIFEST: &str = "http://site.example/manifest.mpd";
+const FRESH: &str = "cache-control: max-age=600";
+
+fn asset(path: &str) -> Option<Vec<u8>> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema");
+    std::fs::read(root.join(path.trim_start_matches('/'))).ok()
+}
+
+/// The title as its origin has it.
+fn title(path: &str) -> Response {
+    asset(path).map_or(Response { status: 404, ..Response::default() }, |bytes| Response::ok(&[FRESH], &bytes))
+}
+
+async fn order(node: &Node, body: &Value) -> Value {
+    let (status, job) = node.admin("POST", "/v1/warm", &body.to_string()).await;
+    assert!(status < 300, "{status} {job}");
+    serde_json::from_str(&job).unwrap()
+}
+
+/// Asks after a job until it has ended.
+async fn ended(node: &Node, job: &Value) -> Value {
+    loop {
+        let (_, told) = node.admin("GET", &format!("/v1/warm/{}", job["id"]), "").await;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        if !["waiting", "running"].contains(&told["state"].as_str().unwrap()) {
+            return told;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_object_of_a_warmed_title_is_a_hit_for_its_first_viewer() {
+    let origin = Origin::start(|request| title(&request.path)).await;
+    let node = node_before(&origin, "").await;
+    let job = ended(&node, &order(&node, &serde_json::json!({ "url": MANIFEST })).await).await;
+    assert_eq!((job["state"].as_str(), job["failed_count"].as_u64()), (Some("done"), Some(0)), "{job}");
+    let fetched: HashSet<String> = origin.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!((job["done"].as_u64(), job["total"].as_u64()), (Some(fetched.len() as u64), Some(fetched.len() as u64)));
+    assert!(fetched.len() > 40, "{fetched:?}");
+    for path in &fetched {
+        let reply = super::get(&node, path).await;
+        assert!(reply.field("cache-status").starts_with("littoral; hit"), "{path}: {}", reply.field("cache-status"));
+        assert_eq!(Some(reply.body), asset(path), "{path}");
+    }
+    assert_eq!(origin.requests().len(), fetched.len(), "each was fetched once");
+    let again = ended(&node, &order(&node, &serde_json::json!({ "url": MANIFEST })).await).await;
+    assert_eq!((again["state"].as_str(), &again["hits"]), (Some("done"), &again["total"]), "nothing is left to do");
+}
+
+#[tokio::test]
+async fn an_origin_that_fails_half_way_delays_a_job_and_what_it_never_gives_is_named() {
+    let seen = Mutex::new(HashSet::new());
+    let origin = Origin::start(move |request| {
+        let first = seen.lock().unwrap().insert(request.path.clone());
+        let segment = request.path.trim_end_matches(".m4s");
+        match segment.get(segment.len().saturating_sub(1)..) {
+            Some("3") if request.path.contains("seg-0-") => Response { status: 404, ..Response::default() },
+            Some("5") if first => Response { status: 503, ..Response::default() },
+            Some("7") if first => Response::with(&[FRESH], Body::CutShort(5000, vec![0; 100])),
+            _ => title(&request.path),
+        }
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    let job = ended(&node, &order(&node, &serde_json::json!({ "url": MANIFEST })).await).await;
+    let missing: Vec<String> =
+        job["failed"].as_array().unwrap().iter().map(|failed| failed["url"].to_string()).collect();
+    let refused: HashSet<String> = origin
+        .requests()
+        .into_iter()
+        .map(|request| request.path)
+        .filter(|path| path.contains("seg-0-") && path.ends_with("3.m4s"))
+        .collect();
+    assert_eq!((job["state"].as_str(), job["failed_count"].as_u64()), (Some("incomplete"), Some(refused.len() as u64)));
+    assert!(!refused.is_empty() && refused.iter().all(|path| missing.iter().any(|url| url.contains(path))), "{job}");
+    assert_eq!(job["done"].as_u64().unwrap() + job["failed_count"].as_u64().unwrap(), job["total"].as_u64().unwrap());
+    assert!(job["retries"].as_u64().unwrap() > 0);
+    assert_eq!(super::get(&node, "/seg-1-00007.m4s").await.body, asset("/seg-1-00007.m4s").unwrap());
+}
+
+#[tokio::test]
+async fn only_the_representations_asked_for_are_fetched_and_a_wrong_order_is_told_what_is_wrong() {
+    let origin = Origin::start(|request| title(&request.path)).await;
+    let node = node_before(&origin, "").await;
+    let job = serde_json::json!({ "url": MANIFEST, "representations": ["1"], "pin": "1h" });
+    assert_eq!(ended(&node, &order(&node, &job).await).await["state"], "done");
+    let others = origin.requests().into_iter().filter(|request| request.path.contains("-0-")).count();
+    assert_eq!((others, origin.requests().len() > 5), (0, true));
+    let unknown = serde_json::json!({ "url": MANIFEST, "representations": ["v9"] });
+    let unknown = ended(&node, &order(&node, &unknown).await).await;
+    assert!(unknown["error"].as_str().unwrap().contains("v9"), "{unknown}");
+    for (body, said) in [
+        (r#"{"url":"http://other.example/manifest.mpd"}"#, "no [[site]]"),
+        (r#"{"url":"manifest.mpd"}"#, "no URL of a manifest"),
+        (r#"{"url":"http://site.example/m.mpd","rate":"fast"}"#, "40Gbps"),
+    ] {
+        let (status, told) = node.admin("POST", "/v1/warm", body).await;
+        assert!(status == 422 && told.contains(said), "{status} {told}");
+    }
+}
+
+#[tokio::test]
+async fn a_cancelled_job_ends_and_keeps_what_it_has() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.path.ends_with(".m4s") {
+        true => Response::with(&[FRESH], Body::Gated(b"first".to_vec(), held.clone(), b"second".to_vec())),
+        false => title(&request.path),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    let job = order(&node, &serde_json::json!({ "url": MANIFEST })).await;
+    while origin.requests().iter().filter(|request| request.path.ends_with(".m4s")).count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (status, told) = node.admin("DELETE", &format!("/v1/warm/{}", job["id"]), "").await;
+    assert!(status == 200 && told.contains("\"cancelled\""), "{status} {told}");
+    gate.open();
+    assert_eq!(ended(&node, &job).await["state"], "cancelled");
+    assert!(super::get(&node, "/manifest.mpd").await.field("cache-status").starts_with("littoral; hit"));
+    assert_eq!(node.admin("GET", "/v1/warm/99", "").await.0, 404);
+}
+
+#[tokio::test]
+async fn the_command_follows_a_job_in_json_lines_and_its_exit_code_says_how_it_ended() {
+    let origin = Origin::start(|request| title(&request.path)).await;
+    let node = node_before(&origin, "").await;
+    for (url, code, state) in [(MANIFEST, 0, "done"), ("http://site.example/no.mpd", 1, "failed")] {
+        let admin = node.address("admin").to_string();
+        let command = tokio::process::Command::new(BINARY).args(["warm", url, "--admin", &admin]).output();
+        let output = command.await.unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let last: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+        assert_eq!((output.status.code(), last["state"].as_str()), (Some(code), Some(state)), "{said}");
+    }
+}
