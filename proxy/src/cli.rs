@@ -12,10 +12,17 @@ use clap::{Args, Parser, Subcommand};
 #[command(name = "littoral", version, max_term_width = 100)]
 pub struct Cli {
     /// What is logged to stderr: error, warn, info, debug, or a filter such as `littoral::request=debug`.
-    #[arg(long, global = true, env = "LITTORAL_LOG", default_value = "warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "LITTORAL_LOG",
+        default_value = "warn",
+        value_name = "FILTER",
+        help_heading = "Logging"
+    )]
     log: String,
     /// Logs as JSON lines.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Logging")]
     log_json: bool,
     #[command(subcommand)]
     command: Command,

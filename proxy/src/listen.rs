@@ -27,6 +27,8 @@ use crate::request::RequestPath;
 
 /// Connections the kernel holds for us.
 const BACKLOG: i32 = 4096;
+/// What the framework is told of keeping connections, in seconds: it never waits for a next request itself.
+const FRAMEWORK_KEEPALIVE_S: u64 = 60;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 
@@ -231,7 +233,8 @@ impl Worker {
     async fn alternate(&self, mut connection: Connection, mut stream: Stream, mut bytes: bytes::BytesMut) {
         loop {
             let mut session = ServerSession::new_http1(stream);
-            session.set_keepalive(Some(60));
+            // The connection comes back here between requests, where `limits.keepalive` holds; this only lets it.
+            session.set_keepalive(Some(FRAMEWORK_KEEPALIVE_S));
             session.set_pipelined_prefix(bytes);
             let Some(reusable) = self.proxy.process_new_http(session, &self.shutdown).await else {
                 return;

@@ -239,10 +239,9 @@ impl HandleHit for StoredHit {
 #[async_trait]
 impl HandleHit for FillHit {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        self.reader
-            .read()
-            .await
-            .map_err(|error| Error::because(ErrorType::ReadError, "reading a fill in flight", error))
+        // What fails a fill is its origin, also for those who only read along.
+        let broken = |error| Error::because(ErrorType::ReadError, "reading a fill in flight", error).into_up();
+        self.reader.read().await.map_err(broken)
     }
 
     async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
@@ -275,13 +274,13 @@ impl HandleHit for FillHit {
 impl HandleMiss for Miss {
     async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
         self.written += data.len();
-        self.writer.write(data).map_err(|error| Error::because(ErrorType::WriteError, "filling the cache", error))
+        self.writer.write(data).map_err(|error| Error::because(ErrorType::InternalError, "filling the cache", error))
     }
 
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
         let written = self.written;
         let finished = self.writer.finish(SystemTime::now());
-        finished.map_err(|error| Error::because(ErrorType::ReadError, "filling the cache", error))?;
+        finished.map_err(|error| Error::because(ErrorType::ReadError, "filling the cache", error).into_up())?;
         Ok(MissFinishType::Created(written))
     }
 

@@ -269,6 +269,7 @@ async fn an_origin_that_closes_early_never_becomes_a_complete_object() {
     let metrics = node.metrics().await;
     assert_eq!(metrics["littoral_cache_objects"], 0.0);
     assert!(metrics["littoral_cache_fills_failed_total"] >= 4.0);
+    assert!(metrics["littoral_origin_failures_total"] >= 4.0, "the origin failed, not the client");
 }
 
 #[tokio::test]
