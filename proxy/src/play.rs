@@ -15,6 +15,7 @@ mod rule;
 pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -26,6 +27,7 @@ pub use clock::Stall;
 pub use link::Link;
 pub use report::{Played, Report};
 
+use crate::rate::{NO_RUNG, RateAsk, RatePolicy};
 use clock::{Clock, millis};
 use fetch::{Fetched, Fetcher, Told};
 use lookup::Names;
@@ -39,6 +41,19 @@ pub enum Rule {
     Throughput,
     /// The edge's rate policy: the player asks for `auto` segments.
     Edge,
+    /// The player, by a rate policy of its own: the same guest that an edge loads.
+    Guest,
+}
+
+impl Rule {
+    /// Who chooses, in a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Throughput => "player",
+            Self::Edge => "edge",
+            Self::Guest => "guest",
+        }
+    }
 }
 
 /// How a title is played.
@@ -52,6 +67,8 @@ pub struct Options {
     pub client: Option<Ipv4Addr>,
     /// Who chooses.
     pub rule: Rule,
+    /// The component that chooses by [`Rule::Guest`].
+    pub plugin: Option<PathBuf>,
     /// The access link; without one only the real network counts.
     pub link: Option<Link>,
     /// How much faster than the player's clock waits are; 1 is real time, infinite never waits. Downloads take what they
@@ -74,6 +91,7 @@ impl Options {
             dns: None,
             client: None,
             rule: Rule::Throughput,
+            plugin: None,
             link: None,
             speed: 1.0,
             buffer: seconds(12),
@@ -103,6 +121,7 @@ struct Player<'a> {
     fetcher: Fetcher,
     clock: Clock,
     throughput: Throughput,
+    guest: Option<Box<dyn RatePolicy>>,
     session: String,
     inits: Vec<Url>,
     tally: Tally,
@@ -116,6 +135,7 @@ impl<'a> Player<'a> {
             fetcher: Fetcher::new(names, options.patience)?,
             clock: Clock::default(),
             throughput: Throughput::default(),
+            guest: guest(options)?,
             session: format!("{:x}-{:x}", std::process::id(), crate::clock::now_ms()),
             inits: Vec::new(),
             tally: Tally::default(),
@@ -149,21 +169,43 @@ impl<'a> Player<'a> {
         };
         let audio = of_period().find(|one| one.kind == Kind::Audio && one.set != main.set);
         let ladder = Ladder::of_set(presentation, period, main.set);
+        let (kbps, number) = (ladder.kbps(), period as u32);
+        self.guest.iter().for_each(|policy| policy.ladder(number, &kbps));
+        let mut last_rung = NO_RUNG;
         for place in 0..main.segments.len() {
             let duration = Duration::from_millis(main.segments[place].duration_ms);
             self.wait(self.clock.until_room(duration, self.options.buffer)).await;
-            let rung = self.throughput.choose(&ladder.kbps(), self.clock.buffer(), duration);
+            let (rung, chosen_by) = self.choose(number, &kbps, duration, last_rung);
+            last_rung = u8::try_from(rung).unwrap_or(NO_RUNG);
             let chosen = ladder.rung(rung).map_or(main, |rung| &presentation.representations[rung.representation]);
             let mut played = self.segment(presentation, main, chosen, place).await;
             if let Some(audio) = audio.filter(|audio| place < audio.segments.len()) {
                 self.beside(audio, place, &mut played).await;
             }
             self.clock.arrived(duration, self.options.enough);
-            played.buffer_ms = millis(self.clock.buffer());
+            (played.buffer_ms, played.chosen_by) = (millis(self.clock.buffer()), chosen_by);
             observer(&played);
             self.tally.played(played);
         }
         Ok(())
+    }
+
+    /// The rung to fetch next, and who chose it. The edge chooses by itself; a guest that faults has the native policy's
+    /// answer.
+    fn choose(&self, ladder: u32, kbps: &[u32], segment: Duration, last_rung: u8) -> (usize, &'static str) {
+        let Some(policy) = &self.guest else {
+            return (self.throughput.choose(kbps, self.clock.buffer(), segment), self.options.rule.as_str());
+        };
+        let ask = RateAsk {
+            est_kbps: self.throughput.estimate().map_or(0, |kbps| u32::try_from(kbps).unwrap_or(u32::MAX)),
+            buffer_ms: u32::try_from(millis(self.clock.buffer())).unwrap_or(u32::MAX),
+            last_rung,
+            segment_ms: u32::try_from(millis(segment)).unwrap_or(u32::MAX),
+            ladder,
+            rand: 0,
+        };
+        let (rung, by_guest) = policy.select(&ask, kbps);
+        (usize::from(rung), if by_guest { Rule::Guest.as_str() } else { "native" })
     }
 
     /// Fetches one segment of the main ladder, with its initialisation segment when that is new.
@@ -176,7 +218,9 @@ impl<'a> Player<'a> {
     ) -> Played {
         let resource = match self.options.rule {
             Rule::Edge => auto_resource(main, place),
-            Rule::Throughput => chosen.segments.get(place).map(|segment: &Segment| segment.resource.clone()),
+            Rule::Throughput | Rule::Guest => {
+                chosen.segments.get(place).map(|segment: &Segment| segment.resource.clone())
+            }
         };
         let number = self.tally.next_number();
         let Some(resource) = resource else {
@@ -252,6 +296,18 @@ impl<'a> Player<'a> {
     fn report(self) -> Report {
         let started = self.clock.started_at();
         self.tally.report(self.options, started, self.clock.stalls())
+    }
+}
+
+/// The rate policy the options name.
+fn guest(options: &Options) -> anyhow::Result<Option<Box<dyn RatePolicy>>> {
+    match (options.rule, &options.plugin) {
+        (Rule::Guest, Some(file)) => Ok(Some(crate::plugins::rate_policy(file).map_err(anyhow::Error::msg)?)),
+        (Rule::Guest, None) => {
+            anyhow::bail!("--rule guest needs --plugin FILE, such as target/plugins/rate-throughput.wasm")
+        }
+        (_, Some(_)) => anyhow::bail!("--plugin is for --rule guest"),
+        (_, None) => Ok(None),
     }
 }
 

@@ -29,6 +29,20 @@ const CHANGE_REST: Duration = Duration::from_millis(200);
 /// Which plugin decides one thing; empty: the native policy does. A reload changes it while calls run.
 type Seat = Arc<ArcSwapOption<Plugin>>;
 
+/// The rate policy in a file, as a node would seat it, for a player that chooses by itself.
+///
+/// # Errors
+/// One line: the file, what it is, what was expected.
+pub fn rate_policy(file: &Path) -> Result<Box<dyn RatePolicy>, String> {
+    let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let (config, sha256, fuel, memory_bytes) = ("{}".to_owned(), None, None, None);
+    let spec = PluginSpec { name, file: file.to_owned(), config, sha256, fuel, memory_bytes };
+    let host = Host::new(HostSettings { cache_dir: None, now_ms })?;
+    let plugin = host.load(spec, Some(Interface::Rate)).map_err(|error| error.to_string())?;
+    let seat = Arc::new(ArcSwapOption::new(Some(plugin)));
+    Ok(Box::new(GuestRate { seat, pushed: Arc::default() }))
+}
+
 /// The plugins of a node.
 #[derive(Default)]
 pub struct Plugins {

@@ -35,7 +35,7 @@ const MEASURED_BYTES_MIN: u64 = 32 << 10;
 /// The manifest looked for where none has passed yet.
 const MANIFEST: &str = "manifest.mpd";
 /// "No rung before".
-const NO_RUNG: u8 = u8::MAX;
+pub const NO_RUNG: u8 = u8::MAX;
 
 /// What a rate policy is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

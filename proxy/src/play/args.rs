@@ -1,6 +1,7 @@
 //! The command `littoral play`: its arguments and what it prints.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -19,9 +20,13 @@ pub struct PlayArgs {
     /// Client address whose /24 is sent as EDNS client subnet; needs --dns.
     #[arg(long, value_name = "IP", requires = "dns")]
     pub client: Option<Ipv4Addr>,
-    /// Who chooses the representation: the player's throughput rule, or the edge's rate policy by `auto` URLs.
+    /// Who chooses the representation: the player's throughput rule, the edge's rate policy by `auto` URLs, or the player
+    /// by a rate policy of its own.
     #[arg(long, value_enum, default_value = "throughput")]
     pub rule: Rule,
+    /// The rate policy of --rule guest, such as target/plugins/rate-throughput.wasm.
+    #[arg(long, value_name = "FILE")]
+    pub plugin: Option<PathBuf>,
     /// Access link, such as 600kbps, or 2Mbps:8s,300kbps:8s for one that changes.
     #[arg(long, value_name = "RATE")]
     pub link: Option<Link>,
@@ -44,8 +49,8 @@ pub struct PlayArgs {
 /// # Errors
 /// As [`run`].
 pub async fn main(args: PlayArgs) -> anyhow::Result<ExitCode> {
-    let PlayArgs { manifest, dns, client, rule, link, speed, buffer, patience, json } = args;
-    let options = Options { dns, client, rule, link, speed, buffer, patience, ..Options::new(manifest) };
+    let PlayArgs { manifest, dns, client, rule, plugin, link, speed, buffer, patience, json } = args;
+    let options = Options { dns, client, rule, plugin, link, speed, buffer, patience, ..Options::new(manifest) };
     let report = run(&options, |played| {
         if !json {
             println!("{}", line(played));

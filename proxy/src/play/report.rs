@@ -18,6 +18,8 @@ pub struct Played {
     pub number: usize,
     /// Representation fetched.
     pub representation: String,
+    /// Who chose it: `player`, `edge`, `guest`, or `native` where a guest faulted.
+    pub chosen_by: &'static str,
     /// Its bit rate as the manifest states it, kbit/s.
     pub kbps: u64,
     /// Bytes of the segment.
@@ -79,6 +81,7 @@ impl Played {
         Self {
             number,
             representation: representation.to_owned(),
+            chosen_by: "",
             kbps: 0,
             bytes: 0,
             took_ms: 0.0,
@@ -100,6 +103,7 @@ impl Played {
         Self {
             number,
             representation: representation.id.clone(),
+            chosen_by: "",
             kbps: representation.bandwidth.div_ceil(1000),
             bytes,
             took_ms: seconds * 1000.0,

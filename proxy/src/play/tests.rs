@@ -58,3 +58,26 @@ async fn a_manifest_that_is_not_there_is_an_error_that_names_it() {
     let error = format!("{:#}", play(dir.path(), None).await.unwrap_err());
     assert!(error.contains("manifest.mpd: status 404"), "{error}");
 }
+
+#[tokio::test]
+async fn the_guest_that_an_edge_loads_chooses_in_the_player_too() {
+    let manifest: Url = format!("http://{}/manifest.mpd", origin(Path::new(ASSET)).await).parse().unwrap();
+    let options = |rule, plugin: Option<&Path>| {
+        let plugin = plugin.map(Path::to_owned);
+        Options { rule, plugin, speed: f64::INFINITY, patience: Duration::ZERO, ..Options::new(manifest.clone()) }
+    };
+    let built = littoral_testkit::node::plugin_file("rate-throughput");
+    let link = |options| Options { link: Some("260kbps".parse().unwrap()), ..options };
+    let report = run(&link(options(Rule::Guest, Some(&built))), |_| {}).await.unwrap();
+    assert!(report.failed == 0 && report.segments.iter().all(|segment| segment.chosen_by == "guest"));
+    let representations: Vec<&str> = report.segments.iter().map(|segment| segment.representation.as_str()).collect();
+    assert_eq!((representations[0], representations[15]), ("0", "1"), "{representations:?}");
+    for (rule, plugin, said) in [
+        (Rule::Guest, None, "needs --plugin"),
+        (Rule::Throughput, Some(built.as_path()), "is for --rule guest"),
+        (Rule::Guest, Some(Path::new("Cargo.toml")), "Cargo.toml"),
+    ] {
+        let error = format!("{:#}", run(&options(rule, plugin), |_| {}).await.unwrap_err());
+        assert!(error.contains(said), "{error}");
+    }
+}

@@ -122,13 +122,18 @@ pub fn refused(binary: &str, config: &str, files: &[(&str, &[u8])]) -> (Option<i
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// A component built for tests, as bytes: from `$LITTORAL_PLUGINS` or `target/plugins`.
+/// Where a component built for tests is: in `$LITTORAL_PLUGINS` or `target/plugins`.
+pub fn plugin_file(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
+    built.join(format!("{name}.wasm"))
+}
+
+/// A component built for tests, as bytes.
 ///
 /// # Panics
 /// When it has not been built.
 pub fn plugin(name: &str) -> Vec<u8> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
-    let file = built.join(format!("{name}.wasm"));
+    let file = plugin_file(name);
     std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}; run `make plugins`", file.display()))
 }
