@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -73,10 +74,13 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
     }
 }
 
+/// Every listener is bound before this one answers, and a plugin in quarantine has its native policy: only a node that stops
+/// is not ready.
 async fn ready(State(admin): State<Admin>) -> Result<&'static str, Refusal> {
-    // A plugin that failed to load does not make a node unready: its native policy answers.
-    let _ = admin;
-    Ok("ready\n")
+    match admin.node.stopping.load(Relaxed) {
+        false => Ok("ready\n"),
+        true => Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, "stopping: running requests are finished".into())),
+    }
 }
 
 async fn expose(State(admin): State<Admin>) -> impl IntoResponse {
@@ -99,13 +103,13 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
         "sent_bytes": figures.sent_bytes.sum(),
         "failures": figures.failures.sum(),
         "broken": figures.broken.sum(),
-        "connections_open": figures.open.load(std::sync::atomic::Ordering::Relaxed),
+        "connections_open": figures.open.load(Relaxed),
         "origin": { "fetches": figures.fetches.sum(), "retries": figures.retries.sum() },
         "cache": {
             "objects": node.store.len(),
             "bytes": node.store.budget().used(),
             "bound_bytes": node.store.budget().bound(),
-            "evicted": node.store.counters().evicted.load(std::sync::atomic::Ordering::Relaxed),
+            "evicted": node.store.counters().evicted.load(Relaxed),
         },
         "load_permille": node.load_permille(),
     }))
@@ -167,7 +171,7 @@ async fn object(State(admin): State<Admin>, Query(query): Query<ObjectQuery>) ->
         Some(Found::Filling(fill)) => json!({ "key": text, "state": "filling", "status": fill.head().status.as_u16() }),
         Some(Found::Stored(entry)) => json!({
             "key": text,
-            "state": if entry.ttl_ms(now) >= 0 { "fresh" } else { "stale" },
+            "state": if entry.ttl_ms(now) > 0 { "fresh" } else { "stale" },
             "status": entry.head().status.as_u16(),
             "bytes": entry.body().map_or(0, |body| body.length()),
             "cost_bytes": entry.cost(),

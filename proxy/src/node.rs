@@ -3,7 +3,7 @@
 //! Built once by [`crate::run`]; what a reload may change is behind an [`ArcSwap`], the rest is fixed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -46,6 +46,8 @@ pub struct Node {
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.
     pub load: AtomicU16,
+    /// A signal has come: no connection is accepted any more.
+    pub stopping: AtomicBool,
     pub(crate) via: HeaderValue,
     pub(crate) served_by: HeaderValue,
     pub(crate) tail: Arc<[u8]>,

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU16;
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -128,6 +128,7 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
         warm: door.map(|door| Arc::new(Jobs::new(door))),
         figures: Figures::default(),
         load: AtomicU16::new(0),
+        stopping: AtomicBool::new(false),
         via: own_value(&format!("1.1 {}", config.node.name)),
         served_by: own_value(&config.node.name),
         tail: Node::tail_of(&config.node.name),
@@ -175,6 +176,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         println!("{ready}");
         wait_for_signals(&node, file).await;
         tracing::info!("stopping");
+        node.stopping.store(true, Relaxed);
         let _ = stop.send(true);
     });
     for thread in threads {
@@ -264,7 +266,7 @@ async fn measure_load(node: Arc<Node>, workers: usize) {
         let now = cpu_ticks();
         // A tick is 10 ms on Linux whatever the kernel's own (USER_HZ), so a second of one core has 100.
         let permille = now.saturating_sub(before) * 10 / workers.max(1) as u64;
-        node.load.store(u16::try_from(permille).unwrap_or(u16::MAX), std::sync::atomic::Ordering::Relaxed);
+        node.load.store(u16::try_from(permille).unwrap_or(u16::MAX), Relaxed);
         before = now;
     }
 }

@@ -1,6 +1,6 @@
 //! The admin API.
 
-use littoral_testkit::{Origin, Response};
+use littoral_testkit::{Body, Client, Gate, Origin, Response};
 
 use super::{get, node_before};
 
@@ -70,4 +70,27 @@ async fn the_data_port_answers_health_probes_and_nothing_of_the_admin_api() {
     for path in ["/metrics", "/v1/purge", "/v1/stats"] {
         assert_eq!(get(&node, path).await.status, 404, "{path} goes to the origin like any other");
     }
+}
+
+#[tokio::test]
+async fn a_node_that_stops_finishes_what_runs_and_is_not_ready_for_more() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |_| {
+        Response::with(
+            &["cache-control: max-age=60"],
+            Body::Gated(b"first ".to_vec(), held.clone(), b"second".to_vec()),
+        )
+    })
+    .await;
+    let mut node = node_before(&origin, "").await;
+    assert_eq!(node.admin("GET", "/readyz", "").await, (200, "ready\n".into()));
+    let mut client = Client::connect(node.address("http")).await;
+    client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    client.head().await.unwrap();
+    node.signal("TERM");
+    while node.admin("GET", "/readyz", "").await.0 != 503 {}
+    gate.open();
+    assert_eq!(client.bytes(12).await, b"first second");
+    assert_eq!(node.ended().await, Some(0));
 }
