@@ -85,11 +85,12 @@ impl Zones {
 impl Zone {
     fn load(name: &str, file: &Path) -> Result<Self, GeoError> {
         let problem = |text: String| GeoError(format!("{}: {text}", file.display()));
-        let length = std::fs::metadata(file).map_err(|error| problem(format!("cannot read it: {error}")))?.len();
+        let unreadable = |error| problem(format!("cannot be read: {error}; zone {name:?} names it as its file"));
+        let length = std::fs::metadata(file).map_err(unreadable)?.len();
         if length > ZONE_BYTES_MAX {
             return Err(problem(format!("it has {length} bytes; a zone file has at most {ZONE_BYTES_MAX}")));
         }
-        let text = std::fs::read_to_string(file).map_err(|error| problem(format!("cannot read it: {error}")))?;
+        let text = std::fs::read_to_string(file).map_err(unreadable)?;
         Self::parse(name, &text, &file.display().to_string())
     }
 

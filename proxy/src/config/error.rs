@@ -40,9 +40,21 @@ fn line_column(text: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column)
 }
 
+/// What to write where a value's own parser only says that it is wrong.
+const FIXES: [(&str, &str); 5] = [
+    ("invalid socket address", "write ADDRESS:PORT, such as \"127.0.0.1:8080\""),
+    ("invalid IPv4 address", "write four numbers, such as \"203.0.113.10\""),
+    ("invalid IPv6 address", "write it such as \"2001:db8::10\""),
+    ("invalid IP address syntax", "write a prefix, such as \"198.51.100.0/24\""),
+    ("missing field", "add this key"),
+];
+
 /// serde lists every key there is; what helps is the nearest one.
 fn one_line(message: &str) -> String {
     let message = message.lines().collect::<Vec<_>>().join(" ");
+    if let Some((_, fix)) = FIXES.iter().find(|(said, _)| message.contains(said)) {
+        return format!("{message}: {fix}");
+    }
     let Some(rest) = message.strip_prefix("unknown field `") else {
         return message;
     };

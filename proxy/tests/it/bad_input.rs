@@ -21,12 +21,14 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
     for (config, expected) in [
         (GOOD.replace("origin =", "orgin ="), "node.toml:5:1: unknown key \"orgin\"; did you mean \"origin\"?"),
         (format!("{GOOD}[cache]\nmemory = \"64 parsecs\"\n"), "node.toml:7:10: \"64 parsecs\" is no size"),
+        (GOOD.replace("127.0.0.1:0", "127.0.0.1:99999"), "write ADDRESS:PORT, such as"),
+        (GOOD.replace("hosts = [\"a.example\"]\n", ""), "missing field `hosts`: add this key"),
         (with_plugin("missing.wasm"), "missing.wasm is not a readable file"),
         (with_plugin("no.wasm"), "no.wasm: it is no WebAssembly component"),
         (with_plugin("rate.wasm"), "expected littoral:plugin/routing@0.1.x"),
         (GOOD.replace("http = [\"127.0.0.1:0\"]", &taken), "cannot listen on"),
         (format!("{GOOD}{zone}"), "z.zone: "),
-        (format!("{GOOD}{}", zone.replace("z.zone", "none.zone")), "none.zone: cannot read it"),
+        (format!("{GOOD}{}", zone.replace("z.zone", "none.zone")), "none.zone: cannot be read"),
     ] {
         let (code, said) = refused(BINARY, &config, files);
         assert_eq!(code, Some(2), "{said}");
