@@ -20,7 +20,17 @@ pub const UDP_BYTES_MAX: u16 = 1232;
 pub const TCP_IDLE_SECONDS: u64 = 10;
 /// Answers a TCP connection may have queued.
 pub const TCP_QUEUE: usize = 64;
-/// Steps a stub resolution takes at most.
+/// Servers asked for one question to the resolver, as aliases lead from one to the next.
 pub const RESOLVE_STEPS_MAX: usize = 8;
+/// Seconds the resolver waits for one server.
+pub const RESOLVE_SERVER_SECONDS: u64 = 3;
+/// Seconds after which a question to the resolver has failed.
+pub const RESOLVE_SECONDS: u64 = 6;
+/// Answers the resolver keeps.
+pub const RESOLVER_ANSWERS_MAX: usize = 256;
+/// Questions the resolver works on at a time.
+pub const RESOLVER_QUESTIONS_MAX: usize = 256;
+/// Exchanges the resolver remembers until it is asked for them.
+pub const RESOLVER_SEEN_MAX: usize = 64;
 
 const _: () = assert!(CLUSTERS_MAX <= 64);

@@ -15,7 +15,6 @@ mod page;
 mod players;
 mod policies;
 mod premiere;
-mod resolver;
 mod story;
 mod swap;
 mod trap;

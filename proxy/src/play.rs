@@ -12,7 +12,6 @@ pub(crate) mod link;
 pub(crate) mod lookup;
 pub(crate) mod report;
 mod rule;
-pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -129,7 +128,7 @@ struct Player<'a> {
 
 impl<'a> Player<'a> {
     fn new(options: &'a Options) -> anyhow::Result<Self> {
-        let names = Names::new(options.dns, options.client.map(wire::ClientSubnet::of));
+        let names = Names::new(options.dns, options.client);
         Ok(Self {
             options,
             fetcher: Fetcher::new(names, options.patience)?,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 use futures_util::StreamExt;
+use littoral_geo::stub::subnet_of;
 
 use super::Stage;
 use super::board::{CityRow, ClusterRow, share};
@@ -15,7 +16,6 @@ use super::players::{self, Viewing};
 use super::policies;
 use super::world::{SITES, TITLES};
 use crate::play::Rule;
-use crate::play::wire::ClientSubnet;
 
 /// Players at a time: two cores carry no more without measuring each other.
 const AT_ONCE: usize = 3;
@@ -104,7 +104,7 @@ async fn show_clusters(stage: &Stage) {
 fn row(city: &City, rule: Rule, viewing: &Viewing) -> CityRow {
     CityRow {
         city: city.name.clone(),
-        subnet: ClientSubnet::of(city.client).to_string(),
+        subnet: subnet_of(city.client).to_string(),
         rule: city.rule.into(),
         cluster: viewing.clusters.join(" → "),
         hit_ratio: viewing.hit_ratio(),

@@ -13,7 +13,6 @@ use super::cities::City;
 use super::players::{self, Viewing};
 use super::world::{SERVICE_TTL_S, TITLES, VIDEO_HOST, cluster_at};
 use crate::play::lookup::ask;
-use crate::play::wire::{ClientSubnet, Message};
 
 /// Which cluster dies.
 const VICTIM: &str = "ams1";
@@ -76,8 +75,7 @@ async fn moved_from(stage: &Stage, city: &City, cluster: &str) -> anyhow::Result
 
 async fn wait_for_cluster(stage: &Stage, city: &City, wanted: impl Fn(&str) -> bool) -> anyhow::Result<&'static str> {
     for _ in 0..POLL_MAX {
-        let query = Message::query(4, VIDEO_HOST, Some(ClientSubnet::of(city.client)));
-        let answer = ask(stage.world.resolver.address(), query).await?;
+        let answer = ask(stage.world.resolver.address(), VIDEO_HOST, Some(city.client)).await?;
         let cluster = answer.addresses().first().copied().and_then(cluster_at);
         if let Some(cluster) = cluster.filter(|cluster| wanted(cluster)) {
             return Ok(cluster);

@@ -4,16 +4,16 @@
 //! what came back. Invariant: a step that says "held" has compared the answer with what it had to be.
 
 use anyhow::{Context, ensure};
+use littoral_geo::stub::resolver::Exchange;
+use littoral_geo::stub::{Answer, subnet_of};
 
 use super::Stage;
 use super::cities::City;
 use super::players;
 use super::policies;
-use super::resolver::Exchange;
 use super::world::{SERVICE, TITLES, VIDEO_HOST, WEB_HOST, cluster_at};
 use crate::play::Rule;
 use crate::play::lookup::ask;
-use crate::play::wire::{ClientSubnet, Message};
 
 /// Tells all six steps for the user in `city`.
 ///
@@ -31,7 +31,7 @@ pub(super) async fn tell(stage: &Stage, city: &City) -> anyhow::Result<()> {
 }
 
 async fn page(stage: &Stage) -> anyhow::Result<()> {
-    let web_server = ask(stage.world.netcinema.dns()?, Message::query(1, WEB_HOST, None)).await?;
+    let web_server = ask(stage.world.netcinema.dns()?, WEB_HOST, None).await?;
     let found = web_server.addresses().first().copied().with_context(|| format!("{WEB_HOST} has no address"))?;
     let origin = stage.world.origin.http()?;
     ensure!(found == origin.ip(), "{WEB_HOST} is {found}, not the origin {}", origin.ip());
@@ -47,17 +47,15 @@ async fn page(stage: &Stage) -> anyhow::Result<()> {
 }
 
 /// Asks over UDP as a player does; what the resolver did for it is in the exchanges.
-async fn question(stage: &Stage, city: &City) -> anyhow::Result<(Message, Vec<Exchange>)> {
+async fn question(stage: &Stage, city: &City) -> anyhow::Result<(Answer, Vec<Exchange>)> {
     let resolver = &stage.world.resolver;
     resolver.take_seen();
-    let subnet = ClientSubnet::of(city.client);
-    let query = Message::query(2, VIDEO_HOST, Some(subnet));
     stage.board.say(&format!("{VIDEO_HOST} A? → {} from {} in {}", resolver.address(), city.client, city.name));
-    let answer = ask(resolver.address(), query).await?;
-    ensure!(answer.rcode == 0, "the resolver answered with code {}", answer.rcode);
+    let answer = ask(resolver.address(), VIDEO_HOST, Some(city.client)).await?;
+    ensure!(answer.code == 0, "the resolver answered with code {}", answer.code);
     let exchanges = resolver.take_seen();
     ensure!(exchanges.len() == 2, "the resolver asked {} servers, not two", exchanges.len());
-    stage.board.say(&format!("it passes the client's subnet on: EDNS client subnet {subnet}"));
+    stage.board.say(&format!("it passes the client's subnet on: EDNS client subnet {}", subnet_of(city.client)));
     Ok((answer, exchanges))
 }
 
@@ -78,22 +76,22 @@ async fn choice(stage: &Stage, city: &City, exchanges: &[Exchange]) -> anyhow::R
     let address = exchange.answer.addresses().first().copied().context("KingCDN answered with no address")?;
     let cluster = cluster_at(address).with_context(|| format!("{address} is no edge's"))?;
     ensure!(cluster == city.cluster, "{} was sent to {cluster}, not to {}", city.name, city.cluster);
-    let subnet = exchange.answer.subnet.context("the answer has no client subnet, so resolvers could not cache it")?;
-    ensure!((1..=24).contains(&subnet.scope), "scope /{} does not fit a question for /24", subnet.scope);
-    stage.board.say(&format!("{address} is {cluster}; valid for clients in {}/{}", subnet.network, subnet.scope));
+    let scope = exchange.answer.scope.context("the answer has no client subnet, so resolvers could not cache it")?;
+    ensure!((1..=24).contains(&scope), "scope /{scope} does not fit a question for /24");
+    let network = subnet_of(city.client).addr();
+    stage.board.say(&format!("{address} is {cluster}; valid for clients in {network}/{scope}"));
     let explained = policies::explain(stage, city.client).await?;
     stage.board.say(&format!("why: {}", policies::reason(&explained)));
     Ok(())
 }
 
-async fn address(stage: &Stage, city: &City, answer: &Message) -> anyhow::Result<()> {
+async fn address(stage: &Stage, city: &City, answer: &Answer) -> anyhow::Result<()> {
     let address = answer.addresses().first().copied().context("the resolver gave no address")?;
     ensure!(cluster_at(address) == Some(city.cluster), "the resolver gave {address}, not an edge of {}", city.cluster);
-    answer.answers.iter().for_each(|record| stage.board.say(&record.to_string()));
+    answer.records.iter().for_each(|record| stage.board.say(&record.to_string()));
     // The same question of a client elsewhere must not be answered with this user's cluster.
     let elsewhere = stage.cities.iter().find(|other| other.cluster != city.cluster).context("one cluster only")?;
-    let query = Message::query(3, VIDEO_HOST, Some(ClientSubnet::of(elsewhere.client)));
-    let other = ask(stage.world.resolver.address(), query).await?;
+    let other = ask(stage.world.resolver.address(), VIDEO_HOST, Some(elsewhere.client)).await?;
     let other = other.addresses().first().copied().context("no address for the other client")?;
     ensure!(
         cluster_at(other) == Some(elsewhere.cluster),
@@ -119,15 +117,16 @@ async fn playing(stage: &Stage, city: &City) -> anyhow::Result<()> {
 }
 
 fn tell_exchange(stage: &Stage, exchange: &Exchange) {
-    let Exchange { authority, answer, took } = exchange;
-    let subnet = answer.subnet.map_or(String::new(), |subnet| format!(", client subnet {subnet}"));
+    let Exchange { authority, subnet, answer, took } = exchange;
+    // Told only when the server took note of it.
+    let subnet = answer.scope.and(*subnet).map_or(String::new(), |subnet| format!(", client subnet {subnet}"));
     stage.board.say(&format!(
         "{} A? → {} ({}'s DNS){subnet}",
         answer.name.trim_end_matches('.'),
         authority.server,
         authority.owner
     ));
-    for record in &answer.answers {
+    for record in &answer.records {
         stage.board.say(&format!("← {record}  ({} µs)", took.as_micros()));
     }
 }

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use littoral_geo::stub::resolver::{Authority, Resolver};
 use parking_lot::Mutex;
 
 use super::board;
 use super::fleet::Process;
-use super::resolver::{Authority, Resolver};
 
 /// The company's host name for video, from the textbook.
 pub(super) const VIDEO_HOST: &str = "video.netcinema.example";
@@ -101,11 +101,12 @@ impl World {
         // After the edges, so that its first probes meet them.
         let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port)).await?;
 
+        let authority = |zone: &str, owner: &str, server| Authority { zone: zone.into(), owner: owner.into(), server };
         let authorities = vec![
-            Authority { zone: "netcinema.example.", owner: "NetCinema", server: netcinema.dns()? },
-            Authority { zone: "kingcdn.example.", owner: "KingCDN", server: kingcdn.dns()? },
+            authority("netcinema.example.", "NetCinema", netcinema.dns()?),
+            authority("kingcdn.example.", "KingCDN", kingcdn.dns()?),
         ];
-        let resolver = Resolver::start(authorities).await?;
+        let resolver = Resolver::start(authorities).await.context("the resolver finds no free port")?;
         let edges = Mutex::new(edges.into_iter().map(Arc::new).collect());
         Ok(Self { dir: dir.into(), origin, netcinema, kingcdn, edges, resolver, port })
     }

@@ -1,4 +1,4 @@
-//! Names to addresses, as a player does it: one UDP question with its client subnet, kept for the answer's TTL.
+//! Names to addresses, as a player does it: one question with its client subnet, kept for the answer's TTL.
 //!
 //! Without a server of its own the system's resolver is used. Invariant: an answer is never used beyond its TTL, and
 //! [`Names::forget`] makes the next question go out at once.
@@ -8,9 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use tokio::net::UdpSocket;
-
-use super::wire::{ClientSubnet, Message, PAYLOAD_MAX};
+use littoral_geo::stub::{self, Answer};
 
 const ANSWER_WAIT: Duration = Duration::from_millis(1500);
 /// Names one player remembers; a manifest that spreads over more hosts asks again.
@@ -20,9 +18,8 @@ const NAMES_MAX: usize = 64;
 #[derive(Debug)]
 pub(super) struct Names {
     server: Option<SocketAddr>,
-    subnet: Option<ClientSubnet>,
+    client: Option<Ipv4Addr>,
     known: HashMap<String, Known>,
-    next_id: u16,
 }
 
 #[derive(Debug)]
@@ -32,8 +29,9 @@ struct Known {
 }
 
 impl Names {
-    pub(super) fn new(server: Option<SocketAddr>, subnet: Option<ClientSubnet>) -> Self {
-        Self { server, subnet, known: HashMap::new(), next_id: rand_id() }
+    /// Asks `server` for the subnet of `client`.
+    pub(super) fn new(server: Option<SocketAddr>, client: Option<Ipv4Addr>) -> Self {
+        Self { server, client, known: HashMap::new() }
     }
 
     /// The address of `host` to use now.
@@ -52,17 +50,14 @@ impl Names {
                 tokio::net::lookup_host((host, 0)).await.with_context(|| format!("cannot resolve {host}"))?;
             return Ok(found.next().with_context(|| format!("{host} has no address"))?.ip());
         };
-        self.next_id = self.next_id.wrapping_add(1);
-        let query = Message::query(self.next_id, host, self.subnet);
-        let answer = ask(server, query).await.with_context(|| format!("asking {server} for {host}"))?;
-        ensure!(answer.rcode == 0, "{server} answers {host} with code {}", answer.rcode);
+        let answer = ask(server, host, self.client).await?;
+        ensure!(answer.code == 0, "{server} answers {host} with code {}", answer.code);
         let address =
             answer.addresses().first().copied().with_context(|| format!("{server} has no address for {host}"))?;
-        let ttl = answer.answers.iter().map(|record| record.ttl).min().unwrap_or(0);
         if self.known.len() >= NAMES_MAX {
             self.known.clear();
         }
-        let until = Instant::now() + Duration::from_secs(ttl.into());
+        let until = Instant::now() + Duration::from_secs(answer.ttl_s().into());
         self.known.insert(host.to_owned(), Known { address, until });
         Ok(address)
     }
@@ -73,31 +68,11 @@ impl Names {
     }
 }
 
-/// Sends `query` to `server` and waits for the answer that belongs to it.
+/// Asks `server` for `host` as a player at `client` does.
 ///
 /// # Errors
-/// When none comes in time or it is not readable.
-pub(crate) async fn ask(server: SocketAddr, query: Message) -> anyhow::Result<Message> {
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { std::net::Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(&query.encode()?).await?;
-    let answer = async {
-        let mut buffer = [0; PAYLOAD_MAX as usize];
-        loop {
-            let length = socket.recv(&mut buffer).await?;
-            let answer = Message::decode(&buffer[..length])?;
-            if answer.response && answer.id == query.id && answer.name == query.name {
-                return anyhow::Ok(answer);
-            }
-        }
-    };
-    tokio::time::timeout(ANSWER_WAIT, answer).await.with_context(|| format!("{server} did not answer in time"))?
-}
-
-/// A first id that an off-path attacker cannot guess from the start of the process.
-fn rand_id() -> u16 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish() as u16
+/// When no answer comes in time.
+pub(crate) async fn ask(server: SocketAddr, host: &str, client: Option<Ipv4Addr>) -> anyhow::Result<Answer> {
+    let answer = stub::lookup(server, host, client.map(stub::subnet_of), ANSWER_WAIT).await;
+    answer.with_context(|| format!("asking {server} for {host}"))
 }

@@ -1,40 +1,24 @@
 //! The server as others see it: asked with `dig`, with our own stub, and with bytes that are no question.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
-
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use littoral_geo::Director;
 use littoral_geo::server::{Listeners, serve};
-use littoral_geo::{Cluster, Director, GeoConfig, NativeGeo, Service, ZoneSource, stub};
+use littoral_geo::stub::resolver::{Authority, Resolver};
+use littoral_geo::stub::{Answer, lookup};
 use tokio::sync::watch;
 
-const NETCINEMA: &str = "\
-$ORIGIN netcinema.example.
-$TTL 60
-@     IN SOA ns hostmaster 1 3600 600 86400 30
-@     IN NS  ns
-ns    IN A   192.0.2.53
-video IN CNAME a1105.kingcdn.example.
-loop  IN CNAME loop2
-loop2 IN CNAME loop
-";
-const KINGCDN: &str = "\
-$ORIGIN kingcdn.example.
-$TTL 60
-@   IN SOA ns hostmaster 1 3600 600 86400 30
-@   IN NS  ns
-ns  IN A   192.0.2.54
-big IN TXT \"0123456789012345678901234567890123456789012345678901234567890123456789\"
-";
+use crate::world::director;
+
+const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Running {
     address: SocketAddr,
     director: Arc<Director>,
     stop: watch::Sender<bool>,
-    _directory: tempfile::TempDir,
 }
 
 impl Drop for Running {
@@ -44,38 +28,12 @@ impl Drop for Running {
 }
 
 async fn running() -> Running {
-    let directory = tempfile::tempdir().unwrap();
-    let big: String = (0..40).map(|number| format!("big IN TXT \"{number:090}\"\n")).collect();
-    let mut zones = Vec::new();
-    for (name, text) in [("netcinema.example.", NETCINEMA.to_owned()), ("kingcdn.example.", format!("{KINGCDN}{big}"))]
-    {
-        let file = directory.path().join(name);
-        std::fs::write(&file, text).unwrap();
-        zones.push(ZoneSource { name: name.into(), file });
-    }
-    let cluster = |id: &str, node: &str, prefix: &str| Cluster {
-        id: id.into(),
-        deep: false,
-        at: [0.0, 0.0],
-        capacity_mbps: 1,
-        nodes: vec![(Some(node.parse().unwrap()), None)],
-        prefixes: vec![prefix.parse().unwrap()],
-    };
-    let service = Service {
-        name: "a1105.kingcdn.example.".into(),
-        clusters: vec!["*".into()],
-        ttl: Duration::from_secs(30),
-        answers: 2,
-    };
-    let clusters = vec![cluster("one", "203.0.113.1", "10.1.0.0/16"), cluster("two", "203.0.113.2", "10.2.0.0/16")];
-    let config = GeoConfig { databases: Vec::new(), clusters, zones, services: vec![service] };
-    let (director, _) = Director::new(config, Arc::new(NativeGeo::default())).unwrap();
-    let director = Arc::new(director);
+    let director = Arc::new(director());
     let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = listeners.addresses()[0];
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(serve(listeners, director.clone(), stopped));
-    Running { address, director, stop, _directory: directory }
+    Running { address, director, stop }
 }
 
 /// What dig prints, or `None`, said aloud, where dig is not installed.
@@ -144,15 +102,17 @@ async fn dig_meets_a_cut_answer_and_comes_back_over_tcp() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_stub_walks_from_one_authoritative_server_to_the_other() {
+async fn our_resolver_walks_from_one_authoritative_server_to_the_other() {
     let running = running().await;
-    let zones = [("netcinema.example".to_owned(), running.address), ("kingcdn.example".to_owned(), running.address)];
-    let subnet = "10.1.9.0/24".parse().ok();
-    let resolved = stub::resolve(&zones, "video.netcinema.example", subnet, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(resolved.addresses, ["203.0.113.1".parse::<IpAddr>().unwrap()]);
-    assert_eq!(resolved.chain, ["video.netcinema.example.", "a1105.kingcdn.example."]);
-    let refused = stub::resolve(&zones, "nothing.kingcdn.example", None, Duration::from_secs(5)).await.unwrap_err();
-    assert!(refused.to_string().contains("Non-Existent Domain"), "{refused}");
+    let authority = |zone: &str| Authority { zone: zone.into(), owner: String::new(), server: running.address };
+    let resolver = Resolver::start(["netcinema.example.", "kingcdn.example."].map(authority).into()).await.unwrap();
+    let asks = async |name: &str| -> Answer {
+        lookup(resolver.address(), name, "10.1.9.0/24".parse().ok(), PATIENCE).await.unwrap()
+    };
+    let found = asks("video.netcinema.example").await;
+    assert_eq!(found.addresses(), ["203.0.113.1".parse::<IpAddr>().unwrap()]);
+    assert_eq!((found.final_name(), found.scope), ("a1105.kingcdn.example.", Some(16)));
+    assert_eq!(asks("nothing.kingcdn.example").await.code, 3, "no NXDOMAIN");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +129,6 @@ async fn bytes_that_are_no_question_do_not_stop_it() {
             .collect();
         socket.send_to(&bytes, running.address).await.unwrap();
     }
-    let answer =
-        stub::lookup(running.address, "ns.kingcdn.example", false, None, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(answer.addresses, ["192.0.2.54".parse::<IpAddr>().unwrap()]);
+    let answer = lookup(running.address, "ns.kingcdn.example", None, PATIENCE).await.unwrap();
+    assert_eq!(answer.addresses(), ["192.0.2.54".parse::<IpAddr>().unwrap()]);
 }
