@@ -2,22 +2,25 @@
 //! neither answer a client subnet nor keep an answer below the size we allow.
 //!
 //! What is odd is answered as the notes of RFC 1035, 6891 and 7871 say: several questions FORMERR, other opcodes NOTIMP,
-//! other classes REFUSED, an unknown EDNS version BADVERS, a malformed client subnet FORMERR.
+//! other classes REFUSED, an unknown EDNS version BADVERS, a malformed client subnet FORMERR. Invariant: a response can be
+//! read, and over UDP it is no longer than the client takes.
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use hickory_proto::op::{Edns, Header, HeaderCounts, MessageType, Metadata, OpCode, ResponseCode};
+use futures_util::{FutureExt, StreamExt};
+use hickory_proto::op::{Edns, Header, HeaderCounts, LowerQuery, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::DNSClass;
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
-use hickory_proto::serialize::binary::BinEncodable;
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable};
 use hickory_server::Server;
-use hickory_server::net::runtime::Time;
+use hickory_server::net::BufDnsStreamHandle;
+use hickory_server::net::runtime::{Time, TokioTime};
 use hickory_server::net::xfer::Protocol;
-use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
-use hickory_server::zone_handler::MessageResponseBuilder;
+use hickory_server::server::{Request, RequestHandler, ResponseHandle, ResponseHandler, ResponseInfo};
+use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
 use tokio::sync::watch;
 
 use crate::answer::Reply;
@@ -109,6 +112,21 @@ impl Handler {
         Self { director }
     }
 
+    /// The response to a request as UDP brings it, without a socket: for tests and fuzzing. As in hickory's server, which
+    /// calls us, a response gets none. What that server cannot parse it refuses itself, with a bare header.
+    #[doc(hidden)]
+    pub fn respond(&self, request: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
+        let request = Request::from_bytes(request, client, Protocol::Udp).ok()?;
+        if request.metadata.message_type == MessageType::Response {
+            return None;
+        }
+        let (handle, mut sent) = BufDnsStreamHandle::new(client);
+        let responses = ResponseHandle::new(client, handle, Protocol::Udp);
+        // Nothing in it waits.
+        self.handle_request::<_, TokioTime>(&request, responses).now_or_never()?;
+        Some(sent.next().now_or_never()??.into_parts().0)
+    }
+
     /// The reply to a request, and the client subnet it was for.
     fn reply(&self, request: &Request) -> (Reply, Option<ClientSubnet>) {
         let counters = self.director.counters();
@@ -143,16 +161,25 @@ impl Handler {
 /// What may be answered at all; else the code to refuse with.
 fn allowed(request: &Request, subnet: Option<&ClientSubnet>) -> Result<(), ResponseCode> {
     let metadata = &request.metadata;
-    let queries = request.queries.queries();
     let edns_version = request.edns.as_ref().map_or(0, |edns| edns.version());
     match () {
         () if metadata.op_code != OpCode::Query => Err(ResponseCode::NotImp),
-        () if metadata.message_type == MessageType::Response || queries.len() != 1 => Err(ResponseCode::FormErr),
+        () if metadata.message_type == MessageType::Response => Err(ResponseCode::FormErr),
+        () if !repeatable(&request.queries) => Err(ResponseCode::FormErr),
         () if edns_version > 0 => Err(ResponseCode::BADVERS),
-        () if queries[0].query_class() != DNSClass::IN => Err(ResponseCode::Refused),
+        () if request.queries.queries()[0].query_class() != DNSClass::IN => Err(ResponseCode::Refused),
         () if subnet.is_some_and(|subnet| !well_formed(subnet)) => Err(ResponseCode::FormErr),
         () => Ok(()),
     }
+}
+
+/// Whether there is one question, written out. Only such a one is sent back: several may need more room than the client
+/// has, and a name that points into the header of the request reads differently behind that of the response.
+fn repeatable(queries: &Queries) -> bool {
+    const TYPE_AND_CLASS: usize = 4;
+    let name_bytes = |query: &LowerQuery| if query.name().is_root() { 1 } else { query.name().len() + 1 };
+    let written_out = |query: &LowerQuery| queries.as_bytes().len() == name_bytes(query) + TYPE_AND_CLASS;
+    matches!(queries.queries(), [query] if written_out(query))
 }
 
 /// RFC 7871 §6: in a query the scope is 0, and no bit is set beyond the source prefix.
@@ -179,7 +206,8 @@ impl RequestHandler for Handler {
         let fits = request.protocol() != Protocol::Udp
             || size + 300 + SLACK_FOR_OPT <= usize::from(bound)
             || fits_compressed(&reply, bound);
-        let builder = MessageResponseBuilder::new(&request.queries, edns.as_ref());
+        let nothing = Queries::read(&mut BinDecoder::new(&[]), 0).ok().filter(|_| !repeatable(&request.queries));
+        let builder = MessageResponseBuilder::new(nothing.as_ref().unwrap_or(&request.queries), edns.as_ref());
         let sent = if fits {
             let Reply { answers, authority, additional, .. } = &reply;
             let response = builder.build(metadata, answers.iter(), authority.iter(), [].iter(), additional.iter());

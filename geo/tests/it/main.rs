@@ -1,6 +1,8 @@
-//! The DNS side from outside: over sockets.
+//! The DNS side from outside: over sockets and with bytes that are no message at all.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 mod dns;
+mod packets;
+mod properties;
 mod world;
