@@ -1,68 +1,8 @@
 //! The host with real guests: the policies answer, the fixtures misbehave, and nothing but a fault comes of it.
-//!
-//! Guests are taken from `$LITTORAL_PLUGINS`, else built once into `target/plugins`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+use littoral_plugin_host::{Fault, Flow, Host, HostSettings, Interface, Object, PluginSpec, Verdict};
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-use littoral_plugin_host::{
-    Ask, ClusterRow, Fault, Flow, Host, HostSettings, Interface, Object, Plugin, PluginSpec, Verdict, author,
-};
-
-/// The clock of these tests; each runs in a process of its own.
-static NOW_MS: AtomicU64 = AtomicU64::new(1_000_000);
-
-fn now_ms() -> u64 {
-    NOW_MS.load(Relaxed)
-}
-
-fn guest(name: &str) -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
-    let file = built.join(format!("{name}.wasm"));
-    if !file.is_file() {
-        let kind = if ["spin", "grow", "trap", "nonsense"].contains(&name) { "fixtures" } else { "policy" };
-        author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");
-    }
-    file
-}
-
-fn spec(name: &str, file: PathBuf) -> PluginSpec {
-    PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None }
-}
-
-fn host() -> Arc<Host> {
-    Host::new(HostSettings { cache_dir: None, now_ms }).unwrap()
-}
-
-fn load(name: &str, interface: Interface) -> Arc<Plugin> {
-    host().load(spec(name, guest(name)), Some(interface)).unwrap()
-}
-
-fn flow() -> Flow {
-    Flow { key: 1, addr_hi: 0, addr_lo: 2, place: [0.0, 1.0, 0.0], zone: 65535, candidates: 0b111, now_ms: 1, rand: 1 }
-}
-
-fn ask() -> Ask {
-    Ask { state: 0, est_kbps: 500, buffer_ms: 9000, last_rung: 255, segment_ms: 2000, ladder: 7, now_ms: 1, rand: 1 }
-}
-
-fn rows() -> Vec<ClusterRow> {
-    let places = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
-    let row = |(index, place): (usize, [f32; 3])| ClusterRow {
-        index: index as u16,
-        deep: false,
-        healthy: true,
-        place,
-        capacity_mbps: 1000,
-        load_permille: 0,
-        rtt_us: 0,
-    };
-    places.into_iter().enumerate().map(row).collect()
-}
+use super::{advance, ask, flow, guest, host, load, now_ms, rows, spec};
 
 #[test]
 fn the_three_policies_answer_as_their_native_twins_do() {
@@ -100,12 +40,12 @@ fn every_fixture_is_a_fault_for_every_question_and_nothing_worse() {
             let fault = asked().unwrap_or_else(|| panic!("{name} answered"));
             assert!(kinds.contains(&fault), "{name}: {fault:?}");
             // Far enough apart that the breaker forgives.
-            NOW_MS.fetch_add(60_000, Relaxed);
+            advance(60_000);
         }
         let fault = plugin.score(&sample, 0, 0, &mut scores).unwrap_err();
         assert!(kinds.contains(&fault), "{name}: {fault:?}");
         assert_eq!(plugin.status().faults.values().sum::<u64>(), 3, "{name}");
-        NOW_MS.fetch_add(60_000, Relaxed);
+        advance(60_000);
     }
 }
 
@@ -118,41 +58,8 @@ fn three_faults_in_ten_seconds_are_a_quarantine_that_ends() {
     assert_eq!(plugin.decide(&flow()), Err(Fault::Quarantined));
     assert_eq!(plugin.status().faults["trap"], 3, "nothing is called in quarantine");
     assert_eq!(plugin.status().quarantined_until_ms, now_ms() + 1000);
-    NOW_MS.fetch_add(1000, Relaxed);
+    advance(1000);
     assert_eq!(plugin.decide(&flow()), Err(Fault::Trap));
-}
-
-#[test]
-fn a_reload_that_faults_at_once_is_rolled_back() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("policy.wasm");
-    std::fs::copy(guest("route-geo"), &file).unwrap();
-    let plugin = host().load(spec("route", file.clone()), Some(Interface::Routing)).unwrap();
-    plugin.push_clusters(1, rows());
-    assert!(plugin.decide(&flow()).is_ok());
-    std::fs::copy(guest("trap"), &file).unwrap();
-    assert_eq!(plugin.reload(None).unwrap(), 2);
-    for _ in 0..3 {
-        assert_eq!(plugin.decide(&flow()), Err(Fault::Trap));
-    }
-    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1, "the old one is back, and knows the clusters");
-    assert_eq!(plugin.status().generation, 1);
-}
-
-#[test]
-fn a_changed_file_takes_over_and_a_bad_one_does_not() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("policy.wasm");
-    std::fs::copy(guest("nonsense"), &file).unwrap();
-    let plugin = host().load(spec("route", file.clone()), Some(Interface::Routing)).unwrap();
-    plugin.push_clusters(1, rows());
-    assert_eq!(plugin.decide(&flow()), Err(Fault::Nonsense));
-    std::fs::copy(guest("route-geo"), &file).unwrap();
-    assert_eq!(plugin.reload(None).unwrap(), 2);
-    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1);
-    std::fs::write(&file, b"not wasm").unwrap();
-    assert!(plugin.reload(None).unwrap_err().to_string().contains("no WebAssembly component"));
-    assert_eq!(plugin.decide(&flow()).unwrap().clusters[0], 1);
 }
 
 #[test]

@@ -1,0 +1,72 @@
+//! The tests of the host, in one binary, with the guests that this repository builds.
+//!
+//! Built guests are taken from `$LITTORAL_PLUGINS`, else built once into `target/plugins`.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface, Plugin, PluginSpec, author};
+
+mod policies;
+mod reloads;
+
+thread_local!(
+    /// The clock of one test, which runs on a thread of its own.
+    static NOW_MS: Cell<u64> = const { Cell::new(1_000_000) }
+);
+
+fn now_ms() -> u64 {
+    NOW_MS.get()
+}
+
+fn advance(ms: u64) {
+    NOW_MS.set(NOW_MS.get() + ms);
+}
+
+fn guest(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
+    let file = built.join(format!("{name}.wasm"));
+    if !file.is_file() {
+        let kind = if ["spin", "grow", "trap", "nonsense"].contains(&name) { "fixtures" } else { "policy" };
+        author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");
+    }
+    file
+}
+
+fn spec(name: &str, file: PathBuf) -> PluginSpec {
+    PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None }
+}
+
+fn host() -> Arc<Host> {
+    Host::new(HostSettings { cache_dir: None, now_ms }).unwrap()
+}
+
+fn load(name: &str, interface: Interface) -> Arc<Plugin> {
+    host().load(spec(name, guest(name)), Some(interface)).unwrap()
+}
+
+fn flow() -> Flow {
+    Flow { key: 1, addr_hi: 0, addr_lo: 2, place: [0.0, 1.0, 0.0], zone: 65535, candidates: 0b111, now_ms: 1, rand: 1 }
+}
+
+fn ask() -> Ask {
+    Ask { state: 0, est_kbps: 500, buffer_ms: 9000, last_rung: 255, segment_ms: 2000, ladder: 7, now_ms: 1, rand: 1 }
+}
+
+fn rows() -> Vec<ClusterRow> {
+    let places = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    let row = |(index, place): (usize, [f32; 3])| ClusterRow {
+        index: index as u16,
+        deep: false,
+        healthy: true,
+        place,
+        capacity_mbps: 1000,
+        load_permille: 0,
+        rtt_us: 0,
+    };
+    places.into_iter().enumerate().map(row).collect()
+}
