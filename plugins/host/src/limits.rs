@@ -36,8 +36,10 @@ pub const ERROR_BYTES_MAX: usize = 4096;
 pub const FAULTS_MAX: usize = 3;
 /// See [`FAULTS_MAX`].
 pub const FAULT_WINDOW_MS: u64 = 10_000;
-/// First quarantine; doubled each time.
+/// First quarantine; doubled each time until there was a healthy spell.
 pub const QUARANTINE_MIN_MS: u64 = 1_000;
+/// So long after a quarantine without another one, and the next is short again.
+pub const HEALTHY_SPELL_MS: u64 = 600_000;
 /// Longest quarantine.
 pub const QUARANTINE_MAX_MS: u64 = 300_000;
 /// A quarantine this soon after a reload rolls it back.
