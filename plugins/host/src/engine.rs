@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use sha2::{Digest, Sha256};
-use wasmtime::{Config, Engine, Module, OptLevel};
+use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 
 use crate::component::{Interface, Opened, open};
 use crate::instance::{Instance, linker};
@@ -172,20 +172,30 @@ impl Host {
     }
 }
 
-/// Synchronous, fuelled, and without every proposal that policies do not need.
+/// Synchronous, fuelled, and without every proposal that policies do not need, whatever wasmtime's defaults become. The
+/// flags and not the switches (`wasm_gc`, …): some of these exist only together with the feature they would turn off.
 fn config() -> Config {
+    let unneeded = WasmFeatures::MEMORY64
+        | WasmFeatures::MULTI_MEMORY
+        | WasmFeatures::TAIL_CALL
+        | WasmFeatures::RELAXED_SIMD
+        | WasmFeatures::WIDE_ARITHMETIC
+        | WasmFeatures::CUSTOM_PAGE_SIZES
+        | WasmFeatures::GC
+        | WasmFeatures::GC_TYPES
+        | WasmFeatures::FUNCTION_REFERENCES
+        | WasmFeatures::THREADS
+        | WasmFeatures::SHARED_EVERYTHING_THREADS
+        | WasmFeatures::EXCEPTIONS
+        | WasmFeatures::LEGACY_EXCEPTIONS
+        | WasmFeatures::STACK_SWITCHING;
     let mut config = Config::new();
     config
         .consume_fuel(true)
         .epoch_interruption(false)
         .max_wasm_stack(STACK_BYTES_MAX)
         .cranelift_opt_level(OptLevel::Speed)
-        .wasm_memory64(false)
-        .wasm_multi_memory(false)
-        .wasm_tail_call(false)
-        .wasm_relaxed_simd(false)
-        .wasm_wide_arithmetic(false)
-        .wasm_custom_page_sizes(false);
+        .wasm_features(unneeded, false);
     config
 }
 

@@ -1,4 +1,4 @@
-//! The tests of the host, in one binary, with the guests that this repository builds.
+//! The tests of the host, in one binary, with the guests that this repository builds and small ones written as text.
 //!
 //! Built guests are taken from `$LITTORAL_PLUGINS`, else built once into `target/plugins`.
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface, Plugin, PluginSpec, author};
 
 mod policies;
+mod proposals;
 mod reloads;
 
 thread_local!(
