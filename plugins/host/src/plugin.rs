@@ -19,7 +19,7 @@ use crate::component::Interface;
 use crate::engine::{Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
-use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, NONE, Object, Verdict};
+use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// One call in this many is timed.
 const TIMED_EVERY: u64 = 64;
@@ -196,9 +196,7 @@ impl Plugin {
     pub fn decide(&self, flow: &Flow) -> Result<Choice, Fault> {
         self.call(FUEL_DECISION, |instance| {
             let choice = instance.decide(flow)?;
-            let named = choice.clusters.iter().take_while(|cluster| **cluster != NONE);
-            let allowed = |cluster: &u16| *cluster < 64 && flow.candidates >> *cluster & 1 == 1;
-            if named.clone().all(allowed) { Ok(choice) } else { Err(Fault::Nonsense) }
+            if choice.is_among(flow.candidates) { Ok(choice) } else { Err(Fault::Nonsense) }
         })
     }
 

@@ -38,6 +38,22 @@ pub struct Choice {
     pub ttl_s: u16,
 }
 
+impl Choice {
+    /// Whether it is as the contract has it: each named cluster a candidate and once, and nothing named after the end.
+    pub fn is_among(&self, candidates: u64) -> bool {
+        let end = self.clusters.iter().position(|cluster| *cluster == NONE).unwrap_or(self.clusters.len());
+        let (named, rest) = self.clusters.split_at(end);
+        let mut left = candidates;
+        let fit = named.iter().all(|cluster| {
+            let bit = 1_u64.checked_shl(u32::from(*cluster)).unwrap_or(0);
+            let fits = left & bit != 0;
+            left &= !bit;
+            fits
+        });
+        fit && rest.iter().all(|cluster| *cluster == NONE)
+    }
+}
+
 /// `rate.ask`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface, Plugin, PluginSpec, author};
 
+mod answers;
 mod policies;
 mod proposals;
 mod reloads;
