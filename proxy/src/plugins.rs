@@ -96,7 +96,7 @@ impl Plugins {
         }
         let mut seated = Vec::new();
         for (name, interface) in uses {
-            let plugin = loaded.iter().find(|plugin| name.as_ref() == Some(&plugin.name())).cloned();
+            let plugin = loaded.iter().find(|plugin| name.as_deref() == Some(plugin.name())).cloned();
             if let Some(plugin) =
                 plugin.as_ref().filter(|plugin| !plugin.status().interfaces.contains(&interface.as_str()))
             {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 
 use crate::component::{Interface, Opened, open};
-use crate::instance::{Instance, linker};
+use crate::instance::linker;
 use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
 use crate::plugin::{Generation, Plugin};
 
@@ -48,6 +48,12 @@ pub struct LoadError {
     problem: String,
 }
 
+/// What a plugin's file held when it was read.
+pub(crate) struct Content {
+    bytes: Vec<u8>,
+    pub(crate) sha256: String,
+}
+
 /// The plugin host.
 pub struct Host {
     engine: Engine,
@@ -60,6 +66,17 @@ static IDS: AtomicU32 = AtomicU32::new(0);
 impl std::fmt::Debug for Host {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Host").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Content {
+    /// Reads `file`.
+    ///
+    /// # Errors
+    /// When it cannot be read or is too large.
+    pub(crate) fn read(file: &Path) -> Result<Self, LoadError> {
+        let bytes = read(file).map_err(|problem| LoadError { file: file.to_owned(), problem })?;
+        Ok(Self { sha256: hex(&Sha256::digest(&bytes)), bytes })
     }
 }
 
@@ -81,52 +98,47 @@ impl Host {
     /// # Errors
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: PluginSpec, wanted: Option<Interface>) -> Result<Arc<Plugin>, LoadError> {
-        let generation = self.generation(&spec, wanted, 1)?;
+        let content = Content::read(&spec.file)?;
+        let generation = self.generation(spec, wanted, 1, &content)?;
         let id = IDS.fetch_add(1, Relaxed) as usize;
-        Ok(Arc::new(Plugin::new(id, self.clone(), spec, wanted, generation)))
+        Ok(Arc::new(Plugin::new(id, self.clone(), wanted, generation)))
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
         (self.settings.now_ms)()
     }
 
-    /// Makes a generation of a plugin's file as it is now, tried with its config.
+    /// Makes a generation of what a plugin's file holds, tried with its config.
     pub(crate) fn generation(
         &self,
-        spec: &PluginSpec,
+        spec: PluginSpec,
         wanted: Option<Interface>,
         number: u64,
+        content: &Content,
     ) -> Result<Generation, LoadError> {
         let problem = |problem: String| LoadError { file: spec.file.clone(), problem };
-        let bytes = read(&spec.file).map_err(problem)?;
-        let sha256 = hex(&Sha256::digest(&bytes));
-        if let Some(pinned) = spec.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(&sha256)) {
+        let Content { bytes, sha256 } = content;
+        if let Some(pinned) = spec.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(sha256)) {
             return Err(problem(format!(
                 "its sha256 is {sha256}, the config pins {pinned}: put the right file there or change the pin"
             )));
         }
-        let opened = open(&bytes).map_err(problem)?;
+        let opened = open(bytes).map_err(problem)?;
         opened.check(wanted).map_err(problem)?;
         let memory_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT);
         if memory_bytes > MEMORY_BYTES_MAX {
             return Err(problem(format!("memory is at most {MEMORY_BYTES_MAX} bytes, not {memory_bytes}")));
         }
-        let module = self.module(&bytes[opened.core.clone()], &sha256).map_err(problem)?;
+        let module = self.module(&bytes[opened.core.clone()], sha256).map_err(problem)?;
         let interfaces = interfaces(&opened);
         let linker = linker(&self.engine, &module).map_err(problem)?;
+        let (sha256, loaded_ms) = (sha256.clone(), self.now_ms());
+        let generation = Generation { number, module, linker, interfaces, sha256, memory_bytes, loaded_ms, spec };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
-        let mut canary = Instance::new(&spec.name, &linker, &module, &interfaces, memory_bytes).map_err(problem)?;
-        canary.init(&spec.config).map_err(problem)?;
-        Ok(Generation {
-            number,
-            module,
-            linker,
-            interfaces,
-            sha256,
-            memory_bytes,
-            fuel: spec.fuel,
-            loaded_ms: self.now_ms(),
-        })
+        match generation.instance() {
+            Ok(_) => Ok(generation),
+            Err(problem) => Err(LoadError { file: generation.spec.file, problem }),
+        }
     }
 
     /// The compiled form of a core module: from the cache when it is there and fits this engine, else compiled.

@@ -6,7 +6,10 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -16,7 +19,7 @@ use wasmtime::{Linker, Module};
 
 use crate::breaker::Breaker;
 use crate::component::Interface;
-use crate::engine::{Host, LoadError, PluginSpec};
+use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
@@ -24,16 +27,40 @@ use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict
 /// One call in this many is timed.
 const TIMED_EVERY: u64 = 64;
 
-/// One version of a plugin's file, ready to be instantiated.
+/// One loading of a plugin, ready to be instantiated: all that an instance is made from, its own config included.
 pub(crate) struct Generation {
     pub(crate) number: u64,
+    pub(crate) spec: PluginSpec,
     pub(crate) module: Module,
     pub(crate) linker: Linker<Guest>,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) sha256: String,
     pub(crate) memory_bytes: usize,
-    pub(crate) fuel: Option<u64>,
     pub(crate) loaded_ms: u64,
+}
+
+/// How a plugin stands apart from what runs. Locked for moments only, never while a file is loaded.
+struct Standing {
+    /// What the operator wants. After a rollback it is not what runs.
+    spec: PluginSpec,
+    /// Number of the last generation that was loaded. It only grows, so that a number names one generation.
+    number: u64,
+    /// What ran before, while it is worth going back to.
+    previous: Option<Arc<Generation>>,
+    breaker: Breaker,
+}
+
+impl Generation {
+    /// A new instance that has taken the config.
+    ///
+    /// # Errors
+    /// What is missing or failed.
+    pub(crate) fn instance(&self) -> Result<Instance, String> {
+        let Self { spec, linker, module, interfaces, memory_bytes, .. } = self;
+        let mut instance = Instance::new(&spec.name, linker, module, interfaces, *memory_bytes)?;
+        instance.init(&spec.config)?;
+        Ok(instance)
+    }
 }
 
 /// What was pushed, to be told to every new instance.
@@ -48,14 +75,15 @@ struct Pushed {
 pub struct Plugin {
     id: usize,
     host: Arc<Host>,
-    spec: Mutex<PluginSpec>,
+    name: String,
     wanted: Option<Interface>,
+    /// Held by whoever reloads for as long as that takes: one after another. No caller takes it.
+    reloading: Mutex<()>,
+    standing: Mutex<Standing>,
     current: ArcSwap<Generation>,
-    previous: Mutex<Option<Arc<Generation>>>,
     pushed: Mutex<Pushed>,
-    /// Grows with every reload, rollback and push.
+    /// Grows with every reload, rollback and push, after what it announces: who sees the new number sees that too.
     epoch: AtomicU64,
-    breaker: Mutex<Breaker>,
     quarantined_until_ms: AtomicU64,
     figures: Figures,
 }
@@ -82,13 +110,13 @@ struct Figures {
 pub struct Status {
     /// Its name.
     pub name: String,
-    /// Its file.
+    /// The file of the generation that runs.
     pub file: String,
     /// Its interfaces.
     pub interfaces: Vec<&'static str>,
-    /// Grows with each reload.
+    /// Number of the generation that runs. It grows with each reload; a rollback goes back to an earlier one.
     pub generation: u64,
-    /// Of its file.
+    /// Of that file.
     pub sha256: String,
     /// Calls so far, those that failed included.
     pub calls: u64,
@@ -119,54 +147,61 @@ struct Slot {
 thread_local!(static SLOTS: RefCell<Vec<Option<Slot>>> = const { RefCell::new(Vec::new()) });
 
 impl Plugin {
-    pub(crate) fn new(
-        id: usize,
-        host: Arc<Host>,
-        spec: PluginSpec,
-        wanted: Option<Interface>,
-        generation: Generation,
-    ) -> Self {
+    pub(crate) fn new(id: usize, host: Arc<Host>, wanted: Option<Interface>, generation: Generation) -> Self {
+        let Generation { spec, number, .. } = &generation;
+        let standing = Standing { spec: spec.clone(), number: *number, previous: None, breaker: Breaker::default() };
         Self {
             id,
             host,
-            spec: Mutex::new(spec),
+            name: spec.name.clone(),
             wanted,
+            reloading: Mutex::default(),
+            standing: Mutex::new(standing),
             current: ArcSwap::from_pointee(generation),
-            previous: Mutex::new(None),
             pushed: Mutex::default(),
             epoch: AtomicU64::new(1),
-            breaker: Mutex::default(),
             quarantined_until_ms: AtomicU64::new(0),
             figures: Figures::default(),
         }
     }
 
     /// Its name.
-    pub fn name(&self) -> String {
-        self.spec.lock().name.clone()
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Its config in force.
+    /// What the operator wants: what [`Self::reload`] loads, and after a rollback not what runs.
     pub fn spec(&self) -> PluginSpec {
-        self.spec.lock().clone()
+        self.standing.lock().spec.clone()
     }
 
     /// Loads its file again, perhaps with another config. The old generation stays in force until the new one is, and if
-    /// the new one fails.
+    /// the new one fails. Reloads at once are made one after another.
     ///
     /// # Errors
     /// Why the old one stays.
     pub fn reload(&self, spec: Option<PluginSpec>) -> Result<u64, LoadError> {
+        let _alone = self.reloading.lock();
         let spec = spec.unwrap_or_else(|| self.spec());
-        let number = self.current.load().number + 1;
-        let generation = self.host.generation(&spec, self.wanted, number)?;
-        *self.spec.lock() = spec;
-        let old = self.current.swap(Arc::new(generation));
-        *self.previous.lock() = Some(old);
+        let content = Content::read(&spec.file)?;
+        self.replace(spec, &content)
+    }
+
+    /// Makes `content` the generation that runs. For one reloader at a time.
+    fn replace(&self, spec: PluginSpec, content: &Content) -> Result<u64, LoadError> {
+        let number = self.standing.lock().number + 1;
+        let generation = Arc::new(self.host.generation(spec.clone(), self.wanted, number, content)?);
+        let mut standing = self.standing.lock();
+        let old = self.current.swap(generation.clone());
+        // The same once more is nothing to go back to: what ran before it still is.
+        if old.sha256 != generation.sha256 || old.spec != spec {
+            standing.previous = Some(old);
+        }
+        (standing.spec, standing.number) = (spec, number);
         // A new file is a new chance.
-        *self.breaker.lock() = Breaker::default();
+        standing.breaker = Breaker::default();
         self.quarantined_until_ms.store(0, Relaxed);
-        self.epoch.fetch_add(1, Relaxed);
+        self.epoch.fetch_add(1, Release);
         Ok(number)
     }
 
@@ -175,7 +210,7 @@ impl Plugin {
         clusters.truncate(CLUSTERS_MAX);
         let mut pushed = self.pushed.lock();
         (pushed.version, pushed.clusters) = (version, clusters);
-        self.epoch.fetch_add(1, Relaxed);
+        self.epoch.fetch_add(1, Release);
     }
 
     /// Tells it a ladder. Rungs beyond [`RUNGS_MAX`] are not told; of too many ladders the lowest id is forgotten.
@@ -186,7 +221,7 @@ impl Plugin {
         if pushed.ladders.len() > LADDERS_MAX {
             pushed.ladders.pop_first();
         }
-        self.epoch.fetch_add(1, Relaxed);
+        self.epoch.fetch_add(1, Release);
     }
 
     /// Which cluster.
@@ -233,9 +268,10 @@ impl Plugin {
             if self.host.now_ms() < until {
                 return Err(Fault::Quarantined);
             }
-            self.quarantined_until_ms.store(0, Relaxed);
+            // Over, unless another thread has just begun a new one.
+            let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
         }
-        let outcome = SLOTS.with_borrow_mut(|slots| {
+        let (outcome, generation) = SLOTS.with_borrow_mut(|slots| {
             if slots.len() <= self.id {
                 slots.resize_with(self.id + 1, || None);
             }
@@ -251,9 +287,9 @@ impl Plugin {
                 // Whatever state the guest is in, nobody uses it again.
                 slot.instance = None;
             }
-            outcome
+            (outcome, slot.generation)
         });
-        outcome.inspect_err(|fault| self.failed(*fault))
+        outcome.inspect_err(|fault| self.failed(*fault, generation))
     }
 
     fn call_in<R>(
@@ -262,7 +298,7 @@ impl Plugin {
         fuel: u64,
         call: impl FnOnce(&mut Instance) -> Result<R, Fault>,
     ) -> Result<R, Fault> {
-        let epoch = self.epoch.load(Relaxed);
+        let epoch = self.epoch.load(Acquire);
         if slot.epoch != epoch || slot.instance.is_none() {
             self.renew(slot, epoch)?;
         }
@@ -286,16 +322,10 @@ impl Plugin {
     fn renew(&self, slot: &mut Slot, epoch: u64) -> Result<(), Fault> {
         let generation = self.current.load();
         if slot.generation != generation.number || slot.instance.is_none() {
-            let (name, config) = {
-                let spec = self.spec.lock();
-                (spec.name.clone(), spec.config.clone())
-            };
-            let Generation { linker, module, interfaces, memory_bytes, .. } = &**generation;
-            let made = Instance::new(&name, linker, module, interfaces, *memory_bytes);
-            let mut instance = made.map_err(|_| Fault::Init)?;
-            instance.init(&config).map_err(|_| Fault::Init)?;
+            (slot.instance, slot.generation) = (None, generation.number);
+            let instance = generation.instance().map_err(|_| Fault::Init)?;
             self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
-            (slot.instance, slot.fuel) = (Some(instance), generation.fuel);
+            (slot.instance, slot.fuel) = (Some(instance), generation.spec.fuel);
         }
         let pushed = self.pushed.lock();
         let instance = slot.instance.as_mut().ok_or(Fault::Init)?;
@@ -305,41 +335,48 @@ impl Plugin {
         for (id, kbps) in &pushed.ladders {
             instance.ladder(*id, kbps)?;
         }
-        (slot.epoch, slot.generation) = (epoch, generation.number);
+        slot.epoch = epoch;
         Ok(())
     }
 
-    fn failed(&self, fault: Fault) {
+    /// Counts a fault of a call to generation `number`, and does what it leads to.
+    fn failed(&self, fault: Fault, number: u64) {
         let Some(kind) = fault.kind_index() else { return };
         let now_ms = self.host.now_ms();
         self.figures.faults[kind].fetch_add(1, Relaxed);
         *self.figures.last_fault.lock() = Some(fault.to_string());
-        let Some(until) = self.breaker.lock().fault(now_ms) else {
+        let mut standing = self.standing.lock();
+        let running = self.current.load_full();
+        // A call that began before a reload or a rollback says nothing about what runs now.
+        if running.number != number {
+            return;
+        }
+        let Some(until) = standing.breaker.fault(now_ms) else {
             return;
         };
-        let generation = self.current.load_full();
-        let young = now_ms.saturating_sub(generation.loaded_ms) <= ROLLBACK_WINDOW_MS;
-        match self.previous.lock().take().filter(|_| young) {
+        let (plugin, young) = (self.name(), now_ms.saturating_sub(running.loaded_ms) <= ROLLBACK_WINDOW_MS);
+        match standing.previous.take().filter(|_| young) {
             Some(previous) => {
-                let (bad, good) = (generation.number, previous.number);
+                let (bad, good) = (number, previous.number);
                 self.current.store(previous);
-                self.epoch.fetch_add(1, Relaxed);
-                tracing::error!(plugin = self.name(), bad, good, fault = %fault, "faults right after a reload: rolled back");
+                standing.breaker = Breaker::default();
+                self.epoch.fetch_add(1, Release);
+                tracing::error!(plugin, bad, good, fault = %fault, "faults right after a reload: rolled back");
             }
             None => {
                 self.quarantined_until_ms.store(until, Relaxed);
-                tracing::error!(plugin = self.name(), until, fault = %fault, "in quarantine: the native policy answers");
+                tracing::error!(plugin, until, fault = %fault, "in quarantine: the native policy answers");
             }
         }
     }
 
     /// What it is and did.
     pub fn status(&self) -> Status {
-        let (generation, spec, figures) = (self.current.load(), self.spec(), &self.figures);
+        let (generation, figures) = (self.current.load(), &self.figures);
         let (timed, until) = (figures.timed.load(Relaxed), self.quarantined_until_ms.load(Relaxed));
         Status {
-            name: spec.name,
-            file: spec.file.display().to_string(),
+            name: self.name.clone(),
+            file: generation.spec.file.display().to_string(),
             interfaces: generation.interfaces.iter().map(|interface| interface.as_str()).collect(),
             generation: generation.number,
             sha256: generation.sha256.clone(),
@@ -354,5 +391,28 @@ impl Plugin {
             quarantined_until_ms: if until > self.host.now_ms() { until } else { 0 },
             last_fault: figures.last_fault.lock().clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::HostSettings;
+
+    #[test]
+    fn faults_of_calls_that_began_before_a_rollback_are_not_held_against_what_runs_now() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), wat::parse_str(include_str!("../tests/it/puppet.wat")).unwrap()).unwrap();
+        let name = "puppet".to_owned();
+        let (config, file) = ("{}".to_owned(), file.path().to_owned());
+        let spec = PluginSpec { name, file, config, sha256: None, fuel: None, memory_bytes: None };
+        let host = Host::new(HostSettings { cache_dir: None, now_ms: || 1 }).unwrap();
+        let plugin = host.load(spec.clone(), None).unwrap();
+        plugin.reload(Some(PluginSpec { fuel: Some(1), ..spec })).unwrap();
+        // Eight threads were in a call of generation 2, and three of them have had it rolled back.
+        (0..8).for_each(|_| plugin.failed(Fault::Fuel, 2));
+        let status = plugin.status();
+        assert_eq!((status.generation, status.quarantined_until_ms), (1, 0));
+        assert_eq!(status.faults["fuel"], 8);
     }
 }
