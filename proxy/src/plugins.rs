@@ -169,7 +169,8 @@ impl Plugins {
         plugin.reload(None).map_err(|error| error.to_string())
     }
 
-    /// Watches the plugin files and loads those that change, on a thread of its own. The watch ends with what is returned.
+    /// Watches the plugin files and loads those that change, on a thread of its own. What the API has just loaded is not
+    /// loaded again: then nothing would be left to go back to. The watch ends with what is returned.
     pub fn watch(&self) -> Option<impl Sized + use<>> {
         if self.loaded.read().is_empty() {
             return None;
@@ -205,8 +206,9 @@ impl Plugins {
                 for plugin in
                     known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file)))
                 {
-                    match plugin.reload(None) {
-                        Ok(generation) => {
+                    match plugin.reload_if_changed() {
+                        Ok(None) => {}
+                        Ok(Some(generation)) => {
                             tracing::info!(plugin = plugin.name(), generation, "plugin file changed: loaded")
                         }
                         Err(error) => {

@@ -45,6 +45,8 @@ struct Standing {
     spec: PluginSpec,
     /// Number of the last generation that was loaded. It only grows, so that a number names one generation.
     number: u64,
+    /// Of the file it was loaded from.
+    sha256: String,
     /// What ran before, while it is worth going back to.
     previous: Option<Arc<Generation>>,
     breaker: Breaker,
@@ -148,12 +150,17 @@ thread_local!(static SLOTS: RefCell<Vec<Option<Slot>>> = const { RefCell::new(Ve
 
 impl Plugin {
     pub(crate) fn new(id: usize, host: Arc<Host>, wanted: Option<Interface>, generation: Generation) -> Self {
-        let Generation { spec, number, .. } = &generation;
-        let standing = Standing { spec: spec.clone(), number: *number, previous: None, breaker: Breaker::default() };
+        let standing = Standing {
+            spec: generation.spec.clone(),
+            number: generation.number,
+            sha256: generation.sha256.clone(),
+            previous: None,
+            breaker: Breaker::default(),
+        };
         Self {
             id,
             host,
-            name: spec.name.clone(),
+            name: standing.spec.name.clone(),
             wanted,
             reloading: Mutex::default(),
             standing: Mutex::new(standing),
@@ -187,6 +194,21 @@ impl Plugin {
         self.replace(spec, &content)
     }
 
+    /// Loads its file again if it holds something else than when it was last loaded, even if that was rolled back: for whoever
+    /// watches files and cannot know that somebody else has loaded it already. `None`: nothing was loaded.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
+        let _alone = self.reloading.lock();
+        let spec = self.spec();
+        let content = Content::read(&spec.file)?;
+        if content.sha256 == self.standing.lock().sha256 {
+            return Ok(None);
+        }
+        self.replace(spec, &content).map(Some)
+    }
+
     /// Makes `content` the generation that runs. For one reloader at a time.
     fn replace(&self, spec: PluginSpec, content: &Content) -> Result<u64, LoadError> {
         let number = self.standing.lock().number + 1;
@@ -197,7 +219,7 @@ impl Plugin {
         if old.sha256 != generation.sha256 || old.spec != spec {
             standing.previous = Some(old);
         }
-        (standing.spec, standing.number) = (spec, number);
+        (standing.spec, standing.number, standing.sha256) = (spec, number, content.sha256.clone());
         // A new file is a new chance.
         standing.breaker = Breaker::default();
         self.quarantined_until_ms.store(0, Relaxed);

@@ -87,7 +87,8 @@ async fn a_policy_is_replaced_under_traffic_by_the_api_and_by_a_changed_file() {
         sent
     });
     assert_eq!(node.admin("POST", "/v1/plugins/p/reload", "").await, (200, r#"{"generation":2}"#.into()));
-    std::fs::write(node.file("p.new"), &good).unwrap();
+    // The same policy with a custom section more: a changed file that behaves as before.
+    std::fs::write(node.file("p.new"), [&good[..], b"\0\x02\x01x"].concat()).unwrap();
     std::fs::rename(node.file("p.new"), node.file("p.wasm")).unwrap();
     while node.metrics().await["littoral_plugin_generation{plugin=\"p\"}"] < 3.0 {}
     std::fs::write(node.file("p.wasm"), b"no component").unwrap();

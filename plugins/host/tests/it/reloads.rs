@@ -113,3 +113,19 @@ fn the_same_file_loaded_twice_can_still_be_rolled_back() {
     assert_eq!(route.first_choice(), Ok(1));
     assert_eq!(route.plugin.status().generation, 1);
 }
+
+#[test]
+fn a_file_is_loaded_when_it_changed_and_not_when_it_is_the_last_one_loaded() {
+    let route = Replaceable::new("route-geo");
+    assert_eq!(route.plugin.reload_if_changed(), Ok(None));
+    route.put("trap");
+    assert_eq!(route.plugin.reload_if_changed(), Ok(Some(2)));
+    assert_eq!(route.plugin.reload_if_changed(), Ok(None));
+    route.fault_three_times();
+    assert_eq!(route.plugin.reload_if_changed(), Ok(None), "what was rolled back is not loaded again");
+    assert_eq!((route.first_choice(), route.plugin.status().generation), (Ok(1), 1));
+    std::fs::write(&route.file, b"half a fi").unwrap();
+    assert!(route.plugin.reload_if_changed().is_err());
+    route.put("route-geo");
+    assert_eq!(route.plugin.reload_if_changed(), Ok(Some(3)));
+}
