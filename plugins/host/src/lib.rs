@@ -14,9 +14,11 @@ mod engine;
 mod instance;
 pub mod limits;
 mod plugin;
+mod status;
 pub mod types;
 
 pub use component::Interface;
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
-pub use plugin::{Plugin, Status};
+pub use plugin::Plugin;
+pub use status::Status;
 pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};

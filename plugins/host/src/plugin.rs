@@ -14,7 +14,6 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use serde::Serialize;
 use wasmtime::{Linker, Module};
 
 use crate::breaker::Breaker;
@@ -22,6 +21,7 @@ use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
+use crate::status::{Figures, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// One call in this many is timed.
@@ -94,46 +94,6 @@ impl std::fmt::Debug for Plugin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Plugin").field("name", &self.name()).finish_non_exhaustive()
     }
-}
-
-#[derive(Default)]
-struct Figures {
-    calls: AtomicU64,
-    faults: [AtomicU64; Fault::KINDS.len()],
-    fuel: AtomicU64,
-    timed: AtomicU64,
-    timed_ns: AtomicU64,
-    memory_bytes: AtomicU64,
-    last_fault: Mutex<Option<String>>,
-}
-
-/// What a plugin is and did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Status {
-    /// Its name.
-    pub name: String,
-    /// The file of the generation that runs.
-    pub file: String,
-    /// Its interfaces.
-    pub interfaces: Vec<&'static str>,
-    /// Number of the generation that runs. It grows with each reload; a rollback goes back to an earlier one.
-    pub generation: u64,
-    /// Of that file.
-    pub sha256: String,
-    /// Calls so far, those that failed included.
-    pub calls: u64,
-    /// Faults by [`Fault::KINDS`].
-    pub faults: BTreeMap<&'static str, u64>,
-    /// Fuel used.
-    pub fuel: u64,
-    /// Mean of the timed calls (one in 64), ns; 0 before the first.
-    pub mean_ns: u64,
-    /// Linear memory of the largest instance, bytes.
-    pub memory_bytes: u64,
-    /// Unix milliseconds; 0 when it is in use.
-    pub quarantined_until_ms: u64,
-    /// The last fault in words.
-    pub last_fault: Option<String>,
 }
 
 /// A thread's instance of a plugin.
@@ -394,25 +354,16 @@ impl Plugin {
 
     /// What it is and did.
     pub fn status(&self) -> Status {
-        let (generation, figures) = (self.current.load(), &self.figures);
-        let (timed, until) = (figures.timed.load(Relaxed), self.quarantined_until_ms.load(Relaxed));
-        Status {
-            name: self.name.clone(),
-            file: generation.spec.file.display().to_string(),
-            interfaces: generation.interfaces.iter().map(|interface| interface.as_str()).collect(),
-            generation: generation.number,
-            sha256: generation.sha256.clone(),
-            calls: figures.calls.load(Relaxed),
-            faults: Fault::KINDS
-                .into_iter()
-                .zip(figures.faults.each_ref().map(|faults| faults.load(Relaxed)))
-                .collect(),
-            fuel: figures.fuel.load(Relaxed),
-            mean_ns: figures.timed_ns.load(Relaxed).checked_div(timed).unwrap_or(0),
-            memory_bytes: figures.memory_bytes.load(Relaxed),
-            quarantined_until_ms: if until > self.host.now_ms() { until } else { 0 },
-            last_fault: figures.last_fault.lock().clone(),
-        }
+        let generation = self.current.load();
+        let until = self.quarantined_until_ms.load(Relaxed);
+        let mut status = self.figures.status();
+        status.name = self.name.clone();
+        status.file = generation.spec.file.display().to_string();
+        status.interfaces = generation.interfaces.iter().map(|interface| interface.as_str()).collect();
+        status.generation = generation.number;
+        status.sha256 = generation.sha256.clone();
+        status.quarantined_until_ms = if until > self.host.now_ms() { until } else { 0 };
+        status
     }
 }
 

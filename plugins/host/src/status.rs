@@ -1,0 +1,67 @@
+//! What a plugin is and did, for whoever operates it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::types::Fault;
+
+/// What is counted while it is called.
+#[derive(Default)]
+pub(crate) struct Figures {
+    pub(crate) calls: AtomicU64,
+    pub(crate) faults: [AtomicU64; Fault::KINDS.len()],
+    pub(crate) fuel: AtomicU64,
+    pub(crate) timed: AtomicU64,
+    pub(crate) timed_ns: AtomicU64,
+    pub(crate) memory_bytes: AtomicU64,
+    pub(crate) last_fault: Mutex<Option<String>>,
+}
+
+/// What a plugin is and did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// The file of the generation that runs.
+    pub file: String,
+    /// Its interfaces.
+    pub interfaces: Vec<&'static str>,
+    /// Number of the generation that runs. It grows with each reload; a rollback goes back to an earlier one.
+    pub generation: u64,
+    /// Of that file.
+    pub sha256: String,
+    /// Calls so far, those that failed included.
+    pub calls: u64,
+    /// Faults by [`Fault::KINDS`].
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Fuel used.
+    pub fuel: u64,
+    /// Mean of the timed calls (one in 64), ns; 0 before the first.
+    pub mean_ns: u64,
+    /// Linear memory of the largest instance, bytes.
+    pub memory_bytes: u64,
+    /// Unix milliseconds; 0 when it is in use.
+    pub quarantined_until_ms: u64,
+    /// The last fault in words.
+    pub last_fault: Option<String>,
+}
+
+impl Figures {
+    /// A status with what was counted; what the plugin is remains to be said.
+    pub(crate) fn status(&self) -> Status {
+        let timed = self.timed.load(Relaxed);
+        let faults = self.faults.each_ref().map(|faults| faults.load(Relaxed));
+        Status {
+            calls: self.calls.load(Relaxed),
+            faults: Fault::KINDS.into_iter().zip(faults).collect(),
+            fuel: self.fuel.load(Relaxed),
+            mean_ns: self.timed_ns.load(Relaxed).checked_div(timed).unwrap_or(0),
+            memory_bytes: self.memory_bytes.load(Relaxed),
+            last_fault: self.last_fault.lock().clone(),
+            ..Status::default()
+        }
+    }
+}
