@@ -20,5 +20,5 @@ pub mod types;
 pub use component::Interface;
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use plugin::Plugin;
-pub use status::Status;
+pub use status::{State, Status};
 pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};

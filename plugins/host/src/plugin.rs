@@ -21,7 +21,7 @@ use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
-use crate::status::{Figures, Status};
+use crate::status::{Figures, State, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// One call in this many is timed.
@@ -354,15 +354,25 @@ impl Plugin {
 
     /// What it is and did.
     pub fn status(&self) -> Status {
-        let generation = self.current.load();
         let until = self.quarantined_until_ms.load(Relaxed);
+        let quarantined_until_ms = if until > self.host.now_ms() { until } else { 0 };
+        // Together, so that nobody takes the moment of a reload for a rollback.
+        let (generation, last) = {
+            let standing = self.standing.lock();
+            (self.current.load_full(), standing.number)
+        };
         let mut status = self.figures.status();
         status.name = self.name.clone();
+        status.state = match generation.number == last {
+            _ if quarantined_until_ms > 0 => State::Quarantined,
+            false => State::RolledBack,
+            true => State::Running,
+        };
         status.file = generation.spec.file.display().to_string();
         status.interfaces = generation.interfaces.iter().map(|interface| interface.as_str()).collect();
         status.generation = generation.number;
         status.sha256 = generation.sha256.clone();
-        status.quarantined_until_ms = if until > self.host.now_ms() { until } else { 0 };
+        status.quarantined_until_ms = quarantined_until_ms;
         status
     }
 }

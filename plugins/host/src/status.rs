@@ -20,11 +20,26 @@ pub(crate) struct Figures {
     pub(crate) last_fault: Mutex<Option<String>>,
 }
 
+/// Whether a plugin decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// The last generation that was loaded is asked.
+    #[default]
+    Running,
+    /// Nothing is asked: the native policy answers for now. Whether it was rolled back before is told when this is over.
+    Quarantined,
+    /// An earlier generation is asked: the last one that was loaded faulted at once.
+    RolledBack,
+}
+
 /// What a plugin is and did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Status {
     /// Its name.
     pub name: String,
+    /// Whether it decides.
+    pub state: State,
     /// The file of the generation that runs.
     pub file: String,
     /// Its interfaces.

@@ -23,8 +23,8 @@ pub(super) struct Plugin {
     pub(super) faults: Vec<(String, u64)>,
     /// Mean time of a timed call.
     pub(super) ns_per_call: Option<u64>,
-    /// The native policy answers for now.
-    pub(super) quarantined: bool,
+    /// Running, quarantined or rolled back, in the node's own words.
+    pub(super) state: String,
     /// In the node's own words.
     pub(super) last_fault: String,
 }
@@ -56,7 +56,7 @@ fn of_json(plugin: &Value) -> Plugin {
         calls: count("calls"),
         faults: kinds.collect(),
         ns_per_call: Some(count("mean_ns")).filter(|ns| *ns > 0),
-        quarantined: count("quarantined_until_ms") > 0,
+        state: plugin["state"].as_str().unwrap_or_default().to_owned(),
         last_fault: plugin["last_fault"].as_str().unwrap_or_default().to_owned(),
     }
 }

@@ -1,5 +1,5 @@
 //! An operator replaces a policy with a plugin that traps at every call: faults are counted, the native policy answers,
-//! nothing fails. Then the good file comes back.
+//! nothing fails, and the node goes back to the generation before. Then the good file is loaded again.
 
 use std::path::Path;
 use std::time::Duration;
@@ -30,8 +30,8 @@ pub(super) async fn endure(stage: &Stage) -> anyhow::Result<()> {
     tokio::time::sleep(UNDER_LOAD).await;
     let trapped = policies::plugin(&stage.web, admin, POLICY).await?;
     let faults: Vec<String> = trapped.faults.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
-    let state = if trapped.quarantined { "in quarantine" } else { "not in quarantine" };
-    stage.board.say(&format!("{}: trap.wasm loaded as {POLICY}: faults {}; {state}", site.id, faults.join(", ")));
+    let (faults, state) = (faults.join(", "), &trapped.state);
+    stage.board.say(&format!("{}: trap.wasm loaded as {POLICY}: faults {faults}; now {state}", site.id));
     stage.board.say(&format!("last fault: {}", trapped.last_fault));
     let evicted = policies::counters(&stage.web, admin).await?.evicted;
 

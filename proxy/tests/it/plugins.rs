@@ -110,6 +110,7 @@ async fn a_reload_adds_a_plugin_seats_it_and_takes_it_out_again() {
     assert_eq!(node.admin("POST", "/v1/reload", "").await, (200, r#"{"needs_restart":[],"reloaded":true}"#.into()));
     assert_eq!(node.get("site.example", "/1", &[]).await.status, 200);
     assert_eq!(node.metrics().await["littoral_plugin_faults_total{plugin=\"t\",kind=\"trap\"}"], 1.0);
+    assert!(node.admin("GET", "/v1/plugins", "").await.1.contains(r#""state":"running""#));
     std::fs::write(node.file("node.toml"), &before).unwrap();
     node.admin("POST", "/v1/reload", "").await;
     assert!(!node.admin("GET", "/v1/plugins", "").await.1.contains("\"t\""));

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use littoral_plugin_host::{Fault, Interface, Plugin, PluginSpec};
+use littoral_plugin_host::{Fault, Interface, Plugin, PluginSpec, State};
 
-use super::{ask, flow, guest, host, rows, spec};
+use super::{advance, ask, flow, guest, host, rows, spec};
 
 /// A plugin in a file that a test may replace.
 struct Replaceable {
@@ -128,4 +128,23 @@ fn a_file_is_loaded_when_it_changed_and_not_when_it_is_the_last_one_loaded() {
     assert!(route.plugin.reload_if_changed().is_err());
     route.put("route-geo");
     assert_eq!(route.plugin.reload_if_changed(), Ok(Some(3)));
+}
+
+#[test]
+fn the_status_says_whether_it_runs_is_in_quarantine_or_was_rolled_back() {
+    let route = Replaceable::new("route-geo");
+    let state = || route.plugin.status().state;
+    assert_eq!(state(), State::Running);
+    route.put("trap");
+    route.plugin.reload(None).unwrap();
+    route.fault_three_times();
+    assert_eq!(state(), State::RolledBack);
+    route.plugin.reload(None).unwrap();
+    assert_eq!(state(), State::Running);
+    // Too late for a rollback: whatever this is, it is not the reload.
+    advance(61_000);
+    route.fault_three_times();
+    assert_eq!(state(), State::Quarantined);
+    advance(1000);
+    assert_eq!(state(), State::Running);
 }
