@@ -1,8 +1,8 @@
 //! Which representation: the highest that a safe share of the measured throughput carries.
 //!
 //! The throughput rule: `rate <= safety * estimate`, safety 0.9. With less than one segment in the player's buffer only
-//! half the estimate is trusted (the insufficient-buffer rule). Going up is one rung at a time and only with a segment's
-//! worth in the buffer, so that one fast segment does not make a switch that the next takes back.
+//! half the estimate is trusted (the insufficient-buffer rule). Going up is one rung at a time, so that one fast segment
+//! does not make a jump that the next takes back; going down is at once.
 
 #[cfg(target_arch = "wasm32")]
 mod guest;
