@@ -76,7 +76,11 @@ impl Content {
     /// When it cannot be read or is too large.
     pub(crate) fn read(file: &Path) -> Result<Self, LoadError> {
         let bytes = read(file).map_err(|problem| LoadError { file: file.to_owned(), problem })?;
-        Ok(Self { sha256: hex(&Sha256::digest(&bytes)), bytes })
+        Ok(Self::of(bytes))
+    }
+
+    pub(crate) fn of(bytes: Vec<u8>) -> Self {
+        Self { sha256: hex(&Sha256::digest(&bytes)), bytes }
     }
 }
 

@@ -11,6 +11,8 @@ pub mod author;
 mod breaker;
 mod component;
 mod engine;
+#[doc(hidden)]
+pub mod fuzzing;
 mod instance;
 pub mod limits;
 mod plugin;

@@ -1,8 +1,9 @@
 ;; A guest that is moved by its questions: it answers with whatever memory it was told to point at.
 ;;
 ;; Memory holds what `ladder` and `score` hand over, from where `clusters` says (its version) upwards, first from 0.
-;; The answer's address is the lower half of `key` for decide, of `state` for select, of `id` for admit (there it is the
-;; verdict), of `now-ms` for score. What frees the scores traps when the octet at address 0 is 255.
+;; The answer's address is the lower half of `key` for decide, of `state` for select, of `now-ms` for score. The verdict of
+;; admit is the lower half of `id`; admit also forgets everything. What frees the scores traps when the octet at address 0
+;; is 255.
 (component
   (core module
     (memory (export "memory") 1)
@@ -24,6 +25,8 @@
       (i32.wrap_i64 (local.get 0)))
     (func (export "littoral:plugin/cache@0.1.0#admit")
       (param i64 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32)
+      (global.set $free (i32.const 0))
+      (memory.fill (i32.const 0) (i32.const 0) (i32.const 65536))
       (i32.wrap_i64 (local.get 0)))
     (func (export "littoral:plugin/cache@0.1.0#score") (param i32 i32 i64 i64) (result i32)
       (i32.wrap_i64 (local.get 2)))
