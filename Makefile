@@ -1,11 +1,12 @@
 # The commands a person types. Each sets up what it needs by itself, says what it installs and why, and does nothing twice.
 #   make demo            builds everything and shows a small CDN at work (ONCE=1: end after the last step)
 #   make test            builds everything and runs all tests
-# Variables: CARGO_TARGET_DIR (default target), ONCE=1 (demo), ARGS="…" (more arguments for demo, test and bench).
+# Variables: CARGO_TARGET_DIR (default target), ONCE=1 (demo), ARGS="…" (more arguments for demo, test and bench),
+# FUZZ_SECONDS=60 (each fuzz target).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test bench dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test bench fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -54,6 +55,18 @@ test: plugins ## run all tests
 bench: plugins setup-bench ## compare with nginx and Varnish on this machine, into bench/results/
 	$(CARGO) build --profile dist --locked -p littoral
 	$(TARGET)/release/littoral-bench hits --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
+
+# Coverage-guided without a sanitizer: that works with the stable compiler, and there is little unsafe to sanitize.
+fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds
+	@scripts/setup.sh tool cargo-fuzz
+	for crate in $(patsubst %/fuzz/Cargo.toml,%,$(wildcard */fuzz/Cargo.toml */*/fuzz/Cargo.toml)); do \
+	    cd $(CURDIR)/$$crate; \
+	    for target in $$($(CARGO) fuzz list); do \
+	        mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
+	        $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	            -max_total_time=$(or $(FUZZ_SECONDS),60) -print_final_stats=1; \
+	    done; \
+	done
 
 dist: plugins ## an optimised binary with its policies, as a tar archive
 	$(CARGO) build --profile dist --locked -p littoral

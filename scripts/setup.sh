@@ -3,6 +3,7 @@
 #   scripts/setup.sh packages build|bench|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
+#   scripts/setup.sh tool NAME                    a cargo subcommand from crates.io, such as cargo-fuzz
 #   scripts/setup.sh guests FILE                  a way to compile guests; FILE gets the environment it needs
 # Every step first looks whether its result is there already, so a second run installs nothing and needs no network.
 set -euo pipefail
@@ -94,6 +95,12 @@ component() {
     case "$1" in rustfmt) cargo fmt --version ;; clippy) cargo clippy --version ;; esac >/dev/null 2>&1 && return
     say "installing $1"
     rustup component add "$1" >&2 || die "rustup could not add $1 (is there a network?)"
+}
+
+tool() {
+    command -v "$1" >/dev/null && return
+    say "installing $1 with cargo"
+    cargo install --locked --quiet "$1" >&2 || die "cargo could not install $1 (is there a network?)"
 }
 
 sysroot() { rustc --print sysroot; }
