@@ -72,43 +72,35 @@ impl Plugins {
     /// # Errors
     /// As [`Plugins::load`].
     pub fn apply(&self, config: &Config) -> Result<(), String> {
-        let policy = &config.policy;
-        let uses =
-            [(&policy.route, Interface::Routing), (&policy.rate, Interface::Rate), (&policy.evict, Interface::Cache)];
         let known = self.loaded.read().clone();
-        let mut loaded = Vec::new();
+        let (mut next, mut prepared) = (Vec::new(), Vec::new());
         for raw in &config.plugin {
+            let problem = |error| format!("plugin {:?}: {error}", raw.name);
             let spec = spec(raw);
-            let plugin = match known.iter().find(|plugin| plugin.name() == raw.name) {
-                Some(plugin) if plugin.spec() == spec => plugin.clone(),
+            next.push(match known.iter().find(|plugin| plugin.name() == raw.name) {
+                Some(plugin) if plugin.spec() == spec => (plugin.clone(), plugin.status().interfaces),
                 Some(plugin) => {
-                    plugin.reload(Some(spec)).map_err(|error| format!("plugin {:?}: {error}", raw.name))?;
-                    plugin.clone()
+                    let generation = plugin.prepare(Some(spec)).map_err(problem)?;
+                    let interfaces = generation.interfaces();
+                    prepared.push(generation);
+                    (plugin.clone(), interfaces)
                 }
                 None => {
+                    let seats = seats(&config.policy);
                     let wanted =
-                        uses.iter().find(|(name, _)| name.as_ref() == Some(&raw.name)).map(|(_, interface)| *interface);
-                    let host = self.host(config)?;
-                    host.load(spec, wanted).map_err(|error| format!("plugin {:?}: {error}", raw.name))?
+                        seats.iter().find(|(name, _)| *name == Some(&raw.name)).map(|(_, interface)| *interface);
+                    let plugin = self.host(config)?.load(spec, wanted).map_err(problem)?;
+                    let interfaces = plugin.status().interfaces;
+                    (plugin, interfaces)
                 }
-            };
-            loaded.push(plugin);
+            });
         }
-        let mut seated = Vec::new();
-        for (name, interface) in uses {
-            let plugin = loaded.iter().find(|plugin| name.as_deref() == Some(plugin.name())).cloned();
-            if let Some(plugin) =
-                plugin.as_ref().filter(|plugin| !plugin.status().interfaces.contains(&interface.as_str()))
-            {
-                return Err(format!(
-                    "plugin {:?} does not export {}: name another in [policy]",
-                    plugin.name(),
-                    interface.as_str()
-                ));
-            }
-            seated.push(plugin);
+        let seated = seated(&config.policy, &next)?;
+        // From here on nothing fails.
+        for generation in prepared {
+            generation.adopt();
         }
-        *self.loaded.write() = loaded;
+        *self.loaded.write() = next.into_iter().map(|(plugin, _)| plugin).collect();
         for (seat, plugin) in [&self.route, &self.rate, &self.evict].into_iter().zip(seated) {
             seat.store(plugin);
         }
@@ -243,6 +235,37 @@ impl Plugins {
         };
         self.loaded.read().iter().flat_map(of).collect()
     }
+}
+
+/// The policies of a config, each with what it must serve; in the order of the seats.
+fn seats(policy: &config::Policy) -> [(Option<&String>, Interface); 3] {
+    [
+        (policy.route.as_ref(), Interface::Routing),
+        (policy.rate.as_ref(), Interface::Rate),
+        (policy.evict.as_ref(), Interface::Cache),
+    ]
+}
+
+/// Who gets each seat, among plugins with the interfaces they serve.
+fn seated(
+    policy: &config::Policy,
+    plugins: &[(Arc<Plugin>, Vec<&'static str>)],
+) -> Result<Vec<Option<Arc<Plugin>>>, String> {
+    let seat = |(name, interface): (Option<&String>, Interface)| {
+        let Some((plugin, serves)) = plugins.iter().find(|(plugin, _)| name.is_some_and(|name| name == plugin.name()))
+        else {
+            return Ok(None);
+        };
+        match serves.contains(&interface.as_str()) {
+            true => Ok(Some(plugin.clone())),
+            false => Err(format!(
+                "plugin {:?} does not export {}: name another in [policy]",
+                plugin.name(),
+                interface.as_str()
+            )),
+        }
+    };
+    seats(policy).into_iter().map(seat).collect()
 }
 
 fn same_file(changed: &Path, file: &Path) -> bool {

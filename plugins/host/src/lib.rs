@@ -21,6 +21,6 @@ pub mod types;
 
 pub use component::Interface;
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
-pub use plugin::Plugin;
+pub use plugin::{Plugin, Prepared};
 pub use status::{State, Status};
 pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};

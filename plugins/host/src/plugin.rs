@@ -5,15 +5,15 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use wasmtime::{Linker, Module};
 
 use crate::breaker::Breaker;
@@ -76,6 +76,8 @@ struct Pushed {
 /// A loaded plugin.
 pub struct Plugin {
     id: usize,
+    /// Held by nobody else: threads look through a weak one whether the plugin is still there.
+    alive: Arc<()>,
     host: Arc<Host>,
     name: String,
     wanted: Option<Interface>,
@@ -96,8 +98,49 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
+/// A generation that has been loaded and tried and waits to take over. While it waits, nobody else reloads the plugin.
+pub struct Prepared<'a> {
+    plugin: &'a Plugin,
+    generation: Generation,
+    _alone: MutexGuard<'a, ()>,
+}
+
+impl std::fmt::Debug for Prepared<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("plugin", &self.plugin.name).finish_non_exhaustive()
+    }
+}
+
+impl Prepared<'_> {
+    /// The interfaces it serves, as status tells them.
+    pub fn interfaces(&self) -> Vec<&'static str> {
+        self.generation.interfaces.iter().map(|interface| interface.as_str()).collect()
+    }
+
+    /// Makes it the generation that runs; returns its number.
+    pub fn adopt(self) -> u64 {
+        let Self { plugin, generation, .. } = self;
+        let (number, generation) = (generation.number, Arc::new(generation));
+        let mut standing = plugin.standing.lock();
+        let old = plugin.current.swap(generation.clone());
+        // The same once more is nothing to go back to: what ran before it still is.
+        if old.sha256 != generation.sha256 || old.spec != generation.spec {
+            standing.previous = Some(old);
+        }
+        (standing.spec, standing.number) = (generation.spec.clone(), number);
+        standing.sha256.clone_from(&generation.sha256);
+        // A new file is a new chance.
+        standing.breaker = Breaker::default();
+        plugin.quarantined_until_ms.store(0, Relaxed);
+        plugin.epoch.fetch_add(1, Release);
+        number
+    }
+}
+
 /// A thread's instance of a plugin.
 struct Slot {
+    /// Gone when the plugin is.
+    plugin: Weak<()>,
     epoch: u64,
     generation: u64,
     instance: Option<Instance>,
@@ -106,7 +149,19 @@ struct Slot {
     calls: u64,
 }
 
-thread_local!(static SLOTS: RefCell<Vec<Option<Slot>>> = const { RefCell::new(Vec::new()) });
+thread_local!(static SLOTS: RefCell<Vec<Option<Box<Slot>>>> = const { RefCell::new(Vec::new()) });
+
+/// This thread's slot of the plugin with this id. Meeting a new plugin is when those that were taken out are forgotten.
+fn slot_of<'a>(slots: &'a mut Vec<Option<Box<Slot>>>, id: usize, alive: &Arc<()>) -> &'a mut Slot {
+    if slots.len() <= id {
+        slots.iter_mut().for_each(|slot| drop(slot.take_if(|slot| slot.plugin.strong_count() == 0)));
+        slots.resize_with(id + 1, || None);
+    }
+    slots[id].get_or_insert_with(|| {
+        let plugin = Arc::downgrade(alive);
+        Box::new(Slot { plugin, epoch: 0, generation: 0, instance: None, fuel: None, calls: 0 })
+    })
+}
 
 impl Plugin {
     pub(crate) fn new(id: usize, host: Arc<Host>, wanted: Option<Interface>, generation: Generation) -> Self {
@@ -119,6 +174,7 @@ impl Plugin {
         };
         Self {
             id,
+            alive: Arc::default(),
             host,
             name: standing.spec.name.clone(),
             wanted,
@@ -148,10 +204,19 @@ impl Plugin {
     /// # Errors
     /// Why the old one stays.
     pub fn reload(&self, spec: Option<PluginSpec>) -> Result<u64, LoadError> {
-        let _alone = self.reloading.lock();
+        self.prepare(spec).map(Prepared::adopt)
+    }
+
+    /// Loads and tries its file as [`Self::reload`] does, and leaves it to the caller when the new generation takes over: for
+    /// whoever changes several plugins or none.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn prepare(&self, spec: Option<PluginSpec>) -> Result<Prepared<'_>, LoadError> {
+        let alone = self.reloading.lock();
         let spec = spec.unwrap_or_else(|| self.spec());
         let content = Content::read(&spec.file)?;
-        self.replace(spec, &content)
+        self.prepared(alone, spec, &content)
     }
 
     /// Loads its file again if it holds something else than when it was last loaded, even if that was rolled back: for whoever
@@ -160,31 +225,24 @@ impl Plugin {
     /// # Errors
     /// As [`Self::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let _alone = self.reloading.lock();
+        let alone = self.reloading.lock();
         let spec = self.spec();
         let content = Content::read(&spec.file)?;
         if content.sha256 == self.standing.lock().sha256 {
             return Ok(None);
         }
-        self.replace(spec, &content).map(Some)
+        self.prepared(alone, spec, &content).map(|prepared| Some(prepared.adopt()))
     }
 
-    /// Makes `content` the generation that runs. For one reloader at a time.
-    fn replace(&self, spec: PluginSpec, content: &Content) -> Result<u64, LoadError> {
+    fn prepared<'a>(
+        &'a self,
+        alone: MutexGuard<'a, ()>,
+        spec: PluginSpec,
+        content: &Content,
+    ) -> Result<Prepared<'a>, LoadError> {
         let number = self.standing.lock().number + 1;
-        let generation = Arc::new(self.host.generation(spec.clone(), self.wanted, number, content)?);
-        let mut standing = self.standing.lock();
-        let old = self.current.swap(generation.clone());
-        // The same once more is nothing to go back to: what ran before it still is.
-        if old.sha256 != generation.sha256 || old.spec != spec {
-            standing.previous = Some(old);
-        }
-        (standing.spec, standing.number, standing.sha256) = (spec, number, content.sha256.clone());
-        // A new file is a new chance.
-        standing.breaker = Breaker::default();
-        self.quarantined_until_ms.store(0, Relaxed);
-        self.epoch.fetch_add(1, Release);
-        Ok(number)
+        let generation = self.host.generation(spec, self.wanted, number, content)?;
+        Ok(Prepared { plugin: self, generation, _alone: alone })
     }
 
     /// Tells it the clusters. The first [`CLUSTERS_MAX`] count.
@@ -254,16 +312,7 @@ impl Plugin {
             let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
         }
         let (outcome, generation) = SLOTS.with_borrow_mut(|slots| {
-            if slots.len() <= self.id {
-                slots.resize_with(self.id + 1, || None);
-            }
-            let slot = slots[self.id].get_or_insert_with(|| Slot {
-                epoch: 0,
-                generation: 0,
-                instance: None,
-                fuel: None,
-                calls: 0,
-            });
+            let slot = slot_of(slots, self.id, &self.alive);
             let outcome = self.call_in(slot, fuel, call);
             if outcome.is_err() {
                 // Whatever state the guest is in, nobody uses it again.
@@ -397,5 +446,16 @@ mod tests {
         let status = plugin.status();
         assert_eq!((status.generation, status.quarantined_until_ms), (1, 0));
         assert_eq!(status.faults["fuel"], 8);
+    }
+
+    #[test]
+    fn a_thread_forgets_plugins_that_were_taken_out_when_it_meets_a_new_one() {
+        let (mut slots, taken_out, stays) = (Vec::new(), Arc::new(()), Arc::new(()));
+        slot_of(&mut slots, 0, &taken_out).calls = 1;
+        slot_of(&mut slots, 1, &stays).calls = 2;
+        drop(taken_out);
+        assert_eq!(slot_of(&mut slots, 1, &stays).calls, 2);
+        slot_of(&mut slots, 2, &Arc::default());
+        assert_eq!(slots.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
     }
 }

@@ -115,3 +115,25 @@ async fn a_reload_adds_a_plugin_seats_it_and_takes_it_out_again() {
     node.admin("POST", "/v1/reload", "").await;
     assert!(!node.admin("GET", "/v1/plugins", "").await.1.contains("\"t\""));
 }
+
+#[tokio::test]
+async fn a_reload_in_which_one_plugin_fails_changes_none() {
+    let origin = origin().await;
+    let (evict, rate) = (plugin("evict-lfu-size"), plugin("rate-throughput"));
+    let more = "[[plugin]]\nname = \"r\"\nfile = \"r.wasm\"\n";
+    let before = seated(&origin, "p").replace("route = \"p\"\nrate = \"p\"\n", "") + more;
+    let node = Node::start(BINARY, &before, &[("p.wasm", &evict), ("r.wasm", &rate), ("z.zone", ZONE)]).await;
+    let changed = before.replace("file = \"p.wasm\"", "file = \"p.wasm\"\nfuel = 5000");
+    let one_fails = changed.replace("file = \"r.wasm\"", "file = \"r.wasm\"\nconfig = { safety = 7 }");
+    std::fs::write(node.file("node.toml"), &one_fails).unwrap();
+    let (status, said) = node.admin("POST", "/v1/reload", "").await;
+    assert!(status == 422 && said.contains("safety is 0.1 to 1.0"), "{said}");
+    let generations = async || {
+        let metrics = node.metrics().await;
+        ["p", "r"].map(|name| metrics[&format!("littoral_plugin_generation{{plugin=\"{name}\"}}")])
+    };
+    assert_eq!(generations().await, [1.0, 1.0]);
+    std::fs::write(node.file("node.toml"), &changed).unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
+    assert_eq!(generations().await, [2.0, 1.0]);
+}
