@@ -26,7 +26,7 @@ pub use clock::Stall;
 pub use link::Link;
 pub use report::{Played, Report};
 
-use crate::rate::{NO_RUNG, RateAsk, RatePolicy};
+use crate::rate::{NO_RUNG, RateAnswer, RateAsk, RatePolicy};
 use clock::{Clock, millis};
 use fetch::{Fetched, Fetcher, Told};
 use lookup::Names;
@@ -121,6 +121,8 @@ struct Player<'a> {
     clock: Clock,
     throughput: Throughput,
     guest: Option<Box<dyn RatePolicy>>,
+    /// What its last answer carried.
+    state: u64,
     session: String,
     inits: Vec<Url>,
     tally: Tally,
@@ -135,6 +137,7 @@ impl<'a> Player<'a> {
             clock: Clock::default(),
             throughput: Throughput::default(),
             guest: guest(options)?,
+            state: 0,
             session: format!("{:x}-{:x}", std::process::id(), crate::clock::now_ms()),
             inits: Vec::new(),
             tally: Tally::default(),
@@ -191,11 +194,12 @@ impl<'a> Player<'a> {
 
     /// The rung to fetch next, and who chose it. The edge chooses by itself; a guest that faults has the native policy's
     /// answer.
-    fn choose(&self, ladder: u32, kbps: &[u32], segment: Duration, last_rung: u8) -> (usize, &'static str) {
+    fn choose(&mut self, ladder: u32, kbps: &[u32], segment: Duration, last_rung: u8) -> (usize, &'static str) {
         let Some(policy) = &self.guest else {
             return (self.throughput.choose(kbps, self.clock.buffer(), segment), self.options.rule.as_str());
         };
         let ask = RateAsk {
+            state: self.state,
             est_kbps: self.throughput.estimate().map_or(0, |kbps| u32::try_from(kbps).unwrap_or(u32::MAX)),
             buffer_ms: u32::try_from(millis(self.clock.buffer())).unwrap_or(u32::MAX),
             last_rung,
@@ -203,7 +207,8 @@ impl<'a> Player<'a> {
             ladder,
             rand: 0,
         };
-        let (rung, by_guest) = policy.select(&ask, kbps);
+        let RateAnswer { rung, state, by_guest } = policy.select(&ask, kbps);
+        self.state = state;
         (usize::from(rung), if by_guest { Rule::Guest.as_str() } else { "native" })
     }
 

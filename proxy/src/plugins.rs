@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::observe::metrics::Sample;
-use crate::rate::{NativeThroughput, RateAsk, RatePolicy};
+use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 
 /// How long a changed file must rest before it is loaded: writers write in pieces.
 const CHANGE_REST: Duration = Duration::from_millis(200);
@@ -229,6 +229,12 @@ impl Plugins {
                 "littoral_plugin_fuel_total" => vec![(status.fuel as f64, vec![label])],
                 "littoral_plugin_memory_bytes" => vec![(status.memory_bytes as f64, vec![label])],
                 "littoral_plugin_generation" => vec![(status.generation as f64, vec![label])],
+                "littoral_plugin_counts_total" => {
+                    let count = |(counter, count): (&u32, &u64)| {
+                        (*count as f64, vec![label.clone(), ("counter", counter.to_string())])
+                    };
+                    status.counters.iter().map(count).collect()
+                }
                 "littoral_plugin_quarantined" => vec![(f64::from(status.quarantined_until_ms > 0), vec![label])],
                 _ => Vec::new(),
             }
@@ -368,9 +374,9 @@ impl RatePolicy for GuestRate {
         }
     }
 
-    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> (u8, bool) {
+    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> RateAnswer {
         let asked = Ask {
-            state: 0,
+            state: ask.state,
             est_kbps: ask.est_kbps,
             buffer_ms: ask.buffer_ms,
             last_rung: ask.last_rung,
@@ -380,7 +386,7 @@ impl RatePolicy for GuestRate {
             rand: ask.rand,
         };
         match self.seat.load().as_ref().map(|plugin| plugin.select(&asked, ladder.len())) {
-            Some(Ok(answer)) => (answer.rung, true),
+            Some(Ok(answer)) => RateAnswer { rung: answer.rung, state: answer.state, by_guest: true },
             _ => NativeThroughput.select(ask, ladder),
         }
     }

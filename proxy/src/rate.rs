@@ -40,6 +40,8 @@ pub const NO_RUNG: u8 = u8::MAX;
 /// What a rate policy is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateAsk {
+    /// What the last answer for this session carried; 0 at first.
+    pub state: u64,
     /// Estimated throughput towards the client, kbit/s; 0 when unknown.
     pub est_kbps: u32,
     /// Media the player has buffered, ms.
@@ -54,13 +56,24 @@ pub struct RateAsk {
     pub rand: u64,
 }
 
+/// What a rate policy answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateAnswer {
+    /// The rung, below the ladder's length.
+    pub rung: u8,
+    /// Kept for the session's next question.
+    pub state: u64,
+    /// Whether a guest chose it.
+    pub by_guest: bool,
+}
+
 /// A rate policy.
 pub trait RatePolicy: Send + Sync {
     /// Tells a ladder: its rates in kbit/s, slowest first.
     fn ladder(&self, id: u32, kbps: &[u32]);
 
-    /// The rung of `ladder` to answer, and whether a guest chose it.
-    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> (u8, bool);
+    /// The rung of `ladder` to answer.
+    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> RateAnswer;
 }
 
 /// The native policy: the highest rung that nine tenths of the estimate carry, half of that with less than a segment in
@@ -71,12 +84,12 @@ pub struct NativeThroughput;
 impl RatePolicy for NativeThroughput {
     fn ladder(&self, _id: u32, _kbps: &[u32]) {}
 
-    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> (u8, bool) {
+    fn select(&self, ask: &RateAsk, ladder: &[u32]) -> RateAnswer {
         let trusted = u64::from(ask.est_kbps) * if ask.buffer_ms < ask.segment_ms { 45 } else { 90 } / 100;
         let carried = ladder.iter().rposition(|kbps| u64::from(*kbps) <= trusted).unwrap_or(0);
         let carried = u8::try_from(carried).unwrap_or(NO_RUNG - 1);
         let rung = if ask.last_rung == NO_RUNG { carried } else { carried.min(ask.last_rung.saturating_add(1)) };
-        (rung, false)
+        RateAnswer { rung, state: ask.state, by_guest: false }
     }
 }
 
@@ -100,6 +113,7 @@ pub struct Rate {
     manifests: Mutex<HashMap<String, String>>,
     next_ladder: AtomicU32,
     rungs: Box<[AtomicU32]>,
+    states: Box<[AtomicU64]>,
     rates: Box<[AtomicU32]>,
     by_guest: AtomicU64,
     by_native: AtomicU64,
@@ -117,6 +131,7 @@ impl Rate {
             manifests: Mutex::default(),
             next_ladder: AtomicU32::new(1),
             rungs: (0..SESSIONS).map(|_| AtomicU32::new(u32::from(NO_RUNG))).collect(),
+            states: (0..SESSIONS).map(|_| AtomicU64::new(0)).collect(),
             rates: (0..CLIENTS).map(|_| AtomicU32::new(0)).collect(),
             by_guest: AtomicU64::new(0),
             by_native: AtomicU64::new(0),
@@ -161,21 +176,23 @@ impl Rate {
     ) -> usize {
         let ladder = known.title.ladder(segment).kbps();
         let session = cmcd.session.unwrap_or_else(|| client.map_or(0, hash));
-        let slot = &self.rungs[session as usize % SESSIONS];
+        let slot = session as usize % SESSIONS;
         let ask = RateAsk {
+            state: self.states[slot].load(Relaxed),
             est_kbps: cmcd
                 .throughput_kbps
                 .unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed))),
             buffer_ms: cmcd.buffer_ms.unwrap_or(0),
-            last_rung: u8::try_from(slot.load(Relaxed)).unwrap_or(NO_RUNG),
+            last_rung: u8::try_from(self.rungs[slot].load(Relaxed)).unwrap_or(NO_RUNG),
             segment_ms: u32::try_from(known.title.duration_ms(segment)).unwrap_or(u32::MAX),
             ladder: known.ladders[segment.ladder],
             rand: session,
         };
-        let (rung, by_guest) = self.policy.select(&ask, &ladder);
+        let RateAnswer { rung, state, by_guest } = self.policy.select(&ask, &ladder);
         if by_guest { &self.by_guest } else { &self.by_native }.fetch_add(1, Relaxed);
         if segment.segment.is_some() {
-            slot.store(u32::from(rung), Relaxed);
+            self.rungs[slot].store(u32::from(rung), Relaxed);
+            self.states[slot].store(state, Relaxed);
         }
         usize::from(rung)
     }
@@ -285,8 +302,10 @@ mod tests {
     #[test]
     fn the_native_rule_is_that_of_the_guest() {
         let select = |est_kbps, buffer_ms, last_rung| {
-            let ask = RateAsk { est_kbps, buffer_ms, last_rung, segment_ms: 2000, ladder: 1, rand: 0 };
-            NativeThroughput.select(&ask, &[100, 400, 1000, 3000]).0
+            let ask = RateAsk { state: 7, est_kbps, buffer_ms, last_rung, segment_ms: 2000, ladder: 1, rand: 0 };
+            let answer = NativeThroughput.select(&ask, &[100, 400, 1000, 3000]);
+            assert_eq!((answer.state, answer.by_guest), (7, false), "a guest's state outlives a fault");
+            answer.rung
         };
         assert_eq!([select(0, 9000, NO_RUNG), select(445, 9000, NO_RUNG), select(1200, 500, NO_RUNG)], [0, 1, 1]);
         assert_eq!([select(9000, 9000, 0), select(150, 9000, 3)], [1, 0]);

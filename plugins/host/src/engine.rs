@@ -139,7 +139,7 @@ impl Host {
         let (sha256, loaded_ms) = (sha256.clone(), self.now_ms());
         let generation = Generation { number, module, linker, interfaces, sha256, memory_bytes, loaded_ms, spec };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
-        match generation.instance() {
+        match generation.instance(Arc::default()) {
             Ok(_) => Ok(generation),
             Err(problem) => Err(LoadError { file: generation.spec.file, problem }),
         }

@@ -3,6 +3,7 @@
 //! Every pointer that comes back is checked against the guest's memory; lists handed over are the guest's to free, lists
 //! handed back are freed by `cabi_post_*`.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::{
@@ -12,8 +13,9 @@ use wasmtime::{
 
 use crate::component::{Interface, is_ours};
 use crate::limits::{
-    COUNTERS_MAX, ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, LOG_LINES_PER_SECOND, SAMPLE_MAX, TABLE_ELEMENTS_MAX,
+    ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, LOG_LINES_PER_SECOND, SAMPLE_MAX, TABLE_ELEMENTS_MAX,
 };
+use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// Bytes of an `object` record.
@@ -35,7 +37,7 @@ pub(crate) struct Guest {
     log_second: u64,
     log_lines: u32,
     started: Instant,
-    counters: [u64; COUNTERS_MAX],
+    counters: Arc<Counters>,
 }
 
 /// A warm instance. Used by one thread only.
@@ -100,10 +102,8 @@ fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
 }
 
 /// `env.count`
-fn count(mut caller: Caller<'_, Guest>, metric: i32, delta: i64) {
-    if let Some(counter) = caller.data_mut().counters.get_mut(metric as u32 as usize) {
-        *counter = counter.wrapping_add(delta as u64);
-    }
+fn count(caller: Caller<'_, Guest>, metric: i32, delta: i64) {
+    caller.data().counters.add(metric as u32, delta as u64);
 }
 
 /// What a failed call was.
@@ -126,6 +126,7 @@ impl Instance {
         module: &Module,
         interfaces: &[Interface],
         memory_bytes: usize,
+        counters: Arc<Counters>,
     ) -> Result<Self, String> {
         let limits = StoreLimitsBuilder::new()
             .memory_size(memory_bytes)
@@ -135,8 +136,8 @@ impl Instance {
             .tables(4)
             .trap_on_grow_failure(true)
             .build();
-        let (started, counters) = (Instant::now(), [0; COUNTERS_MAX]);
-        let guest = Guest { name: name.to_owned(), limits, log_second: 0, log_lines: 0, started, counters };
+        let guest =
+            Guest { name: name.to_owned(), limits, log_second: 0, log_lines: 0, started: Instant::now(), counters };
         let mut store = Store::new(linker.engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;

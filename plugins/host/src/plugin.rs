@@ -21,7 +21,7 @@ use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
-use crate::status::{Figures, State, Status};
+use crate::status::{Counters, Figures, State, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// One call in this many is timed.
@@ -53,13 +53,13 @@ struct Standing {
 }
 
 impl Generation {
-    /// A new instance that has taken the config.
+    /// A new instance that has taken the config and counts in `counters`.
     ///
     /// # Errors
     /// What is missing or failed.
-    pub(crate) fn instance(&self) -> Result<Instance, String> {
+    pub(crate) fn instance(&self, counters: Arc<Counters>) -> Result<Instance, String> {
         let Self { spec, linker, module, interfaces, memory_bytes, .. } = self;
-        let mut instance = Instance::new(&spec.name, linker, module, interfaces, *memory_bytes)?;
+        let mut instance = Instance::new(&spec.name, linker, module, interfaces, *memory_bytes, counters)?;
         instance.init(&spec.config)?;
         Ok(instance)
     }
@@ -354,7 +354,7 @@ impl Plugin {
         let generation = self.current.load();
         if slot.generation != generation.number || slot.instance.is_none() {
             (slot.instance, slot.generation) = (None, generation.number);
-            let instance = generation.instance().map_err(|_| Fault::Init)?;
+            let instance = generation.instance(self.figures.counters.clone()).map_err(|_| Fault::Init)?;
             self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
             (slot.instance, slot.fuel) = (Some(instance), generation.spec.fuel);
         }

@@ -1,11 +1,13 @@
 //! What a plugin is and did, for whoever operates it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::limits::COUNTERS_MAX;
 use crate::types::Fault;
 
 /// What is counted while it is called.
@@ -18,6 +20,30 @@ pub(crate) struct Figures {
     pub(crate) timed_ns: AtomicU64,
     pub(crate) memory_bytes: AtomicU64,
     pub(crate) last_fault: Mutex<Option<String>>,
+    pub(crate) counters: Arc<Counters>,
+}
+
+/// What a plugin counts by itself (`env.count`), in all its instances and generations.
+pub(crate) struct Counters([AtomicU64; COUNTERS_MAX]);
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; COUNTERS_MAX])
+    }
+}
+
+impl Counters {
+    /// Adds; a counter that there is not is ignored, as the contract says.
+    pub(crate) fn add(&self, counter: u32, delta: u64) {
+        if let Some(counter) = self.0.get(counter as usize) {
+            counter.fetch_add(delta, Relaxed);
+        }
+    }
+
+    fn used(&self) -> BTreeMap<u32, u64> {
+        let counts = self.0.iter().map(|counter| counter.load(Relaxed));
+        (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
+    }
 }
 
 /// Whether a plugin decides.
@@ -62,6 +88,8 @@ pub struct Status {
     pub quarantined_until_ms: u64,
     /// The last fault in words.
     pub last_fault: Option<String>,
+    /// What it counts by itself, by number; those at 0 are left out.
+    pub counters: BTreeMap<u32, u64>,
 }
 
 impl Figures {
@@ -76,6 +104,7 @@ impl Figures {
             mean_ns: self.timed_ns.load(Relaxed).checked_div(timed).unwrap_or(0),
             memory_bytes: self.memory_bytes.load(Relaxed),
             last_fault: self.last_fault.lock().clone(),
+            counters: self.counters.used(),
             ..Status::default()
         }
     }

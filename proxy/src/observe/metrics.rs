@@ -80,6 +80,11 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
     metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
     metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
+    metric(
+        "littoral_plugin_counts_total",
+        "plugin, counter",
+        "What a plugin counts by itself, by its counters' numbers.",
+    ),
     metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
     metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),

@@ -20,7 +20,7 @@ fn the_three_policies_answer_as_their_native_twins_do() {
     let mut scores = [0.0; 2];
     evict.score(&[small, large], 0, 0, &mut scores).unwrap();
     assert!(scores[1] < scores[0]);
-    assert_eq!(evict.status().calls, 3);
+    assert_eq!((evict.status().calls, evict.status().counters), (3, [(0, 1)].into()), "it counts what it refuses");
 }
 
 #[test]

@@ -9,8 +9,9 @@ littoral_plugin::wit_bindgen::generate!({
 use exports::littoral::plugin::cache::{Object, Verdict};
 use exports::littoral::plugin::control::Cluster;
 use exports::littoral::plugin::{cache, control};
+use littoral::plugin::env::count;
 
-use crate::{admits, score};
+use crate::{REFUSED, admits, score};
 
 struct EvictLfuSize;
 
@@ -24,7 +25,11 @@ impl control::Guest for EvictLfuSize {
 
 impl cache::Guest for EvictLfuSize {
     fn admit(object: Object, fill_permille: u16, _now_ms: u64, _rand: u64) -> Verdict {
-        if admits(object.hits, object.bytes, fill_permille) { Verdict::Admit } else { Verdict::Bypass }
+        if admits(object.hits, object.bytes, fill_permille) {
+            return Verdict::Admit;
+        }
+        count(REFUSED, 1);
+        Verdict::Bypass
     }
 
     fn score(sample: Vec<Object>, _now_ms: u64, _rand: u64) -> Vec<f32> {

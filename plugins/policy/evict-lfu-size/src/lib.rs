@@ -11,6 +11,9 @@ pub const SELECTIVE_PERMILLE: u16 = 900;
 /// Objects up to this size are always admitted.
 pub const ALWAYS_ADMITTED_BYTES: u64 = 64 << 10;
 
+/// Counter: objects it did not admit.
+pub const REFUSED: u32 = 0;
+
 /// The worth of an object.
 pub fn score(hits: u16, idle_s: u32, bytes: u64) -> f32 {
     (f32::from(hits) + 1.0) / ((idle_s as f32 + 1.0) * (bytes as f32 + 1.0))
