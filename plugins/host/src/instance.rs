@@ -53,7 +53,6 @@ pub(crate) struct Instance {
     select: Option<TypedFunc<SelectParams, i32>>,
     admit: Option<TypedFunc<AdmitParams, i32>>,
     score: Option<Score>,
-    buffer: Vec<u8>,
 }
 
 /// Links what a guest may import.
@@ -163,7 +162,6 @@ impl Instance {
                 false => None,
             },
             store,
-            buffer: Vec::new(),
         })
     }
 
@@ -303,12 +301,9 @@ impl Instance {
         if sample.len() > SAMPLE_MAX || sample.len() != scores.len() {
             return Err(Fault::Nonsense);
         }
-        let mut bytes = std::mem::take(&mut self.buffer);
-        bytes.clear();
-        sample.iter().for_each(|object| write_object(object, &mut bytes));
-        let given = self.give(&bytes, 8);
-        self.buffer = bytes;
-        let (pointer, _) = given?;
+        let (pointer, room) = self.room(sample.len() * OBJECT_BYTES, 8)?;
+        let (rooms, _) = room.as_chunks_mut();
+        sample.iter().zip(rooms).for_each(|(object, room)| write_object(object, room));
         let (score, post) = self.score.as_ref().ok_or(Fault::Init)?;
         let (score, post) = (score.clone(), post.clone());
         let params = (pointer, sample.len() as i32, now_ms as i64, rand as i64);
@@ -329,15 +324,21 @@ impl Instance {
 
     /// Copies bytes into memory the guest allocates, which it then owns.
     fn give(&mut self, bytes: &[u8], align: i32) -> Result<(i32, i32), Fault> {
-        let length = i32::try_from(bytes.len()).map_err(|_| Fault::Memory)?;
+        let (pointer, room) = self.room(bytes.len(), align)?;
+        room.copy_from_slice(bytes);
+        Ok((pointer, bytes.len() as i32))
+    }
+
+    /// Room in the guest's memory for something that will be the guest's.
+    fn room(&mut self, bytes: usize, align: i32) -> Result<(i32, &mut [u8]), Fault> {
+        let length = i32::try_from(bytes).map_err(|_| Fault::Memory)?;
         if length == 0 {
-            return Ok((align, 0));
+            return Ok((align, &mut []));
         }
         let pointer = self.realloc.call(&mut self.store, (0, 0, align, length)).map_err(|error| fault_of(&error))?;
         let memory = self.memory.data_mut(&mut self.store);
-        let room = memory.get_mut(pointer as u32 as usize..).and_then(|rest| rest.get_mut(..bytes.len()));
-        room.ok_or(Fault::Nonsense)?.copy_from_slice(bytes);
-        Ok((pointer, length))
+        let room = memory.get_mut(pointer as u32 as usize..).and_then(|rest| rest.get_mut(..bytes));
+        Ok((pointer, room.ok_or(Fault::Nonsense)?))
     }
 
     fn slice(&self, pointer: u32, length: u32) -> Result<&[u8], Fault> {
@@ -385,16 +386,18 @@ impl Exports<'_> {
     }
 }
 
-fn write_object(object: &Object, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&object.id.to_le_bytes());
-    out.extend_from_slice(&object.bytes.to_le_bytes());
-    for word in [object.age_s, object.idle_s, object.ttl_s, object.fetch_us] {
-        out.extend_from_slice(&word.to_le_bytes());
-    }
-    out.extend_from_slice(&object.hits.to_le_bytes());
-    out.extend_from_slice(&object.class.to_le_bytes());
-    out.resize(start + OBJECT_BYTES, 0);
+/// An `object` record as the canonical ABI lays it out.
+fn write_object(object: &Object, room: &mut [u8; OBJECT_BYTES]) {
+    let Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class } = object;
+    room[..8].copy_from_slice(&id.to_le_bytes());
+    room[8..16].copy_from_slice(&bytes.to_le_bytes());
+    room[16..20].copy_from_slice(&age_s.to_le_bytes());
+    room[20..24].copy_from_slice(&idle_s.to_le_bytes());
+    room[24..28].copy_from_slice(&ttl_s.to_le_bytes());
+    room[28..32].copy_from_slice(&fetch_us.to_le_bytes());
+    room[32..34].copy_from_slice(&hits.to_le_bytes());
+    room[34..36].copy_from_slice(&class.to_le_bytes());
+    room[36..].fill(0);
 }
 
 fn u32_of(bytes: &[u8], at: usize) -> u32 {
