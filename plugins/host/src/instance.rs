@@ -305,7 +305,6 @@ impl Instance {
         let (rooms, _) = room.as_chunks_mut();
         sample.iter().zip(rooms).for_each(|(object, room)| write_object(object, room));
         let (score, post) = self.score.as_ref().ok_or(Fault::Init)?;
-        let (score, post) = (score.clone(), post.clone());
         let params = (pointer, sample.len() as i32, now_ms as i64, rand as i64);
         let area = score.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
         let list = self.read::<8>(area)?;
