@@ -39,10 +39,11 @@ impl CpuTime {
     pub fn of_tree(root: u32) -> Result<Self> {
         let mut seen = Self::default();
         for pid in tree(root)? {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+            let Some(stat) = file_of(pid, root, "stat")? else { continue };
             seen.ticks += ticks_of(&stat).context("unreadable /proc/PID/stat")?;
-            for tid in threads(pid)? {
-                let schedstat = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat"))?;
+            for tid in threads(pid).unwrap_or_default() {
+                // A thread that has ended since it was listed is one that had ended before.
+                let Ok(schedstat) = fs::read_to_string(format!("/proc/{pid}/task/{tid}/schedstat")) else { continue };
                 let nanos =
                     schedstat.split(' ').next().and_then(|word| word.parse().ok()).context("unreadable schedstat")?;
                 seen.nanos_by_thread.insert((pid, tid), nanos);
@@ -71,8 +72,9 @@ impl CpuTime {
 pub fn resident_bytes(root: u32) -> Result<u64> {
     let mut kib = 0;
     for pid in tree(root)? {
-        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
+        let Some(status) = file_of(pid, root, "status")? else { continue };
+        // One that has ended and waits to be reaped has no memory.
+        let Some(line) = status.lines().find(|line| line.starts_with("VmRSS:")) else { continue };
         kib += line.split_whitespace().nth(1).and_then(|word| word.parse::<u64>().ok()).context("unreadable VmRSS")?;
     }
     Ok(kib * 1024)
@@ -91,12 +93,21 @@ pub fn directory_bytes(directory: &Path) -> Result<u64> {
     Ok(bytes)
 }
 
+/// A file of a process of the tree; `None` if the process, a descendant, has ended since it was listed.
+fn file_of(pid: u32, root: u32, name: &str) -> Result<Option<String>> {
+    match fs::read_to_string(format!("/proc/{pid}/{name}")) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if pid == root => Err(error).with_context(|| format!("process {pid} is gone")),
+        Err(_) => Ok(None),
+    }
+}
+
 fn tree(root: u32) -> Result<Vec<u32>> {
     let mut pids = vec![root];
     let mut next = 0;
     while let Some(&pid) = pids.get(next) {
         next += 1;
-        for tid in threads(pid)? {
+        for tid in if pid == root { threads(pid)? } else { threads(pid).unwrap_or_default() } {
             let children = fs::read_to_string(format!("/proc/{pid}/task/{tid}/children")).unwrap_or_default();
             pids.extend(children.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
         }
@@ -297,5 +308,24 @@ mod tests {
         let pid = std::process::id();
         assert!(CpuTime::of_tree(pid).expect("we exist").nanos_by_thread.keys().any(|&(owner, _)| owner == pid));
         assert!(resident_bytes(pid).expect("we exist") > 100 << 10);
+    }
+
+    #[test]
+    fn threads_and_children_that_end_meanwhile_are_no_failure() {
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let stopped = || stop.load(std::sync::atomic::Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stopped() {
+                    scope.spawn(|| {});
+                    Command::new("true").status().expect("a child");
+                }
+            });
+            let looks: Vec<_> = (0..2000).map(|_| CpuTime::of_tree(std::process::id())).collect();
+            let memory: Vec<_> = (0..200).map(|_| resident_bytes(std::process::id())).collect();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            looks.into_iter().for_each(|look| assert!(!look.expect("we exist").nanos_by_thread.is_empty()));
+            memory.into_iter().for_each(|bytes| assert!(bytes.expect("we exist") > 0));
+        });
     }
 }
