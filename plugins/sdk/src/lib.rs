@@ -21,8 +21,16 @@
 //! ```
 //!
 //! Build it with `littoral plugin build DIRECTORY`; try it with `littoral plugin check FILE`.
+//!
+//! Guests allocate with [`memory::Blocks`]; a guest that brings an allocator of its own turns the feature `allocator` off.
+
+pub mod memory;
 
 pub use wit_bindgen;
+
+#[cfg(all(target_arch = "wasm32", feature = "allocator"))]
+#[global_allocator]
+static BLOCKS: memory::Blocks<memory::Linear> = memory::Blocks::new(memory::Linear);
 
 /// A number from the operator's config: the first `"key": number` in the JSON text. Policies need no more of JSON than
 /// that, and a parser would be most of their code.
