@@ -152,7 +152,8 @@ pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
 }
 
 async fn reload(State(admin): State<Admin>) -> Answer {
-    let restart = crate::run::reload(&admin.node, &admin.file)
+    let restart = crate::reload::reload(&admin.node, &admin.file)
+        .await
         .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     Ok(Json(json!({ "reloaded": true, "needs_restart": restart })))
 }

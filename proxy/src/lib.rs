@@ -21,6 +21,7 @@ pub mod origin;
 pub mod play;
 pub mod plugins;
 pub mod rate;
+pub mod reload;
 pub mod request;
 pub mod rescue;
 pub mod run;

@@ -24,6 +24,8 @@ use crate::warm::Jobs;
 pub struct Node {
     /// The config in force.
     pub settings: ArcSwap<Config>,
+    /// Held by the reload that is under way.
+    pub reloading: tokio::sync::Mutex<()>,
     /// Its sites.
     pub sites: ArcSwap<Sites>,
     /// The cache.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::StreamExt;
 
 /// Failures in a row after which an origin is left out for a while.
 pub const FAILURES_MAX: u32 = 3;
@@ -17,7 +18,13 @@ pub const EJECTION_MIN: Duration = Duration::from_secs(5);
 /// How long it is left out at most.
 pub const EJECTION_MAX: Duration = Duration::from_secs(60);
 /// How often names are looked up again.
-pub const RESOLVE_EVERY: Duration = Duration::from_secs(30);
+pub const LOOK_UP_EVERY: Duration = Duration::from_secs(30);
+/// How often those are that have no address yet.
+pub const LOOK_UP_MISSING_EVERY: Duration = Duration::from_secs(2);
+/// How long a start, a reload or a round of looking up waits for the names at most.
+pub const LOOK_UP_PATIENCE: Duration = Duration::from_secs(5);
+/// Names looked up at a time: each takes a thread of the blocking pool until the system's resolver gives up.
+pub const LOOK_UPS_MAX: usize = 16;
 
 /// One origin.
 #[derive(Debug)]
@@ -70,11 +77,13 @@ impl Origin {
         addresses.get(attempt % addresses.len().max(1)).copied()
     }
 
+    /// Whether requests to `other` go where requests to this one go.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        (&self.host, self.port, self.tls) == (&other.host, other.port, other.tls)
+    }
+
     /// Looks its name up; keeps the old addresses when that fails.
-    ///
-    /// # Errors
-    /// The resolver's.
-    pub async fn resolve(&self) -> std::io::Result<()> {
+    async fn resolve(&self) -> std::io::Result<()> {
         if self.host.parse::<std::net::IpAddr>().is_ok() {
             return Ok(());
         }
@@ -110,9 +119,9 @@ impl Origin {
 }
 
 impl Origins {
-    /// Of parsed URLs.
-    pub fn new(all: Vec<Origin>) -> Self {
-        Self { all: all.into_iter().map(Arc::new).collect(), turn: AtomicUsize::new(0) }
+    /// Of a site.
+    pub fn new(all: Vec<Arc<Origin>>) -> Self {
+        Self { all, turn: AtomicUsize::new(0) }
     }
 
     /// All of them.
@@ -130,12 +139,26 @@ impl Origins {
     }
 }
 
+/// Looks the names of origins up, and waits for [`LOOK_UP_PATIENCE`] at most. What fails is a warning: an origin keeps the
+/// addresses it has, and whoever looks up again (`run`) goes on.
+pub async fn look_up(origins: Vec<Arc<Origin>>) {
+    let lookups = origins.into_iter().map(|origin| async move {
+        if let Err(error) = origin.resolve().await {
+            tracing::warn!(origin = origin.host, %error, "cannot look the origin up; trying again later");
+        }
+    });
+    let all = futures_util::stream::iter(lookups).buffer_unordered(LOOK_UPS_MAX).for_each(|()| std::future::ready(()));
+    if tokio::time::timeout(LOOK_UP_PATIENCE, all).await.is_err() {
+        tracing::warn!(seconds = LOOK_UP_PATIENCE.as_secs(), "looking origins up takes too long; trying again later");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn two() -> Origins {
-        Origins::new(["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|url| parse_url(url).unwrap()).into())
+        Origins::new(["http://127.0.0.1:1", "http://127.0.0.1:2"].map(|url| Arc::new(parse_url(url).unwrap())).into())
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `littoral run`: a node from its config to its end.
+//! `littoral run`: a node from its config to its end. What a running node does about a changed config is `reload`'s.
 //!
 //! Order: read and check the config; bind every listener; load what the config names (plugins, databases, zones,
 //! certificates); only then start workers. Whatever fails before that ends the process with one line and code 2, with
@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use littoral_cache::{Settings, Store};
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
@@ -21,8 +22,10 @@ use crate::directing::{Directing, start_probes};
 use crate::listen::{Bound, Presence, Share, Worker};
 use crate::node::Node;
 use crate::observe::figures::Figures;
+use crate::origin::{LOOK_UP_EVERY, LOOK_UP_MISSING_EVERY, look_up};
 use crate::plugins::Plugins;
 use crate::rate::Rate;
+use crate::reload::reload;
 use crate::request::{RequestPath, own_value};
 use crate::site::Sites;
 use crate::storage::{CacheLock, Shelf};
@@ -117,7 +120,7 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
     let store = Store::new(settings, plugins.eviction());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     Ok(Arc::new(Node {
-        sites: ArcSwap::from_pointee(Sites::of(&config)),
+        sites: ArcSwap::from_pointee(Sites::of(&config, &Sites::default())),
         shelf: Shelf::leak(store.clone()),
         rate: Rate::new(plugins.rate(), store.clone(), door),
         store,
@@ -133,6 +136,7 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
         served_by: own_value(&config.node.name),
         tail: Node::tail_of(&config.node.name),
         settings: ArcSwap::from_pointee(config),
+        reloading: tokio::sync::Mutex::default(),
     }))
 }
 
@@ -156,15 +160,13 @@ pub fn run(file: &Path) -> Result<(), String> {
     let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
     runtime.block_on(async {
-        for site in node.sites.load().all() {
-            for origin in site.origins.all() {
-                resolve(origin).await;
-            }
-        }
+        // Before anybody can know of the process and send it one.
+        let signals = Signals::listen();
+        look_up(node.sites.load().origins()).await;
         if let Some(admin) = sockets.admin {
             tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
         }
-        tokio::spawn(refresh_origins(node.clone()));
+        tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(measure_load(node.clone(), workers));
         if let Some(directing) = &node.directing {
             start_probes(&node.settings.load(), directing.director());
@@ -174,7 +176,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         }
         let _watch = node.plugins.watch();
         println!("{ready}");
-        wait_for_signals(&node, file).await;
+        signals.obey(&node, file).await;
         tracing::info!("stopping");
         node.stopping.store(true, Relaxed);
         let _ = stop.send(true);
@@ -240,20 +242,13 @@ fn start_evictor(store: Arc<Store>) -> std::io::Result<std::thread::JoinHandle<(
     std::thread::Builder::new().name("evictor".into()).spawn(body)
 }
 
-async fn resolve(origin: &crate::origin::Origin) {
-    if let Err(error) = origin.resolve().await {
-        tracing::warn!(origin = origin.host, %error, "cannot look the origin up; trying again later");
-    }
-}
-
-async fn refresh_origins(node: Arc<Node>) {
-    loop {
-        tokio::time::sleep(crate::origin::RESOLVE_EVERY).await;
-        for site in node.sites.load_full().all() {
-            for origin in site.origins.all() {
-                resolve(origin).await;
-            }
-        }
+/// Looks the names of a node's origins up again, for ever.
+async fn keep_looking_up(node: Arc<Node>) {
+    let rounds = (LOOK_UP_EVERY.as_secs() / LOOK_UP_MISSING_EVERY.as_secs()).max(1);
+    for round in 1_u64.. {
+        tokio::time::sleep(LOOK_UP_MISSING_EVERY).await;
+        let sites = node.sites.load_full();
+        look_up(if round.is_multiple_of(rounds) { sites.origins() } else { sites.origins_without_address() }).await;
     }
 }
 
@@ -278,70 +273,40 @@ fn cpu_ticks() -> u64 {
     after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
-async fn wait_for_signals(node: &Arc<Node>, file: &Path) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).expect("invariant: signal handlers can be set at start");
-    let (mut hangup, mut terminate) = (listen(SignalKind::hangup()), listen(SignalKind::terminate()));
-    let mut interrupt = listen(SignalKind::interrupt());
-    loop {
+/// The signals a node obeys. Those that come from here on wait until [`Self::obey`].
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Self {
+        let listen = |kind| signal(kind).expect("invariant: signal handlers can be set at start");
+        let [hangup, terminate, interrupt] =
+            [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(listen);
+        Self { hangup, terminate, interrupt }
+    }
+
+    /// Reloads at each SIGHUP, until SIGTERM or SIGINT.
+    async fn obey(mut self, node: &Arc<Node>, file: &Path) {
+        let reloads = async {
+            while self.hangup.recv().await.is_some() {
+                match reload(node, file).await {
+                    Ok(restart) if restart.is_empty() => tracing::info!("config reloaded"),
+                    Ok(restart) => {
+                        tracing::warn!(keys = restart.join(", "), "config reloaded; these keys need a restart");
+                    }
+                    Err(error) => tracing::error!(error, "config not reloaded; the old one stays in force"),
+                }
+            }
+        };
         tokio::select! {
-            _ = hangup.recv() => report_reload(reload(node, file)),
-            _ = terminate.recv() => return,
-            _ = interrupt.recv() => return,
+            () = reloads => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
-}
-
-fn report_reload(outcome: Result<Vec<String>, String>) {
-    match outcome {
-        Ok(restart) if restart.is_empty() => tracing::info!("config reloaded"),
-        Ok(restart) => tracing::warn!(keys = restart.join(", "), "config reloaded; these keys need a restart"),
-        Err(error) => tracing::error!(error, "config not reloaded; the old one stays in force"),
-    }
-}
-
-/// Reads the config again and applies what can change live. Returns the keys that need a restart.
-///
-/// # Errors
-/// Why nothing was changed.
-pub fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
-    let config = Config::load(file).map_err(|error| error.to_string())?;
-    let old = node.settings.load_full();
-    let mut restart = needs_restart(&old, &config);
-    if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
-        restart.push("zone".to_owned());
-    }
-    if let Some(directing) = &node.directing {
-        // All or nothing: this changes nothing when it fails, and what follows cannot fail but for a plugin's file.
-        directing.reload(&config)?.iter().for_each(|warning| tracing::error!("{warning}"));
-    }
-    if let Err(error) = node.plugins.apply(&config) {
-        if let Some(directing) = &node.directing {
-            let _ = directing.reload(&old);
-        }
-        return Err(error);
-    }
-    let sites = Sites::of(&config);
-    node.sites.store(Arc::new(sites));
-    node.settings.store(Arc::new(config));
-    Ok(restart)
-}
-
-/// Keys that differ and are read at start only.
-fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
-    let differing = [
-        ("node", old.node != new.node),
-        ("listen", old.listen != new.listen),
-        ("cache", old.cache != new.cache),
-        ("cluster.health", probes(old) != probes(new)),
-        ("limits.threads", old.limits.threads != new.limits.threads),
-        ("limits.drain", old.limits.drain != new.limits.drain),
-    ];
-    differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
-}
-
-fn probes(config: &Config) -> Vec<(&str, &Option<crate::config::Health>)> {
-    config.cluster.iter().map(|cluster| (cluster.id.as_str(), &cluster.health)).collect()
 }
 
 /// Checks a config file and all it names without starting anything. Returns warnings.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use crate::config::{Config, Timeouts};
-use crate::origin::{Origins, parse_url};
+use crate::origin::{Origin, Origins, parse_url};
 
 /// A site.
 #[derive(Debug)]
@@ -33,11 +33,17 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// Those of a checked config.
-    pub fn of(config: &Config) -> Self {
+    /// Those of a checked config. An origin that was among those `before` is the same one still, with its addresses and its
+    /// health.
+    pub fn of(config: &Config, before: &Self) -> Self {
         let mut sites = Self::default();
+        let known = before.origins();
+        let known_or_new = |origin: Origin| {
+            let same = known.iter().find(|known| known.is_same_as(&origin)).cloned();
+            same.unwrap_or_else(|| Arc::new(origin))
+        };
         for raw in &config.site {
-            let origins = raw.origin.iter().filter_map(|url| parse_url(url).ok()).collect();
+            let origins = raw.origin.iter().filter_map(|url| parse_url(url).ok()).map(known_or_new).collect();
             let site = Arc::new(Site {
                 name: raw.hosts.first().cloned().unwrap_or_default(),
                 origins: Origins::new(origins),
@@ -64,6 +70,16 @@ impl Sites {
     /// All of them, in the order of the config.
     pub fn all(&self) -> &[Arc<Site>] {
         &self.all
+    }
+
+    /// The origins of all of them.
+    pub fn origins(&self) -> Vec<Arc<Origin>> {
+        self.all.iter().flat_map(|site| site.origins.all()).cloned().collect()
+    }
+
+    /// Those whose name has not been looked up yet, or not with success.
+    pub fn origins_without_address(&self) -> Vec<Arc<Origin>> {
+        self.origins().into_iter().filter(|origin| origin.address(0).is_none()).collect()
     }
 }
 
@@ -103,5 +119,20 @@ mod tests {
         ] {
             assert_eq!(normalise_host(field).as_deref(), expected, "{field:?}");
         }
+    }
+
+    #[test]
+    fn an_origin_that_stays_keeps_what_is_known_of_it_when_the_config_changes() {
+        let config = |port: u16| {
+            let text = format!(
+                "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://o.example\", \"http://127.0.0.1:{port}\"]\n"
+            );
+            Config::parse(std::path::Path::new("node.toml"), &text).unwrap()
+        };
+        let before = Sites::of(&config(1), &Sites::default());
+        let after = Sites::of(&config(2), &before);
+        let kept: Vec<bool> =
+            before.origins().iter().zip(after.origins()).map(|(old, new)| Arc::ptr_eq(old, &new)).collect();
+        assert_eq!(kept, [true, false]);
     }
 }

@@ -3,7 +3,7 @@
 use littoral_testkit::node::plugin;
 use littoral_testkit::{Client, Node, Origin, Response, refused};
 
-use super::{BINARY, config, get, node_before};
+use super::{BINARY, get, node_before};
 
 const GOOD: &str =
     "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://127.0.0.1:9\"]\n";
@@ -148,16 +148,4 @@ async fn connections_beyond_the_bound_are_closed_and_counted() {
     refused.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
     assert!(refused.reply(false).await.is_none());
     assert_eq!(node.metrics().await["littoral_http_connections_refused_total"], 1.0);
-}
-
-#[tokio::test]
-async fn sighup_reloads_and_sigterm_ends_it_with_code_0() {
-    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
-    let mut node = Node::start(BINARY, &config(&[&origin], ""), &[]).await;
-    let good = std::fs::read_to_string(node.file("node.toml")).unwrap();
-    std::fs::write(node.file("node.toml"), good.replace("site.example", "other.example")).unwrap();
-    node.signal("HUP");
-    while node.get("other.example", "/a", &[]).await.status != 200 {}
-    node.signal("TERM");
-    assert_eq!(node.ended().await, Some(0));
 }

@@ -10,6 +10,7 @@ mod dns;
 mod origin;
 mod plugins;
 mod purge;
+mod reload;
 mod tidy;
 mod warm;
 

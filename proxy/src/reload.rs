@@ -1,0 +1,65 @@
+//! What a running node does about a changed config: read it, check it whole, then put it in force without a pause.
+//!
+//! Binding, starting and stopping are `run`'s. Invariants: a reload that fails changes nothing; reloads at once are made one
+//! after another; what is the same before and after keeps what it has learnt (an origin its addresses and its health).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{Config, Health};
+use crate::node::Node;
+use crate::origin::look_up;
+use crate::site::Sites;
+
+/// Reads the config again and applies what can change live. Returns the keys that need a restart.
+///
+/// # Errors
+/// Why nothing was changed.
+pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
+    let _alone = node.reloading.lock().await;
+    let config = Config::load(file).map_err(|error| error.to_string())?;
+    let sites = Sites::of(&config, &node.sites.load());
+    look_up(sites.origins_without_address()).await;
+    let node = node.clone();
+    // Compiling plugins and reading databases takes tens of milliseconds: not where DNS is answered.
+    let applied = tokio::task::spawn_blocking(move || apply(&node, config, sites)).await;
+    applied.map_err(|error| error.to_string())?
+}
+
+fn apply(node: &Node, config: Config, sites: Sites) -> Result<Vec<String>, String> {
+    let old = node.settings.load_full();
+    let mut restart = needs_restart(&old, &config);
+    if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
+        restart.push("zone".to_owned());
+    }
+    if let Some(directing) = &node.directing {
+        // All or nothing: this changes nothing when it fails, and what follows cannot fail but for a plugin's file.
+        directing.reload(&config)?.iter().for_each(|warning| tracing::error!("{warning}"));
+    }
+    if let Err(error) = node.plugins.apply(&config) {
+        if let Some(directing) = &node.directing {
+            let _ = directing.reload(&old);
+        }
+        return Err(error);
+    }
+    node.sites.store(Arc::new(sites));
+    node.settings.store(Arc::new(config));
+    Ok(restart)
+}
+
+/// Keys that differ and are read at start only.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let differing = [
+        ("node", old.node != new.node),
+        ("listen", old.listen != new.listen),
+        ("cache", old.cache != new.cache),
+        ("cluster.health", probes(old) != probes(new)),
+        ("limits.threads", old.limits.threads != new.limits.threads),
+        ("limits.drain", old.limits.drain != new.limits.drain),
+    ];
+    differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
+}
+
+fn probes(config: &Config) -> Vec<(&str, &Option<Health>)> {
+    config.cluster.iter().map(|cluster| (cluster.id.as_str(), &cluster.health)).collect()
+}
