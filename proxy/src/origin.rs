@@ -129,13 +129,15 @@ impl Origins {
         &self.all
     }
 
-    /// Whose turn it is among those that are in, other than `tried`; when all are out, everybody is asked again.
+    /// Whose turn it is among those that are in, other than `tried`; when all are out, everybody is asked again. `None`: not
+    /// one of them has an address.
     pub fn pick(&self, now_ms: u64, tried: Option<&Arc<Origin>>) -> Option<Arc<Origin>> {
         let turn = self.turn.fetch_add(1, Relaxed);
         let in_turn = (0..self.all.len()).map(|step| &self.all[(turn + step) % self.all.len()]);
+        let mut addressed = in_turn.filter(|origin| origin.address(0).is_some());
         let untried = |origin: &&Arc<Origin>| tried.is_none_or(|tried| !Arc::ptr_eq(tried, origin));
-        let healthy = in_turn.clone().filter(untried).find(|origin| origin.is_in(now_ms));
-        healthy.or_else(|| in_turn.clone().find(untried)).or_else(|| in_turn.clone().next()).cloned()
+        let healthy = addressed.clone().filter(untried).find(|origin| origin.is_in(now_ms));
+        healthy.or_else(|| addressed.clone().find(untried)).or_else(|| addressed.next()).cloned()
     }
 }
 
@@ -184,6 +186,16 @@ mod tests {
             (0..3).for_each(|_| assert!(origin.failed(0) != origin.is_in(1)));
         }
         assert_ne!(origins.pick(1, Some(&first)).unwrap().port, first.port);
+    }
+
+    #[test]
+    fn an_origin_without_an_address_is_passed_over() {
+        let of = |urls: &[&str]| Origins::new(urls.iter().map(|url| Arc::new(parse_url(url).unwrap())).collect());
+        let one = of(&["http://not-looked-up.example", "http://127.0.0.1:2"]);
+        assert!((0..4).all(|_| one.pick(0, None).unwrap().port == 2));
+        let only = one.pick(0, None);
+        assert_eq!(one.pick(0, only.as_ref()).unwrap().port, 2, "nobody else can be asked");
+        assert!(of(&["http://not-looked-up.example"]).pick(0, None).is_none());
     }
 
     #[test]

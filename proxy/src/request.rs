@@ -145,7 +145,8 @@ impl ProxyHttp for RequestPath {
     async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
         let no_site = || Error::explain(ErrorType::InternalError, "a request without a site reached the origins");
         let site = ctx.site.clone().ok_or_else(no_site)?;
-        let unreachable = || Error::explain(ErrorType::HTTPStatus(502), "no origin of the site has an address");
+        let unreachable =
+            || Error::explain(ErrorType::HTTPStatus(502), "no origin of the site has an address").into_up();
         let origin = site.origins.pick(now_ms(), ctx.origin.as_ref()).ok_or_else(unreachable)?;
         let address = origin.address(ctx.attempts).ok_or_else(unreachable)?;
         ctx.attempts += 1;
