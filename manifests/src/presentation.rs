@@ -149,8 +149,9 @@ impl Presentation {
         let base = join(base, &mpd.base_url);
         let mut listed = Self { duration_ms: mpd.mediaPresentationDuration.map(millis), representations: Vec::new() };
         let mut names = NAMES_BYTES_MAX;
-        for (number, period) in mpd.periods.iter().enumerate() {
-            listed.add_period(mpd, number, period, &base, &mut names)?;
+        let durations = period_durations_ms(mpd);
+        for (number, (period, duration_ms)) in mpd.periods.iter().zip(durations).enumerate() {
+            listed.add_period((number, period, duration_ms), &base, &mut names)?;
         }
         Ok(listed)
     }
@@ -158,9 +159,7 @@ impl Presentation {
     /// Lists a period; `names` is what is left of [`NAMES_BYTES_MAX`].
     fn add_period(
         &mut self,
-        mpd: &MPD,
-        number: usize,
-        period: &Period,
+        (number, period, duration_ms): (usize, &Period, Option<u64>),
         base: &Url,
         names: &mut usize,
     ) -> Result<(), ManifestError> {
@@ -168,7 +167,6 @@ impl Presentation {
             return Err(ManifestError::Remote);
         }
         let base = join(base, &period.BaseURL);
-        let duration_ms = period_duration_ms(mpd, number);
         for (set_number, set) in period.adaptations.iter().enumerate() {
             if set.href.is_some() {
                 return Err(ManifestError::Remote);
@@ -287,13 +285,22 @@ fn describe(
     })
 }
 
-/// A period lasts as long as it says, or until the next one starts, or until the end of the presentation.
-fn period_duration_ms(mpd: &MPD, number: usize) -> Option<u64> {
-    let period = &mpd.periods[number];
-    let start = period.start.map_or(0, millis);
-    let next = mpd.periods.get(number + 1).and_then(|next| next.start).map(millis);
-    let end = next.or_else(|| mpd.mediaPresentationDuration.map(millis));
-    period.duration.map(millis).or_else(|| end.map(|end| end.saturating_sub(start)))
+/// How long each period lasts, in milliseconds (ISO/IEC 23009-1 §5.3.2.1). It starts at `@start`, or where the one before it
+/// ends, or at 0; it lasts for `@duration`, or until the next one starts, or until the end of the presentation.
+fn period_durations_ms(mpd: &MPD) -> Vec<Option<u64>> {
+    let mut before_ends = Some(0);
+    let mut starts = Vec::with_capacity(mpd.periods.len());
+    for period in &mpd.periods {
+        let start = period.start.map(millis).or(before_ends);
+        before_ends = start.zip(period.duration).map(|(start, duration)| start.saturating_add(millis(duration)));
+        starts.push(start);
+    }
+    let ends = starts.iter().skip(1).copied().chain([mpd.mediaPresentationDuration.map(millis)]);
+    let lasts = |((period, start), end): ((&Period, &Option<u64>), Option<u64>)| {
+        let until_end = || start.zip(end).map(|(start, end)| end.saturating_sub(start));
+        period.duration.map(millis).or_else(until_end)
+    };
+    mpd.periods.iter().zip(&starts).zip(ends).map(lasts).collect()
 }
 
 /// The first BaseURL counts; the others are alternatives (§5.6.5).

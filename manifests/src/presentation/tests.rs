@@ -94,3 +94,24 @@ proptest::proptest! {
         let _ = parse(&mpd(&text));
     }
 }
+
+#[test]
+fn a_period_without_a_start_begins_where_the_one_before_it_ends() {
+    let periods = |attributes: [&str; 3]| {
+        let period = |attributes: &str| {
+            format!(
+                r#"<Period {attributes}><AdaptationSet><SegmentTemplate media="$Number$" duration="10"/>
+                <Representation id="r" bandwidth="1"/></AdaptationSet></Period>"#
+            )
+        };
+        let text = format!(
+            r#"<MPD type="static" mediaPresentationDuration="PT60S">{}</MPD>"#,
+            attributes.map(period).concat()
+        );
+        let listed = parse(&text).unwrap().representations;
+        listed.iter().map(|representation| representation.segments.len()).collect::<Vec<_>>()
+    };
+    assert_eq!(periods([r#"duration="PT30S""#, r#"duration="PT20S""#, ""]), [3, 2, 1]);
+    assert_eq!(periods([r#"start="PT0S""#, r#"start="PT20S" duration="PT30S""#, ""]), [2, 3, 1]);
+    assert_eq!(periods(["", r#"start="PT40S""#, r#"start="PT50S""#]), [4, 1, 1]);
+}
