@@ -1,23 +1,21 @@
-//! DNS and cluster selection inside the node: the director, the probes that tell it how clusters are, and the admin API's
-//! view of them.
+//! DNS and cluster selection inside the node: the director, and the admin API's view of it. How clusters are is told by
+//! `probes`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use littoral_geo::{Cluster, Counters, Director, GeoConfig, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
 
-use crate::config::{Config, Health, Tier};
+use crate::config::{Config, Tier};
 use crate::observe::metrics::Sample;
-
-/// Bytes of a health answer that are read.
-const HEALTH_BYTES_MAX: usize = 4096;
+use crate::probes::Probes;
 
 /// The directing side of a node.
 pub struct Directing {
     director: Arc<Director>,
+    probes: Probes,
 }
 
 impl Directing {
@@ -30,7 +28,7 @@ impl Directing {
             return Ok(None);
         }
         let (director, warnings) = Director::new(geo_config(config), routing).map_err(|error| error.to_string())?;
-        Ok(Some((Self { director: Arc::new(director) }, warnings)))
+        Ok(Some((Self { director: Arc::new(director), probes: Probes::default() }, warnings)))
     }
 
     /// The director.
@@ -44,6 +42,11 @@ impl Directing {
     /// Why nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<Vec<String>, String> {
         self.director.reload(geo_config(config)).map_err(|error| error.to_string())
+    }
+
+    /// Probes the clusters of `config` from now on. Within a runtime.
+    pub fn probe(&self, config: &Config) {
+        self.probes.follow(config, &self.director);
     }
 
     /// The clusters and their state.
@@ -110,51 +113,4 @@ fn geo_config(config: &Config) -> GeoConfig {
         zones: config.zone.iter().map(|zone| ZoneSource { name: zone.name.clone(), file: zone.file.clone() }).collect(),
         services: config.service.iter().map(service).collect(),
     }
-}
-
-/// Probes every cluster that has `health`, for as long as the process lives. A cluster is up while one node of it is.
-pub fn start_probes(config: &Config, director: &Arc<Director>) {
-    for cluster in config.cluster.iter() {
-        let Some(health) = cluster.health.clone() else { continue };
-        let addresses =
-            cluster.nodes.iter().flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)]).flatten();
-        let targets = addresses.map(|address| SocketAddr::new(address, health.port)).collect();
-        tokio::spawn(probe(director.clone(), cluster.id.clone(), health, targets));
-    }
-}
-
-async fn probe(director: Arc<Director>, id: String, health: Health, targets: Vec<SocketAddr>) {
-    let client = match reqwest::Client::builder().timeout(health.timeout.0).no_proxy().build() {
-        Ok(client) => client,
-        Err(error) => return tracing::error!(cluster = id, %error, "a cluster cannot be probed"),
-    };
-    let (mut up, mut streak) = (true, 0_u32);
-    let mut every = tokio::time::interval(health.every.0.max(Duration::from_millis(10)));
-    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        every.tick().await;
-        let probes = targets.iter().map(|target| ask(&client, *target, &health.path));
-        let answers: Vec<_> = futures_util::future::join_all(probes).await.into_iter().flatten().collect();
-        let healthy = !answers.is_empty();
-        streak = if healthy == up { 0 } else { streak + 1 };
-        if streak >= if up { health.down_after } else { health.up_after } {
-            (up, streak) = (healthy, 0);
-            tracing::warn!(cluster = id, up, "cluster changed state");
-        }
-        let load = answers.iter().sum::<u64>().checked_div(answers.len() as u64).unwrap_or(0);
-        director.set_cluster_state(&id, up, u16::try_from(load).unwrap_or(u16::MAX));
-    }
-}
-
-/// The load in permille that a healthy node tells; `None` when it is not healthy.
-async fn ask(client: &reqwest::Client, target: SocketAddr, path: &str) -> Option<u64> {
-    let response = client.get(format!("http://{target}{path}")).send().await.ok()?;
-    if response.status() != reqwest::StatusCode::OK
-        || response.content_length().is_some_and(|length| length > HEALTH_BYTES_MAX as u64)
-    {
-        return None;
-    }
-    let text = response.bytes().await.ok().filter(|text| text.len() <= HEALTH_BYTES_MAX)?;
-    let told: Value = serde_json::from_slice(&text).unwrap_or(Value::Null);
-    Some(told.get("load_permille").and_then(Value::as_u64).unwrap_or(0))
 }

@@ -20,6 +20,7 @@ pub mod observe;
 pub mod origin;
 pub mod play;
 pub mod plugins;
+pub mod probes;
 pub mod rate;
 pub mod reload;
 pub mod request;

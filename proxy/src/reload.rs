@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Config, Health};
+use crate::config::Config;
 use crate::node::Node;
 use crate::origin::look_up;
 use crate::site::Sites;
@@ -42,6 +42,9 @@ fn apply(node: &Node, config: Config, sites: Sites) -> Result<Vec<String>, Strin
         }
         return Err(error);
     }
+    if let Some(directing) = &node.directing {
+        directing.probe(&config);
+    }
     node.sites.store(Arc::new(sites));
     node.settings.store(Arc::new(config));
     Ok(restart)
@@ -53,13 +56,8 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("node", old.node != new.node),
         ("listen", old.listen != new.listen),
         ("cache", old.cache != new.cache),
-        ("cluster.health", probes(old) != probes(new)),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.drain", old.limits.drain != new.limits.drain),
     ];
     differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
-}
-
-fn probes(config: &Config) -> Vec<(&str, &Option<Health>)> {
-    config.cluster.iter().map(|cluster| (cluster.id.as_str(), &cluster.health)).collect()
 }

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::directing::{Directing, start_probes};
+use crate::directing::Directing;
 use crate::listen::{Bound, Presence, Share, Worker};
 use crate::node::Node;
 use crate::observe::figures::Figures;
@@ -169,7 +169,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(measure_load(node.clone(), workers));
         if let Some(directing) = &node.directing {
-            start_probes(&node.settings.load(), directing.director());
+            directing.probe(&node.settings.load());
         }
         if let Some((dns, directing)) = sockets.dns.zip(node.directing.as_ref()) {
             tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), stopped.clone()));

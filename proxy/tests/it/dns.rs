@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use littoral_testkit::Node;
+use littoral_testkit::{Node, Origin, Response};
 
 use super::BINARY;
 
@@ -64,4 +64,29 @@ async fn a_zone_is_reloaded_and_a_broken_one_is_not() {
     let (status, said) = node.admin("POST", "/v1/reload", "").await;
     assert!(status == 422 && said.contains("k.zone"), "{said}");
     assert!(dig(&node, &["new.kingcdn.example", "A"]).await.contains("192.0.2.9"));
+}
+
+#[tokio::test]
+async fn probes_follow_a_reload_and_believe_nobody_a_node_redirects_to() {
+    let healthy = Origin::start(|_| Response::ok(&[], b"{}")).await;
+    let elsewhere = format!("location: {}", healthy.url());
+    let redirecting = Origin::start(move |_| Response { status: 302, ..Response::ok(&[&elsewhere], b"") }).await;
+    let probed = |port: u16| {
+        let health = format!("health = {{ port = {port}, every = \"10ms\", down_after = 1, up_after = 1 }}\n");
+        config().replacen("prefixes", &format!("{health}prefixes"), 1).replace("203.0.113.1", "127.0.0.1")
+    };
+    let node = Node::start(BINARY, &probed(redirecting.address.port()), &[("k.zone", ZONE.as_bytes())]).await;
+    let until = async |state: f64| while node.metrics().await["littoral_cluster_healthy{cluster=\"one\"}"] != state {};
+    until(0.0).await;
+    for (next, state) in [
+        (probed(healthy.address.port()), 1.0),
+        (probed(redirecting.address.port()), 0.0),
+        // Not probed any more: it counts as healthy.
+        (config(), 1.0),
+    ] {
+        std::fs::write(node.file("node.toml"), next).unwrap();
+        let told = node.admin("POST", "/v1/reload", "").await;
+        assert_eq!(told, (200, r#"{"needs_restart":[],"reloaded":true}"#.into()));
+        until(state).await;
+    }
 }
