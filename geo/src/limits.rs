@@ -6,6 +6,10 @@ pub const CLUSTERS_MAX: usize = 64;
 pub const ZONES_MAX: usize = 1024;
 /// Records of one zone.
 pub const RECORDS_MAX: usize = 1_000_000;
+/// Records of one name and type: no more could be put into one message.
+pub const SET_RECORDS_MAX: usize = 4096;
+/// Seconds of a TTL (RFC 2181 §8).
+pub const TTL_SECONDS_MAX: u32 = (1 << 31) - 1;
 /// Bytes of a zone file.
 pub const ZONE_BYTES_MAX: u64 = 256 << 20;
 /// Services.

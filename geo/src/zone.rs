@@ -1,4 +1,5 @@
-//! Zones: master files (RFC 1035) read by hickory's parser, and lookups in them.
+//! Zones: what a master file (RFC 1035) must hold, and lookups in it. [`master`] cuts the file into entries, [`reader`] makes
+//! records of them, [`data`] reads what stands in a record.
 //!
 //! A name exists when it or anything below it has records (empty non-terminals, RFC 8020). Wildcards answer for the
 //! closest encloser only (RFC 4592). Below a delegation there is nothing but the referral.
@@ -8,10 +9,17 @@ use std::path::Path;
 use std::str::FromStr;
 
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
-use hickory_proto::serialize::txt::Parser;
 
 use crate::director::{GeoError, ZoneSource};
-use crate::limits::{RECORDS_MAX, ZONE_BYTES_MAX};
+use crate::limits::{RECORDS_MAX, SET_RECORDS_MAX, ZONE_BYTES_MAX};
+use master::{Entries, Problem};
+use reader::Reader;
+
+mod data;
+mod master;
+mod reader;
+
+type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
 
 /// All zones of a node.
 #[derive(Debug, Default)]
@@ -26,7 +34,7 @@ pub struct Zone {
     soa: Record,
     /// TTL of negative answers: the smaller of the SOA's own TTL and its MINIMUM (RFC 2308 §3).
     negative_ttl: u32,
-    sets: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>,
+    sets: Sets,
     /// Every name that exists, with records or above one that has some.
     names: HashSet<LowerName>,
 }
@@ -82,6 +90,73 @@ impl Zones {
     }
 }
 
+/// The records of a zone that is being read.
+struct Records {
+    apex: LowerName,
+    sets: Sets,
+    count: usize,
+}
+
+impl Records {
+    /// Adds a record; one that is there already is passed over.
+    ///
+    /// # Errors
+    /// Why it cannot stand beside those before it.
+    fn add(&mut self, record: Record) -> Result<(), String> {
+        let (owner, kind) = (LowerName::from(&record.name), record.record_type());
+        if !self.apex.zone_of(&owner) {
+            let apex = &self.apex;
+            return Err(format!("{owner} is outside the zone {apex}: remove it or write it relative to $ORIGIN"));
+        }
+        if kind == RecordType::SOA && owner != self.apex {
+            return Err(format!("a SOA record at {owner}, below the apex {}: remove it", self.apex));
+        }
+        let types = self.sets.entry(owner.clone()).or_default();
+        let known = types.get(&kind).map_or(&[][..], Vec::as_slice);
+        if known.iter().any(|known| known.data == record.data) {
+            return Ok(());
+        }
+        let alias = types.contains_key(&RecordType::CNAME);
+        if (alias && kind != RecordType::CNAME) || (kind == RecordType::CNAME && !alias && !types.is_empty()) {
+            return Err(format!("{owner} has a CNAME beside other records (RFC 1034 §3.6.2): keep one of them"));
+        }
+        if matches!(kind, RecordType::SOA | RecordType::CNAME) && !known.is_empty() {
+            return Err(format!("{owner} has a second {kind} record: keep one of them"));
+        }
+        if known.len() == SET_RECORDS_MAX {
+            return Err(format!("{owner} has more than {SET_RECORDS_MAX} {kind} records: no message holds them"));
+        }
+        self.count += 1;
+        if self.count > RECORDS_MAX {
+            return Err(format!("more than {RECORDS_MAX} records: divide the zone"));
+        }
+        types.entry(kind).or_default().push(record);
+        Ok(())
+    }
+
+    fn zone(self) -> Result<Zone, String> {
+        let Self { apex, sets, .. } = self;
+        let of_apex = |kind| sets.get(&apex).and_then(|types| types.get(&kind)).and_then(|records| records.first());
+        let soa = of_apex(RecordType::SOA).cloned();
+        let soa = soa.ok_or_else(|| format!("{apex} has no SOA record: add one at the apex"))?;
+        let RData::SOA(data) = &soa.data else {
+            return Err("the SOA record is no SOA".into());
+        };
+        if of_apex(RecordType::NS).is_none() {
+            return Err(format!("{apex} has no NS record: add one at the apex, such as @ IN NS ns"));
+        }
+        let negative_ttl = soa.ttl.min(data.minimum);
+        let mut names = HashSet::new();
+        for name in sets.keys() {
+            let mut at = name.clone();
+            while names.insert(at.clone()) && at != apex {
+                at = at.base_name();
+            }
+        }
+        Ok(Zone { apex, soa, negative_ttl, sets, names })
+    }
+}
+
 impl Zone {
     fn load(name: &str, file: &Path) -> Result<Self, GeoError> {
         let problem = |text: String| GeoError(format!("{}: {text}", file.display()));
@@ -100,51 +175,16 @@ impl Zone {
     /// One line with file, line and what to do.
     pub fn parse(name: &str, text: &str, place: &str) -> Result<Self, GeoError> {
         let problem = |text: String| GeoError(format!("{place}: {text}"));
+        let at = |(line, text): Problem| GeoError(format!("{place}:{line}: {text}"));
         let apex = Name::from_str(name).map_err(|error| problem(format!("zone name {name:?}: {error}")))?;
         let apex = if apex.is_fqdn() { apex } else { apex.append_domain(&Name::root()).unwrap_or(Name::root()) };
-        if text.to_ascii_uppercase().contains("$INCLUDE") {
-            return Err(problem("$INCLUDE is not followed: put the records into this file".into()));
+        let (mut entries, mut reader) = (Entries::new(text), Reader::new(apex.clone()));
+        let mut records = Records { apex: apex.into(), sets: HashMap::new(), count: 0 };
+        while let Some(entry) = entries.next().map_err(at)? {
+            let read = reader.read(&entry).and_then(|record| record.map_or(Ok(()), |record| records.add(record)));
+            read.map_err(|text| at((entry.line, text)))?;
         }
-        let parsed = Parser::new(text, None, Some(apex.clone())).parse();
-        let (_, sets) = parsed.map_err(|error| {
-            let line = failing_line(text, &apex).map_or_else(String::new, |line| format!("line {line}: "));
-            problem(format!("{line}{error}"))
-        })?;
-        let mut zone: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>> = HashMap::new();
-        let mut count = 0;
-        for (key, set) in sets {
-            let records: Vec<Record> = set.records_without_rrsigs().cloned().collect();
-            count += records.len();
-            zone.entry(key.name().clone()).or_default().insert(key.record_type, records);
-        }
-        if count > RECORDS_MAX {
-            return Err(problem(format!("{count} records: at most {RECORDS_MAX}")));
-        }
-        Self::check(apex.into(), zone).map_err(problem)
-    }
-
-    fn check(apex: LowerName, sets: HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>) -> Result<Self, String> {
-        if let Some(stranger) = sets.keys().find(|name| !apex.zone_of(name)) {
-            return Err(format!("{stranger} is outside the zone {apex}: remove it or write it relative to $ORIGIN"));
-        }
-        let mixed = sets.iter().find(|(_, types)| types.contains_key(&RecordType::CNAME) && types.len() > 1);
-        if let Some((name, _)) = mixed {
-            return Err(format!("{name} has a CNAME beside other records (RFC 1034 §3.6.2): keep one of them"));
-        }
-        let soa = sets.get(&apex).and_then(|types| types.get(&RecordType::SOA)).and_then(|records| records.first());
-        let soa = soa.cloned().ok_or_else(|| format!("{apex} has no SOA record: add one at the apex"))?;
-        let RData::SOA(data) = &soa.data else {
-            return Err("the SOA record is no SOA".into());
-        };
-        let negative_ttl = soa.ttl.min(data.minimum);
-        let mut names = HashSet::new();
-        for name in sets.keys() {
-            let mut at = name.clone();
-            while names.insert(at.clone()) && at != apex {
-                at = at.base_name();
-            }
-        }
-        Ok(Self { apex, soa, negative_ttl, sets, names })
+        records.zone().map_err(problem)
     }
 
     /// The SOA record for a negative answer (RFC 2308).
@@ -222,21 +262,6 @@ fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked:
         Some(records) => Told::Answer(named(records)),
         None => Told::NoData,
     }
-}
-
-/// The line at which the parser first fails, found by parsing ever more lines: it tells errors without their place.
-fn failing_line(text: &str, apex: &Name) -> Option<usize> {
-    const LINES_MAX: usize = 2000;
-    let ends: Vec<usize> = text.match_indices('\n').map(|(at, _)| at + 1).chain([text.len()]).take(LINES_MAX).collect();
-    let fails = |end: &usize| {
-        let head = &text[..*end];
-        let open = head.matches('(').count() > head.matches(')').count();
-        !open
-            && Parser::new(head, None, Some(apex.clone()))
-                .parse()
-                .is_err_and(|error| !error.to_string().contains("SOA"))
-    };
-    ends.iter().position(fails).map(|at| at + 1)
 }
 
 #[cfg(test)]

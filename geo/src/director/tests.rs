@@ -153,7 +153,7 @@ fn a_reload_keeps_states_and_the_last_good_database_and_a_bad_one_changes_nothin
     assert!(!director.clusters()[1].healthy);
     std::fs::write(&config.zones[0].file, "nonsense").unwrap();
     let problem = director.reload(config).unwrap_err().to_string();
-    assert!(problem.contains("kingcdn.zone: "), "{problem}");
+    assert!(problem.contains("kingcdn.zone:1: "), "{problem}");
     assert_eq!(first(&director, "198.18.0.1"), ("ams1".into(), "geo"));
     drop(directory);
 }

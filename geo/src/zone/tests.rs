@@ -67,17 +67,104 @@ fn any_is_answered_with_one_set() {
     assert_eq!(count(&tell("mail.example.org.", RecordType::ANY)), 1);
 }
 
+/// The zone of `TEXT` with more lines, which begin at line 15.
+fn with(more: &str) -> Result<Zone, GeoError> {
+    Zone::parse("example.org.", &format!("{TEXT}{more}"), "bad.zone")
+}
+
+fn check(problem: Result<Zone, GeoError>, expected: &str) {
+    let problem = problem.unwrap_err().to_string();
+    assert!(problem.contains(expected) && problem.lines().count() == 1, "{expected:?} is not in {problem:?}");
+}
+
 #[test]
 fn a_bad_file_is_told_its_line_and_what_to_do() {
-    let check = |text: &str, expected: &[&str]| {
-        let problem = Zone::parse("example.org.", text, "bad.zone").unwrap_err().to_string();
-        assert!(expected.iter().all(|part| problem.contains(part)), "{problem}");
+    let parse = |text: &str| Zone::parse("example.org.", text, "bad.zone");
+    check(parse(&TEXT.replace("192.0.2.2", "192.0.2.999")), "bad.zone:7: A takes one IPv4 address, such as 192.0.2.1");
+    check(parse("$ORIGIN example.org.\n@ 60 IN NS ns\n"), "bad.zone: example.org. has no SOA record: add one");
+    check(parse("@ 60 IN SOA ns h 1 1 1 1 1\n"), "bad.zone: example.org. has no NS record: add one");
+    check(parse("@ IN SOA ns h 1 1 1 1 1\n"), "bad.zone:1: no TTL is known for it: put a line such as $TTL 3600");
+    check(parse("  60 IN SOA ns h 1 1 1 1 1\n"), "bad.zone:1: the first record has no name");
+    for (more, expected) in [
+        ("other.example.net. A 192.0.2.9\n", "bad.zone:15: other.example.net. is outside the zone"),
+        ("\nwww A 192.0.2.9\n", "bad.zone:16: www.example.org. has a CNAME beside other records"),
+        ("ns CNAME mail\n", "bad.zone:15: ns.example.org. has a CNAME beside other records"),
+        ("www CNAME ns\n", "bad.zone:15: www.example.org. has a second CNAME record: keep one"),
+        ("@ SOA ns h 2 1 1 1 1\n", "bad.zone:15: example.org. has a second SOA record: keep one"),
+        (
+            "low SOA ns h 2 1 1 1 1\n",
+            "bad.zone:15: a SOA record at low.example.org., below the apex example.org.: remove",
+        ),
+        ("$INCLUDE /etc/passwd\n", "bad.zone:15: $INCLUDE is not followed: put the records into this file"),
+        ("$GENERATE 1-2 a A 192.0.2.1\n", "bad.zone:15: $GENERATE is not known"),
+        ("a CH TXT x\n", "bad.zone:15: a record of class CH: only IN is served"),
+        ("a -5 IN A 192.0.2.1\n", "bad.zone:15: \"-5\" is no TTL, no class and no type served here: write NAME TTL"),
+        ("a 2147483648 A 192.0.2.1\n", "bad.zone:15: a TTL of 2147483648 is too long: at most 2147483647"),
+        ("$TTL 99999999999\n", "bad.zone:15: a TTL of 99999999999 is too long"),
+        ("a DS 1 2 3 00\n", "bad.zone:15: \"DS\" is no TTL, no class and no type served here"),
+        (
+            "a A 192.0.2.1 192.0.2.2\n",
+            "bad.zone:15: A takes one IPv4 address, such as 192.0.2.1; it has \"192.0.2.1 192",
+        ),
+        ("a AAAA ::1 ::2\n", "bad.zone:15: AAAA takes one IPv6 address"),
+        ("a CAA 0 issue ca.example more\n", "bad.zone:15: CAA takes flags, a tag and a value"),
+        ("a MX mail\n", "bad.zone:15: MX takes a preference and a name"),
+        ("a NS a..b\n", "bad.zone:15: \"a..b\" is no name: each label between dots has 1 to 63 octets"),
+        ("a CAA 0 issue \"c\\097\"\n", "bad.zone:15: an escape \\DDD in CAA is not read: write the character"),
+        ("a TXT \"\\999\"\n", "bad.zone:15: an escape \\DDD has three digits, 000 to 255"),
+        ("a\n", "bad.zone:15: a record without a type: write NAME TTL IN TYPE DATA"),
+        ("a TXT (\n\"b\"\n", "bad.zone:15: \"(\" is never closed"),
+    ] {
+        check(with(more), expected);
+    }
+    check(with(&format!("a TXT {}\n", "x".repeat(256))), "bad.zone:15: a string of 256 octets: at most 255; cut it");
+    let strings = "\"0123456789abcdef\" ".repeat(4000);
+    check(with(&format!("a TXT ({strings})\n")), "bad.zone:15: this TXT record does not fit into a message");
+}
+
+#[test]
+fn the_line_is_right_behind_comments_and_strings_and_far_down() {
+    let more = "; see (x and $INCLUDE\nt TXT \"(;\" \"\\\"(\"\n";
+    with(more).unwrap();
+    let far: String = (0..3000).map(|number| format!("h{number} A 192.0.2.1\n")).collect();
+    check(with(&format!("{more}{far}bad A x\n")), "bad.zone:3017: A takes one IPv4 address");
+}
+
+#[test]
+fn a_set_holds_no_more_records_than_a_message() {
+    let many: String = (0..=SET_RECORDS_MAX).map(|number| format!("a TXT {number}\n")).collect();
+    check(with(&many), "bad.zone:4111: a.example.org. has more than 4096 TXT records");
+}
+
+#[test]
+fn escapes_are_octets_and_strings_stand_in_parentheses_too() {
+    let zone = with("e TXT ( \"a\\034b \\\\\" ; one\n \"\\200\" c\\;d )\nf\\.g\\032h A 192.0.2.1\n").unwrap();
+    let Told::Answer(records) = zone.tell(&Name::from_str("e.example.org.").unwrap().into(), RecordType::TXT) else {
+        unreachable!("a record")
     };
-    check(&TEXT.replace("192.0.2.2", "192.0.2.999"), &["bad.zone: line 7: "]);
-    check("$ORIGIN example.org.\n@ 60 IN NS ns\n", &["bad.zone", "has no SOA record: add one"]);
-    check(&format!("{TEXT}other.example.net. IN A 192.0.2.9\n"), &["outside the zone"]);
-    check(&format!("{TEXT}www IN A 192.0.2.9\n"), &["CNAME"]);
-    check("$INCLUDE /etc/passwd\n", &["$INCLUDE"]);
+    let RData::TXT(text) = &records[0].data else { unreachable!("a TXT record") };
+    let strings: Vec<&[u8]> = text.txt_data.iter().map(AsRef::as_ref).collect();
+    assert_eq!(strings, [&b"a\"b \\"[..], b"\xc8", b"c;d"]);
+    let name = Name::from_labels([&b"f.g h"[..], b"example", b"org"]).unwrap();
+    assert_eq!(count(&zone.tell(&name.into(), RecordType::A)), 1);
+}
+
+#[test]
+fn names_are_relative_to_the_origin_wherever_they_stand() {
+    let text = "\u{feff}$TTL 60\n@ SOA ns h 1 1 1 1 1\n@ NS ns\n$ORIGIN sub\nA A 192.0.2.1\n@ MX 10 @\n\
+                h HTTPS 1 svc alpn=\"h2\"\n$origin deep\nb 1h IN A 192.0.2.2\nb 192.0.2.3\n";
+    let text = text.replace("b 192", "  A 192");
+    let zone = Zone::parse("example.org", &text, "good.zone").unwrap();
+    let tell = |name: &str, kind| match zone.tell(&Name::from_str(name).unwrap().into(), kind) {
+        Told::Answer(records) => records,
+        told => unreachable!("{name}: {told:?}"),
+    };
+    assert_eq!(tell("a.sub.example.org.", RecordType::A).len(), 1);
+    assert_eq!(tell("sub.example.org.", RecordType::MX)[0].data.to_string(), "10 sub.example.org.");
+    assert_eq!(tell("h.sub.example.org.", RecordType::HTTPS)[0].data.to_string(), "1 svc.sub.example.org. alpn=h2,");
+    let deep = tell("b.deep.sub.example.org.", RecordType::A);
+    // What $TTL says goes before the last one stated (RFC 2308 §4).
+    assert_eq!(deep.iter().map(|record| record.ttl).collect::<Vec<_>>(), [3600, 60]);
 }
 
 proptest::proptest! {

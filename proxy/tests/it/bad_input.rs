@@ -16,7 +16,7 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
     let with_plugin =
         |file: &str| format!("{GOOD}[[plugin]]\nname = \"p\"\nfile = \"{file}\"\n[policy]\nroute = \"p\"\n");
     let (rate, bad_zone) =
-        (plugin("rate-throughput"), b"$ORIGIN z.example.\n@ IN SOA ns h 1 1 1 1 1\n@ IN A 1.2.3.999\n");
+        (plugin("rate-throughput"), b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ IN A 1.2.3.999\n");
     let files: &[(&str, &[u8])] = &[("no.wasm", b"no component"), ("rate.wasm", &rate), ("z.zone", bad_zone)];
     for (config, expected) in [
         (GOOD.replace("origin =", "orgin ="), "node.toml:5:1: unknown key \"orgin\"; did you mean \"origin\"?"),
@@ -27,7 +27,7 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
         (with_plugin("no.wasm"), "no.wasm: it is no WebAssembly component"),
         (with_plugin("rate.wasm"), "expected littoral:plugin/routing@0.1.x"),
         (GOOD.replace("http = [\"127.0.0.1:0\"]", &taken), "cannot listen on"),
-        (format!("{GOOD}{zone}"), "z.zone: "),
+        (format!("{GOOD}{zone}"), "z.zone:3: A takes one IPv4 address"),
         (format!("{GOOD}{}", zone.replace("z.zone", "none.zone")), "none.zone: cannot be read"),
     ] {
         let (code, said) = refused(BINARY, &config, files);
