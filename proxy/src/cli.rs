@@ -167,17 +167,38 @@ enum DocsOf {
     Metrics,
 }
 
+/// Why a command failed, in one line; its exit code follows from it.
+#[derive(Debug)]
+pub enum Failed {
+    /// It did not work out: 1.
+    Outcome(String),
+    /// It was used wrongly, or its config cannot be used: 2.
+    Use(String),
+}
+
+impl Failed {
+    /// It did not work out.
+    pub(crate) fn outcome(error: impl Into<anyhow::Error>) -> Self {
+        Self::Outcome(format!("{:#}", error.into()))
+    }
+
+    /// It was used wrongly.
+    pub(crate) fn wrong_use(error: impl Into<anyhow::Error>) -> Self {
+        Self::Use(format!("{:#}", error.into()))
+    }
+}
+
 /// Parses the arguments and does what they say.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(&cli);
-    match run(cli.command) {
-        Ok(code) => code,
-        Err(problem) => {
-            eprintln!("littoral: {problem}");
-            ExitCode::from(2)
-        }
-    }
+    let (code, problem) = match run(cli.command) {
+        Ok(code) => return code,
+        Err(Failed::Outcome(problem)) => (1, problem),
+        Err(Failed::Use(problem)) => (2, problem),
+    };
+    eprintln!("littoral: {problem}");
+    ExitCode::from(code)
 }
 
 fn start_log(cli: &Cli) {
@@ -188,20 +209,20 @@ fn start_log(cli: &Cli) {
     if cli.log_json { log.json().init() } else { log.init() }
 }
 
-fn run(command: Command) -> Result<ExitCode, String> {
+fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
-        Command::Run(file) => crate::run::run(&file.config).map(|()| ExitCode::SUCCESS),
+        Command::Run(file) => crate::run::run(&file.config).map(|()| ExitCode::SUCCESS).map_err(Failed::Use),
         Command::Check(file) => {
-            for warning in crate::run::check(&file.config)? {
+            for warning in crate::run::check(&file.config).map_err(Failed::Use)? {
                 println!("warning: {warning}");
             }
             println!("{}: ok", file.config.display());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Demo(args) => block_on(crate::demo::main(args)).map_err(|error| format!("{error:#}")),
-        Command::Warm(args) => block_on(crate::warm::main(args)).map_err(|error| format!("{error:#}")),
-        Command::Play(args) => block_on(crate::play::main(args)).map_err(|error| format!("{error:#}")),
-        Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(|error| format!("{error:#}")),
+        Command::Demo(args) => block_on(crate::demo::main(args)).map_err(Failed::outcome),
+        Command::Warm(args) => block_on(crate::warm::main(args)),
+        Command::Play(args) => block_on(crate::play::main(args)),
+        Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(Failed::wrong_use),
         Command::Purge(args) => block_on(purge(args)),
         Command::Explain(args) => block_on(explain(args)),
         Command::Plugin(command) => plugin(command),
@@ -224,7 +245,7 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.expect("invariant: a runtime can be made at start").block_on(work)
 }
 
-async fn purge(args: PurgeArgs) -> Result<ExitCode, String> {
+async fn purge(args: PurgeArgs) -> Result<ExitCode, Failed> {
     let PurgeTarget { url, tag, all } = args.target;
     let body = serde_json::json!({ "url": url, "tag": tag, "all": all, "soft": args.soft });
     let answer = call(args.admin.admin, reqwest::Method::POST, "/v1/purge", Some(body)).await?;
@@ -232,21 +253,26 @@ async fn purge(args: PurgeArgs) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn explain(args: ExplainArgs) -> Result<ExitCode, String> {
-    let path = format!("/v1/explain?client={}&name={}", args.client, args.name);
+async fn explain(args: ExplainArgs) -> Result<ExitCode, Failed> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("client", &args.client.to_string()).append_pair("name", &args.name);
+    let path = format!("/v1/explain?{}", query.finish());
     println!("{}", call(args.admin.admin, reqwest::Method::GET, &path, None).await?);
     Ok(ExitCode::SUCCESS)
 }
 
-fn plugin(command: PluginCommand) -> Result<ExitCode, String> {
+fn plugin(command: PluginCommand) -> Result<ExitCode, Failed> {
     use littoral_plugin_host::author;
     match command {
         PluginCommand::Build { directories, out } => {
-            author::build(&directories, &out)?.iter().for_each(|file| println!("{}", file.display()));
+            let built = author::build(&directories, &out).map_err(Failed::Outcome)?;
+            built.iter().for_each(|file| println!("{}", file.display()));
         }
-        PluginCommand::Inspect { file, json: true } => println!("{}", serde_json::json!(author::inspect(&file)?)),
+        PluginCommand::Inspect { file, json: true } => {
+            println!("{}", serde_json::json!(author::inspect(&file).map_err(Failed::Use)?));
+        }
         PluginCommand::Inspect { file, json: false } => {
-            let found = author::inspect(&file)?;
+            let found = author::inspect(&file).map_err(Failed::Use)?;
             println!(
                 "{}\n  {} bytes, core module {} bytes\n  sha256 {}",
                 file.display(),
@@ -261,30 +287,39 @@ fn plugin(command: PluginCommand) -> Result<ExitCode, String> {
             );
         }
         PluginCommand::Check { file, config } => {
-            author::check(&file, &config)?;
+            author::check(&file, &config).map_err(Failed::Use)?;
             println!("{}: ok", file.display());
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Calls the admin API.
+/// Calls the admin API, directly whatever proxy the environment names.
 ///
 /// # Errors
-/// One line: the node is not there, or what it answered.
+/// The node is not there, or what it answered; an answer of 400 is wrong use.
 pub async fn call(
     admin: SocketAddr,
     method: reqwest::Method,
     path: &str,
     body: Option<serde_json::Value>,
-) -> Result<String, String> {
-    let mut request = reqwest::Client::new().request(method, format!("http://{admin}{path}"));
+) -> Result<String, Failed> {
+    let client = reqwest::Client::builder().no_proxy().build().map_err(Failed::outcome)?;
+    let mut request = client.request(method, format!("http://{admin}{path}"));
     if let Some(body) = body {
         request = request.header(http::header::CONTENT_TYPE, "application/json").body(body.to_string());
     }
-    let unreachable =
-        |error| format!("no node answers on {admin} ({error}); is it running, and is --admin its listen.admin?");
+    let unreachable = |error| {
+        Failed::Outcome(format!(
+            "no node answers on {admin} ({error}); is it running, and is --admin its listen.admin?"
+        ))
+    };
     let response = request.send().await.map_err(unreachable)?;
     let (status, text) = (response.status(), response.text().await.unwrap_or_default());
-    if status.is_success() { Ok(text) } else { Err(format!("the node answered {status}: {}", text.trim())) }
+    let problem = format!("the node answered {status}: {}", text.trim());
+    match status {
+        reqwest::StatusCode::BAD_REQUEST => Err(Failed::Use(problem)),
+        status if status.is_success() => Ok(text),
+        _ => Err(Failed::Outcome(problem)),
+    }
 }

@@ -55,6 +55,9 @@ impl Rule {
     }
 }
 
+/// The lowest speed: a thousand seconds of waiting for one of the player's clock.
+const SPEED_MIN: f64 = 0.001;
+
 /// How a title is played.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -104,15 +107,8 @@ impl Options {
 ///
 /// # Errors
 /// When the manifest or what is needed to list its segments cannot be had. A segment that fails is in the report.
-pub async fn run(options: &Options, mut observer: impl FnMut(&Played)) -> anyhow::Result<Report> {
-    ensure!(options.speed > 0.0, "a speed of {} plays nothing; give 1 for real time or more", options.speed);
-    let mut player = Player::new(options)?;
-    let presentation = player.manifest().await?;
-    let periods = presentation.representations.iter().map(|representation| representation.period).max().unwrap_or(0);
-    for period in 0..=periods {
-        player.period(&presentation, period, &mut observer).await?;
-    }
-    Ok(player.report())
+pub async fn run(options: &Options, observer: impl FnMut(&Played)) -> anyhow::Result<Report> {
+    Player::new(options)?.play(observer).await
 }
 
 struct Player<'a> {
@@ -129,7 +125,9 @@ struct Player<'a> {
 }
 
 impl<'a> Player<'a> {
+    /// With options that can be used, else the error.
     fn new(options: &'a Options) -> anyhow::Result<Self> {
+        ensure!(options.speed >= SPEED_MIN, "a speed of {}: give 1 for real time, {SPEED_MIN} or more", options.speed);
         let names = Names::new(options.dns, options.client);
         Ok(Self {
             options,
@@ -142,6 +140,19 @@ impl<'a> Player<'a> {
             inits: Vec::new(),
             tally: Tally::default(),
         })
+    }
+
+    /// Plays to the end.
+    async fn play(mut self, mut observer: impl FnMut(&Played)) -> anyhow::Result<Report> {
+        let presentation = self.manifest().await?;
+        let all = &presentation.representations;
+        let listed = all.iter().any(|representation| !representation.segments.is_empty());
+        ensure!(listed, "{}: the manifest lists no segments: nothing to play", self.options.manifest);
+        let periods = all.iter().map(|representation| representation.period).max().unwrap_or(0);
+        for period in 0..=periods {
+            self.period(&presentation, period, &mut observer).await?;
+        }
+        Ok(self.report())
     }
 
     async fn manifest(&mut self) -> anyhow::Result<Presentation> {

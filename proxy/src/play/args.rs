@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use url::Url;
 
-use super::{Link, Options, Played, Report, Rule, run};
+use super::{Link, Options, Played, Player, Report, Rule};
+use crate::cli::Failed;
 
 /// Arguments of `littoral play`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct PlayArgs {
     /// The manifest, for example `http://video.netcinema.example:8080/title/manifest.mpd`.
+    #[arg(value_parser = manifest)]
     pub manifest: Url,
     /// DNS server to ask instead of the system's resolver.
     #[arg(long, value_name = "ADDR")]
@@ -30,7 +32,7 @@ pub struct PlayArgs {
     /// Access link, such as 600kbps, or 2Mbps:8s,300kbps:8s for one that changes.
     #[arg(long, value_name = "RATE")]
     pub link: Option<Link>,
-    /// How much faster than real time to wait; `inf` never waits.
+    /// How much faster than real time to wait, at least 0.001; `inf` never waits.
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub speed: f64,
     /// Media buffered at most.
@@ -44,21 +46,27 @@ pub struct PlayArgs {
     pub json: bool,
 }
 
+fn manifest(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).ok().filter(|url| url.scheme() == "http" && url.has_host());
+    url.ok_or_else(|| "write a whole URL, such as http://video.example/title/manifest.mpd; only http is spoken".into())
+}
+
 /// Plays and prints. Exit code 1 when a segment failed.
 ///
 /// # Errors
-/// As [`run`].
-pub async fn main(args: PlayArgs) -> anyhow::Result<ExitCode> {
+/// The options cannot be used, or the manifest cannot be had or lists nothing.
+pub async fn main(args: PlayArgs) -> Result<ExitCode, Failed> {
     let PlayArgs { manifest, dns, client, rule, plugin, link, speed, buffer, patience, json } = args;
     let options = Options { dns, client, rule, plugin, link, speed, buffer, patience, ..Options::new(manifest) };
-    let report = run(&options, |played| {
+    let observer = |played: &Played| {
         if !json {
             println!("{}", line(played));
         }
-    })
-    .await?;
+    };
+    let player = Player::new(&options).map_err(Failed::wrong_use)?;
+    let report = player.play(observer).await.map_err(Failed::outcome)?;
     if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(&report).map_err(Failed::outcome)?);
     } else {
         print!("{}", summary(&report));
     }

@@ -1,16 +1,17 @@
 //! The command `littoral warm`: posts a job, shows its progress, cancels it on Ctrl-C.
+//!
+//! People get a bar on stderr, programs JSON lines on stdout; a file or pipe behind stdout has at least the last one.
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 use serde_json::Value;
 
 use super::Order;
-use crate::cli::{Admin, call};
+use crate::cli::{Admin, Failed, call};
 use crate::fileserver::stop_signal;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -35,7 +36,7 @@ pub struct WarmArgs {
     /// Post the job and do not wait for it.
     #[arg(long)]
     pub detach: bool,
-    /// One JSON line for each change instead of a bar; so also when this is no terminal.
+    /// One JSON line for each change instead of a bar; so also when stderr is no terminal.
     #[arg(long)]
     pub json: bool,
     /// The node.
@@ -46,17 +47,20 @@ pub struct WarmArgs {
 /// Runs the command. Exit code 1 when the job did not end as done, 130 when it was cancelled by a signal.
 ///
 /// # Errors
-/// When the node is not there or refuses the job.
-pub async fn main(args: WarmArgs) -> anyhow::Result<ExitCode> {
+/// When an argument is wrong, the node is not there or refuses the job.
+pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
     let WarmArgs { url, representations, rate, window, pin, detach, json, admin } = args;
-    let order = serde_json::to_value(Order { url, representations, rate, window, pin })?;
+    let order = Order { url, representations, rate, window, pin };
+    order.clone().parsed(SystemTime::now()).map_err(Failed::Use)?;
+    let order = serde_json::to_value(order).map_err(Failed::outcome)?;
     let job = ask(&admin, Method::POST, "/v1/warm", Some(order)).await?;
     if detach {
         println!("{job}");
         return Ok(ExitCode::SUCCESS);
     }
     let path = format!("/v1/warm/{}", job["id"]);
-    let mut shown = Shown::new(json || !std::io::stderr().is_terminal());
+    let (bar, lines) = shown_on(json, std::io::stderr().is_terminal(), std::io::stdout().is_terminal());
+    let mut shown = Shown { bar: bar.then(new_bar), lines, last: Value::Null };
     tokio::select! {
         ended = follow(&admin, &path, &mut shown) => {
             let ended = ended?;
@@ -69,58 +73,75 @@ pub async fn main(args: WarmArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn ask(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-    let text = call(admin.admin, method, path, body).await.map_err(anyhow::Error::msg)?;
-    serde_json::from_str(&text).with_context(|| format!("{path}: no JSON"))
+async fn ask(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failed> {
+    let text = call(admin.admin, method, path, body).await?;
+    serde_json::from_str(&text).map_err(|error| Failed::Outcome(format!("{path}: no JSON: {error}")))
 }
 
-async fn follow(admin: &Admin, path: &str, shown: &mut Shown) -> anyhow::Result<Value> {
+async fn follow(admin: &Admin, path: &str, shown: &mut Shown) -> Result<Value, Failed> {
     loop {
         let job = ask(admin, Method::GET, path, None).await?;
         shown.change(&job);
-        if !matches!(job["state"].as_str(), Some("waiting" | "running")) {
+        if !is_open(&job) {
             return Ok(job);
         }
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// A bar, or a JSON line for each change.
-enum Shown {
-    Bar(ProgressBar),
-    Lines(Value),
+fn is_open(job: &Value) -> bool {
+    matches!(job["state"].as_str(), Some("waiting" | "running"))
+}
+
+/// Which JSON lines go to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    Each,
+    Last,
+    None,
+}
+
+/// Whether there is a bar, and which lines there are.
+fn shown_on(json: bool, stderr_is_terminal: bool, stdout_is_terminal: bool) -> (bool, Lines) {
+    match (json || !stderr_is_terminal, stdout_is_terminal) {
+        (true, _) => (false, Lines::Each),
+        (false, true) => (true, Lines::None),
+        (false, false) => (true, Lines::Last),
+    }
+}
+
+/// What has been shown of a job.
+struct Shown {
+    bar: Option<ProgressBar>,
+    lines: Lines,
+    last: Value,
 }
 
 impl Shown {
-    fn new(lines: bool) -> Self {
-        if lines {
-            return Self::Lines(Value::Null);
-        }
-        let style = ProgressStyle::with_template("{msg:10} [{bar:40}] {pos}/{len} objects {prefix}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        Self::Bar(ProgressBar::new(0).with_style(style))
-    }
-
     fn change(&mut self, job: &Value) {
-        match self {
-            Self::Lines(last) if last == job => {}
-            Self::Lines(last) => {
-                println!("{job}");
-                *last = job.clone();
-            }
-            Self::Bar(bar) => show_bar(bar, job),
+        if let Some(bar) = &self.bar {
+            show_bar(bar, job);
+        }
+        let wanted = self.lines == Lines::Each || (self.lines == Lines::Last && !is_open(job));
+        if wanted && self.last != *job {
+            println!("{job}");
+            self.last = job.clone();
         }
     }
+}
+
+fn new_bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:10} [{bar:40}] {pos}/{len} objects {prefix}");
+    ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 fn show_bar(bar: &ProgressBar, job: &Value) {
     let count = |key: &str| job[key].as_u64().unwrap_or(0);
-    let state = job["state"].as_str().unwrap_or("?").to_owned();
     bar.set_length(count("total"));
     bar.set_position(count("done"));
     bar.set_prefix(bytesize::ByteSize(count("bytes")).to_string());
-    bar.set_message(state.clone());
-    if matches!(state.as_str(), "waiting" | "running") {
+    bar.set_message(job["state"].as_str().unwrap_or("?").to_owned());
+    if is_open(job) {
         return;
     }
     bar.abandon();
@@ -130,5 +151,18 @@ fn show_bar(bar: &ProgressBar, job: &Value) {
     for failure in job["failed"].as_array().into_iter().flatten() {
         let text = |key: &str| failure[key].as_str().unwrap_or_default();
         eprintln!("failed: {}: {}", text("url"), text("error"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_behind_stdout_gets_the_result_and_a_terminal_the_bar() {
+        assert_eq!(shown_on(false, true, true), (true, Lines::None));
+        assert_eq!(shown_on(false, true, false), (true, Lines::Last));
+        assert_eq!(shown_on(false, false, true), (false, Lines::Each));
+        assert_eq!(shown_on(true, true, true), (false, Lines::Each));
     }
 }

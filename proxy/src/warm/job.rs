@@ -269,7 +269,11 @@ impl<'a> Work<'a> {
             return Err(format!("the manifest has no representation {unknown:?}"));
         }
         let wanted = |one: &Representation| asked.is_empty() || asked.contains(&one.id);
-        Ok(objects(&presentation, wanted))
+        let urls = objects(&presentation, wanted);
+        if urls.is_empty() {
+            return Err("the manifest lists no segments: nothing to warm".into());
+        }
+        Ok(urls)
     }
 
     async fn manifest(&mut self, url: &Url) -> Result<Vec<u8>, Miss> {

@@ -58,7 +58,8 @@ impl Order {
         }
     }
 
-    fn parsed(self, now: SystemTime) -> Result<Plan, String> {
+    /// Checks it as far as that can be done without a node.
+    pub(super) fn parsed(self, now: SystemTime) -> Result<Plan, String> {
         let url = &self.url;
         let manifest = Url::parse(url).ok().filter(|url| url.scheme() == "http" || url.scheme() == "https");
         let no_url = || format!("{url:?} is no URL of a manifest, such as http://video.example/title/manifest.mpd");

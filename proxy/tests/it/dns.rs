@@ -6,10 +6,12 @@ use littoral_testkit::{Node, Origin, Response};
 
 use super::BINARY;
 
-const ZONE: &str =
+/// The file `k.zone` of [`config`].
+pub(crate) const ZONE: &str =
     "$ORIGIN kingcdn.example.\n$TTL 60\n@ IN SOA ns h 1 1 1 1 30\n@ IN NS ns\nns IN A 192.0.2.1\nwww IN CNAME a1105\n";
 
-fn config() -> String {
+/// A node that directs, with two clusters and the service `a1105.kingcdn.example.`.
+pub(crate) fn config() -> String {
     let cluster = |id: &str, node: &str, prefix: &str| {
         format!(
             "[[cluster]]\nid = \"{id}\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"{node}\" }}]\nprefixes = [\"{prefix}\"]\n"

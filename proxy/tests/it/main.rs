@@ -5,6 +5,7 @@
 mod admin;
 mod bad_input;
 mod cache;
+mod cli;
 mod demo;
 mod dns;
 mod origin;
