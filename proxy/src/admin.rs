@@ -10,7 +10,8 @@ use std::time::SystemTime;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -44,6 +45,25 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// What the framework refuses by itself (parameters, bodies, methods) is told in plain text; here it becomes a [`Refusal`].
+async fn as_json(response: Response) -> Response {
+    let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == b"application/json");
+    if is_json || !response.status().is_client_error() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let text = axum::body::to_bytes(body, BODY_BYTES_MAX).await.unwrap_or_default();
+    let text = match text.is_empty() {
+        true => parts.status.to_string(),
+        false => String::from_utf8_lossy(&text).into_owned(),
+    };
+    let mut refusal = Refusal(parts.status, text).into_response();
+    if let Some(allow) = parts.headers.get(ALLOW) {
+        refusal.headers_mut().insert(ALLOW, allow.clone());
+    }
+    refusal
+}
+
 /// Serves until the process ends.
 pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathBuf) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
@@ -68,6 +88,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/explain", get(explain))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such path; see README.md, \"Admin API\"".into()) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(map_response(as_json))
         .with_state(admin);
     if let Err(error) = axum::serve(listener, routes).await {
         tracing::error!(%error, "the admin listener ended");

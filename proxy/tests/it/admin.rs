@@ -55,8 +55,16 @@ async fn wrong_calls_are_told_what_is_wrong() {
         ("POST", "/v1/plugins/none/reload", "", 422, "no plugin is called"),
         ("GET", "/v1/explain?client=192.0.2.1&name=x", "", 404, "no [[service]]"),
         ("GET", "/v1/nothing", "", 404, "no such path"),
+        ("GET", "/v1/explain?client=x&name=y", "", 400, "client: invalid IP address syntax"),
+        ("GET", "/v1/cache/object", "", 400, "missing field `url`"),
+        ("GET", "/v1/warm/x", "", 400, "Cannot parse `x` to a `u64`"),
+        ("POST", "/v1/purge", "{", 400, "EOF while parsing"),
+        ("POST", "/v1/purge", r#"{"urls": "x"}"#, 422, "unknown field `urls`"),
+        ("POST", "/v1/stats", "", 405, "405 Method Not Allowed"),
     ] {
         let (found, said) = node.admin(method, path, body).await;
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let said = told["error"].as_str().unwrap();
         assert!(found == status && said.contains(expected), "{path}: {found} {said}");
     }
 }
