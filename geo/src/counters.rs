@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use hickory_server::net::xfer::Protocol;
+
 /// Counters since start.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -9,6 +11,8 @@ pub struct Counters {
     pub udp: AtomicU64,
     /// Queries over TCP.
     pub tcp: AtomicU64,
+    /// TCP connections closed for [`crate::limits::TCP_CONNECTIONS_MAX`].
+    pub tcp_refused: AtomicU64,
     /// Queries with a client subnet.
     pub ecs: AtomicU64,
     /// Answers that were cut for UDP.
@@ -29,6 +33,10 @@ impl Counters {
         ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers", "other"];
     /// Labels of [`Self::reasons`].
     pub const REASONS: [&'static str; 5] = ["deep", "coverage", "geo", "load", "all-down"];
+
+    pub(crate) fn query(&self, protocol: Protocol) {
+        count(if protocol == Protocol::Udp { &self.udp } else { &self.tcp });
+    }
 
     pub(crate) fn rcode(&self, code: u16) {
         let at = match code {

@@ -20,10 +20,10 @@ pub const PREFIXES_MAX: usize = 5_000_000;
 pub const CNAME_CHAIN_MAX: usize = 8;
 /// Bytes of a UDP answer, whatever the client offers (DNS flag day 2020).
 pub const UDP_BYTES_MAX: u16 = 1232;
-/// Seconds an idle TCP connection is kept.
+/// TCP connections of all listeners together; further ones are closed and counted.
+pub const TCP_CONNECTIONS_MAX: usize = 256;
+/// Seconds a TCP connection may take to send a whole message, and to take an answer.
 pub const TCP_IDLE_SECONDS: u64 = 10;
-/// Answers a TCP connection may have queued.
-pub const TCP_QUEUE: usize = 64;
 /// Servers asked for one question to the resolver, as aliases lead from one to the next.
 pub const RESOLVE_STEPS_MAX: usize = 8;
 /// Seconds the resolver waits for one server.

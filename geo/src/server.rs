@@ -7,7 +7,6 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
@@ -22,17 +21,23 @@ use hickory_server::net::xfer::Protocol;
 use hickory_server::server::{Request, RequestHandler, ResponseHandle, ResponseHandler, ResponseInfo};
 use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::answer::Reply;
 use crate::counters::count;
 use crate::coverage::masked;
 use crate::director::Director;
-use crate::limits::{TCP_IDLE_SECONDS, TCP_QUEUE, UDP_BYTES_MAX};
+use crate::limits::UDP_BYTES_MAX;
+
+mod tcp;
 
 /// How often a pair of equal ports is tried for port 0.
 const PORT_TRIES: usize = 32;
 /// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
 const PLAIN_UDP_BYTES: u16 = 512;
+/// Bytes of a header (RFC 1035 §4.1.1), and the bit of its third that tells a response from a query.
+const HEADER_BYTES: usize = 12;
+const RESPONSE_BIT: u8 = 0x80;
 
 /// Bound sockets: UDP and TCP of each address on the same port.
 #[derive(Debug)]
@@ -90,11 +95,13 @@ pub async fn serve(
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
-    let mut server = Server::new(Handler { director });
+    let handler = Handler::new(director);
+    let mut server = Server::new(handler.clone());
+    let (mut listening, places) = (JoinSet::new(), tcp::places());
     for (udp, tcp) in listeners.pairs {
         server.register_socket(tokio::net::UdpSocket::from_std(udp).map_err(problem)?);
         let tcp = tokio::net::TcpListener::from_std(tcp).map_err(problem)?;
-        server.register_listener(tcp, Duration::from_secs(TCP_IDLE_SECONDS), TCP_QUEUE);
+        listening.spawn(tcp::serve(tcp, handler.clone(), places.clone()));
     }
     let _ = shutdown.wait_for(|stop| *stop).await;
     server.shutdown_gracefully().await.map_err(|error| error.to_string())
@@ -112,16 +119,26 @@ impl Handler {
         Self { director }
     }
 
-    /// The response to a request as UDP brings it, without a socket: for tests and fuzzing. As in hickory's server, which
-    /// calls us, a response gets none. What that server cannot parse it refuses itself, with a bare header.
+    /// The response to a request over UDP, without a socket: for tests and fuzzing.
     #[doc(hidden)]
     pub fn respond(&self, request: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
-        let request = Request::from_bytes(request, client, Protocol::Udp).ok()?;
-        if request.metadata.message_type == MessageType::Response {
-            return None;
-        }
+        self.response(request, client, Protocol::Udp)
+    }
+
+    /// The response to a message; none to a response and to what is too short to have a header.
+    fn response(&self, message: Vec<u8>, client: SocketAddr, protocol: Protocol) -> Option<Vec<u8>> {
+        let header: Option<[u8; HEADER_BYTES]> = message.first_chunk().copied();
+        let is_query = header.is_some_and(|header| header[2] & RESPONSE_BIT == 0);
+        let Some(request) = Request::from_bytes(message, client, protocol).ok().filter(|_| is_query) else {
+            let counters = self.director.counters();
+            counters.query(protocol);
+            count(&counters.malformed);
+            let header = header.filter(|_| is_query)?;
+            counters.rcode(u16::from(ResponseCode::FormErr));
+            return Some(unreadable(header).into());
+        };
         let (handle, mut sent) = BufDnsStreamHandle::new(client);
-        let responses = ResponseHandle::new(client, handle, Protocol::Udp);
+        let responses = ResponseHandle::new(client, handle, protocol);
         // Nothing in it waits.
         self.handle_request::<_, TokioTime>(&request, responses).now_or_never()?;
         Some(sent.next().now_or_never()??.into_parts().0)
@@ -130,7 +147,7 @@ impl Handler {
     /// The reply to a request, and the client subnet it was for.
     fn reply(&self, request: &Request) -> (Reply, Option<ClientSubnet>) {
         let counters = self.director.counters();
-        count(if request.protocol() == Protocol::Udp { &counters.udp } else { &counters.tcp });
+        counters.query(request.protocol());
         let subnet = request.edns.as_ref().and_then(|edns| match edns.option(EdnsCode::Subnet) {
             Some(EdnsOption::Subnet(subnet)) => Some(*subnet),
             _ => None,
@@ -156,6 +173,15 @@ impl Handler {
         }
         (reply, subnet)
     }
+}
+
+/// A FORMERR for a message of which only the header can be read: its id, opcode and RD bit, and nothing else.
+fn unreadable(query: [u8; HEADER_BYTES]) -> [u8; HEADER_BYTES] {
+    const OPCODE_AND_RD: u8 = 0x79;
+    const FORMERR: u8 = 1;
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(&[query[0], query[1], RESPONSE_BIT | query[2] & OPCODE_AND_RD, FORMERR]);
+    header
 }
 
 /// What may be answered at all; else the code to refuse with.

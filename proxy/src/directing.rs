@@ -84,6 +84,7 @@ impl Directing {
             }
             "littoral_dns_ecs_total" => one(counters.ecs.load(Relaxed)),
             "littoral_dns_truncated_total" => one(counters.truncated.load(Relaxed)),
+            "littoral_dns_connections_refused_total" => one(counters.tcp_refused.load(Relaxed)),
             "littoral_dns_malformed_total" => one(counters.malformed.load(Relaxed)),
             "littoral_cluster_healthy" => clusters(|cluster| f64::from(cluster.healthy)),
             "littoral_cluster_load_permille" => clusters(|cluster| f64::from(cluster.load_permille)),

@@ -15,9 +15,9 @@ use crate::world::director;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-struct Running {
-    address: SocketAddr,
-    director: Arc<Director>,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) director: Arc<Director>,
     stop: watch::Sender<bool>,
 }
 
@@ -27,7 +27,7 @@ impl Drop for Running {
     }
 }
 
-async fn running() -> Running {
+pub(crate) async fn running() -> Running {
     let director = Arc::new(director());
     let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = listeners.addresses()[0];

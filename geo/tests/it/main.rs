@@ -5,4 +5,5 @@
 mod dns;
 mod packets;
 mod properties;
+mod tcp;
 mod world;

@@ -87,6 +87,7 @@ pub const METRICS: &[Declared] = &[
     ),
     metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
     metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
+    metric("littoral_dns_connections_refused_total", "", "DNS connections over TCP closed at once: 256 were open."),
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
     metric("littoral_dns_ecs_total", "", "Queries with a client subnet (RFC 7871)."),
     metric("littoral_dns_truncated_total", "", "Responses cut for UDP."),

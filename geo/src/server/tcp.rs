@@ -1,0 +1,79 @@
+//! DNS over TCP (RFC 7766): so many connections and no more, on each one message after the other.
+//!
+//! Invariant: clients that hold connections open cost this node no more than [`TCP_CONNECTIONS_MAX`] descriptors.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_server::net::xfer::Protocol;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::Handler;
+use crate::counters::count;
+use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_SECONDS};
+
+/// How long accepting rests when it fails, as it does when the process is out of file descriptors.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Room for the connections of all listeners.
+pub(super) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(TCP_CONNECTIONS_MAX))
+}
+
+/// Accepts for ever; dropped, it closes its connections. One for which there is no place is closed at once and counted.
+pub(super) async fn serve(listener: TcpListener, handler: Handler, places: Arc<Semaphore>) {
+    let mut open = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            Some(_) = open.join_next() => continue,
+        };
+        match (accepted, places.clone().try_acquire_owned()) {
+            (Ok((mut stream, client)), Ok(place)) => {
+                let handler = handler.clone();
+                open.spawn(async move {
+                    if let Err(error) = converse(&mut stream, client, &handler).await {
+                        tracing::debug!(%client, %error, "a DNS connection broke");
+                    }
+                    // Before the client sees the end, so that it finds room when it comes back.
+                    drop(place);
+                });
+            }
+            (Ok(_), Err(_)) => count(&handler.director.counters().tcp_refused),
+            (Err(error), _) => {
+                tracing::warn!(%error, "cannot accept a DNS connection");
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
+        }
+    }
+}
+
+/// Answers message by message until the client ends, sends an empty message or is too slow: [`TCP_IDLE_SECONDS`] are for
+/// a whole message, and again for taking its answer. A client that sends ahead waits in its own socket.
+async fn converse(stream: &mut TcpStream, client: SocketAddr, handler: &Handler) -> std::io::Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(TCP_IDLE_SECONDS);
+    let mut stream = BufReader::new(stream);
+    while let Some(message) = timeout(PATIENCE, message(&mut stream)).await?? {
+        if let Some(response) = handler.response(message, client, Protocol::Tcp) {
+            let length = u16::try_from(response.len()).map_err(std::io::Error::other)?;
+            timeout(PATIENCE, stream.write_all(&[&length.to_be_bytes(), &response[..]].concat())).await??;
+        }
+    }
+    Ok(())
+}
+
+/// The next message behind its length (RFC 1035 §4.2.2); `None` at the end and for one of no bytes.
+async fn message(stream: &mut BufReader<&mut TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
+    let length = match stream.read_u16().await {
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
+        length => usize::from(length?),
+    };
+    let mut message = vec![0; length];
+    stream.read_exact(&mut message).await?;
+    Ok(Some(message).filter(|message| !message.is_empty()))
+}
