@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
-use crate::director::{Director, Snapshot};
+use crate::director::{Decided, Director, Snapshot};
 use crate::limits::CNAME_CHAIN_MAX;
 use crate::zone::{Told, Zone};
 
@@ -22,7 +22,7 @@ pub struct Reply {
     pub authority: Vec<Record>,
     /// Additional section, without OPT.
     pub additional: Vec<Record>,
-    /// For how long a prefix around the client it holds; 0: for everybody (static and negative answers).
+    /// For how long a prefix around the client it holds; 0: for everybody, as what a zone file says does.
     pub scope: u8,
 }
 
@@ -78,10 +78,11 @@ impl Director {
     ) {
         let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
         let decided = is_address.then(|| self.decide_in(snapshot, name, client)).flatten();
-        let Some((decision, _, _)) = decided else {
+        let Some(Decided { decision, .. }) = decided else {
             reply.authority.push(zone.negative_soa());
             return;
         };
+        self.counters().reason(decision.reason);
         let addresses = self.addresses(snapshot, name, client, &decision, qtype == RecordType::AAAA);
         reply.scope = decision.scope;
         let owner = name.parse::<Name>().unwrap_or_else(|_| Name::root());

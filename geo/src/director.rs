@@ -24,6 +24,10 @@ use crate::limits::{CLUSTERS_MAX, PREFIXES_MAX, SERVICES_MAX, ZONES_MAX};
 use crate::routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing, unit_vector};
 use crate::zone::Zones;
 
+mod explain;
+
+pub use explain::Explanation;
+
 /// A cluster as configured.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
@@ -84,7 +88,7 @@ pub struct GeoError(pub String);
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
-    /// Cluster indexes in order of preference.
+    /// Cluster indexes in order of preference; none when no cluster of the service may serve this client.
     pub clusters: Vec<u16>,
     /// For how long a prefix around the client this holds.
     pub scope: u8,
@@ -92,6 +96,14 @@ pub struct Decision {
     pub ttl_s: u32,
     /// What decided; one of [`Counters::REASONS`].
     pub reason: &'static str,
+}
+
+/// A decision and what it was made from.
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    located: Located,
+    /// The candidate whose coverage zone the client is in.
+    zone: Option<u16>,
 }
 
 /// A cluster as it is.
@@ -109,31 +121,6 @@ pub struct ClusterView {
     pub at: [f64; 2],
     /// Addresses of its nodes.
     pub nodes: Vec<IpAddr>,
-}
-
-/// A decision with its reasons, for people.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Explanation {
-    /// The service.
-    pub name: String,
-    /// The client, canonical.
-    pub client: IpAddr,
-    /// Clusters in order of preference.
-    pub clusters: Vec<String>,
-    /// Addresses answered.
-    pub addresses: Vec<IpAddr>,
-    /// What decided.
-    pub reason: &'static str,
-    /// For which prefix around the client this holds.
-    pub scope: String,
-    /// TTL in seconds.
-    pub ttl_s: u32,
-    /// Country of the client, when a database knows it.
-    pub country: Option<String>,
-    /// Cluster whose coverage zone it is in.
-    pub zone: Option<String>,
-    /// Great-circle distance to each cluster in km, when the client's place is known.
-    pub distance_km: Option<Vec<(String, u32)>>,
 }
 
 /// The director.
@@ -257,49 +244,50 @@ impl Director {
     /// The decision for `client` and the service `name` (lower case, with its final dot); `None` when it is no service.
     pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
         let snapshot = self.snapshot.load();
-        self.decide_in(&snapshot, name, client).map(|(decision, _, _)| decision)
+        self.decide_in(&snapshot, name, client).map(|decided| decided.decision)
     }
 
-    pub(crate) fn decide_in(
-        &self,
-        snapshot: &Snapshot,
-        name: &str,
-        client: IpAddr,
-    ) -> Option<(Decision, Located, Covered)> {
+    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &str, client: IpAddr) -> Option<Decided> {
         let service = snapshot.services.get(name)?;
         let client = canonical(client);
         let (covered, covered_scope) = snapshot.coverage.find(client);
         let located = find(&snapshot.databases, client);
         let scope = covered_scope.max(located.prefix);
         let (candidates, any_up) = snapshot.candidates(service, covered);
-        let zone = covered.deep.or(covered.home).filter(|zone| candidates >> zone & 1 == 1).unwrap_or(NONE);
-        let flow = flow(service, masked(client, scope), located.place.unwrap_or_default(), zone, candidates);
-        let choice = self.choose(&flow)?;
-        let reason = match choice.clusters[0] {
+        let zone = [covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
+        let place = located.place.unwrap_or_default();
+        let flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates);
+        let choice = self.choose(&flow);
+        let clusters: Vec<u16> = choice.clusters.into_iter().take_while(|cluster| *cluster != NONE).collect();
+        let reason = match clusters.first().copied() {
+            None => "no-candidate",
             _ if !any_up => "all-down",
-            first if Some(first) == covered.deep => "deep",
+            first if first == covered.deep => "deep",
             first if first == zone => "coverage",
             _ if located.place.is_some() => "geo",
             _ => "load",
         };
-        self.counters.reason(reason);
         let ttl_s = if choice.ttl_s == 0 { service.ttl_s } else { u32::from(choice.ttl_s) };
-        let clusters = choice.clusters.into_iter().take_while(|cluster| *cluster != NONE).collect();
-        Some((Decision { clusters, scope, ttl_s, reason }, located, covered))
+        Some(Decided { decision: Decision { clusters, scope, ttl_s, reason }, located, zone })
     }
 
     /// Asks the policy and checks its answer: clusters must be candidates, each once. Else the native policy answers.
-    fn choose(&self, flow: &Flow) -> Option<Choice> {
+    /// Without candidates nobody is asked.
+    fn choose(&self, flow: &Flow) -> Choice {
+        const NOBODY: Choice = Choice { clusters: [NONE; 3], ttl_s: 0 };
+        if flow.candidates == 0 {
+            return NOBODY;
+        }
         let is_candidate = |cluster: u16| usize::from(cluster) < CLUSTERS_MAX && flow.candidates >> cluster & 1 == 1;
         if let Some(choice) = self.routing.decide(flow) {
             let named: Vec<u16> = choice.clusters.into_iter().take_while(|cluster| *cluster != NONE).collect();
             let distinct = named.iter().enumerate().all(|(at, cluster)| !named[..at].contains(cluster));
             if !named.is_empty() && distinct && named.iter().all(|cluster| is_candidate(*cluster)) {
-                return Some(choice);
+                return choice;
             }
             count(&self.counters.refused_choices);
         }
-        self.native.decide(flow)
+        self.native.decide(flow).unwrap_or(NOBODY)
     }
 
     /// Addresses of a decision for one family: the nodes of its first cluster that has any, turned so that clients of one
@@ -329,33 +317,6 @@ impl Director {
             found.truncate(service.answers);
         }
         found
-    }
-
-    /// Why `client` gets what it gets for `name` (case and final dot do not matter).
-    pub fn explain(&self, client: IpAddr, name: &str) -> Option<Explanation> {
-        let snapshot = self.snapshot.load_full();
-        let name = absolute(name);
-        let (decision, located, covered) = self.decide_in(&snapshot, &name, client)?;
-        let client = canonical(client);
-        let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
-        let mut addresses = self.addresses(&snapshot, &name, client, &decision, false);
-        addresses.extend(self.addresses(&snapshot, &name, client, &decision, true));
-        let distances = located.place.map(|place| {
-            let km = |row: &ClusterRow| (6371.0 * dot(place, row.place).clamp(-1.0, 1.0).acos()) as u32;
-            snapshot.rows.iter().map(|row| (id(row.index), km(row))).collect()
-        });
-        Some(Explanation {
-            clusters: decision.clusters.iter().map(|index| id(*index)).collect(),
-            addresses,
-            reason: decision.reason,
-            scope: format!("{}/{}", masked(client, decision.scope), decision.scope),
-            ttl_s: decision.ttl_s,
-            country: located.country,
-            zone: covered.deep.or(covered.home).map(id),
-            distance_km: distances,
-            name,
-            client,
-        })
     }
 }
 

@@ -2,12 +2,16 @@
 
 use std::io::Write;
 
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
 use littoral_testkit::mmdb::Builder;
 
 use super::*;
 
 const ZONE: &str =
     "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
+
+const NAME: &str = "a1105.kingcdn.example.";
 
 /// A config with three clusters, and a directory that holds its files.
 fn world() -> (tempfile::TempDir, GeoConfig) {
@@ -83,6 +87,35 @@ fn a_cluster_that_is_down_is_left_out_and_when_all_are_an_answer_is_given_all_th
     assert!(director.set_cluster_state("ams1", true, 0));
     assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
     assert!(!director.set_cluster_state("nowhere", true, 0));
+}
+
+#[test]
+fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_for_everybody() {
+    let (_directory, mut config) = world();
+    config.services[0].clusters = vec!["isp1".into()];
+    let director = director(config);
+    let asked = |client: &str| director.answer(&NAME.parse().unwrap(), RecordType::A, client.parse().unwrap());
+    let denied = asked("10.6.0.1");
+    assert_eq!((denied.code, denied.answers.len(), denied.scope), (ResponseCode::NoError, 0, 16));
+    assert_eq!(denied.authority[0].record_type(), RecordType::SOA);
+    assert_eq!(asked("10.7.0.1").answers.len(), 1);
+    let counters = director.counters();
+    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1]);
+    let told = director.explain("10.6.0.1".parse().unwrap(), NAME).unwrap();
+    assert_eq!((told.clusters.len(), told.addresses.len(), told.reason), (0, 0, "no-candidate"));
+    assert_eq!((told.scope.as_str(), told.zone), ("10.6.0.0/16", None));
+    assert_eq!(counters.reasons[5].load(Relaxed), 1, "what is explained is counted as if it had been answered");
+}
+
+#[test]
+fn a_covering_home_cluster_takes_over_from_a_deep_one_that_is_down() {
+    let (_directory, config) = world();
+    let director = director(config);
+    director.set_cluster_state("isp1", false, 0);
+    director.set_cluster_state("ams1", true, 900);
+    assert_eq!(first(&director, "10.7.1.1"), ("ams1".into(), "coverage"));
+    let told = director.explain("10.7.1.1".parse().unwrap(), NAME).unwrap();
+    assert_eq!(told.zone.as_deref(), Some("ams1"));
 }
 
 #[test]
