@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
-use crate::director::{Decided, Director, Snapshot};
+use crate::director::{Decision, Director, Snapshot};
 use crate::limits::CNAME_CHAIN_MAX;
 use crate::zone::{Told, Zone};
 
@@ -46,9 +46,13 @@ impl Director {
                 return reply;
             };
             (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
-            let text = at.to_string();
-            if snapshot.is_service(&text) {
-                self.serve(&snapshot, &text, qtype, client, zone, &mut reply);
+            // Of any other type a service may have records in the zone file.
+            let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
+            if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client) {
+                self.serve(&snapshot, &at, qtype, client, decided.decision, &mut reply);
+                if reply.answers.last().is_none_or(|last| last.record_type() == RecordType::CNAME) {
+                    reply.authority.push(zone.negative_soa());
+                }
                 return reply;
             }
             match zone.tell(&at, qtype) {
@@ -70,31 +74,21 @@ impl Director {
     fn serve(
         &self,
         snapshot: &Snapshot,
-        name: &str,
+        name: &LowerName,
         qtype: RecordType,
         client: IpAddr,
-        zone: &Zone,
+        decision: Decision,
         reply: &mut Reply,
     ) {
-        let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
-        let decided = is_address.then(|| self.decide_in(snapshot, name, client)).flatten();
-        let Some(Decided { decision, .. }) = decided else {
-            reply.authority.push(zone.negative_soa());
-            return;
-        };
         self.counters().reason(decision.reason);
-        let addresses = self.addresses(snapshot, name, client, &decision, qtype == RecordType::AAAA);
         reply.scope = decision.scope;
-        let owner = name.parse::<Name>().unwrap_or_else(|_| Name::root());
+        let addresses = self.addresses(snapshot, name, client, &decision, qtype == RecordType::AAAA);
         for address in addresses {
             let data = match address {
                 IpAddr::V4(v4) => RData::A(v4.into()),
                 IpAddr::V6(v6) => RData::AAAA(v6.into()),
             };
-            reply.answers.push(Record::from_rdata(owner.clone(), decision.ttl_s, data));
-        }
-        if reply.answers.last().is_none_or(|last| last.record_type() == RecordType::CNAME) {
-            reply.authority.push(zone.negative_soa());
+            reply.answers.push(Record::from_rdata(Name::from(name.clone()), decision.ttl_s, data));
         }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
+use hickory_proto::rr::LowerName;
 use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -25,8 +26,10 @@ use crate::routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing, unit_ve
 use crate::zone::Zones;
 
 mod explain;
+mod service;
 
 pub use explain::Explanation;
+use service::{Placed, domain_name};
 
 /// A cluster as configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,16 +142,8 @@ pub(crate) struct Snapshot {
     rows: Vec<ClusterRow>,
     coverage: Arc<Coverage>,
     databases: Vec<Arc<Database>>,
-    services: Arc<HashMap<String, Placed>>,
+    services: Arc<HashMap<LowerName, Placed>>,
     pub(crate) zones: Arc<Zones>,
-}
-
-/// A service with its candidates resolved.
-struct Placed {
-    candidates: u64,
-    ttl_s: u32,
-    answers: usize,
-    key: u64,
 }
 
 impl Director {
@@ -241,13 +236,13 @@ impl Director {
         snapshot.config.clusters.iter().zip(&snapshot.rows).map(view).collect()
     }
 
-    /// The decision for `client` and the service `name` (lower case, with its final dot); `None` when it is no service.
+    /// The decision for `client` and the service `name` (case and final dot do not matter); `None` when it is no service.
     pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
         let snapshot = self.snapshot.load();
-        self.decide_in(&snapshot, name, client).map(|decided| decided.decision)
+        self.decide_in(&snapshot, &domain_name(name)?, client).map(|decided| decided.decision)
     }
 
-    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &str, client: IpAddr) -> Option<Decided> {
+    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &LowerName, client: IpAddr) -> Option<Decided> {
         let service = snapshot.services.get(name)?;
         let client = canonical(client);
         let (covered, covered_scope) = snapshot.coverage.find(client);
@@ -295,7 +290,7 @@ impl Director {
     pub(crate) fn addresses(
         &self,
         snapshot: &Snapshot,
-        name: &str,
+        name: &LowerName,
         client: IpAddr,
         decision: &Decision,
         v6: bool,
@@ -331,15 +326,8 @@ impl Snapshot {
         if let Some((what, count, bound)) = bounds.into_iter().find(|(_, count, bound)| count > bound) {
             return Err(GeoError(format!("{count} {what}: at most {bound}")));
         }
-        let zones = Arc::new(Zones::load(&config.zones)?);
-        let mut services = HashMap::new();
-        for service in &config.services {
-            let name = absolute(&service.name);
-            if !zones.contain(&name) {
-                return Err(GeoError(format!("service {name:?} is in no [[zone]] of this node: add its zone")));
-            }
-            services.insert(name.clone(), Placed::new(&name, service, &config.clusters));
-        }
+        let mut zones = Zones::load(&config.zones)?;
+        let services = Arc::new(service::place(&config.services, &config.clusters, &mut zones)?);
         let (mut databases, mut warnings) = (Vec::new(), Vec::new());
         for path in &config.databases {
             match Database::open(path) {
@@ -352,7 +340,7 @@ impl Snapshot {
         }
         let rows = config.clusters.iter().enumerate().map(|(index, cluster)| row(index, cluster)).collect();
         let coverage = Arc::new(coverage(&config.clusters));
-        let (services, config) = (Arc::new(services), Arc::new(config));
+        let (zones, config) = (Arc::new(zones), Arc::new(config));
         Ok((Self { rows, coverage, databases, services, zones, config }, warnings))
     }
 
@@ -367,10 +355,6 @@ impl Snapshot {
         }
     }
 
-    pub(crate) fn is_service(&self, name: &str) -> bool {
-        self.services.contains_key(name)
-    }
-
     /// The clusters a client may get, and whether any of them is up: healthy ones, deep ones only in their own prefixes;
     /// when none is up, all of them, because an answer may be wrong but no answer surely is.
     fn candidates(&self, service: &Placed, covered: Covered) -> (u64, bool) {
@@ -380,19 +364,6 @@ impl Snapshot {
         let mask = |rows: &mut dyn Iterator<Item = &ClusterRow>| rows.fold(0, |mask, row| mask | 1 << row.index);
         let up = mask(&mut self.rows.iter().filter(allowed).filter(|row| row.healthy));
         if up != 0 { (up, true) } else { (mask(&mut self.rows.iter().filter(allowed)), false) }
-    }
-}
-
-impl Placed {
-    fn new(name: &str, service: &Service, clusters: &[Cluster]) -> Self {
-        let wanted = |cluster: &Cluster| service.clusters.iter().any(|id| id == "*" || *id == cluster.id);
-        let bits = clusters.iter().enumerate().filter(|(_, cluster)| wanted(cluster)).map(|(index, _)| 1 << index);
-        Self {
-            candidates: bits.fold(0, |mask: u64, bit: u64| mask | bit),
-            ttl_s: u32::try_from(service.ttl.as_secs()).unwrap_or(u32::MAX),
-            answers: usize::from(service.answers.clamp(1, 8)),
-            key: hash(&name),
-        }
     }
 }
 
@@ -435,12 +406,6 @@ fn hash(value: &impl Hash) -> u64 {
 
 fn dot(a: [f32; 3], b: [f32; 3]) -> f32 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// A name in lower case and with its final dot.
-pub(crate) fn absolute(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    if name.ends_with('.') { name } else { format!("{name}.") }
 }
 
 #[cfg(test)]

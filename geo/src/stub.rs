@@ -110,5 +110,11 @@ async fn tcp(server: SocketAddr, bytes: &[u8], question: &Message) -> Result<Ans
     message::read(&buffer, question).ok_or(StubError::Malformed(server))
 }
 
+/// A name in lower case and with its final dot.
+fn absolute(name: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    if name.ends_with('.') { name } else { format!("{name}.") }
+}
+
 #[cfg(test)]
 mod tests;

@@ -18,6 +18,7 @@ use reader::Reader;
 mod data;
 mod master;
 mod reader;
+mod services;
 
 type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
 
@@ -35,7 +36,7 @@ pub struct Zone {
     /// TTL of negative answers: the smaller of the SOA's own TTL and its MINIMUM (RFC 2308 §3).
     negative_ttl: u32,
     sets: Sets,
-    /// Every name that exists, with records or above one that has some.
+    /// Every name that exists: with records, of a service, or above one of them.
     names: HashSet<LowerName>,
 }
 
@@ -83,10 +84,6 @@ impl Zones {
             }
             at = at.base_name();
         }
-    }
-
-    pub(crate) fn contain(&self, name: &str) -> bool {
-        Name::from_str(name).is_ok_and(|name| self.of(&name.into()).is_some())
     }
 }
 
@@ -146,14 +143,10 @@ impl Records {
             return Err(format!("{apex} has no NS record: add one at the apex, such as @ IN NS ns"));
         }
         let negative_ttl = soa.ttl.min(data.minimum);
-        let mut names = HashSet::new();
-        for name in sets.keys() {
-            let mut at = name.clone();
-            while names.insert(at.clone()) && at != apex {
-                at = at.base_name();
-            }
-        }
-        Ok(Zone { apex, soa, negative_ttl, sets, names })
+        let mut zone = Zone { apex, soa, negative_ttl, sets: HashMap::new(), names: HashSet::new() };
+        sets.keys().for_each(|name| zone.know(name));
+        zone.sets = sets;
+        Ok(zone)
     }
 }
 
@@ -185,6 +178,14 @@ impl Zone {
             read.map_err(|text| at((entry.line, text)))?;
         }
         records.zone().map_err(problem)
+    }
+
+    /// From now on `name` and all above it exist.
+    fn know(&mut self, name: &LowerName) {
+        let mut at = name.clone();
+        while self.names.insert(at.clone()) && at != self.apex {
+            at = at.base_name();
+        }
     }
 
     /// The SOA record for a negative answer (RFC 2308).

@@ -2,16 +2,17 @@
 
 use std::net::IpAddr;
 
+use hickory_proto::rr::Name;
 use serde::Serialize;
 
-use super::{Decided, Director, absolute, dot};
+use super::{Decided, Director, domain_name, dot};
 use crate::coverage::{canonical, masked};
 use crate::routing::ClusterRow;
 
 /// A decision with its reasons, for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
-    /// The service.
+    /// The service, absolute and in wire form.
     pub name: String,
     /// The client, canonical.
     pub client: IpAddr,
@@ -37,7 +38,7 @@ impl Director {
     /// Why `client` gets what it gets for `name` (case and final dot do not matter).
     pub fn explain(&self, client: IpAddr, name: &str) -> Option<Explanation> {
         let snapshot = self.snapshot.load_full();
-        let name = absolute(name);
+        let name = domain_name(name)?;
         let Decided { decision, located, zone } = self.decide_in(&snapshot, &name, client)?;
         let client = canonical(client);
         let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
@@ -56,7 +57,7 @@ impl Director {
             country: located.country,
             zone: zone.map(id),
             distance_km: distances,
-            name,
+            name: Name::from(name).to_ascii(),
             client,
         })
     }

@@ -9,8 +9,8 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::{self, Name, RData, RecordType};
 use ipnet::IpNet;
 
+use super::absolute;
 use super::cache::Found;
-use crate::director::absolute;
 use crate::limits::UDP_BYTES_MAX;
 
 /// What a server answered.

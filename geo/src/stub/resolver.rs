@@ -18,8 +18,7 @@ use tokio::time::timeout;
 
 use super::cache::{Cache, Found};
 use super::message::{Answer, Asked};
-use super::{StubError, lookup};
-use crate::director::absolute;
+use super::{StubError, absolute, lookup};
 use crate::limits::{
     RESOLVE_SECONDS, RESOLVE_SERVER_SECONDS, RESOLVE_STEPS_MAX, RESOLVER_QUESTIONS_MAX, RESOLVER_SEEN_MAX,
     UDP_BYTES_MAX,

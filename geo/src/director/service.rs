@@ -1,0 +1,72 @@
+//! Services as they are placed: checked, in their zones, their candidates resolved.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use hickory_proto::rr::{LowerName, Name};
+
+use super::{Cluster, GeoError, Service, hash};
+use crate::zone::Zones;
+
+/// The longest TTL (RFC 2181 §8).
+const TTL_MAX: Duration = Duration::from_secs((1 << 31) - 1);
+
+/// A service with its candidates resolved.
+pub(super) struct Placed {
+    pub(super) candidates: u64,
+    pub(super) ttl_s: u32,
+    pub(super) answers: usize,
+    pub(super) key: u64,
+}
+
+/// Places all services and makes their names known to the zones.
+///
+/// # Errors
+/// One line that names the service and what to do.
+pub(super) fn place(
+    services: &[Service],
+    clusters: &[Cluster],
+    zones: &mut Zones,
+) -> Result<HashMap<LowerName, Placed>, GeoError> {
+    let mut placed = HashMap::new();
+    for service in services {
+        let problem = |text: &str| GeoError(format!("service {:?} {text}", service.name));
+        let name = domain_name(&service.name).ok_or_else(|| problem("is no domain name: correct it"))?;
+        if service.clusters.is_empty() {
+            return Err(problem("has no clusters: name some, or \"*\" for all"));
+        }
+        if !(Duration::from_secs(1)..=TTL_MAX).contains(&service.ttl) {
+            return Err(problem(&format!("has a ttl out of bounds: it is 1s to {}s", TTL_MAX.as_secs())));
+        }
+        zones.hold(&name).map_err(|text| problem(&text))?;
+        let of_service = Placed::new(&name, service, clusters);
+        if placed.insert(name, of_service).is_some() {
+            return Err(problem("is there twice (case and final dot do not matter): keep one"));
+        }
+    }
+    Ok(placed)
+}
+
+/// The absolute name that `text` is, in wire form or with letters beyond ASCII (RFC 5890); its final dot may be missing.
+pub(super) fn domain_name(text: &str) -> Option<LowerName> {
+    let mut name = Name::from_str(text).ok()?;
+    name.set_fqdn(true);
+    Some(name.into())
+}
+
+impl Placed {
+    fn new(name: &LowerName, service: &Service, clusters: &[Cluster]) -> Self {
+        let wanted = |cluster: &Cluster| service.clusters.iter().any(|id| id == "*" || *id == cluster.id);
+        let bits = clusters.iter().enumerate().filter(|(_, cluster)| wanted(cluster)).map(|(index, _)| 1 << index);
+        Self {
+            candidates: bits.fold(0, |mask: u64, bit: u64| mask | bit),
+            ttl_s: u32::try_from(service.ttl.as_secs()).unwrap_or(u32::MAX),
+            answers: usize::from(service.answers.clamp(1, 8)),
+            key: hash(&Name::from(name.clone()).to_ascii()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

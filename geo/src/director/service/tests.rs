@@ -1,0 +1,107 @@
+//! Services in the tree of their zone, and what is said of those that cannot be.
+
+use std::sync::Arc;
+
+use hickory_proto::op::ResponseCode;
+use hickory_proto::rr::RecordType;
+
+use super::*;
+use crate::answer::Reply;
+use crate::{Director, GeoConfig, NativeGeo, ZoneSource};
+
+const ZONE: &str = "\
+$ORIGIN kingcdn.example.
+@ 60 IN SOA ns hostmaster 1 60 60 60 30
+@ 60 IN NS ns
+@ 60 IN MX 10 ns
+* 60 IN A 192.0.2.99
+ns 60 IN A 192.0.2.53
+www 60 IN CNAME a.b
+sub 60 IN NS ns.elsewhere.example.
+";
+
+fn service(name: &str) -> Service {
+    Service { name: name.into(), clusters: vec!["*".into()], ttl: Duration::from_secs(30), answers: 2 }
+}
+
+fn started(services: Vec<Service>) -> Result<Director, GeoError> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("kingcdn.zone");
+    std::fs::write(&file, ZONE).unwrap();
+    let cluster = Cluster {
+        id: "one".into(),
+        deep: false,
+        at: [0.0, 0.0],
+        capacity_mbps: 1,
+        nodes: vec![(Some("203.0.113.1".parse().unwrap()), None)],
+        prefixes: Vec::new(),
+    };
+    let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file }];
+    let config = GeoConfig { databases: Vec::new(), clusters: vec![cluster], zones, services };
+    Director::new(config, Arc::new(NativeGeo::default())).map(|(director, _)| director)
+}
+
+fn ask(director: &Director, name: &str, qtype: RecordType) -> Reply {
+    director.answer(&domain_name(name).unwrap(), qtype, "192.0.2.7".parse().unwrap())
+}
+
+fn told(reply: &Reply) -> (ResponseCode, Vec<String>) {
+    (reply.code, reply.answers.iter().map(|record| record.data.to_string()).collect())
+}
+
+#[test]
+fn what_is_above_a_service_exists_and_no_wildcard_stands_for_what_is_below_it() {
+    let director = started(vec![service("a.b.kingcdn.example")]).unwrap();
+    let tell = |name: &str| told(&ask(&director, name, RecordType::A));
+    assert_eq!(tell("a.b.kingcdn.example"), (ResponseCode::NoError, vec!["203.0.113.1".into()]));
+    assert_eq!(tell("b.kingcdn.example"), (ResponseCode::NoError, Vec::new()));
+    assert_eq!(tell("y.a.b.kingcdn.example"), (ResponseCode::NXDomain, Vec::new()));
+    assert_eq!(tell("y.kingcdn.example"), (ResponseCode::NoError, vec!["192.0.2.99".into()]));
+}
+
+#[test]
+fn a_service_at_the_apex_leaves_the_other_types_to_the_zone() {
+    let director = started(vec![service("kingcdn.example")]).unwrap();
+    let answers = |qtype: RecordType| told(&ask(&director, "kingcdn.example", qtype)).1;
+    assert_eq!(answers(RecordType::A), ["203.0.113.1"]);
+    assert_eq!(answers(RecordType::NS), ["ns.kingcdn.example."]);
+    assert_eq!(answers(RecordType::MX), ["10 ns.kingcdn.example."]);
+    assert_eq!(answers(RecordType::SOA).len(), 1);
+    assert_eq!(ask(&director, "kingcdn.example", RecordType::TXT).authority.len(), 1);
+}
+
+#[test]
+fn a_service_beyond_ascii_is_found_by_its_name_in_wire_form_however_it_was_written() {
+    for written in ["xn--bcher-kva.kingcdn.example", "bücher.kingcdn.example.", "XN--BCHER-KVA.kingcdn.example"] {
+        let director = started(vec![service(written)]).unwrap();
+        let name = LowerName::from(Name::from_ascii("xn--bcher-kva.kingcdn.example.").unwrap());
+        let reply = director.answer(&name, RecordType::A, "192.0.2.7".parse().unwrap());
+        assert_eq!(told(&reply).1, ["203.0.113.1"], "{written}");
+        let explained = director.explain("192.0.2.7".parse().unwrap(), written).unwrap();
+        assert_eq!(explained.name, "xn--bcher-kva.kingcdn.example.");
+    }
+}
+
+#[test]
+fn a_service_that_cannot_be_is_refused_with_its_name_and_what_to_do() {
+    let refused = |services: Vec<Service>| started(services).err().expect("a refusal").to_string();
+    let name = "a.kingcdn.example";
+    let idle = Service { clusters: Vec::new(), ..service(name) };
+    let brief = Service { ttl: Duration::from_millis(500), ..service(name) };
+    let long = Service { ttl: TTL_MAX + Duration::from_secs(1), ..service(name) };
+    for (services, expected) in [
+        (vec![service("a..b")], "service \"a..b\" is no domain name"),
+        (vec![service("a.example")], "is in no [[zone]] of this node: add its zone"),
+        (vec![service(name), service("A.kingcdn.example.")], "service \"A.kingcdn.example.\" is there twice"),
+        (vec![service("www.kingcdn.example")], "has CNAME records in the file of zone kingcdn.example."),
+        (vec![service("ns.kingcdn.example")], "has A records in the file of zone kingcdn.example."),
+        (vec![service("sub.kingcdn.example")], "is delegated to others"),
+        (vec![service("x.sub.kingcdn.example")], "is delegated to others"),
+        (vec![idle], "has no clusters: name some"),
+        (vec![brief], "has a ttl out of bounds: it is 1s to 2147483647s"),
+        (vec![long], "has a ttl out of bounds"),
+    ] {
+        let problem = refused(services);
+        assert!(problem.contains(expected), "{problem}");
+    }
+}
