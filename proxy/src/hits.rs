@@ -25,6 +25,10 @@ use crate::node::{Hot, Node};
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
 const FIELDS_MAX: usize = 64;
+/// Fields of a request that the framework takes.
+const FIELDS_MOST: usize = 256;
+/// Said to a head that is too large.
+const TOO_LARGE: &str = "431 Request Header Fields Too Large";
 /// Bodies up to this size are copied behind the head and written with it.
 const INLINE_BYTES: usize = 16 << 10;
 /// Slices of one vectored write.
@@ -55,12 +59,12 @@ enum Look {
     Partial,
     /// A fresh hit.
     Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body> },
-    /// A whole request without a body that is not answered here.
-    HandOffOne(usize),
-    /// Anything else.
-    HandOffAll,
+    /// A request that is not answered here: so many of the bytes are its own.
+    HandOff(usize),
     /// No HTTP.
     Malformed,
+    /// A head that is larger than heads may be.
+    TooLarge,
 }
 
 impl Connection {
@@ -80,9 +84,9 @@ impl Connection {
                         return Next::Close;
                     }
                 }
-                Look::HandOffOne(head_bytes) => return Next::HandOff(self.read.split_to(head_bytes)),
-                Look::HandOffAll => return Next::HandOff(self.read.split()),
+                Look::HandOff(bytes) => return Next::HandOff(self.read.split_to(bytes)),
                 Look::Malformed => return refuse(stream, "400 Bad Request").await,
+                Look::TooLarge => return refuse(stream, TOO_LARGE).await,
                 Look::Partial => {
                     if let Err(next) = self.fill(stream).await {
                         return next;
@@ -96,7 +100,7 @@ impl Connection {
     async fn fill<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Next> {
         let begun = !self.read.is_empty();
         if self.read.len() >= self.hot.header_bytes {
-            return Err(refuse(stream, "431 Request Header Fields Too Large").await);
+            return Err(refuse(stream, TOO_LARGE).await);
         }
         self.read.reserve(BUFFER_BYTES);
         if !begun {
@@ -144,17 +148,43 @@ impl Connection {
         let head_bytes = match parser.parse_request_with_uninit_headers(&mut request, &self.read, &mut fields) {
             Ok(httparse::Status::Complete(head_bytes)) => head_bytes,
             Ok(httparse::Status::Partial) => return Look::Partial,
-            // The framework takes more fields, and reads the rest of HTTP more leniently than is safe.
-            Err(httparse::Error::TooManyHeaders) => return Look::HandOffAll,
+            Err(httparse::Error::TooManyHeaders) => return self.look_at_many(),
+            // The framework reads HTTP more leniently than is safe.
             Err(_) => return Look::Malformed,
         };
-        let bodiless = matches!(request.method, Some("GET" | "HEAD")) && !has_body(request.headers);
+        let follows = follows(request.headers);
+        let bodiless = matches!(request.method, Some("GET" | "HEAD")) && follows == Follows::Nothing;
         let hit = || simple(&request).and_then(|(host, path)| find(&self.node, host, path));
         match bodiless.then(hit).flatten() {
-            Some((entry, body)) => Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body },
-            None if bodiless => Look::HandOffOne(head_bytes),
-            None => Look::HandOffAll,
+            Some((entry, body)) if head_bytes <= self.hot.header_bytes => {
+                Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body }
+            }
+            _ => self.hand_off(head_bytes, follows),
         }
+    }
+
+    /// The same for a request with more fields than a hit has.
+    #[cold]
+    fn look_at_many(&self) -> Look {
+        let mut fields = vec![httparse::EMPTY_HEADER; FIELDS_MOST];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(&self.read) {
+            Ok(httparse::Status::Complete(head_bytes)) => self.hand_off(head_bytes, follows(request.headers)),
+            Ok(httparse::Status::Partial) => Look::Partial,
+            Err(httparse::Error::TooManyHeaders) => Look::TooLarge,
+            Err(_) => Look::Malformed,
+        }
+    }
+
+    fn hand_off(&self, head_bytes: usize, follows: Follows) -> Look {
+        let length = match follows {
+            _ if head_bytes > self.hot.header_bytes => return Look::TooLarge,
+            Follows::Nothing => 0,
+            Follows::Bytes(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            Follows::Unknown => usize::MAX,
+            Follows::Nonsense => return Look::Malformed,
+        };
+        Look::HandOff(head_bytes.saturating_add(length).min(self.read.len()))
     }
 
     async fn send<S: AsyncWrite + Unpin>(
@@ -260,13 +290,41 @@ fn plain_host(field: &[u8]) -> Option<&str> {
     fine.then(|| std::str::from_utf8(host).ok()).flatten()
 }
 
-/// Whether a body follows the head, or may.
-fn has_body(fields: &[httparse::Header<'_>]) -> bool {
-    fields.iter().any(|field| match field.name.len() {
-        14 => field.name.eq_ignore_ascii_case("content-length"),
-        17 => field.name.eq_ignore_ascii_case("transfer-encoding"),
-        _ => false,
-    })
+/// What comes behind a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Follows {
+    Nothing,
+    /// A body of a stated length.
+    Bytes(u64),
+    /// Chunks, or another protocol.
+    Unknown,
+    /// More than one length, or one that is no number (RFC 9110 §8.6).
+    Nonsense,
+}
+
+fn follows(fields: &[httparse::Header<'_>]) -> Follows {
+    let mut seen = Follows::Nothing;
+    for field in fields {
+        let next = match field.name.len() {
+            7 if field.name.eq_ignore_ascii_case("upgrade") => Follows::Unknown,
+            14 if field.name.eq_ignore_ascii_case("content-length") => length_of(field.value),
+            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => Follows::Unknown,
+            _ => continue,
+        };
+        seen = match (seen, next) {
+            (Follows::Nothing, next) => next,
+            (Follows::Bytes(_), Follows::Bytes(_)) | (Follows::Nonsense, _) | (_, Follows::Nonsense) => {
+                Follows::Nonsense
+            }
+            _ => Follows::Unknown,
+        };
+    }
+    seen
+}
+
+fn length_of(value: &[u8]) -> Follows {
+    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits.and_then(|digits| digits.parse().ok()).map_or(Follows::Nonsense, Follows::Bytes)
 }
 
 fn has_end(bytes: &[u8]) -> bool {
