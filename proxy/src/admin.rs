@@ -165,9 +165,15 @@ const NO_URL: &str = "write a whole URL, such as http://video.example/title/mani
 
 /// The cache key a URL has on this node.
 pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
-    let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let host = crate::site::normalise_host(url.host_str()?)?;
-    let path = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+    // Taken apart and not parsed: a request's path is kept as it came, dots, braces and all.
+    let (scheme, rest) = url.split_once("://")?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let rest = rest.split('#').next().unwrap_or("");
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = crate::site::normalise_host(authority)?;
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let auto = node.sites.load().find(&host).is_some_and(|site| site.auto);
     Some(Key::new(&host, &crate::rate::cmcd::without_query(&path, auto)))
 }

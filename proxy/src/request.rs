@@ -12,12 +12,13 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{HOST, VIA};
-use http::{HeaderValue, Method};
+use http::header::{COOKIE, HOST, IF_NONE_MATCH, TRANSFER_ENCODING, VIA};
+use http::{HeaderValue, Method, StatusCode};
 use littoral_cache::freshness::{Unstorable, lifetime, storable};
 use littoral_cache::vary::Vary;
 use littoral_cache::{Begin, Entry, Head, Key};
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::http::conditional_filter::not_modified_filter;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -26,7 +27,6 @@ use crate::clock::now_ms;
 use crate::node::Node;
 use crate::request::context::Context;
 use crate::rescue;
-use crate::site::normalise_host;
 use crate::storage::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, NoCacheReason, RespCacheable,
     TicketSlot, cache_key,
@@ -36,6 +36,7 @@ pub mod context;
 pub(crate) use respond::own as respond_own;
 mod range;
 pub(crate) mod respond;
+mod target;
 
 /// Answered by the node itself on every host: who it is and how loaded. Health probes read it.
 pub const HEALTH_PATH: &str = "/.well-known/littoral";
@@ -69,8 +70,9 @@ impl ProxyHttp for RequestPath {
 
     /// Then: route to a site, or answer at once. `true`: answered.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        let Some(host) = request_host(session.req_header()) else {
-            return rescue::refuse(session, 400, "the Host field is missing or no host name").await;
+        let host = match target::settle(session.req_header_mut()) {
+            Ok(host) => host,
+            Err(why) => return rescue::refuse(session, 400, why).await,
         };
         if session.req_header().uri.path() == HEALTH_PATH {
             return respond::health(session, &self.node).await;
@@ -163,12 +165,14 @@ impl ProxyHttp for RequestPath {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if upstream.headers.get(HOST).is_none() {
-            upstream.insert_header(HOST, ctx.host.as_str())?;
+        // In the spelling of the key, without a port: what is stored must not depend on what the key does not say.
+        upstream.insert_header(HOST, ctx.host.as_str())?;
+        if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
+            upstream.insert_header(COOKIE, cookies)?;
         }
         upstream.append_header(VIA, self.node.via.clone())?;
         Ok(())
@@ -181,7 +185,11 @@ impl ProxyHttp for RequestPath {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if is_interim(response.status) {
+            return Ok(());
+        }
         ctx.answered = true;
+        respond::end_hop(response);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
         let failing = matches!(response.status.as_u16(), 502..=504);
         self.node.note_origin(ctx.origin.as_deref(), !failing);
@@ -205,6 +213,12 @@ impl ProxyHttp for RequestPath {
         })
     }
 
+    /// Conditions on what is stored (RFC 9110 §13.1); `*` holds for anything that is.
+    fn cache_not_modified_filter(&self, session: &Session, response: &ResponseHeader, _: &mut Context) -> Result<bool> {
+        let any = session.req_header().headers.get(IF_NONE_MATCH).is_some_and(|field| field == "*");
+        Ok((any && response.status == StatusCode::OK) || not_modified_filter(session.req_header(), response))
+    }
+
     /// Ranges of what is stored (RFC 9110 §14), instead of the framework's reading of them.
     fn range_header_filter(
         &self,
@@ -222,12 +236,22 @@ impl ProxyHttp for RequestPath {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if is_interim(response.status) {
+            return Ok(());
+        }
         let outcome = ctx.outcome(session.cache.phase(), session.cache.lock_duration().is_some());
         ctx.outcome = Some(outcome);
         if let Some(meta) = session.cache.maybe_cache_meta() {
             let left = meta.fresh_until().duration_since(SystemTime::now());
             ctx.ttl_s =
                 Some(left.map_or_else(|past| -(past.duration().as_secs() as i64), |left| left.as_secs() as i64));
+            respond::set_age(response, meta.age())?;
+        }
+        if session.req_header().version < http::Version::HTTP_11 && response.status != StatusCode::SWITCHING_PROTOCOLS {
+            // It knows no chunks (RFC 9112 §6.1): the end of the connection is the end of the body.
+            if response.remove_header(&TRANSFER_ENCODING).is_some() {
+                session.set_keepalive(None);
+            }
         }
         if !ctx.background {
             // Counted before it is sent: whoever has read the response finds it in the figures.
@@ -264,7 +288,10 @@ impl ProxyHttp for RequestPath {
         }
         let repeatable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
         let untouched = !ctx.answered && session.response_written().is_none();
-        error.set_retry(repeatable && untouched && ctx.attempts < ATTEMPTS_MAX);
+        // One that is slow is not asked again: nobody waits for twice the time that was set.
+        let another = ctx.site.as_ref().is_some_and(|site| site.origins.all().len() > 1);
+        let worth_it = another || *error.etype() != ErrorType::ReadTimedout;
+        error.set_retry(repeatable && untouched && worth_it && ctx.attempts < ATTEMPTS_MAX);
         error
     }
 
@@ -344,14 +371,9 @@ impl RequestPath {
     }
 }
 
-/// The host a request is for: of its target when that is absolute, else of its one Host field (RFC 9112 §3.2).
-fn request_host(request: &RequestHeader) -> Option<String> {
-    if let Some(authority) = request.uri.authority() {
-        return normalise_host(authority.as_str());
-    }
-    let mut fields = request.headers.get_all(HOST).into_iter();
-    let field = fields.next().filter(|_| fields.next().is_none())?;
-    normalise_host(field.to_str().ok()?)
+/// Another response follows. Not so after 101, which ends HTTP on the connection.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// A field value made of this node's own text.

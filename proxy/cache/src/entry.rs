@@ -98,9 +98,9 @@ impl Head {
     /// Keeps what may be stored: drops the fields of the connection (RFC 9110 §7.6.1) and Age, which is recomputed.
     pub fn for_storage(status: StatusCode, headers: &HeaderMap) -> Self {
         let mut kept = HeaderMap::with_capacity(headers.len());
-        let listed = connection_members(headers);
+        let ending = hop_by_hop(headers);
         for (name, value) in headers {
-            if !is_hop_by_hop(name) && *name != AGE && !listed.contains(name) {
+            if *name != AGE && !ending.contains(name) {
                 kept.append(name, value.clone());
             }
         }
@@ -138,16 +138,14 @@ impl Head {
     }
 }
 
-/// Fields named by Connection, which end at this hop too.
-fn connection_members(headers: &HeaderMap) -> Vec<HeaderName> {
-    let members = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
-    members.flat_map(|text| text.split(',')).filter_map(|name| name.trim().parse().ok()).collect()
-}
-
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+/// The names of fields that end at this hop: those of the connection, and those that Connection names (RFC 9110 §7.6.1).
+pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
     const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
     const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER, PROXY_CONNECTION, KEEP_ALIVE].contains(name)
+    let members = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    let named = members.flat_map(|text| text.split(',')).filter_map(|name| name.trim().parse().ok());
+    let always = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER, PROXY_CONNECTION, KEEP_ALIVE];
+    always.into_iter().chain(named).collect()
 }
 
 impl Body {

@@ -13,7 +13,10 @@ pub(super) fn select(request: &RequestHeader, response: &mut ResponseHeader) -> 
     let (Some(length), StatusCode::OK) = (content_length(&response.headers), response.status) else {
         return RangeType::None;
     };
-    let asked = request.headers.get(RANGE).filter(|_| condition_holds(request, response));
+    // Defined for GET only (§14.2), and in one field.
+    let mut fields = request.headers.get_all(RANGE).into_iter();
+    let field = fields.next().filter(|_| fields.next().is_none() && request.method == http::Method::GET);
+    let asked = field.filter(|_| condition_holds(request, response));
     match asked.map_or(ByteRange::Whole, |field| parse(field.as_bytes(), length)) {
         ByteRange::Whole => {
             set(response, ACCEPT_RANGES, "bytes".to_owned());

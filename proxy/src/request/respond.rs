@@ -1,6 +1,8 @@
 //! Fields of responses, and the few responses this node writes itself.
 
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRANSFER_ENCODING, VIA};
+use http::header::{
+    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRANSFER_ENCODING, VIA,
+};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use littoral_cache::Outcome;
 use pingora::Result;
@@ -35,6 +37,26 @@ pub(super) fn add_fields(response: &mut ResponseHeader, node: &Node, ctx: &Conte
     response.insert_header(SERVED_BY, node.served_by.clone())?;
     if let Some(representation) = &ctx.representation {
         response.insert_header(REPRESENTATION, super::own_value(representation))?;
+    }
+    Ok(())
+}
+
+/// Takes away the fields that end at this hop (RFC 9110 §7.6.1) but for Transfer-Encoding, which the framework reads and
+/// writes itself.
+pub(super) fn end_hop(response: &mut ResponseHeader) {
+    if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        return;
+    }
+    let ending = littoral_cache::entry::hop_by_hop(&response.headers);
+    for name in ending.iter().filter(|name| **name != TRANSFER_ENCODING) {
+        response.remove_header(name);
+    }
+}
+
+/// Says how old a response is that comes from another cache (RFC 9111 §4.2.3, §5.1). What is not stored keeps its own Age.
+pub(super) fn set_age(response: &mut ResponseHeader, age: std::time::Duration) -> Result<()> {
+    if age.as_secs() > 0 && response.headers.get(AGE).is_none() {
+        response.insert_header(AGE, age.as_secs())?;
     }
     Ok(())
 }

@@ -151,7 +151,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, script: Ar
 
 async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Request> {
     loop {
-        let mut fields = [httparse::EMPTY_HEADER; 64];
+        let mut fields = [httparse::EMPTY_HEADER; 256];
         let mut parsed = httparse::Request::new(&mut fields);
         if let Ok(httparse::Status::Complete(length)) = parsed.parse(read) {
             let field = |field: &httparse::Header<'_>| {

@@ -8,6 +8,7 @@ mod cache;
 mod cli;
 mod demo;
 mod dns;
+mod http;
 mod origin;
 mod plugins;
 mod purge;

@@ -52,6 +52,7 @@ async fn a_silent_origin_is_a_504_and_a_missing_one_a_502() {
     let silent = Origin::start(|_| Response::with(&[], Body::Silence)).await;
     let node = node_before(&silent, "[site]\ntimeouts = { read = \"200ms\" }").await;
     assert_eq!(get(&node, "/a").await.status, 504);
+    assert_eq!(silent.count("/a"), 1, "nobody waits twice for one origin");
     let dead = nobody().await;
     let node = node_before(&dead, "").await;
     let reply = get(&node, "/a").await;

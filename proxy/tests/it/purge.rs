@@ -67,3 +67,14 @@ async fn a_fill_that_began_before_a_purge_does_not_bring_the_object_back() {
     }
     assert!(node.metrics().await["littoral_cache_fills_purged_total"] >= 1.0);
 }
+
+#[tokio::test]
+async fn a_purge_finds_a_path_as_it_was_asked_for() {
+    let origin = Origin::start(|_| Response::ok(&[FRESH], b"x")).await;
+    let node = node_before(&origin, "").await;
+    for path in ["/{x}", "/a/../b", "/./k", "/q?x='1'", "//d", "/%7e", "/q?"] {
+        assert_eq!(get(&node, path).await.status, 200, "{path}");
+        let url = format!(r#"{{"url": "HTTP://Site.example:80{path}#top"}}"#);
+        assert_eq!(node.admin("POST", "/v1/purge", &url).await, (200, r#"{"purged":1}"#.into()), "{path}");
+    }
+}

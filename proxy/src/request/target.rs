@@ -1,0 +1,90 @@
+//! What a request is for, in one form.
+//!
+//! Invariant: the path of the cache key is the path that the origin is asked for. A target that could be read in two ways, or
+//! that has no path, is refused, so that nobody fills an entry with the answer to something else.
+
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Uri, Version};
+use pingora::http::RequestHeader;
+
+use crate::site::normalise_host;
+
+const NO_PATH: &str = "the request target is no path: write /path, http://host/path or, for OPTIONS, *";
+const NO_HOST: &str = "the Host field is missing or no host name";
+
+/// The host a request is for (RFC 9112 §3.2): that of its target when it is absolute, else of its one Host field. The target
+/// is in origin-form afterwards (§3.2.1), as a gateway sends it on.
+///
+/// # Errors
+/// Why it is refused, for the client.
+pub(super) fn settle(request: &mut RequestHeader) -> Result<String, &'static str> {
+    let target = std::str::from_utf8(request.raw_path()).map_err(|_| "the request target is no UTF-8")?;
+    let path = request.uri.path_and_query().map(PathAndQuery::as_str);
+    if target == "*" && request.method == Method::OPTIONS {
+        return host_field(&request.headers);
+    }
+    if target.starts_with('/') {
+        // What is not the same as it was parsed would be asked for as one thing and kept as another.
+        return match (path == Some(target), request.uri.authority()) {
+            (false, _) => Err(NO_PATH),
+            (true, Some(authority)) => normalise_host(authority.as_str()).ok_or(NO_HOST),
+            (true, None) => host_field(&request.headers),
+        };
+    }
+    let absolute: Uri = target.parse().map_err(|_| NO_PATH)?;
+    let is_http = absolute.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
+    let authority = absolute.authority().filter(|_| is_http && !target.contains('#')).ok_or(NO_PATH)?;
+    let host = normalise_host(authority.as_str()).ok_or(NO_HOST)?;
+    let path = absolute.path_and_query().map_or("", PathAndQuery::as_str);
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    request.set_uri(Uri::builder().path_and_query(path).build().map_err(|_| NO_PATH)?);
+    Ok(host)
+}
+
+fn host_field(headers: &HeaderMap) -> Result<String, &'static str> {
+    let mut fields = headers.get_all(HOST).into_iter();
+    let field = fields.next().filter(|_| fields.next().is_none()).and_then(|field| field.to_str().ok());
+    field.and_then(normalise_host).ok_or(NO_HOST)
+}
+
+/// Cookies of an HTTP/2 request, which may come in pieces, as the one field that HTTP/1.1 has (RFC 9113 §8.2.3).
+pub(super) fn join_cookies(version: Version, headers: &HeaderMap) -> Option<Vec<u8>> {
+    let pieces: Vec<&[u8]> = headers.get_all(http::header::COOKIE).into_iter().map(|piece| piece.as_bytes()).collect();
+    (version == Version::HTTP_2 && pieces.len() > 1).then(|| pieces.join(&b"; "[..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled(method: &str, target: &str) -> Result<(String, String), &'static str> {
+        let mut request = RequestHeader::build(method, target.as_bytes(), None).map_err(|_| "no request")?;
+        request.insert_header(HOST, "field.example").unwrap();
+        let host = settle(&mut request)?;
+        Ok((host, String::from_utf8(request.raw_path().to_vec()).unwrap()))
+    }
+
+    #[test]
+    fn an_absolute_target_names_the_host_and_becomes_a_path() {
+        for (target, host, path) in [
+            ("/a?b=c", "field.example", "/a?b=c"),
+            ("//a", "field.example", "//a"),
+            ("/http://x/", "field.example", "/http://x/"),
+            ("http://Target.example:80/a?b", "target.example", "/a?b"),
+            ("https://target.example", "target.example", "/"),
+            ("http://target.example?q", "target.example", "/?q"),
+            ("http://target.example//a", "target.example", "//a"),
+        ] {
+            assert_eq!(settled("GET", target), Ok((host.into(), path.into())), "{target}");
+        }
+        assert_eq!(settled("OPTIONS", "*"), Ok(("field.example".into(), "*".into())));
+    }
+
+    #[test]
+    fn a_target_without_a_path_is_refused() {
+        for target in ["evil/thing", "*", "*x", "foo:80", "?q", "ftp://a/b", "http://user@a/b", "http://", "http:/a"] {
+            assert!(settled("GET", target).is_err(), "{target}");
+        }
+    }
+}

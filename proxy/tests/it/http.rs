@@ -1,0 +1,133 @@
+//! HTTP between a client, the node and an origin: targets, framing, what ends at a hop.
+
+use littoral_testkit::origin::Body;
+use littoral_testkit::{Client, Node, Origin, Reply, Response};
+
+use super::{get, node_before};
+
+const KEPT: &[&str] = &["cache-control: max-age=60"];
+
+async fn raw(node: &Node, request: &str) -> Option<Reply> {
+    let mut client = Client::connect(node.address("http")).await;
+    client.send(request).await;
+    client.reply(request.starts_with("HEAD")).await
+}
+
+#[tokio::test]
+async fn a_target_that_is_no_path_is_refused_and_fills_nothing() {
+    let origin = Origin::start(|request| Response::ok(KEPT, request.path.as_bytes())).await;
+    let node = node_before(&origin, "").await;
+    for target in ["evil/thing", "*", "*x", "foo:80", "?q", "ftp://site.example/a"] {
+        let reply = raw(&node, &format!("GET {target} HTTP/1.1\r\nHost: site.example\r\n\r\n")).await;
+        assert_eq!(reply.map(|reply| reply.status), Some(400), "{target}");
+    }
+    assert_eq!(origin.requests().len(), 0);
+    assert_eq!(get(&node, "/").await.body, b"/");
+}
+
+#[tokio::test]
+async fn an_origin_is_asked_for_what_the_key_says() {
+    let origin = Origin::start(|_| Response::ok(KEPT, b"x")).await;
+    let node = node_before(&origin, "").await;
+    raw(&node, "GET http://site.example/a?b HTTP/1.1\r\nHost: site.example\r\n\r\n").await.unwrap();
+    raw(&node, "GET /c HTTP/1.1\r\nHost: Site.Example:6666\r\n\r\n").await.unwrap();
+    let asked: Vec<_> =
+        origin.requests().into_iter().map(|asked| (asked.field("host").unwrap().to_owned(), asked.path)).collect();
+    assert_eq!(asked, [("site.example".into(), "/a?b".into()), ("site.example".into(), "/c".into())]);
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_gets_no_chunks() {
+    let origin = Origin::start(|_| Response::with(KEPT, Body::Chunked(vec![b"ab".to_vec(), b"cd".to_vec()]))).await;
+    let node = node_before(&origin, "").await;
+    for told in ["", "Connection: keep-alive\r\n"] {
+        let reply =
+            raw(&node, &format!("GET /a{} HTTP/1.0\r\nHost: site.example\r\n{told}\r\n", told.len())).await.unwrap();
+        assert_eq!((reply.field("transfer-encoding"), reply.field("connection")), ("", "close"), "{reply:?}");
+        assert_eq!(reply.body, b"abcd");
+    }
+}
+
+#[tokio::test]
+async fn many_fields_do_not_lift_the_bounds_on_a_head() {
+    let origin = Origin::start(|_| Response::ok(KEPT, b"x")).await;
+    let node = node_before(&origin, "[limits]\nheader_bytes = \"8KiB\"\nheader_timeout = \"200ms\"").await;
+    let head = |fields: usize, last: &str| {
+        let fields: String = (0..fields).map(|number| format!("X{number}: y\r\n")).collect();
+        format!("GET /a HTTP/1.1\r\nHost: site.example\r\n{fields}{last}")
+    };
+    for (request, expected) in [
+        (head(100, "\r\n"), 200),
+        (head(100, &format!("Z: {}\r\n\r\n", "z".repeat(9000))), 431),
+        (head(300, "\r\n"), 431),
+        (head(100, "Z: "), 408),
+    ] {
+        assert_eq!(raw(&node, &request).await.map(|reply| reply.status), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn a_length_said_twice_never_reaches_an_origin() {
+    let origin = Origin::start(|_| Response::ok(KEPT, b"x")).await;
+    let node = node_before(&origin, "").await;
+    for length in ["3\r\nContent-Length: 3", "3, 3", "+3", ""] {
+        let request = format!("POST /a HTTP/1.1\r\nHost: site.example\r\nContent-Length: {length}\r\n\r\nabc");
+        assert_eq!(raw(&node, &request).await.map(|reply| reply.status), Some(400), "{length:?}");
+    }
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_request_pipelined_behind_a_body_is_answered() {
+    let origin = Origin::start(|request| Response::ok(&[], request.path.as_bytes())).await;
+    let node = node_before(&origin, "").await;
+    let mut client = Client::connect(node.address("http")).await;
+    client.send("POST /a HTTP/1.1\r\nHost: site.example\r\nContent-Length: 3\r\n\r\nabcGET /b HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    assert_eq!(client.reply(false).await.unwrap().body, b"/a");
+    assert_eq!(client.reply(false).await.unwrap().body, b"/b");
+}
+
+#[tokio::test]
+async fn what_ends_at_a_hop_is_not_passed_on() {
+    let fields = [
+        "cache-control: no-store",
+        "connection: x-hop",
+        "x-hop: 1",
+        "keep-alive: timeout=5",
+        "proxy-connection: x",
+        "x-end: 1",
+    ];
+    let origin = Origin::start(move |_| Response::ok(&fields, b"x")).await;
+    let node = node_before(&origin, "").await;
+    let reply = get(&node, "/a").await;
+    for (name, value) in [("x-hop", ""), ("keep-alive", ""), ("proxy-connection", ""), ("x-end", "1")] {
+        assert_eq!(reply.field(name), value, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_old_when_it_came_says_so_from_the_first_answer_on() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=120", "age: 100"], b"x")).await;
+    let node = node_before(&origin, "").await;
+    for _ in 0..2 {
+        let age: u64 = get(&node, "/a").await.field("age").parse().unwrap();
+        assert!((100..110).contains(&age), "{age}");
+    }
+    assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn ranges_are_for_get_and_a_star_matches_whatever_is_stored() {
+    let origin = Origin::start(|_| Response::ok(KEPT, b"0123456789")).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let asked = |method: &str, field: &str| format!("{method} /a HTTP/1.1\r\nHost: site.example\r\n{field}\r\n\r\n");
+    for (request, expected) in [
+        (asked("GET", "Range: bytes=0-1"), 206),
+        (asked("HEAD", "Range: bytes=0-1"), 200),
+        (asked("GET", "Range: bytes=0-1\r\nRange: bytes=3-4"), 200),
+        (asked("GET", "If-None-Match: *"), 304),
+    ] {
+        assert_eq!(raw(&node, &request).await.map(|reply| reply.status), Some(expected), "{request}");
+    }
+}
