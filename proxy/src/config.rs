@@ -1,10 +1,9 @@
 //! The one config file: TOML, unknown keys refused, sizes and durations in human units.
 //!
 //! [`Config::load`] reads, checks what belongs together and resolves relative paths; whoever holds a [`Config`] can use
-//! it without checking again. What the node does with it is not decided here. Every key is described in
+//! it without checking again ([`check`] says what is looked at). What the node does with it is not decided here. Every key is described in
 //! [`reference::KEYS`], from which `docs/config.md` is made.
 
-use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+mod check;
 pub mod error;
 pub mod reference;
 pub mod units;
@@ -25,6 +25,10 @@ pub const CLUSTERS_MAX: usize = 64;
 pub const SITES_MAX: usize = 1024;
 /// Plugins of one config.
 pub const PLUGINS_MAX: usize = 64;
+/// Worker threads.
+pub const THREADS_MAX: usize = 1024;
+/// Bytes for objects in memory, 256 TiB: what an address can have.
+pub const MEMORY_MAX: u64 = 1 << 48;
 /// Bytes of a config file.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -358,7 +362,11 @@ impl Config {
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
         config.resolve_paths(file.parent().unwrap_or(Path::new(".")));
-        config.check().map_err(|(needle, problem)| ConfigError::found(file, text, &needle, problem))?;
+        // A host with and without its final dot is the same.
+        for host in config.site.iter_mut().flat_map(|site| &mut site.hosts) {
+            host.truncate(host.strip_suffix('.').unwrap_or(host).len());
+        }
+        config.check().map_err(|(key, problem)| ConfigError::found(file, text, &key, problem))?;
         Ok(config)
     }
 
@@ -371,128 +379,6 @@ impl Config {
             *path = base.join(&path);
         }
     }
-
-    /// What one value alone cannot show. An error is the text to look for in the file, and the problem.
-    fn check(&self) -> Result<(), (String, String)> {
-        self.check_listen()?;
-        self.check_plugins()?;
-        self.check_sites()?;
-        self.check_clusters()?;
-        self.check_limits()
-    }
-
-    fn check_listen(&self) -> Result<(), (String, String)> {
-        let listen = &self.listen;
-        if listen.http.is_empty() && listen.https.is_empty() && listen.dns.is_empty() {
-            return Err(("[listen]".into(), "nothing to listen on: give [listen] http, https or dns".into()));
-        }
-        if !listen.dns.is_empty() && self.zone.is_empty() {
-            return Err(("dns".into(), "it listens for DNS but has no [[zone]]: add one".into()));
-        }
-        let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
-        if serves_http && self.site.is_empty() {
-            return Err(("[listen]".into(), "it listens for HTTP but has no [[site]]: add one".into()));
-        }
-        let mut files = listen.https.iter().flat_map(|https| [&https.cert, &https.key]);
-        let missing = files.find(|path| !path.is_file());
-        missing.map_or(Ok(()), |path| Err((file_name(path), format!("{} is not a readable file", path.display()))))
-    }
-
-    fn check_plugins(&self) -> Result<(), (String, String)> {
-        at_most("[[plugin]]", self.plugin.len(), PLUGINS_MAX)?;
-        unique("plugin", self.plugin.iter().map(|plugin| plugin.name.as_str()))?;
-        let policy = &self.policy;
-        for (key, name) in [("route", &policy.route), ("rate", &policy.rate), ("evict", &policy.evict)] {
-            let Some(name) = name else { continue };
-            if !self.plugin.iter().any(|plugin| plugin.name == *name) {
-                let known = self.plugin.iter().map(|plugin| plugin.name.as_str());
-                let hint =
-                    error::nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-                return Err((name.clone(), format!("policy.{key} names no [[plugin]]: {name:?}{hint}")));
-            }
-        }
-        let missing = self.plugin.iter().find(|plugin| !plugin.file.is_file());
-        missing.map_or(Ok(()), |plugin| {
-            let problem = format!("plugin {:?}: {} is not a readable file", plugin.name, plugin.file.display());
-            Err((file_name(&plugin.file), problem))
-        })
-    }
-
-    fn check_sites(&self) -> Result<(), (String, String)> {
-        at_most("[[site]]", self.site.len(), SITES_MAX)?;
-        unique("host", self.site.iter().flat_map(|site| site.hosts.iter().map(String::as_str)))?;
-        for site in &self.site {
-            if site.hosts.is_empty() || site.origin.is_empty() {
-                return Err(("[[site]]".into(), "a site needs at least one host and one origin".into()));
-            }
-            for host in &site.hosts {
-                if *host != host.to_ascii_lowercase() || host.contains([':', '/', ' ']) {
-                    return Err((
-                        host.clone(),
-                        format!("host {host:?}: write the name alone, lower case, without port"),
-                    ));
-                }
-            }
-            for origin in &site.origin {
-                crate::origin::parse_url(origin).map_err(|problem| (origin.clone(), problem))?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_clusters(&self) -> Result<(), (String, String)> {
-        at_most("[[cluster]]", self.cluster.len(), CLUSTERS_MAX)?;
-        unique("cluster", self.cluster.iter().map(|cluster| cluster.id.as_str()))?;
-        for cluster in &self.cluster {
-            let [latitude, longitude] = cluster.at;
-            if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
-                let problem = format!("cluster {:?}: at = [latitude -90..90, longitude -180..180]", cluster.id);
-                return Err((cluster.id.clone(), problem));
-            }
-            if !cluster.nodes.iter().any(|node| node.v4.is_some() || node.v6.is_some()) {
-                return Err((cluster.id.clone(), format!("cluster {:?} has no node address", cluster.id)));
-            }
-        }
-        for service in &self.service {
-            let known = |id: &String| id == "*" || self.cluster.iter().any(|cluster| cluster.id == *id);
-            if let Some(id) = service.clusters.iter().find(|id| !known(id)) {
-                return Err((id.clone(), format!("service {:?} names no [[cluster]]: {id:?}", service.name)));
-            }
-            if !(1..=8).contains(&service.answers) {
-                return Err((service.name.clone(), format!("service {:?}: answers is 1 to 8", service.name)));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_limits(&self) -> Result<(), (String, String)> {
-        let (memory, object) = (self.cache.memory.0, self.cache.max_object.0);
-        if memory < 1 << 20 {
-            return Err(("memory".into(), "cache.memory is at least 1MiB".into()));
-        }
-        if object > memory && self.cache.max_object != Cache::default().max_object {
-            return Err(("max_object".into(), "cache.max_object is larger than cache.memory".into()));
-        }
-        if !(1024..=1 << 20).contains(&self.limits.header_bytes.0) {
-            return Err(("header_bytes".into(), "limits.header_bytes is 1KiB to 1MiB".into()));
-        }
-        Ok(())
-    }
-}
-
-fn at_most(what: &str, count: usize, bound: usize) -> Result<(), (String, String)> {
-    let problem = || (what.to_owned(), format!("{count} times {what}: at most {bound}"));
-    (count <= bound).then_some(()).ok_or_else(problem)
-}
-
-fn unique<'a>(what: &str, mut names: impl Iterator<Item = &'a str>) -> Result<(), (String, String)> {
-    let mut seen = HashSet::new();
-    let twice = names.find(|name| !seen.insert(*name));
-    twice.map_or(Ok(()), |name| Err((name.to_owned(), format!("{what} {name:?} is there twice"))))
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -146,7 +146,9 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
 /// One line for the operator; the exit code is 2.
 pub fn run(file: &Path) -> Result<(), String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
+    let warnings = config.warnings();
     let assembled = Assembled::new(config)?;
+    warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
     let ready = assembled.ready_line();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -319,5 +321,7 @@ pub fn check(file: &Path) -> Result<Vec<String>, String> {
         crate::listen::acceptor(https)?;
     }
     let plugins = Plugins::load(&config)?;
-    Ok(Directing::new(&config, plugins.routing())?.map(|(_, warnings)| warnings).unwrap_or_default())
+    let mut warnings = config.warnings();
+    warnings.extend(Directing::new(&config, plugins.routing())?.into_iter().flat_map(|(_, warnings)| warnings));
+    Ok(warnings)
 }

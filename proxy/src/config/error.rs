@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use toml::de::DeTable;
+
 /// A config that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {problem}", file.display(), place(*line))]
@@ -27,11 +29,26 @@ impl ConfigError {
         Self::new(file, line, one_line(error.message()))
     }
 
-    /// An error about `needle`, found in the text.
-    pub(super) fn found(file: &Path, text: &str, needle: &str, problem: String) -> Self {
-        let at = text.find(needle).filter(|_| !needle.is_empty());
-        Self::new(file, at.map(|at| line_column(text, at)), problem)
+    /// An error about the value of a key, such as `cluster.1.health.port`; of what holds it, where it is not written.
+    pub(super) fn found(file: &Path, text: &str, key: &str, problem: String) -> Self {
+        Self::new(file, offset(text, key).map(|at| line_column(text, at)), problem)
     }
+}
+
+/// Where the value of a key begins; numbers are places in a list, from 0.
+fn offset(text: &str, key: &str) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let mut steps = key.split('.');
+    let mut value = root.get_ref().get(steps.next()?)?;
+    for step in steps {
+        let inner = match step.parse::<usize>() {
+            Ok(place) => value.get_ref().get(place),
+            Err(_) => value.get_ref().get(step),
+        };
+        let Some(inner) = inner else { break };
+        value = inner;
+    }
+    Some(value.span().start)
 }
 
 fn line_column(text: &str, at: usize) -> (usize, usize) {

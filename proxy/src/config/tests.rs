@@ -1,5 +1,7 @@
 //! What a config file may say, and what it is told when it may not.
 
+use std::collections::HashSet;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -56,6 +58,109 @@ fn what_belongs_together_is_checked_together() {
         let problem = problem(&text);
         assert!(problem.contains(expected), "{problem}");
     }
+}
+
+/// A config that directs; `# here` is line 4, the second cluster begins at line 13.
+const DIRECTING: &str = r#"[listen]
+dns = ["127.0.0.1:5300"]
+admin = "127.0.0.1:9145"
+# here
+[[cluster]]
+id = "one"
+tier = "home"
+at = [0, 0]
+capacity = "1Gbps"
+nodes = [{ v4 = "203.0.113.1" }]
+prefixes = ["10.1.0.0/16"]
+health = { port = 8080 }
+[[cluster]]
+id = "two"
+tier = "home"
+at = [0, 0]
+capacity = "1Gbps"
+nodes = [{ v4 = "203.0.113.2" }]
+prefixes = ["10.2.0.0/16", "10.3.0.0/16"]
+[[zone]]
+name = "k.example."
+file = "k.zone"
+[[service]]
+name = "www.k.example"
+clusters = ["one", "two"]
+ttl = "20s"
+"#;
+
+#[test]
+fn what_cannot_work_is_told_its_place_and_what_to_write() {
+    Config::parse(Path::new("node.toml"), DIRECTING).unwrap();
+    for (from, to, expected) in [
+        ("port = 8080", "port = 0", "12:19: cluster \"one\": health.port is 1 to 65535"),
+        ("port = 8080", "path = \"x\"", "12:19: cluster \"one\": health.path begins with /"),
+        ("port = 8080", "down_after = 0", "12:25: cluster \"one\": health.down_after is at least 1"),
+        ("port = 8080", "up_after = 0", "12:23: cluster \"one\": health.up_after is at least 1"),
+        ("port = 8080", "every = \"0s\"", "12:20: cluster \"one\": health.every is more than 0s"),
+        ("port = 8080", "timeout = \"0s\"", "12:22: cluster \"one\": health.timeout is more than 0s"),
+        ("id = \"two\"", "id = \"one\"", "14:6: cluster \"one\" is there twice: keep one"),
+        ("id = \"two\"", "id = \"\"", "14:6: cluster \"\": its id is empty or \"*\""),
+        ("id = \"two\"", "id = \"*\"", "14:6: cluster \"*\": its id is empty or \"*\""),
+        ("1Gbps", "0Gbps", "9:12: cluster \"one\": a capacity of 0 sends nothing: write what"),
+        ("10.3.0.0/16", "10.1.0.0/16", "19:28: 10.1.0.0/16 is of cluster \"one\" and of cluster \"two\": keep one"),
+        (
+            "10.3.0.0/16",
+            "10.3.4.0/16",
+            "19:28: cluster \"two\": 10.3.4.0/16 has bits beyond its length: write 10.3.0.0/16",
+        ),
+        ("9145", "5300", "2:8: address 127.0.0.1:5300 is there twice: keep one"),
+        ("# here", "[node]\ncluster = \"three\"", "5:11: node.cluster names no [[cluster]]: \"three\""),
+        ("# here", "[limits]\nthreads = 100000", "5:11: limits.threads is at most 1024"),
+        ("# here", "[limits]\nconnections = 0", "5:15: limits.connections is at least 1"),
+        ("# here", "[limits]\nheader_timeout = \"0s\"", "5:18: limits.header_timeout is more than 0s"),
+        ("# here", "[cache]\nmemory = \"4PiB\"", "5:10: cache.memory is 1MiB to 256TiB"),
+        ("k.example.\"", "k..example.\"", "21:8: zone \"k..example.\" is no domain name"),
+        (
+            "www.k.example",
+            "www.xk.example",
+            "24:8: service \"www.xk.example\" is in no [[zone]] of this node: add its zone",
+        ),
+        ("[\"one\", \"two\"]", "[]", "25:12: service \"www.k.example\" has no clusters: name some"),
+        ("[\"one\", \"two\"]", "[\"one\", \"tow\"]", "25:20: service \"www.k.example\" names no [[cluster]]: \"tow\""),
+        ("20s", "70years", "26:7: service \"www.k.example\": ttl is at most 2147483647 seconds"),
+    ] {
+        let problem = problem(&DIRECTING.replacen(from, to, 1));
+        assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
+    }
+}
+
+#[test]
+fn a_plugin_that_cannot_work_is_told_its_own_place() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let plugin = |name: &str, more: &str| format!("[[plugin]]\nname = {name:?}\nfile = {:?}\n{more}", file.path());
+    let check =
+        |more: &str, expected: &str| assert_eq!(problem(&format!("{GOOD}{more}")), format!("node.toml:{expected}"));
+    check(&(plugin("p", "") + &plugin("p", "")), "14:8: plugin \"p\" is there twice: keep one");
+    check(&plugin("", ""), "11:8: a plugin without a name: write one, such as \"geo\"");
+    check(&plugin("p", "fuel = 0\n"), "13:8: plugin.fuel is at least 1; leave it out for the default");
+}
+
+#[test]
+fn a_host_with_its_final_dot_is_the_host() {
+    let with = |hosts: &str| GOOD.replace("[\"video.example\"]", hosts);
+    let config = Config::parse(Path::new("node.toml"), &with("[\"video.example.\", \"*\"]")).unwrap();
+    assert_eq!(config.site[0].hosts, ["video.example", "*"]);
+    assert!(
+        problem(&with("[\"video.example.\", \"video.example\"]"))
+            .starts_with("node.toml:7:28: host \"video.example\" is there twice")
+    );
+    for wrong in ["", ".", "a:80", "a b", "*.example"] {
+        assert!(problem(&with(&format!("[{wrong:?}]"))).contains("write the name alone"), "{wrong}");
+    }
+}
+
+#[test]
+fn zones_that_nobody_can_ask_for_are_a_warning() {
+    let warnings = |text: &str| Config::parse(Path::new("node.toml"), text).unwrap().warnings();
+    assert!(warnings(DIRECTING).is_empty());
+    let zone = "[[zone]]\nname = \"k.example.\"\nfile = \"k.zone\"\n";
+    assert!(warnings(&format!("{GOOD}{zone}"))[0].contains("add listen.dns"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
         (with_plugin("no.wasm"), "no.wasm: it is no WebAssembly component"),
         (with_plugin("rate.wasm"), "expected littoral:plugin/routing@0.1.x"),
         (GOOD.replace("http = [\"127.0.0.1:0\"]", &taken), "cannot listen on"),
+        (format!("{GOOD}[limits]\nconnections = 0\n"), "node.toml:7:15: limits.connections is at least 1"),
         (format!("{GOOD}{zone}"), "z.zone:3: A takes one IPv4 address"),
         (format!("{GOOD}{}", zone.replace("z.zone", "none.zone")), "none.zone: cannot be read"),
     ] {
