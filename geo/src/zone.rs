@@ -127,7 +127,8 @@ impl Records {
         if self.count > RECORDS_MAX {
             return Err(format!("more than {RECORDS_MAX} records: divide the zone"));
         }
-        types.entry(kind).or_default().push(record);
+        // Most sets have one record, and a zone may have a million of them.
+        types.entry(kind).or_insert_with(|| Vec::with_capacity(1)).push(record);
         Ok(())
     }
 
@@ -158,7 +159,12 @@ impl Zone {
         if length > ZONE_BYTES_MAX {
             return Err(problem(format!("it has {length} bytes; a zone file has at most {ZONE_BYTES_MAX}")));
         }
-        let text = std::fs::read_to_string(file).map_err(unreadable)?;
+        let bytes = std::fs::read(file).map_err(unreadable)?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            let fix = "an octet that is not UTF-8: save the file as UTF-8, and write other octets as \\DDD";
+            GeoError(format!("{}:{line}: {fix}", file.display()))
+        })?;
         Self::parse(name, &text, &file.display().to_string())
     }
 

@@ -131,6 +131,13 @@ fn the_line_is_right_behind_comments_and_strings_and_far_down() {
 }
 
 #[test]
+fn a_file_that_is_not_utf_8_is_told_its_line() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), [TEXT.as_bytes(), b"t TXT \xe9\n"].concat()).unwrap();
+    check(Zone::load("example.org", file.path()), ":15: an octet that is not UTF-8: save the file as UTF-8");
+}
+
+#[test]
 fn a_set_holds_no_more_records_than_a_message() {
     let many: String = (0..=SET_RECORDS_MAX).map(|number| format!("a TXT {number}\n")).collect();
     check(with(&many), "bad.zone:4111: a.example.org. has more than 4096 TXT records");
