@@ -1,5 +1,5 @@
-//! DNS on the wire: UDP and TCP through hickory's server, with a request handler of our own, because its catalogue can
-//! neither answer a client subnet nor keep an answer below the size we allow.
+//! DNS on the wire: sockets and answers of our own around hickory's messages, because its server bounds no connections and
+//! its catalogue can neither answer a client subnet nor keep an answer below the size we allow.
 //!
 //! What is odd is answered as the notes of RFC 1035, 6891 and 7871 say: several questions FORMERR, other opcodes NOTIMP,
 //! other classes REFUSED, an unknown EDNS version BADVERS, a malformed client subnet FORMERR. Invariant: a response can be
@@ -8,17 +8,12 @@
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use futures_util::{FutureExt, StreamExt};
-use hickory_proto::op::{Edns, Header, HeaderCounts, LowerQuery, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{Edns, LowerQuery, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::DNSClass;
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
-use hickory_proto::serialize::binary::{BinDecoder, BinEncodable};
-use hickory_server::Server;
-use hickory_server::net::BufDnsStreamHandle;
-use hickory_server::net::runtime::{Time, TokioTime};
+use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder};
 use hickory_server::net::xfer::Protocol;
-use hickory_server::server::{Request, RequestHandler, ResponseHandle, ResponseHandler, ResponseInfo};
+use hickory_server::server::Request;
 use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -30,6 +25,7 @@ use crate::director::Director;
 use crate::limits::UDP_BYTES_MAX;
 
 mod tcp;
+mod udp;
 
 /// How often a pair of equal ports is tried for port 0.
 const PORT_TRIES: usize = 32;
@@ -77,6 +73,7 @@ fn bind_pair(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
             Err(_) if tries > 0 => {}
             udp => {
                 let udp = udp?;
+                udp::tell_destinations(&udp)?;
                 udp.set_nonblocking(true)?;
                 tcp.set_nonblocking(true)?;
                 return Ok((udp, tcp));
@@ -96,18 +93,17 @@ pub async fn serve(
 ) -> Result<(), String> {
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
     let handler = Handler::new(director);
-    let mut server = Server::new(handler.clone());
-    let (mut listening, places) = (JoinSet::new(), tcp::places());
+    let (mut serving, places) = (JoinSet::new(), tcp::places());
     for (udp, tcp) in listeners.pairs {
-        server.register_socket(tokio::net::UdpSocket::from_std(udp).map_err(problem)?);
+        serving.spawn(udp::serve(tokio::net::UdpSocket::from_std(udp).map_err(problem)?, handler.clone()));
         let tcp = tokio::net::TcpListener::from_std(tcp).map_err(problem)?;
-        listening.spawn(tcp::serve(tcp, handler.clone(), places.clone()));
+        serving.spawn(tcp::serve(tcp, handler.clone(), places.clone()));
     }
     let _ = shutdown.wait_for(|stop| *stop).await;
-    server.shutdown_gracefully().await.map_err(|error| error.to_string())
+    Ok(())
 }
 
-/// Answers hickory's requests out of the director.
+/// Answers messages out of the director.
 #[derive(Clone)]
 pub struct Handler {
     director: Arc<Director>,
@@ -137,11 +133,41 @@ impl Handler {
             counters.rcode(u16::from(ResponseCode::FormErr));
             return Some(unreadable(header).into());
         };
-        let (handle, mut sent) = BufDnsStreamHandle::new(client);
-        let responses = ResponseHandle::new(client, handle, protocol);
-        // Nothing in it waits.
-        self.handle_request::<_, TokioTime>(&request, responses).now_or_never()?;
-        Some(sent.next().now_or_never()??.into_parts().0)
+        self.encoded(&request)
+    }
+
+    fn encoded(&self, request: &Request) -> Option<Vec<u8>> {
+        let (reply, subnet) = self.reply(request);
+        let counters = self.director.counters();
+        counters.rcode(u16::from(reply.code));
+        let edns = request.edns.as_ref().map(|_| response_edns(&reply, subnet.as_ref()));
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        metadata.authoritative = reply.authoritative;
+        metadata.recursion_available = false;
+        metadata.response_code = reply.code;
+        let bound = size_bound(request);
+        let nothing = Queries::read(&mut BinDecoder::new(&[]), 0).ok().filter(|_| !repeatable(&request.queries));
+        let builder = MessageResponseBuilder::new(nothing.as_ref().unwrap_or(&request.queries), edns.as_ref());
+        let mut response = Vec::with_capacity(usize::from(PLAIN_UDP_BYTES));
+        let mut encoder = BinEncoder::new(&mut response);
+        encoder.set_max_size(bound);
+        let encoded = if fits(&reply, bound) {
+            let Reply { answers, authority, additional, .. } = &reply;
+            builder
+                .build(metadata, answers.iter(), authority.iter(), [].iter(), additional.iter())
+                .destructive_emit(&mut encoder)
+        } else {
+            count(&counters.truncated);
+            metadata.truncation = true;
+            builder.build_no_records(metadata).destructive_emit(&mut encoder)
+        };
+        match encoded {
+            Ok(_) => Some(response),
+            Err(error) => {
+                tracing::error!(%error, "a DNS response cannot be written");
+                None
+            }
+        }
     }
 
     /// The reply to a request, and the client subnet it was for.
@@ -215,46 +241,18 @@ fn well_formed(subnet: &ClientSubnet) -> bool {
     subnet.scope_prefix() == 0 && length <= bits && masked(subnet.addr(), length) == subnet.addr()
 }
 
-#[async_trait]
-impl RequestHandler for Handler {
-    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, mut responses: R) -> ResponseInfo {
-        let (reply, subnet) = self.reply(request);
-        let counters = self.director.counters();
-        counters.rcode(u16::from(reply.code));
-        let edns = request.edns.as_ref().map(|_| response_edns(&reply, subnet.as_ref()));
-        let mut metadata = Metadata::response_from_request(&request.metadata);
-        metadata.authoritative = reply.authoritative;
-        metadata.recursion_available = false;
-        metadata.response_code = reply.code;
-        let bound = size_bound(request);
-        let size: usize = sections(&reply).map(|record| record.to_bytes().map_or(0, |bytes| bytes.len())).sum();
-        // Uncompressed sizes are an upper bound; the question and OPT need at most this much more.
-        let fits = request.protocol() != Protocol::Udp
-            || size + 300 + SLACK_FOR_OPT <= usize::from(bound)
-            || fits_compressed(&reply, bound);
-        let nothing = Queries::read(&mut BinDecoder::new(&[]), 0).ok().filter(|_| !repeatable(&request.queries));
-        let builder = MessageResponseBuilder::new(nothing.as_ref().unwrap_or(&request.queries), edns.as_ref());
-        let sent = if fits {
-            let Reply { answers, authority, additional, .. } = &reply;
-            let response = builder.build(metadata, answers.iter(), authority.iter(), [].iter(), additional.iter());
-            responses.send_response(response).await
-        } else {
-            count(&counters.truncated);
-            metadata.truncation = true;
-            responses.send_response(builder.build_no_records(metadata)).await
-        };
-        sent.unwrap_or_else(|error| {
-            tracing::debug!(%error, "a DNS response could not be sent");
-            Header { metadata, counts: HeaderCounts::default() }.into()
-        })
-    }
-}
-
 /// Room kept for OPT with a client subnet.
 const SLACK_FOR_OPT: usize = 64;
 
 fn sections(reply: &Reply) -> impl Iterator<Item = &hickory_proto::rr::Record> {
     reply.answers.iter().chain(&reply.authority).chain(&reply.additional)
+}
+
+/// Whether all records fit into `bound` bytes.
+fn fits(reply: &Reply, bound: u16) -> bool {
+    let size: usize = sections(reply).map(|record| record.to_bytes().map_or(0, |bytes| bytes.len())).sum();
+    // Uncompressed sizes are an upper bound; the question and OPT need at most this much more.
+    size + 300 + SLACK_FOR_OPT <= usize::from(bound) || fits_compressed(reply, bound)
 }
 
 /// Whether the records fit once names are compressed: tried for real, and only when the bound is near.
@@ -268,8 +266,11 @@ fn fits_compressed(reply: &Reply, bound: u16) -> bool {
     message.to_vec().is_ok_and(|bytes| bytes.len() + question + 4 + SLACK_FOR_OPT <= usize::from(bound))
 }
 
-/// Bytes a UDP response may have: what the client offers, at least 512, at most [`UDP_BYTES_MAX`].
+/// Bytes a response may have: over UDP what the client offers, at least 512, at most [`UDP_BYTES_MAX`].
 fn size_bound(request: &Request) -> u16 {
+    if request.protocol() != Protocol::Udp {
+        return u16::MAX;
+    }
     request.edns.as_ref().map_or(PLAIN_UDP_BYTES, |edns| edns.max_payload().clamp(PLAIN_UDP_BYTES, UDP_BYTES_MAX))
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use littoral_geo::Director;
@@ -28,8 +29,11 @@ impl Drop for Running {
 }
 
 pub(crate) async fn running() -> Running {
+    running_on(Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap())
+}
+
+fn running_on(listeners: Listeners) -> Running {
     let director = Arc::new(director());
-    let listeners = Listeners::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let address = listeners.addresses()[0];
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(serve(listeners, director.clone(), stopped));
@@ -98,7 +102,7 @@ async fn dig_meets_a_cut_answer_and_comes_back_over_tcp() {
     };
     has(&cut, &[" tc", "ANSWER: 0"]);
     has(&dig(running.address, &["big.kingcdn.example", "TXT"]).await.unwrap(), &["ANSWER: 41", "(TCP)"]);
-    assert!(running.director.counters().truncated.load(std::sync::atomic::Ordering::Relaxed) >= 2);
+    assert!(running.director.counters().truncated.load(Relaxed) >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,6 +117,27 @@ async fn our_resolver_walks_from_one_authoritative_server_to_the_other() {
     assert_eq!(found.addresses(), ["203.0.113.1".parse::<IpAddr>().unwrap()]);
     assert_eq!((found.final_name(), found.scope), ("a1105.kingcdn.example.", Some(16)));
     assert_eq!(asks("nothing.kingcdn.example").await.code, 3, "no NXDOMAIN");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_comes_from_the_address_that_was_asked_though_the_server_listens_on_all() {
+    for all in ["0.0.0.0:0", "[::]:0"] {
+        let Ok(listeners) = Listeners::bind(&[all.parse().unwrap()]) else {
+            println!("skipped: no {all} on this host");
+            continue;
+        };
+        let running = running_on(listeners);
+        // The stub takes no answer from anywhere else; left alone, the kernel answers from 127.0.0.1.
+        for asked in ["127.0.0.1", "127.0.0.2"] {
+            let server = SocketAddr::new(asked.parse().unwrap(), running.address.port());
+            let answer = lookup(server, "ns.kingcdn.example", None, PATIENCE).await;
+            assert_eq!(answer.unwrap().addresses(), ["192.0.2.54".parse::<IpAddr>().unwrap()], "{all} {asked}");
+        }
+        if all.starts_with('[') {
+            let server = SocketAddr::new("::1".parse().unwrap(), running.address.port());
+            assert!(lookup(server, "ns.kingcdn.example", None, PATIENCE).await.is_ok());
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,4 +156,6 @@ async fn bytes_that_are_no_question_do_not_stop_it() {
     }
     let answer = lookup(running.address, "ns.kingcdn.example", None, PATIENCE).await.unwrap();
     assert_eq!(answer.addresses(), ["192.0.2.54".parse::<IpAddr>().unwrap()]);
+    let counters = running.director.counters();
+    assert!(counters.malformed.load(Relaxed) > 0 && counters.udp.load(Relaxed) > counters.malformed.load(Relaxed));
 }

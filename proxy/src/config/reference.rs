@@ -53,7 +53,13 @@ pub const KEYS: &[Key] = &[
         "restart",
         "Admin API, metrics and dashboard. It has no authentication: keep it on loopback.",
     ),
-    key("listen.dns", "list of address:port", "none", "restart", "Authoritative DNS on UDP and TCP."),
+    key(
+        "listen.dns",
+        "list of address:port",
+        "none",
+        "restart",
+        "Authoritative DNS on UDP and TCP. On `0.0.0.0` or `[::]` an answer leaves from the address that was asked.",
+    ),
     key(
         "cache.memory",
         "size, 1MiB to 256TiB",
