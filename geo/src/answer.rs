@@ -35,8 +35,8 @@ impl Reply {
 }
 
 impl Director {
-    /// Answers a question of class IN as seen from `client`.
-    pub fn answer(&self, name: &LowerName, qtype: RecordType, client: IpAddr) -> Reply {
+    /// Answers a question of class IN as seen from `client`. `turn` is entropy: whose turn it is among a cluster's nodes.
+    pub fn answer(&self, name: &LowerName, qtype: RecordType, client: IpAddr, turn: u64) -> Reply {
         let snapshot = self.snapshot();
         let mut reply = Reply::empty(ResponseCode::Refused);
         let mut at = name.clone();
@@ -49,7 +49,7 @@ impl Director {
             // Of any other type a service may have records in the zone file.
             let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
             if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client) {
-                self.serve(&snapshot, &at, qtype, client, decided.decision, &mut reply);
+                self.serve(&snapshot, &at, qtype, decided.decision, turn, &mut reply);
                 if reply.answers.last().is_none_or(|last| last.record_type() == RecordType::CNAME) {
                     reply.authority.push(zone.negative_soa());
                 }
@@ -76,13 +76,13 @@ impl Director {
         snapshot: &Snapshot,
         name: &LowerName,
         qtype: RecordType,
-        client: IpAddr,
         decision: Decision,
+        turn: u64,
         reply: &mut Reply,
     ) {
         self.counters().reason(decision.reason);
         reply.scope = decision.scope;
-        let addresses = self.addresses(snapshot, name, client, &decision, qtype == RecordType::AAAA);
+        let addresses = self.addresses(snapshot, name, &decision, qtype == RecordType::AAAA, turn);
         for address in addresses {
             let data = match address {
                 IpAddr::V4(v4) => RData::A(v4.into()),

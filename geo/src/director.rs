@@ -285,15 +285,15 @@ impl Director {
         self.native.decide(flow).unwrap_or(NOBODY)
     }
 
-    /// Addresses of a decision for one family: the nodes of its first cluster that has any, turned so that clients of one
-    /// prefix meet the same node first.
+    /// Addresses of a decision for one family: the nodes of its first cluster that has any, turned by `turn`. The scope
+    /// promises a cluster; which of its nodes come, and in which order, is drawn anew for each answer.
     pub(crate) fn addresses(
         &self,
         snapshot: &Snapshot,
         name: &LowerName,
-        client: IpAddr,
         decision: &Decision,
         v6: bool,
+        turn: u64,
     ) -> Vec<IpAddr> {
         let Some(service) = snapshot.services.get(name) else {
             return Vec::new();
@@ -307,8 +307,8 @@ impl Director {
         };
         let mut found = decision.clusters.iter().map(of).find(|nodes| !nodes.is_empty()).unwrap_or_default();
         if !found.is_empty() {
-            let turn = hash(&(masked(canonical(client), decision.scope), service.key)) as usize % found.len();
-            found.rotate_left(turn);
+            let nodes = found.len();
+            found.rotate_left((turn % nodes as u64) as usize);
             found.truncate(service.answers);
         }
         found

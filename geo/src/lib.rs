@@ -4,7 +4,7 @@
 //! the network does that hold" and knows nothing of packets. [`server`] speaks DNS, [`stub`] asks it. Probing clusters for
 //! health is the caller's; the director is told.
 //!
-//! Invariant: two clients inside one returned scope prefix get the same answer while the cluster states do not change.
+//! Invariant: two clients inside one returned scope prefix get the same clusters while the cluster states do not change.
 
 pub mod answer;
 pub mod counters;

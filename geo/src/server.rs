@@ -193,7 +193,7 @@ impl Handler {
         let client =
             subnet.filter(|subnet| subnet.source_prefix() > 0).map_or(request.src().ip(), |subnet| subnet.addr());
         let name = info.query.name().clone();
-        let mut reply = self.director.answer(&name, info.query.query_type(), client);
+        let mut reply = self.director.answer(&name, info.query.query_type(), client, rand::random());
         if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
             reply.scope = 0;
         }

@@ -18,7 +18,7 @@ pub struct Explanation {
     pub client: IpAddr,
     /// Clusters in order of preference; none when none of the service's clusters may serve the client.
     pub clusters: Vec<String>,
-    /// Addresses answered.
+    /// Addresses answered, as one answer has them: of many nodes each answer has a few.
     pub addresses: Vec<IpAddr>,
     /// What decided.
     pub reason: &'static str,
@@ -42,8 +42,8 @@ impl Director {
         let Decided { decision, located, zone } = self.decide_in(&snapshot, &name, client)?;
         let client = canonical(client);
         let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
-        let mut addresses = self.addresses(&snapshot, &name, client, &decision, false);
-        addresses.extend(self.addresses(&snapshot, &name, client, &decision, true));
+        let mut addresses = self.addresses(&snapshot, &name, &decision, false, 0);
+        addresses.extend(self.addresses(&snapshot, &name, &decision, true, 0));
         let distances = located.place.map(|place| {
             let km = |row: &ClusterRow| (6371.0 * dot(place, row.place).clamp(-1.0, 1.0).acos()) as u32;
             snapshot.rows.iter().map(|row| (id(row.index), km(row))).collect()

@@ -1,5 +1,6 @@
 //! The decision: coverage before distance before load, health, and the promise of the scope.
 
+use std::collections::HashSet;
 use std::io::Write;
 
 use hickory_proto::op::ResponseCode;
@@ -94,7 +95,7 @@ fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_f
     let (_directory, mut config) = world();
     config.services[0].clusters = vec!["isp1".into()];
     let director = director(config);
-    let asked = |client: &str| director.answer(&NAME.parse().unwrap(), RecordType::A, client.parse().unwrap());
+    let asked = |client: &str| director.answer(&NAME.parse().unwrap(), RecordType::A, client.parse().unwrap(), 0);
     let denied = asked("10.6.0.1");
     assert_eq!((denied.code, denied.answers.len(), denied.scope), (ResponseCode::NoError, 0, 16));
     assert_eq!(denied.authority[0].record_type(), RecordType::SOA);
@@ -105,6 +106,19 @@ fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_f
     assert_eq!((told.clusters.len(), told.addresses.len(), told.reason), (0, 0, "no-candidate"));
     assert_eq!((told.scope.as_str(), told.zone), ("10.6.0.0/16", None));
     assert_eq!(counters.reasons[5].load(Relaxed), 1, "what is explained is counted as if it had been answered");
+}
+
+#[test]
+fn every_node_of_a_cluster_has_its_turn_though_all_clients_are_in_one_scope() {
+    let (_directory, mut config) = world();
+    config.clusters.truncate(1);
+    config.clusters[0].nodes = (1..=5).map(|node| (Some(Ipv4Addr::new(192, 0, 2, node)), None)).collect();
+    let director = director(config);
+    let asked = |turn: u64| director.answer(&NAME.parse().unwrap(), RecordType::A, "10.1.1.1".parse().unwrap(), turn);
+    let met: HashSet<String> =
+        (0..5).flat_map(|turn| asked(turn).answers).map(|record| record.data.to_string()).collect();
+    assert_eq!(met.len(), 5);
+    assert_eq!(asked(u64::MAX).answers.len(), 2);
 }
 
 #[test]

@@ -42,7 +42,7 @@ fn started(services: Vec<Service>) -> Result<Director, GeoError> {
 }
 
 fn ask(director: &Director, name: &str, qtype: RecordType) -> Reply {
-    director.answer(&domain_name(name).unwrap(), qtype, "192.0.2.7".parse().unwrap())
+    director.answer(&domain_name(name).unwrap(), qtype, "192.0.2.7".parse().unwrap(), 0)
 }
 
 fn told(reply: &Reply) -> (ResponseCode, Vec<String>) {
@@ -75,7 +75,7 @@ fn a_service_beyond_ascii_is_found_by_its_name_in_wire_form_however_it_was_writt
     for written in ["xn--bcher-kva.kingcdn.example", "bücher.kingcdn.example.", "XN--BCHER-KVA.kingcdn.example"] {
         let director = started(vec![service(written)]).unwrap();
         let name = LowerName::from(Name::from_ascii("xn--bcher-kva.kingcdn.example.").unwrap());
-        let reply = director.answer(&name, RecordType::A, "192.0.2.7".parse().unwrap());
+        let reply = director.answer(&name, RecordType::A, "192.0.2.7".parse().unwrap(), 0);
         assert_eq!(told(&reply).1, ["203.0.113.1"], "{written}");
         let explained = director.explain("192.0.2.7".parse().unwrap(), written).unwrap();
         assert_eq!(explained.name, "xn--bcher-kva.kingcdn.example.");
