@@ -56,6 +56,8 @@ impl Director {
                 return reply;
             }
             match zone.tell(&at, qtype) {
+                // A loop: no record is sent twice (RFC 2181 §5).
+                Told::Alias(record, _) if reply.answers.contains(&record) => return reply,
                 Told::Alias(record, target) => {
                     reply.answers.push(record);
                     at = target;
@@ -82,7 +84,12 @@ impl Director {
     ) {
         self.counters().reason(decision.reason);
         reply.scope = decision.scope;
-        let addresses = self.addresses(snapshot, name, &decision, qtype == RecordType::AAAA, turn);
+        let of = |v6: bool| self.addresses(snapshot, name, &decision, v6, turn);
+        let addresses = match qtype {
+            RecordType::AAAA => of(true),
+            RecordType::ANY => Some(of(false)).filter(|v4| !v4.is_empty()).unwrap_or_else(|| of(true)),
+            _ => of(false),
+        };
         for address in addresses {
             let data = match address {
                 IpAddr::V4(v4) => RData::A(v4.into()),

@@ -9,8 +9,8 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 
 use hickory_proto::op::{Edns, LowerQuery, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::DNSClass;
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
+use hickory_proto::rr::{DNSClass, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder};
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::Request;
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::answer::Reply;
 use crate::counters::count;
-use crate::coverage::masked;
+use crate::coverage::{canonical, masked};
 use crate::director::Director;
 use crate::limits::UDP_BYTES_MAX;
 
@@ -31,6 +31,8 @@ mod udp;
 const PORT_TRIES: usize = 32;
 /// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
 const PLAIN_UDP_BYTES: u16 = 512;
+/// Bits before the IPv4 address in an IPv6 address that holds one (RFC 4291 §2.5.5.2).
+const IPV4_IN_IPV6_BITS: u8 = 96;
 /// Bytes of a header (RFC 1035 §4.1.1), and the bit of its third that tells a response from a query.
 const HEADER_BYTES: usize = 12;
 const RESPONSE_BIT: u8 = 0x80;
@@ -140,7 +142,7 @@ impl Handler {
         let (reply, subnet) = self.reply(request);
         let counters = self.director.counters();
         counters.rcode(u16::from(reply.code));
-        let edns = request.edns.as_ref().map(|_| response_edns(&reply, subnet.as_ref()));
+        let edns = request.edns.as_ref().map(|edns| response_edns(edns, &reply, subnet.as_ref()));
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.authoritative = reply.authoritative;
         metadata.recursion_available = false;
@@ -197,6 +199,9 @@ impl Handler {
         if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
             reply.scope = 0;
         }
+        if client.is_ipv6() && canonical(client).is_ipv4() && reply.scope > 0 {
+            reply.scope += IPV4_IN_IPV6_BITS;
+        }
         (reply, subnet)
     }
 }
@@ -220,9 +225,21 @@ fn allowed(request: &Request, subnet: Option<&ClientSubnet>) -> Result<(), Respo
         () if !repeatable(&request.queries) => Err(ResponseCode::FormErr),
         () if edns_version > 0 => Err(ResponseCode::BADVERS),
         () if request.queries.queries()[0].query_class() != DNSClass::IN => Err(ResponseCode::Refused),
+        () if is_transfer(request.queries.queries()[0].query_type()) => Err(ResponseCode::Refused),
+        () if is_meta(request.queries.queries()[0].query_type()) => Err(ResponseCode::FormErr),
         () if subnet.is_some_and(|subnet| !well_formed(subnet)) => Err(ResponseCode::FormErr),
         () => Ok(()),
     }
+}
+
+/// Zones are not handed out (RFC 5936 §2.2.1).
+fn is_transfer(qtype: RecordType) -> bool {
+    matches!(qtype, RecordType::AXFR | RecordType::IXFR)
+}
+
+/// Types that no question may have: reserved, OPT, and what only ever stands in messages (RFC 6895 §3.1).
+fn is_meta(qtype: RecordType) -> bool {
+    matches!(u16::from(qtype), 0 | 41 | 128..=250)
 }
 
 /// Whether there is one question, written out. Only such a one is sent back: several may need more room than the client
@@ -274,10 +291,12 @@ fn size_bound(request: &Request) -> u16 {
     request.edns.as_ref().map_or(PLAIN_UDP_BYTES, |edns| edns.max_payload().clamp(PLAIN_UDP_BYTES, UDP_BYTES_MAX))
 }
 
-fn response_edns(reply: &Reply, subnet: Option<&ClientSubnet>) -> Edns {
+fn response_edns(asked: &Edns, reply: &Reply, subnet: Option<&ClientSubnet>) -> Edns {
     let mut edns = Edns::new();
     edns.set_max_payload(UDP_BYTES_MAX);
     edns.set_version(0);
+    // RFC 3225 §3: the DO bit is copied.
+    edns.set_dnssec_ok(asked.flags().dnssec_ok);
     if let Some(subnet) = subnet.filter(|_| reply.code != ResponseCode::FormErr) {
         let address: IpAddr = subnet.addr();
         edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, subnet.source_prefix(), reply.scope)));

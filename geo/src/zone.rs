@@ -255,7 +255,9 @@ fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked:
         };
         records.iter().map(rename).collect()
     };
-    if let Some(records) = types.get(&qtype) {
+    // To ANY one set is the answer (RFC 8482), of a CNAME, too: it matches, and nothing is followed (RFC 1034 §4.3.2).
+    let any = types.values().next().filter(|_| qtype == RecordType::ANY);
+    if let Some(records) = types.get(&qtype).or(any) {
         return Told::Answer(named(records));
     }
     if let Some(alias) = types.get(&RecordType::CNAME).and_then(|records| named(records).into_iter().next())
@@ -264,11 +266,7 @@ fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked:
         let target = LowerName::from(&target.0);
         return Told::Alias(alias, target);
     }
-    // RFC 8482: one set, not all.
-    match types.values().next().filter(|_| qtype == RecordType::ANY) {
-        Some(records) => Told::Answer(named(records)),
-        None => Told::NoData,
-    }
+    Told::NoData
 }
 
 #[cfg(test)]

@@ -63,7 +63,8 @@ fn below_a_delegation_there_is_only_the_referral() {
 }
 
 #[test]
-fn any_is_answered_with_one_set() {
+fn any_is_answered_with_one_set_and_an_alias_is_one() {
+    assert_eq!(count(&tell("www.example.org.", RecordType::ANY)), 1);
     assert_eq!(count(&tell("mail.example.org.", RecordType::ANY)), 1);
 }
 

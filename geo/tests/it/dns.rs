@@ -72,6 +72,8 @@ async fn dig_follows_the_alias_into_the_service_with_the_scope_of_its_coverage_z
     has(&text, &["status: NOERROR", " aa", "a1105.kingcdn.example.", "203.0.113.2", "CLIENT-SUBNET: 10.2.3.0/24/16"]);
     let other = dig(running.address, &["a1105.kingcdn.example", "A", "+subnet=10.1.3.0/24"]).await.unwrap();
     has(&other, &["30\tIN\tA\t203.0.113.1", "CLIENT-SUBNET: 10.1.3.0/24/16"]);
+    let folded = dig(running.address, &["a1105.kingcdn.example", "A", "+subnet=::ffff:10.2.3.0/120", "+dnssec"]).await;
+    has(&folded.unwrap(), &["203.0.113.2", "/120/112", "flags: do"]);
     let nobody = dig(running.address, &["a1105.kingcdn.example", "A", "+subnet=0.0.0.0/0"]).await.unwrap();
     has(&nobody, &["status: NOERROR", "CLIENT-SUBNET: 0.0.0.0/0/0"]);
 }
@@ -86,6 +88,11 @@ async fn dig_sees_negatives_with_their_soa_and_refusals() {
     has(&dig(running.address, &["ns.kingcdn.example", "AAAA"]).await.unwrap(), &["status: NOERROR", "30\tIN\tSOA"]);
     has(&dig(running.address, &["a1105.kingcdn.example", "AAAA"]).await.unwrap(), &["status: NOERROR", "IN\tSOA"]);
     has(&dig(running.address, &["www.elsewhere.example", "A"]).await.unwrap(), &["status: REFUSED"]);
+    has(&dig(running.address, &["kingcdn.example", "AXFR", "+all"]).await.unwrap(), &["Transfer failed"]);
+    has(&dig(running.address, &["kingcdn.example", "IXFR=1", "+notcp", "+all"]).await.unwrap(), &["status: REFUSED"]);
+    for meta in ["TYPE0", "TYPE41", "TYPE128", "TYPE249", "TYPE250"] {
+        has(&dig(running.address, &["kingcdn.example", meta]).await.unwrap(), &["status: FORMERR"]);
+    }
     has(&dig(running.address, &["version.bind", "TXT", "CH"]).await.unwrap(), &["status: REFUSED"]);
     has(&dig(running.address, &["ns.kingcdn.example", "A", "+edns=1", "+noednsneg"]).await.unwrap(), &["BADVERS"]);
     has(

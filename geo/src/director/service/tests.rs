@@ -1,5 +1,6 @@
 //! Services in the tree of their zone, and what is said of those that cannot be.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use hickory_proto::op::ResponseCode;
@@ -17,27 +18,31 @@ $ORIGIN kingcdn.example.
 * 60 IN A 192.0.2.99
 ns 60 IN A 192.0.2.53
 www 60 IN CNAME a.b
+loop 60 IN CNAME pool
+pool 60 IN CNAME loop
 sub 60 IN NS ns.elsewhere.example.
 ";
 
 fn service(name: &str) -> Service {
-    Service { name: name.into(), clusters: vec!["*".into()], ttl: Duration::from_secs(30), answers: 2 }
+    Service { name: name.into(), clusters: vec!["one".into()], ttl: Duration::from_secs(30), answers: 2 }
 }
 
 fn started(services: Vec<Service>) -> Result<Director, GeoError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("kingcdn.zone");
     std::fs::write(&file, ZONE).unwrap();
-    let cluster = Cluster {
-        id: "one".into(),
+    let cluster = |id: &str, node: (Option<Ipv4Addr>, Option<Ipv6Addr>)| Cluster {
+        id: id.into(),
         deep: false,
         at: [0.0, 0.0],
         capacity_mbps: 1,
-        nodes: vec![(Some("203.0.113.1".parse().unwrap()), None)],
+        nodes: vec![node],
         prefixes: Vec::new(),
     };
+    let one = cluster("one", (Some("203.0.113.1".parse().unwrap()), None));
+    let six = cluster("six", (None, Some("2001:db8::1".parse().unwrap())));
     let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file }];
-    let config = GeoConfig { databases: Vec::new(), clusters: vec![cluster], zones, services };
+    let config = GeoConfig { databases: Vec::new(), clusters: vec![one, six], zones, services };
     Director::new(config, Arc::new(NativeGeo::default())).map(|(director, _)| director)
 }
 
@@ -68,6 +73,17 @@ fn a_service_at_the_apex_leaves_the_other_types_to_the_zone() {
     assert_eq!(answers(RecordType::MX), ["10 ns.kingcdn.example."]);
     assert_eq!(answers(RecordType::SOA).len(), 1);
     assert_eq!(ask(&director, "kingcdn.example", RecordType::TXT).authority.len(), 1);
+}
+
+#[test]
+fn any_is_answered_with_ipv6_addresses_where_there_are_no_others_and_a_loop_is_told_once() {
+    let services = vec![Service { clusters: vec!["six".into()], ..service("six.kingcdn.example") }];
+    let director = started(services).unwrap();
+    assert_eq!(told(&ask(&director, "six.kingcdn.example", RecordType::ANY)).1, ["2001:db8::1"]);
+    assert_eq!(
+        told(&ask(&director, "loop.kingcdn.example", RecordType::A)).1,
+        ["pool.kingcdn.example.", "loop.kingcdn.example."]
+    );
 }
 
 #[test]
