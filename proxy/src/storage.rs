@@ -26,7 +26,7 @@ pub use pingora::cache::{
 };
 
 use littoral_cache::entry::Body;
-use littoral_cache::fill::FillReader;
+use littoral_cache::fill::{FillError, FillReader};
 use littoral_cache::freshness::Lifetime;
 use littoral_cache::{Entry, Fill, FillWriter, Found, Head, Key, Store, Ticket};
 
@@ -54,13 +54,18 @@ struct StoredHit {
 
 struct FillHit {
     reader: FillReader,
+    /// Read by the very task that fills.
+    own: bool,
 }
 
 struct Miss {
     writer: FillWriter,
-    tag: [u8; 8],
     written: usize,
 }
+
+/// In the framework's key: the fill that its request began, which reads along.
+#[derive(Clone, Default)]
+struct Own(Arc<Mutex<Option<Arc<Fill>>>>);
 
 impl Shelf {
     /// Lives as long as the process, as the framework asks.
@@ -83,6 +88,7 @@ pub fn cache_key(key: &Key) -> CacheKey {
     let mut framework_key = CacheKey::new(key.text().to_vec(), "");
     framework_key.set_primary_bin_override(key.hash().to_le_bytes());
     framework_key.extensions.insert(key.clone());
+    framework_key.extensions.insert(Own::default());
     framework_key
 }
 
@@ -133,10 +139,12 @@ impl Shelf {
         Some((meta, Box::new(StoredHit { body, at: 0, end })))
     }
 
-    fn filling(key: &CacheKey, fill: &Arc<Fill>) -> (CacheMeta, HitHandler) {
+    /// `None` when the fill has let go of its beginning.
+    fn filling(key: &CacheKey, fill: &Arc<Fill>, own: bool) -> Option<(CacheMeta, HitHandler)> {
+        let reader = fill.reader()?;
         let mut meta = meta_of(fill.head(), fill.lifetime(), fill.variance(), created(key));
         meta.extensions_mut().insert(InFlight);
-        (meta, Box::new(FillHit { reader: fill.reader() }))
+        Some((meta, Box::new(FillHit { reader, own })))
     }
 }
 
@@ -146,7 +154,7 @@ impl Storage for Shelf {
         let variance = key.get_variance_key();
         Ok(match self.store.lookup(our_key(key)?, variance) {
             Some(Found::Stored(entry)) => Self::stored(key, &entry),
-            Some(Found::Filling(fill)) => Some(Self::filling(key, &fill)),
+            Some(Found::Filling(fill)) => Self::filling(key, &fill, false),
             None => None,
         })
     }
@@ -154,20 +162,22 @@ impl Storage for Shelf {
     async fn lookup_streaming_write(
         &'static self,
         key: &CacheKey,
-        tag: Option<&[u8]>,
+        _tag: Option<&[u8]>,
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let id = tag.and_then(|tag| tag.try_into().ok()).map_or(0, u64::from_be_bytes);
-        let fill = self.store.fill(our_key(key)?, key.get_variance_key(), id);
-        Ok(fill.map(|fill| Self::filling(key, &fill)))
+        // Not by its place in the store, where another may have come: the framework panics when it is not found.
+        let fill = key.extensions.get::<Own>().and_then(|own| own.0.lock().take());
+        Ok(fill.and_then(|fill| Self::filling(key, &fill, true)))
     }
 
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
         let ticket = meta.extensions().get::<TicketSlot>().and_then(|slot| slot.0.lock().take());
         let no_ticket = || Error::explain(ErrorType::InternalError, "a fill begins without a ticket");
         let writer = ticket.ok_or_else(no_ticket)?.start(key.get_variance_key(), meta.variance());
-        let tag = writer.fill().id().to_be_bytes();
-        Ok(Box::new(Miss { writer, tag, written: 0 }))
+        if let Some(own) = key.extensions.get::<Own>() {
+            *own.0.lock() = Some(writer.fill().clone());
+        }
+        Ok(Box::new(Miss { writer, written: 0 }))
     }
 
     async fn purge(&'static self, _: PurgeTarget<'_>, _: PurgeType, _: &SpanHandle) -> Result<PurgeOutcome> {
@@ -239,9 +249,18 @@ impl HandleHit for StoredHit {
 #[async_trait]
 impl HandleHit for FillHit {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        // What fails a fill is its origin, also for those who only read along.
-        let broken = |error| Error::because(ErrorType::ReadError, "reading a fill in flight", error).into_up();
-        self.reader.read().await.map_err(broken)
+        let read = self.reader.read().await;
+        if read == Err(FillError::Behind) && self.own {
+            // An error here would end the fill for all who read it.
+            self.reader.ended().await;
+        }
+        read.map_err(|error| match error {
+            FillError::Behind => {
+                Error::because(ErrorType::WriteTimedout, "reading a fill in flight", error).into_down()
+            }
+            // What fails a fill is its origin, also for those who only read along.
+            _ => Error::because(ErrorType::ReadError, "reading a fill in flight", error).into_up(),
+        })
     }
 
     async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
@@ -274,7 +293,10 @@ impl HandleHit for FillHit {
 impl HandleMiss for Miss {
     async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
         self.written += data.len();
-        self.writer.write(data).map_err(|error| Error::because(ErrorType::InternalError, "filling the cache", error))
+        self.writer.write(data).map_err(|error| match error {
+            FillError::Incomplete => Error::because(ErrorType::ReadError, "filling the cache", error).into_up(),
+            _ => Error::because(ErrorType::InternalError, "filling the cache", error),
+        })
     }
 
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
@@ -282,9 +304,5 @@ impl HandleMiss for Miss {
         let finished = self.writer.finish(SystemTime::now());
         finished.map_err(|error| Error::because(ErrorType::ReadError, "filling the cache", error).into_up())?;
         Ok(MissFinishType::Created(written))
-    }
-
-    fn streaming_write_tag(&self) -> Option<&[u8]> {
-        Some(&self.tag)
     }
 }

@@ -65,6 +65,12 @@ impl Reservation {
         self.bytes
     }
 
+    /// Takes over what `more` holds of the same budget.
+    pub(crate) fn absorb(&mut self, mut more: Self) {
+        debug_assert!(Arc::ptr_eq(&self.budget, &more.budget));
+        self.bytes += std::mem::take(&mut more.bytes);
+    }
+
     /// Grows by `bytes`, into the overdraft when the bound is reached. `false` when even that is full.
     #[must_use]
     pub fn grow(&mut self, bytes: u64) -> bool {

@@ -1,26 +1,29 @@
-//! An object in flight: one writer, any number of readers that stream it while it fills.
+//! A fill: one writer, any number of readers that stream it while it fills.
 //!
 //! A reader gets the pieces as the origin sent them, without a copy, at its own speed. It ends cleanly only when the fill
 //! ended as promised; if the writer vanished or the length was wrong, it gets an error, never a short body with a clean
 //! end.
+//!
+//! A fill whose length was not told and that turns out too large, or to have no room, passes by: nobody new finds it, it is
+//! not published, and what all its readers have taken is let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+mod state;
+
 use crate::budget::Reservation;
-use crate::entry::{Body, Entry, Head};
+use crate::entry::{Entry, Head};
 use crate::freshness::Lifetime;
 use crate::key::Key;
-use crate::limits::BLOCK_BYTES;
-use crate::store::Store;
-
-/// Pieces smaller than this on average are put together when the fill ends.
-const PIECE_BYTES_MIN: usize = 16 << 10;
+use crate::limits::PASSING_BYTES;
+use crate::store::{Counters, Store};
+use state::{Phase, State};
 
 /// An object in flight.
 #[derive(Debug)]
@@ -39,22 +42,7 @@ pub struct Fill {
     length: Option<u64>,
     state: Mutex<State>,
     moved: Notify,
-}
-
-#[derive(Debug)]
-struct State {
-    pieces: Vec<Bytes>,
-    filled: u64,
-    /// Changes when `pieces` is cut anew, so that readers find their place again.
-    cut: u32,
-    phase: Phase,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Filling,
-    Complete,
-    Failed,
+    counters: Arc<Counters>,
 }
 
 /// Why a fill ended badly.
@@ -63,9 +51,12 @@ pub enum FillError {
     /// The writer stopped before the end, or sent fewer or more bytes than promised.
     #[error("the fill ended before the object was complete")]
     Incomplete,
-    /// More bytes than the site or the cache has room for.
-    #[error("the object does not fit in the cache")]
-    TooLarge,
+    /// The reader was further behind than a fill that passes by holds for it.
+    #[error("the reader was too far behind an object that does not fit in the cache")]
+    Behind,
+    /// Not even room for one piece on its way.
+    #[error("no room in the cache for what is on its way")]
+    NoRoom,
 }
 
 /// The one who fills. Dropped without [`FillWriter::finish`], the fill has failed.
@@ -73,17 +64,20 @@ pub enum FillError {
 pub struct FillWriter {
     fill: Arc<Fill>,
     store: Arc<Store>,
-    bytes: Option<Reservation>,
     overhead: Option<Reservation>,
     begun: SystemTime,
     publish: bool,
     length_max: u64,
+    /// It no longer fits: see [`Self::pass`].
+    passes: bool,
 }
 
 /// One who reads along.
 #[derive(Debug)]
 pub struct FillReader {
     fill: Arc<Fill>,
+    /// Where the fill notes how far this reader is.
+    mark: usize,
     position: u64,
     end: u64,
     piece: usize,
@@ -100,12 +94,14 @@ pub(crate) struct FillParts {
     pub(crate) lifetime: Lifetime,
     pub(crate) surrogates: Box<[u128]>,
     pub(crate) length: Option<u64>,
+    pub(crate) bytes: Reservation,
+    pub(crate) counters: Arc<Counters>,
 }
 
 impl Fill {
     pub(crate) fn new(parts: FillParts) -> Arc<Self> {
-        let FillParts { id, key, slot, variance, head, lifetime, surrogates, length } = parts;
-        let state = State { pieces: Vec::new(), filled: 0, cut: 0, phase: Phase::Filling };
+        let FillParts { id, key, slot, variance, head, lifetime, surrogates, length, bytes, counters } = parts;
+        let state = State::new(bytes);
         let (doomed, pinned_until_ms) = (AtomicBool::new(false), AtomicU64::new(0));
         let (state, moved) = (Mutex::new(state), Notify::new());
         Arc::new(Self {
@@ -121,6 +117,7 @@ impl Fill {
             length,
             state,
             moved,
+            counters,
         })
     }
 
@@ -154,14 +151,10 @@ impl Fill {
         self.length
     }
 
-    /// Reads from the first byte.
-    pub fn reader(self: &Arc<Self>) -> FillReader {
-        FillReader { fill: self.clone(), position: 0, end: u64::MAX, piece: 0, within: 0, cut: 0 }
-    }
-
-    fn set_phase(&self, phase: Phase) {
-        self.state.lock().phase = phase;
-        self.moved.notify_waiters();
+    /// Reads from the first byte; `None` when that has been let go already.
+    pub fn reader(self: &Arc<Self>) -> Option<FillReader> {
+        let mark = self.state.lock().attach()?;
+        Some(FillReader { fill: self.clone(), mark, position: 0, end: u64::MAX, piece: 0, within: 0, cut: 0 })
     }
 }
 
@@ -172,12 +165,14 @@ impl FillReader {
         self.end = end.unwrap_or(u64::MAX);
         // Not this cut: the next read looks the place up.
         self.cut = u32::MAX;
+        self.fill.state.lock().note(self.mark, first);
     }
 
     /// The next bytes, waiting for them; `None` at the clean end. Safe to cancel.
     ///
     /// # Errors
-    /// [`FillError::Incomplete`] when the fill failed, even if bytes are left to read.
+    /// [`FillError::Incomplete`] when the fill failed, even if bytes are left to read; [`FillError::Behind`] when what comes
+    /// next has been let go.
     pub async fn read(&mut self) -> Result<Option<Bytes>, FillError> {
         let fill = self.fill.clone();
         loop {
@@ -191,14 +186,33 @@ impl FillReader {
         }
     }
 
+    /// Waits until the fill has ended, well or not.
+    pub async fn ended(&self) {
+        loop {
+            let moved = self.fill.moved.notified();
+            tokio::pin!(moved);
+            moved.as_mut().enable();
+            if self.fill.state.lock().phase != Phase::Filling {
+                return;
+            }
+            moved.await;
+        }
+    }
+
     fn poll(&mut self) -> Option<Result<Option<Bytes>, FillError>> {
         let fill = self.fill.clone();
-        let state = fill.state.lock();
+        let mut state = fill.state.lock();
         if state.phase == Phase::Failed {
             return Some(Err(FillError::Incomplete));
         }
+        // Whoever comes back for more is done with what it got before.
+        state.note(self.mark, self.position);
         if self.position >= self.end {
             return Some(Ok(None));
+        }
+        if self.position < state.start() {
+            fill.counters.readers_cut.fetch_add(1, Relaxed);
+            return Some(Err(FillError::Behind));
         }
         if self.cut != state.cut {
             self.find_place(&state);
@@ -219,7 +233,7 @@ impl FillReader {
     }
 
     fn find_place(&mut self, state: &State) {
-        let mut start = 0;
+        let mut start = state.start();
         self.cut = state.cut;
         for (at, piece) in state.pieces.iter().enumerate() {
             let next = start + piece.len() as u64;
@@ -237,17 +251,22 @@ impl FillReader {
     }
 }
 
+impl Drop for FillReader {
+    fn drop(&mut self) {
+        self.fill.state.lock().detach(self.mark);
+    }
+}
+
 impl FillWriter {
     pub(crate) fn new(
         fill: Arc<Fill>,
         store: Arc<Store>,
-        bytes: Reservation,
         overhead: Reservation,
         begun: SystemTime,
         publish: bool,
         length_max: u64,
     ) -> Self {
-        Self { fill, store, bytes: Some(bytes), overhead: Some(overhead), begun, publish, length_max }
+        Self { fill, store, overhead: Some(overhead), begun, publish, length_max, passes: false }
     }
 
     /// The fill, for readers.
@@ -255,52 +274,79 @@ impl FillWriter {
         &self.fill
     }
 
-    /// Appends what the origin sent.
+    /// Appends what the origin sent. What does not fit, and was not promised, makes the fill pass by.
     ///
     /// # Errors
-    /// When it does not fit, or is more than the origin promised; the fill is then lost.
+    /// When it is more than the origin promised, or there is no room for even this piece; the fill is then lost.
     pub fn write(&mut self, piece: Bytes) -> Result<(), FillError> {
         if piece.is_empty() {
             return Ok(());
         }
-        let mut state = self.fill.state.lock();
-        let filled = state.filled + piece.len() as u64;
-        if self.fill.length.is_some_and(|length| filled > length) {
+        let length = piece.len() as u64;
+        // Nobody else moves these two.
+        let (filled, reserved) = self.fill.state.lock().figures();
+        if self.fill.length.is_some_and(|promised| filled + length > promised) {
             return Err(FillError::Incomplete);
         }
-        let bytes = self.bytes.as_mut().expect("invariant: taken only by finish");
-        let short = filled.saturating_sub(bytes.bytes());
-        if filled > self.length_max || (short > 0 && !bytes.grow(short)) {
-            return Err(FillError::TooLarge);
+        if filled <= self.length_max && filled + length > self.length_max {
+            self.store.remember_outgrown(&self.fill);
         }
-        state.pieces.push(piece);
-        state.filled = filled;
-        drop(state);
+        if !self.passes && !self.keep(filled + length, reserved) {
+            self.passes = true;
+            self.store.pass(&self.fill);
+        }
+        if self.passes {
+            self.pass(length)?;
+        }
+        self.fill.state.lock().push(piece);
         self.fill.moved.notify_waiters();
         Ok(())
     }
 
-    /// Ends the fill: checks the length and publishes the object, unless the policy or a purge said no.
+    /// Makes room, within the bound, for `filled` bytes; `false` when they are too many or nothing can be evicted for them.
+    fn keep(&self, filled: u64, reserved: u64) -> bool {
+        if filled > self.length_max || filled <= reserved {
+            return filled <= self.length_max;
+        }
+        // Not under the lock of the fill: eviction asks the policy.
+        let room = self.store.make_room(filled - reserved);
+        room.map(|room| self.fill.state.lock().hold(room)).is_ok()
+    }
+
+    /// Makes room for `length` bytes on their way: lets go of what all readers have taken, and where that is not enough of what
+    /// the slowest still want, who is then cut off. It does not wait for them: the framework runs a client and the fill it
+    /// began as one task, which would wait for itself.
+    fn pass(&self, length: u64) -> Result<(), FillError> {
+        let held_max = self.length_max.max(PASSING_BYTES);
+        let mut state = self.fill.state.lock();
+        state.let_go_of_taken();
+        while state.held() + length > held_max || !state.overdraw(length) {
+            if !state.let_go_of_oldest() {
+                return Err(FillError::NoRoom);
+            }
+        }
+        drop(state);
+        self.store.signal_pressure();
+        Ok(())
+    }
+
+    /// Ends the fill: checks the length and publishes the object, unless it passed by or the policy or a purge said no.
     /// Returns the published entry.
     ///
     /// # Errors
     /// [`FillError::Incomplete`] when fewer bytes came than promised.
     pub fn finish(mut self, now: SystemTime) -> Result<Option<Arc<Entry>>, FillError> {
         let mut state = self.fill.state.lock();
-        if self.fill.length.is_some_and(|length| length != state.filled) {
+        if self.fill.length.is_some_and(|length| length != state.filled()) {
             return Err(FillError::Incomplete);
         }
-        let mut bytes = self.bytes.take().expect("invariant: finish consumes the writer");
-        bytes.shrink_to(state.filled);
-        if let Some(blocks) = recut(&state.pieces, state.filled) {
-            state.pieces = blocks;
-            state.cut += 1;
-        }
-        let body = Body::new(state.pieces.clone(), state.filled, bytes);
+        let body = (!self.passes).then(|| state.finish());
         drop(state);
         let overhead = self.overhead.take().expect("invariant: finish consumes the writer");
-        let published = self.store.publish(&self.fill, body, overhead, self.begun, now, self.publish);
-        self.fill.set_phase(Phase::Complete);
+        let published =
+            body.and_then(|body| self.store.publish(&self.fill, body, overhead, self.begun, now, self.publish));
+        self.fill.state.lock().phase = Phase::Complete;
+        self.fill.moved.notify_waiters();
         Ok(published)
     }
 }
@@ -309,52 +355,9 @@ impl Drop for FillWriter {
     fn drop(&mut self) {
         // `overhead` is there only when finish did not come to its end.
         if self.overhead.is_some() {
-            self.fill.set_phase(Phase::Failed);
+            self.fill.state.lock().fail();
+            self.fill.moved.notify_waiters();
             self.store.abandon(&self.fill);
         }
-    }
-}
-
-/// Fewer, larger pieces, when the origin sent crumbs.
-fn recut(pieces: &[Bytes], filled: u64) -> Option<Vec<Bytes>> {
-    let crumbs = pieces.len() > 1 && filled / (pieces.len() as u64) < PIECE_BYTES_MIN as u64;
-    if !crumbs && pieces.iter().all(|piece| piece.len() <= BLOCK_BYTES) {
-        return None;
-    }
-    let mut blocks = Vec::new();
-    let mut left = usize::try_from(filled).unwrap_or(usize::MAX);
-    let mut block = BytesMut::with_capacity(left.min(BLOCK_BYTES));
-    for piece in pieces {
-        let mut piece = piece.clone();
-        while !piece.is_empty() {
-            let part = piece.split_to(piece.len().min(BLOCK_BYTES - block.len()));
-            left -= part.len();
-            block.extend_from_slice(&part);
-            if block.len() == BLOCK_BYTES {
-                blocks.push(std::mem::replace(&mut block, BytesMut::with_capacity(left.min(BLOCK_BYTES))).freeze());
-            }
-        }
-    }
-    if !block.is_empty() {
-        blocks.push(block.freeze());
-    }
-    Some(blocks)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn crumbs_are_put_together_and_large_pieces_left_alone() {
-        let crumbs: Vec<_> = (0..100u8).map(|byte| Bytes::from(vec![byte; 1000])).collect();
-        let blocks = recut(&crumbs, 100_000).unwrap();
-        assert_eq!(blocks.len(), 1);
-        assert_eq!(blocks[0][1000..1003], [1, 1, 1]);
-        let large = [Bytes::from(vec![0; 64 << 10]), Bytes::from(vec![1; 64 << 10])];
-        assert!(recut(&large, 128 << 10).is_none());
-        let huge = [Bytes::from(vec![7; BLOCK_BYTES + 5])];
-        let cut = recut(&huge, BLOCK_BYTES as u64 + 5).unwrap();
-        assert_eq!(cut.iter().map(Bytes::len).collect::<Vec<_>>(), [BLOCK_BYTES, 5]);
     }
 }

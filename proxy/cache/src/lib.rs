@@ -18,6 +18,7 @@ pub mod key;
 pub mod limits;
 mod memory;
 pub mod outcome;
+mod outgrown;
 pub mod range;
 pub mod store;
 pub mod surrogate;

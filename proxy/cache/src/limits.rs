@@ -1,8 +1,15 @@
 //! Named bounds of the cache engine. Each is checked where its name is used; hitting one is counted.
 
-/// Bytes that fills of unknown length may hold above the configured bound, all together. This is the constant in
-/// "never above the bound plus a constant".
+/// Bytes that may be held above the configured bound, all together, by what cannot wait for room: fills that pass by. This is
+/// the constant in "never above the bound plus a constant".
 pub const OVERDRAFT_BYTES: u64 = 16 << 20;
+
+/// Bytes of a fill that passes by held for readers that are behind, where the largest object stored is not larger. A reader
+/// further behind is cut off and counted (`readers_cut`).
+pub const PASSING_BYTES: u64 = 4 << 20;
+
+/// Keys remembered because their object of untold length turned out too large; the oldest is forgotten first.
+pub const OUTGROWN_KEYS: usize = 1024;
 
 /// What one published object costs besides its body, key and header text: the entry, its places in the index and in
 /// the memory tier, allocator slack. Measured with 1-byte objects, rounded up.

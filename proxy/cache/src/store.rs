@@ -23,6 +23,7 @@ use crate::index::DenseIndex;
 use crate::key::{Key, is_key_of, variant_hash};
 use crate::limits::OVERDRAFT_BYTES;
 use crate::memory::Table;
+use crate::outgrown::Outgrown;
 use crate::surrogate::{PurgeLog, Slots, Target, keys_of};
 
 /// How a store is set up.
@@ -50,6 +51,10 @@ pub struct Counters {
     pub published: AtomicU64,
     /// Fills that ended badly.
     pub fills_failed: AtomicU64,
+    /// Fills that turned out not to fit and passed by.
+    pub fills_passed: AtomicU64,
+    /// Readers of those cut off for being too far behind.
+    pub readers_cut: AtomicU64,
     /// Objects not published because the policy said so.
     pub not_admitted: AtomicU64,
     /// Objects refused because there was no room even after eviction.
@@ -121,8 +126,8 @@ pub struct Store {
     seen: Seen,
     random: AtomicU64,
     fill_ids: AtomicU64,
+    outgrown: Outgrown,
     pressure: Notify,
-    room: Notify,
     counters: Arc<Counters>,
 }
 
@@ -158,8 +163,8 @@ impl Store {
             seen: Seen::new(),
             random: AtomicU64::new(crate::key::hash_bytes(b"eviction") as u64 | 1),
             fill_ids: AtomicU64::new(1),
+            outgrown: Outgrown::default(),
             pressure: Notify::new(),
-            room: Notify::new(),
             counters,
         })
     }
@@ -214,11 +219,6 @@ impl Store {
         self.table.get(slot_of(key, variance)).filter(|entry| entry.key() == key)
     }
 
-    /// A fill in flight by its number.
-    pub fn fill(&self, key: &Key, variance: Option<&[u8; 16]>, id: u64) -> Option<Arc<Fill>> {
-        self.in_flight.lock().get(&slot_of(key, variance)).filter(|fill| fill.id == id).cloned()
-    }
-
     /// The number of purges so far, to be remembered when a request goes to an origin.
     pub fn purges(&self) -> u64 {
         self.purges.now()
@@ -230,7 +230,8 @@ impl Store {
     /// When the object is too large or no room can be made; the response then passes by uncached.
     pub fn admit(self: &Arc<Self>, begin: Begin) -> Result<Ticket, Refused> {
         let length = begin.length.unwrap_or(0);
-        if length > self.settings.object_bytes_max {
+        let outgrown = || self.outgrown.contains(begin.key.hash(), millis(begin.begun));
+        if length > self.settings.object_bytes_max || (begin.length.is_none() && outgrown()) {
             return Err(Refused::TooLarge);
         }
         let overhead_bytes = Entry::overhead(&begin.key, &begin.head);
@@ -311,6 +312,17 @@ impl Store {
     pub(crate) fn abandon(&self, fill: &Arc<Fill>) {
         self.counters.fills_failed.fetch_add(1, Relaxed);
         forget(&mut self.in_flight.lock(), fill);
+    }
+
+    /// Takes a fill that does not fit out of everybody's sight: those who read it read on.
+    pub(crate) fn pass(&self, fill: &Arc<Fill>) {
+        self.counters.fills_passed.fetch_add(1, Relaxed);
+        forget(&mut self.in_flight.lock(), fill);
+    }
+
+    /// Remembers, as long as it would be fresh, that what comes under this key without a length is too large.
+    pub(crate) fn remember_outgrown(&self, fill: &Fill) {
+        self.outgrown.remember(fill.key.hash(), millis(fill.lifetime.fresh_until));
     }
 
     /// Puts `entry` where an older one may be.
@@ -432,7 +444,9 @@ impl Ticket {
         let Self { store, begin, surrogates, bytes, overhead, publish } = self;
         let Begin { key, head, lifetime, length, begun, begun_purges } = begin;
         let (id, slot) = (store.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance));
-        let fill = Fill::new(FillParts { id, key, slot, variance, head, lifetime, surrogates, length });
+        let counters = store.counters.clone();
+        let parts = FillParts { id, key, slot, variance, head, lifetime, surrogates, length, bytes, counters };
+        let fill = Fill::new(parts);
         // Under the lock that purges take, so that none falls between the look at the log and the entry here.
         let mut in_flight = store.in_flight.lock();
         if store.purges.names(begun_purges, fill.key.hash(), &fill.surrogates) {
@@ -441,7 +455,7 @@ impl Ticket {
         in_flight.insert(slot, fill.clone());
         drop(in_flight);
         let length_max = store.settings.object_bytes_max;
-        FillWriter::new(fill, store, bytes, overhead, begun, publish, length_max)
+        FillWriter::new(fill, store, overhead, begun, publish, length_max)
     }
 }
 

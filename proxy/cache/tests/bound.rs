@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode};
 use littoral_cache::freshness::Lifetime;
 use littoral_cache::limits::OVERDRAFT_BYTES;
 use littoral_cache::surrogate::Target;
-use littoral_cache::{Begin, Head, Key, LfuSize, Settings, Store};
+use littoral_cache::{Begin, Found, Head, Key, LfuSize, Settings, Store};
 use proptest::prelude::*;
 
 const BOUND: u64 = 1 << 20;
@@ -24,6 +24,8 @@ enum Step {
     Finish(u8),
     /// The origin of one of the fills is gone.
     Abandon(u8),
+    /// A client that will read nothing joins a fill.
+    Join(u8),
     /// A slow client takes hold of a body.
     Hold(u8),
     /// All slow clients are done.
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (any::<u8>(), 0u32..4_000_000).prop_map(|(fill, bytes)| Step::Write(fill, bytes)),
         4 => any::<u8>().prop_map(Step::Finish),
         1 => any::<u8>().prop_map(Step::Abandon),
+        2 => (0..PATHS).prop_map(Step::Join),
         2 => (0..PATHS).prop_map(Step::Hold),
         1 => Just(Step::Release),
         1 => (0..PATHS).prop_map(Step::Purge),
@@ -73,7 +76,7 @@ proptest! {
     #[test]
     fn what_is_used_never_passes_bound_and_overdraft_and_ends_at_zero(steps in prop::collection::vec(step(), 1..120)) {
         let store = Store::new(Settings { memory_bytes: BOUND, object_bytes_max: 2 * OVERDRAFT_BYTES }, Box::new(LfuSize));
-        let (mut fills, mut held) = (Vec::new(), Vec::new());
+        let (mut fills, mut held, mut readers) = (Vec::new(), Vec::new(), Vec::new());
         for step in steps {
             let number = fills.len().max(1);
             match step {
@@ -91,7 +94,12 @@ proptest! {
                 }
                 Step::Abandon(fill) if !fills.is_empty() => drop(fills.swap_remove(usize::from(fill) % number)),
                 Step::Hold(path) => held.extend(store.stored(&key(path), None).and_then(|entry| entry.body())),
-                Step::Release => held.clear(),
+                Step::Join(path) => {
+                    if let Some(Found::Filling(fill)) = store.lookup(&key(path), None) {
+                        readers.extend(fill.reader());
+                    }
+                }
+                Step::Release => (held.clear(), readers.clear()).0,
                 Step::Purge(path) => {
                     store.purge(Target::Url(key(path).hash()));
                 }
@@ -110,6 +118,7 @@ proptest! {
         }
         drop(fills);
         held.clear();
+        readers.clear();
         store.purge(Target::All);
         prop_assert_eq!((store.budget().used(), store.len(), store.filling()), (0, 0, 0));
     }

@@ -67,7 +67,13 @@ pub const KEYS: &[Key] = &[
         "restart",
         "Bytes for objects in memory, overhead included. Never exceeded by more than 16 MiB.",
     ),
-    key("cache.max_object", "size", "`64MiB`", "restart", "Largest body stored; larger ones pass by."),
+    key(
+        "cache.max_object",
+        "size",
+        "`64MiB`",
+        "restart",
+        "Largest body stored; larger ones pass by. Of one whose length is not told, a client may be this far behind (at least 4 MiB) before it is cut off.",
+    ),
     key(
         "cache.collapse_wait",
         "duration",

@@ -10,6 +10,7 @@ mod demo;
 mod dns;
 mod http;
 mod origin;
+mod passing;
 mod plugins;
 mod purge;
 mod reload;

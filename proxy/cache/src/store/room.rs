@@ -17,7 +17,7 @@ impl Store {
         self.pressure.notified().await;
     }
 
-    pub(super) fn signal_pressure(&self) {
+    pub(crate) fn signal_pressure(&self) {
         if self.budget.used() * 1000 > self.budget.bound() * HIGH_WATERMARK_PERMILLE {
             self.pressure.notify_one();
         }
@@ -28,12 +28,11 @@ impl Store {
         let low = self.budget.bound() / 1000 * LOW_WATERMARK_PERMILLE;
         let evicted = self.evict_until(|| self.budget.used() <= low, now);
         self.table.settle();
-        self.room.notify_waiters();
         evicted
     }
 
     /// Room for `bytes`: reserved at once when there is, else after evicting here and now.
-    pub(super) fn make_room(&self, bytes: u64) -> Result<Reservation, Refused> {
+    pub(crate) fn make_room(&self, bytes: u64) -> Result<Reservation, Refused> {
         self.signal_pressure();
         if let Some(reservation) = self.budget.reserve(bytes) {
             return Ok(reservation);

@@ -89,7 +89,7 @@ async fn a_reader_streams_while_the_fill_runs_and_ends_with_it() {
     let store = store(MIB);
     let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
     let Some(Found::Filling(fill)) = store.lookup(&Key::new("h", "/a"), None) else { unreachable!("in flight") };
-    let mut reader = fill.reader();
+    let mut reader = fill.reader().unwrap();
     writer.write(Bytes::from_static(b"one")).unwrap();
     assert_eq!(reader.read().await.unwrap().unwrap(), "one");
     let waiting = tokio::spawn(async move { (reader.read().await, reader.read().await) });
@@ -107,7 +107,7 @@ async fn a_reader_streams_while_the_fill_runs_and_ends_with_it() {
 async fn a_reader_in_the_middle_survives_the_pieces_being_put_together() {
     let store = store(MIB);
     let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
-    let mut reader = writer.fill().reader();
+    let mut reader = writer.fill().reader().unwrap();
     for byte in 0..10u8 {
         writer.write(Bytes::from(vec![byte; 10])).unwrap();
     }
@@ -121,7 +121,7 @@ async fn a_reader_in_the_middle_survives_the_pieces_being_put_together() {
 async fn a_reader_may_seek_to_bytes_that_have_not_come_yet() {
     let store = store(MIB);
     let mut writer = store.admit(begin(&store, "/a", Some(20), None)).unwrap().start(None, None);
-    let mut reader = writer.fill().reader();
+    let mut reader = writer.fill().reader().unwrap();
     reader.seek(12, Some(15));
     let waiting = tokio::spawn(async move { (reader.read().await, reader.read().await) });
     tokio::task::yield_now().await;
@@ -136,17 +136,100 @@ async fn a_reader_may_seek_to_bytes_that_have_not_come_yet() {
 async fn a_fill_that_ends_early_is_never_published_and_its_readers_get_an_error() {
     let store = store(MIB);
     let mut writer = store.admit(begin(&store, "/a", Some(6), None)).unwrap().start(None, None);
-    let mut reader = writer.fill().reader();
+    let mut reader = writer.fill().reader().unwrap();
     writer.write(Bytes::from_static(b"one")).unwrap();
     assert_eq!(writer.finish(SystemTime::now()).unwrap_err(), FillError::Incomplete);
     assert_eq!(reader.read().await, Err(FillError::Incomplete));
     let vanished = store.admit(begin(&store, "/b", None, None)).unwrap().start(None, None);
-    let mut reader = vanished.fill().reader();
+    let mut reader = vanished.fill().reader().unwrap();
     drop(vanished);
     assert_eq!(reader.read().await, Err(FillError::Incomplete));
     assert!(store.is_empty() && store.filling() == 0);
     assert_eq!(store.budget().used(), 0);
     assert_eq!(store.counters().fills_failed.load(Relaxed), 2);
+}
+
+#[tokio::test]
+async fn what_turns_out_too_large_passes_by_whole_to_its_readers_and_is_neither_found_nor_kept() {
+    let store = Store::new(Settings { memory_bytes: 16 * MIB, object_bytes_max: 5 * MIB }, Box::new(LfuSize));
+    let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
+    let mut readers = [writer.fill().reader().unwrap(), writer.fill().reader().unwrap()];
+    for number in 0..20u8 {
+        writer.write(Bytes::from(vec![number; MIB as usize])).unwrap();
+        for reader in &mut readers {
+            assert_eq!(reader.read().await.unwrap().unwrap()[..2], [number, number]);
+        }
+        assert!(store.budget().used() <= 7 * MIB, "what was read is let go: {}", store.budget().used());
+        assert_eq!(store.lookup(&Key::new("h", "/a"), None).is_some(), number < 5);
+    }
+    assert!(writer.fill().reader().is_none(), "its beginning is gone");
+    assert!(writer.finish(SystemTime::now()).unwrap().is_none());
+    for mut reader in readers {
+        assert_eq!(reader.read().await, Ok(None));
+    }
+    assert_eq!((store.budget().used(), store.len(), store.filling()), (0, 0, 0));
+    assert_eq!((store.counters().fills_passed.load(Relaxed), store.counters().readers_cut.load(Relaxed)), (1, 0));
+    assert!(matches!(store.admit(begin(&store, "/a", None, None)), Err(Refused::TooLarge)), "it is remembered");
+    assert!(store.admit(begin(&store, "/a", Some(1), None)).is_ok(), "but not against a promise");
+}
+
+#[tokio::test]
+async fn a_reader_too_far_behind_an_object_that_passes_by_is_cut_off_and_the_others_are_not() {
+    let store = Store::new(Settings { memory_bytes: 16 * MIB, object_bytes_max: 5 * MIB }, Box::new(LfuSize));
+    let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
+    let [mut slow, mut late, mut quick] = [(); 3].map(|()| writer.fill().reader().unwrap());
+    for number in 0..7u8 {
+        writer.write(Bytes::from(vec![number; MIB as usize])).unwrap();
+        quick.read().await.unwrap().unwrap();
+        if number == 2 {
+            late.read().await.unwrap().unwrap();
+            late.read().await.unwrap().unwrap();
+        }
+    }
+    assert_eq!(slow.read().await, Err(FillError::Behind));
+    assert_eq!(late.read().await.unwrap().unwrap()[0], 2, "five are held");
+    writer.finish(SystemTime::now()).unwrap();
+    assert_eq!(quick.read().await, Ok(None));
+    assert_eq!(store.counters().readers_cut.load(Relaxed), 1);
+}
+
+#[test]
+fn a_full_cache_makes_room_for_fills_of_untold_length_within_its_bound() {
+    let store = store(16 * MIB);
+    for number in 0..15 {
+        put(&store, &format!("/{number}"), &vec![0; MIB as usize]).unwrap();
+    }
+    let start = |path| store.admit(begin(&store, path, None, None)).unwrap().start(None, None);
+    let mut writers = ["/a", "/b", "/c"].map(start);
+    for _ in 0..4 {
+        for writer in &mut writers {
+            writer.write(Bytes::from(vec![0; MIB as usize])).unwrap();
+            assert!(store.budget().used() <= 16 * MIB);
+        }
+    }
+    for writer in writers {
+        writer.finish(SystemTime::now()).unwrap();
+    }
+    assert!(store.counters().evicted.load(Relaxed) >= 11);
+    assert_eq!(store.counters().fills_passed.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_fill_without_room_beside_what_is_pinned_passes_by_within_the_overdraft() {
+    let store = store(4 * MIB);
+    put(&store, "/pinned", &vec![1; 3 << 20]).unwrap();
+    store.pin(&Key::new("h", "/pinned"), SystemTime::now() + Duration::from_secs(600));
+    let mut writer = store.admit(begin(&store, "/a", None, None)).unwrap().start(None, None);
+    let mut reader = writer.fill().reader().unwrap();
+    for _ in 0..40 {
+        writer.write(Bytes::from(vec![2; MIB as usize])).unwrap();
+        assert_eq!(reader.read().await.unwrap().unwrap().len() as u64, MIB);
+        assert!(store.budget().used() <= 4 * MIB + OVERDRAFT_BYTES);
+    }
+    assert!(writer.finish(SystemTime::now()).unwrap().is_none());
+    assert_eq!((store.len(), store.counters().fills_passed.load(Relaxed)), (1, 1));
+    drop(reader);
+    assert!(store.admit(begin(&store, "/a", None, None)).is_ok(), "another time there may be room");
 }
 
 #[test]
