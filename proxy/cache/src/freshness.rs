@@ -22,8 +22,10 @@ pub struct CacheControl {
     pub private: bool,
     /// `public`
     pub public: bool,
-    /// `must-revalidate` or `proxy-revalidate`
+    /// `must-revalidate`
     pub must_revalidate: bool,
+    /// `proxy-revalidate`
+    pub proxy_revalidate: bool,
     /// `only-if-cached` (of a request)
     pub only_if_cached: bool,
     /// `max-age` in seconds
@@ -113,7 +115,8 @@ impl CacheControl {
             () if is("no-cache") => self.no_cache = true,
             () if is("private") => self.private = true,
             () if is("public") => self.public = true,
-            () if is("must-revalidate") || is("proxy-revalidate") => self.must_revalidate = true,
+            () if is("must-revalidate") => self.must_revalidate = true,
+            () if is("proxy-revalidate") => self.proxy_revalidate = true,
             () if is("only-if-cached") => self.only_if_cached = true,
             () if is("max-age") => least(&mut self.max_age, argument),
             () if is("s-maxage") => least(&mut self.s_maxage, argument),
@@ -166,7 +169,7 @@ pub fn lifetime(
         .ok_or(Unstorable::NoLifetime)?;
     let born = now.checked_sub(age_on_arrival(response, asked, now)).unwrap_or(SystemTime::UNIX_EPOCH);
     // s-maxage implies proxy-revalidate (§5.2.2.10), which forbids serving stale.
-    let may_be_stale = !control.must_revalidate && control.s_maxage.is_none();
+    let may_be_stale = !control.must_revalidate && !control.proxy_revalidate && control.s_maxage.is_none();
     let window = |seconds: Option<u32>| Duration::from_secs(u64::from(seconds.filter(|_| may_be_stale).unwrap_or(0)));
     Ok(Lifetime {
         born,

@@ -67,6 +67,7 @@ fn stale_windows_are_closed_by_must_revalidate_and_s_maxage() {
     };
     assert_eq!(window("max-age=1, stale-while-revalidate=30").as_secs(), 30);
     assert_eq!(window("max-age=1, must-revalidate, stale-while-revalidate=30"), Duration::ZERO);
+    assert_eq!(window("max-age=1, proxy-revalidate, stale-while-revalidate=30"), Duration::ZERO);
     assert_eq!(window("s-maxage=1, stale-while-revalidate=30"), Duration::ZERO);
 }
 
@@ -86,6 +87,8 @@ fn what_a_shared_cache_must_not_store_is_refused_with_its_reason() {
     check(&auth, 200, &[("cache-control", "max-age=5")], Err(Unstorable::Authorised));
     check(&auth, 200, &[("cache-control", "max-age=5, public")], Ok(()));
     check(&auth, 200, &[("cache-control", "s-maxage=5")], Ok(()));
+    check(&auth, 200, &[("cache-control", "max-age=5, must-revalidate")], Ok(()));
+    check(&auth, 200, &[("cache-control", "max-age=5, proxy-revalidate")], Err(Unstorable::Authorised));
     check(&[], 206, &[("cache-control", "max-age=5")], Err(Unstorable::Status));
     check(&[], 500, &[("cache-control", "max-age=5")], Err(Unstorable::Status));
 }
