@@ -193,7 +193,9 @@ fn explicit_lifetime(control: &CacheControl, response: &HeaderMap, now: SystemTi
 
 /// `corrected_initial_age` of §4.2.3.
 fn age_on_arrival(response: &HeaderMap, asked: SystemTime, now: SystemTime) -> Duration {
-    let age_value = response.get(AGE).map_or(0, |value| number(value.as_bytes()).unwrap_or(SECONDS_MAX));
+    // The first member; one that is no number is ignored (§5.1).
+    let first = response.get(AGE).and_then(|value| value.as_bytes().split(|byte| *byte == b',').next());
+    let age_value = first.and_then(number).unwrap_or(0);
     let response_delay = now.duration_since(asked).unwrap_or(Duration::ZERO);
     let apparent = date_field(response, DATE).and_then(|date| now.duration_since(date).ok()).unwrap_or(Duration::ZERO);
     apparent.max(Duration::from_secs(u64::from(age_value)) + response_delay)

@@ -43,10 +43,14 @@ fn doubtful_numbers_make_a_response_stale_not_fresh() {
 }
 
 #[test]
-fn age_on_arrival_is_the_worst_of_the_age_field_and_the_date() {
+fn age_on_arrival_is_the_worst_of_the_first_readable_age_and_the_date() {
     let date = httpdate::fmt_http_date(now() - Duration::from_secs(40));
     for (fields, born_ago) in [
         (vec![("age", "15")], 15),
+        (vec![("age", "1, 2")], 1),
+        (vec![("age", "3"), ("age", "4")], 3),
+        (vec![("age", "abc")], 0),
+        (vec![("age", "abc"), ("date", date.as_str())], 40),
         (vec![("date", date.as_str())], 40),
         (vec![("age", "55"), ("date", date.as_str())], 55),
     ] {
