@@ -28,7 +28,7 @@ use crate::node::Node;
 use crate::request::context::Context;
 use crate::rescue;
 use crate::storage::{
-    CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, NoCacheReason, RespCacheable,
+    Asked, CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, NoCacheReason, RespCacheable,
     TicketSlot, cache_key,
 };
 
@@ -358,7 +358,9 @@ impl RequestPath {
         let lifetime = lifetime(response.status, &headers, ctx.asked, now, default_ttl)?;
         let head = Head::for_storage(response.status, &headers);
         if ctx.confirmed.is_some() {
-            return Ok(crate::storage::meta_of(&head, &lifetime, None, now));
+            let mut meta = crate::storage::meta_of(&head, &lifetime, None, now);
+            meta.extensions_mut().insert(Asked(ctx.asked_purges));
+            return Ok(meta);
         }
         let key = ctx.key.clone().ok_or(Unstorable::Status)?;
         let length = respond::content_length(&response.headers);

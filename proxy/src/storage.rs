@@ -46,6 +46,10 @@ pub struct TicketSlot(Arc<Mutex<Option<Ticket>>>);
 #[derive(Clone, Copy)]
 pub struct InFlight;
 
+/// In the metadata of a confirmed response: [`Store::purges`] when the origin was asked.
+#[derive(Clone, Copy)]
+pub struct Asked(pub u64);
+
 struct StoredHit {
     body: Arc<Body>,
     at: u64,
@@ -199,7 +203,8 @@ impl Storage for Shelf {
             stale_if_error: Duration::from_secs(u64::from(meta.stale_if_error_sec())),
         };
         debug_assert_eq!(our_key(key)?.hash(), entry.key().hash());
-        Ok(self.store.refresh(entry, head, lifetime, SystemTime::now()))
+        let begun_purges = meta.extensions().get::<Asked>().map_or(0, |asked| asked.0);
+        Ok(self.store.refresh(entry, head, lifetime, begun_purges, SystemTime::now()))
     }
 
     fn support_streaming_partial_write(&self) -> bool {

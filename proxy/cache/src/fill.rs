@@ -8,7 +8,7 @@
 //! not published, and what all its readers have taken is let go.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::PASSING_BYTES;
 use crate::store::{Counters, Store};
+use crate::surrogate::Purged;
 use state::{Phase, State};
 
 /// An object in flight.
@@ -35,8 +36,8 @@ pub struct Fill {
     pub(crate) head: Head,
     pub(crate) lifetime: Lifetime,
     pub(crate) surrogates: Box<[u128]>,
-    /// Set by a purge: stream to those who read, publish nothing.
-    pub(crate) doomed: AtomicBool,
+    /// The strongest purge that named it since its request went out, as [`Purged`].
+    purged: AtomicU8,
     /// Set by a pin that came while it fills (Unix milliseconds).
     pub(crate) pinned_until_ms: AtomicU64,
     length: Option<u64>,
@@ -102,7 +103,7 @@ impl Fill {
     pub(crate) fn new(parts: FillParts) -> Arc<Self> {
         let FillParts { id, key, slot, variance, head, lifetime, surrogates, length, bytes, counters } = parts;
         let state = State::new(bytes);
-        let (doomed, pinned_until_ms) = (AtomicBool::new(false), AtomicU64::new(0));
+        let (purged, pinned_until_ms) = (AtomicU8::new(Purged::No as u8), AtomicU64::new(0));
         let (state, moved) = (Mutex::new(state), Notify::new());
         Arc::new(Self {
             id,
@@ -112,7 +113,7 @@ impl Fill {
             head,
             lifetime,
             surrogates,
-            doomed,
+            purged,
             pinned_until_ms,
             length,
             state,
@@ -149,6 +150,20 @@ impl Fill {
     /// The length the origin promised, when it did.
     pub fn length(&self) -> Option<u64> {
         self.length
+    }
+
+    /// Notes a purge; `false` when one as strong was noted already.
+    pub(crate) fn note_purge(&self, purged: Purged) -> bool {
+        self.purged.fetch_max(purged as u8, Relaxed) < purged as u8
+    }
+
+    /// The strongest purge noted.
+    pub(crate) fn purged(&self) -> Purged {
+        match self.purged.load(Relaxed) {
+            0 => Purged::No,
+            1 => Purged::Soft,
+            _ => Purged::Hard,
+        }
     }
 
     /// Reads from the first byte; `None` when that has been let go already.

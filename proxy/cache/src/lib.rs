@@ -6,7 +6,7 @@
 //!
 //! Invariants: the bytes of all objects, published or in flight, stay within the configured bound plus
 //! [`limits::OVERDRAFT_BYTES`]; a fill that did not end as its origin promised is never published; a fill that began
-//! before a purge is not published after it; no lock is held across an await or while a policy is asked.
+//! before a purge is not joined after it, and not published, or stale after a soft one; no lock is held across an await or while a policy is asked.
 
 pub mod budget;
 pub mod entry;

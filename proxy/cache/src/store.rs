@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+mod purge;
 mod room;
 
 use crate::budget::{Budget, Reservation};
@@ -24,7 +25,7 @@ use crate::key::{Key, is_key_of, variant_hash};
 use crate::limits::OVERDRAFT_BYTES;
 use crate::memory::Table;
 use crate::outgrown::Outgrown;
-use crate::surrogate::{PurgeLog, Slots, Target, keys_of};
+use crate::surrogate::{PurgeLog, Purged, Slots, keys_of};
 
 /// How a store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -205,10 +206,12 @@ impl Store {
         self.table.get(hash).filter(|entry| is_key_of(entry.key().text(), host, path_and_query))
     }
 
-    /// The object of a key, published or in flight. `variance` names a variant beside the primary slot.
+    /// The object of a key, published or in flight; a fill that a purge names is not joined by those who come after it.
+    /// `variance` names a variant beside the primary slot.
     pub fn lookup(&self, key: &Key, variance: Option<&[u8; 16]>) -> Option<Found> {
         let slot = slot_of(key, variance);
-        if let Some(fill) = self.in_flight.lock().get(&slot).filter(|fill| fill.key == *key) {
+        let joinable = |fill: &&Arc<Fill>| fill.key == *key && fill.purged() == Purged::No;
+        if let Some(fill) = self.in_flight.lock().get(&slot).filter(joinable) {
             return Some(Found::Filling(fill.clone()));
         }
         self.table.get(slot).filter(|entry| entry.key() == key).map(Found::Stored)
@@ -285,9 +288,17 @@ impl Store {
         });
         // Under the lock of the objects in flight, which a purge takes too: it sees the fill or the entry, never neither.
         let mut in_flight = self.in_flight.lock();
-        forget(&mut in_flight, fill);
-        if !admitted || self.is_doomed(fill) {
+        // What is not there has been replaced by a newer fill, and purges no longer see it.
+        let there = forget(&mut in_flight, fill);
+        let purged = fill.purged();
+        if purged == Purged::Hard {
+            self.counters.fills_purged.fetch_add(1, Relaxed);
+        }
+        if !admitted || !there || purged == Purged::Hard {
             return None;
+        }
+        if purged == Purged::Soft {
+            entry.expire();
         }
         self.replace(&entry);
         match fill.pinned_until_ms.load(Relaxed) {
@@ -298,14 +309,6 @@ impl Store {
         self.counters.published.fetch_add(1, Relaxed);
         self.signal_pressure();
         Some(entry)
-    }
-
-    fn is_doomed(&self, fill: &Fill) -> bool {
-        let doomed = fill.doomed.load(Relaxed);
-        if doomed {
-            self.counters.fills_purged.fetch_add(1, Relaxed);
-        }
-        doomed
     }
 
     /// Forgets a fill that failed.
@@ -359,76 +362,10 @@ impl Store {
         listed
     }
 
-    /// Publishes `entry` anew with the fields and lifetime of a 304 (RFC 9111 §4.3.4); `false` when it is gone.
-    pub fn refresh(&self, entry: &Arc<Entry>, head: Head, lifetime: Lifetime, now: SystemTime) -> bool {
-        let Some(body) = entry.body() else { return false };
-        let Some(overhead) = self.budget.reserve(Entry::overhead(entry.key(), &head)) else {
-            return false;
-        };
-        let (surrogates, _) = keys_of(&head.headers);
-        let fresh = Entry::new(Parts {
-            key: entry.key().clone(),
-            slot: entry.slot(),
-            variance: entry.variance(),
-            head,
-            body,
-            lifetime,
-            stored: now,
-            fetch_us: entry.fetch_us(),
-            surrogates,
-            overhead,
-        });
-        let in_flight = self.in_flight.lock();
-        let current = self.table.get(entry.slot()).is_some_and(|there| Arc::ptr_eq(&there, entry));
-        if current {
-            self.replace(&fresh);
-        }
-        drop(in_flight);
-        current
-    }
-
-    /// Removes what `target` names, published or in flight, and keeps fills that began earlier from being published.
-    /// Returns how many objects were published.
-    pub fn purge(&self, target: Target) -> usize {
-        self.purges.record(target);
-        let in_flight = self.in_flight.lock();
-        for fill in in_flight.values().filter(|fill| target.names(fill.key.hash(), &fill.surrogates)) {
-            fill.doomed.store(true, Relaxed);
-        }
-        let removed = self.named(target).into_iter().filter(|entry| self.remove(entry)).count();
-        drop(in_flight);
-        self.counters.purged.fetch_add(removed as u64, Relaxed);
-        removed
-    }
-
-    /// Marks what `target` names as stale, so that it is revalidated. Returns how many objects.
-    pub fn expire(&self, target: Target) -> usize {
-        self.named(target).into_iter().inspect(|entry| entry.expire()).count()
-    }
-
     /// Tells that a URL will be asked for, so that admission counts the coming request as demand: a warm job's fetch is not
     /// somebody's single visit.
     pub fn expect_demand(&self, key: &Key) {
         self.seen.count(key.hash());
-    }
-
-    /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins), those in flight too. Returns how many.
-    pub fn pin(&self, key: &Key, until: SystemTime) -> usize {
-        let until_ms = millis(until);
-        // Under the lock of the objects in flight: a fill that ends meanwhile is met before it or after it.
-        let in_flight = self.in_flight.lock();
-        let filling = in_flight.values().filter(|fill| fill.key == *key);
-        let filling = filling.inspect(|fill| fill.pinned_until_ms.store(until_ms, Relaxed)).count();
-        filling + self.named(Target::Url(key.hash())).into_iter().inspect(|entry| entry.pin(until_ms)).count()
-    }
-
-    fn named(&self, target: Target) -> Vec<Arc<Entry>> {
-        let slots = match target {
-            Target::Url(hash) => [hash].into_iter().chain(self.variants.of(hash)).collect(),
-            Target::Surrogate(key) => self.surrogates.of(key),
-            Target::All => return self.index.all(),
-        };
-        slots.into_iter().filter_map(|slot| self.table.get(slot)).collect()
     }
 }
 
@@ -449,9 +386,7 @@ impl Ticket {
         let fill = Fill::new(parts);
         // Under the lock that purges take, so that none falls between the look at the log and the entry here.
         let mut in_flight = store.in_flight.lock();
-        if store.purges.names(begun_purges, fill.key.hash(), &fill.surrogates) {
-            fill.doomed.store(true, Relaxed);
-        }
+        fill.note_purge(store.purges.since(begun_purges, fill.key.hash(), &fill.surrogates));
         in_flight.insert(slot, fill.clone());
         drop(in_flight);
         let length_max = store.settings.object_bytes_max;
@@ -463,10 +398,10 @@ fn slot_of(key: &Key, variance: Option<&[u8; 16]>) -> u128 {
     variance.map_or(key.hash(), |variance| variant_hash(key.hash(), variance))
 }
 
-fn forget(in_flight: &mut HashMap<u128, Arc<Fill>>, fill: &Arc<Fill>) {
-    if in_flight.get(&fill.slot).is_some_and(|there| there.id == fill.id) {
-        in_flight.remove(&fill.slot);
-    }
+/// Takes a fill out; `false` when it is not there (any more).
+fn forget(in_flight: &mut HashMap<u128, Arc<Fill>>, fill: &Arc<Fill>) -> bool {
+    let there = in_flight.get(&fill.slot).is_some_and(|there| there.id == fill.id);
+    there && in_flight.remove(&fill.slot).is_some()
 }
 
 #[cfg(test)]

@@ -20,6 +20,17 @@ pub enum Target {
     All,
 }
 
+/// What a purge does to an object, weakest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purged {
+    /// None names it.
+    No = 0,
+    /// It is stale.
+    Soft = 1,
+    /// It is gone.
+    Hard = 2,
+}
+
 /// Slots by the hash of a surrogate key, or of a primary key for the variants beside the primary slot.
 #[derive(Debug, Default)]
 pub(crate) struct Slots {
@@ -36,7 +47,7 @@ pub(crate) struct PurgeLog {
 struct Log {
     /// Number of the next purge.
     next: u64,
-    entries: VecDeque<Target>,
+    entries: VecDeque<(Target, Purged)>,
 }
 
 /// The surrogate keys of a response, hashed, and how many were ignored for their number or length.
@@ -95,24 +106,25 @@ impl PurgeLog {
         self.inner.lock().next
     }
 
-    pub(crate) fn record(&self, target: Target) {
+    pub(crate) fn record(&self, target: Target, purged: Purged) {
         let mut log = self.inner.lock();
         log.next += 1;
-        log.entries.push_back(target);
+        log.entries.push_back((target, purged));
         if log.entries.len() > PURGE_LOG_ENTRIES {
             log.entries.pop_front();
         }
     }
 
-    /// Whether a purge since `begun` names an object of this primary hash and these surrogate keys. When the log does
-    /// not reach back that far, it may have: yes.
-    pub(crate) fn names(&self, begun: u64, primary: u128, surrogates: &[u128]) -> bool {
+    /// The strongest purge since `begun` that names an object of this primary hash and these surrogate keys. When the log
+    /// does not reach back that far, it may have been any: hard.
+    pub(crate) fn since(&self, begun: u64, primary: u128, surrogates: &[u128]) -> Purged {
         let log = self.inner.lock();
         let missed = usize::try_from(log.next.saturating_sub(begun)).unwrap_or(usize::MAX);
         if missed > log.entries.len() {
-            return true;
+            return Purged::Hard;
         }
-        log.entries.iter().rev().take(missed).any(|target| target.names(primary, surrogates))
+        let named = log.entries.iter().rev().take(missed).filter(|(target, _)| target.names(primary, surrogates));
+        named.map(|(_, purged)| *purged).max().unwrap_or(Purged::No)
     }
 }
 
@@ -149,14 +161,17 @@ mod tests {
     #[test]
     fn a_fill_learns_only_of_purges_since_it_began_and_assumes_the_worst_of_forgotten_ones() {
         let log = PurgeLog::default();
-        log.record(Target::Url(1));
+        log.record(Target::Url(1), Purged::Hard);
         let begun = log.now();
-        assert!(!log.names(begun, 1, &[]));
-        log.record(Target::Surrogate(9));
-        assert!(log.names(begun, 1, &[9]) && !log.names(begun, 1, &[8]));
+        assert_eq!(log.since(begun, 1, &[]), Purged::No);
+        log.record(Target::Surrogate(9), Purged::Soft);
+        assert_eq!([log.since(begun, 1, &[9]), log.since(begun, 1, &[8])], [Purged::Soft, Purged::No]);
+        log.record(Target::Surrogate(9), Purged::Hard);
+        log.record(Target::All, Purged::Soft);
+        assert_eq!([log.since(begun, 1, &[9]), log.since(begun, 1, &[8])], [Purged::Hard, Purged::Soft]);
         for _ in 0..=PURGE_LOG_ENTRIES {
-            log.record(Target::Url(2));
+            log.record(Target::Url(2), Purged::Soft);
         }
-        assert!(log.names(begun, 1, &[8]));
+        assert_eq!(log.since(begun, 1, &[8]), Purged::Hard);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Bytes of a request head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -61,6 +61,10 @@ pub enum Body {
     Chunked(Vec<Vec<u8>>),
     /// With its length; the second part after the gate.
     Gated(Vec<u8>, Gate, Vec<u8>),
+    /// None at all, and the head only after the gate.
+    HeadGated(Gate),
+    /// In chunks; the second ones after the gate.
+    GatedChunks(Vec<Vec<u8>>, Gate, Vec<Vec<u8>>),
     /// It promises this length, sends these bytes and closes.
     CutShort(usize, Vec<u8>),
     /// It sends these chunks and closes without the last one.
@@ -99,6 +103,7 @@ pub struct Origin {
     /// Where it listens.
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
+    came: Arc<Notify>,
 }
 
 impl Origin {
@@ -110,13 +115,14 @@ impl Origin {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         let requests = Arc::new(Mutex::new(Vec::new()));
-        let (seen, script): (_, Arc<Script>) = (requests.clone(), Arc::new(script));
+        let came = Arc::new(Notify::new());
+        let (seen, script): (_, Arc<Script>) = ((requests.clone(), came.clone()), Arc::new(script));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, seen.clone(), script.clone()));
             }
         });
-        Self { address, requests }
+        Self { address, requests, came }
     }
 
     /// The URL to configure.
@@ -132,16 +138,24 @@ impl Origin {
         self.requests.lock().expect("no panic").clone()
     }
 
+    /// Waits until there were so many requests for a path.
+    pub async fn asked(&self, path: &str, times: usize) {
+        while self.count(path) < times {
+            self.came.notified().await;
+        }
+    }
+
     /// How many requests there were for a path.
     pub fn count(&self, path: &str) -> usize {
         self.requests().iter().filter(|request| request.path == path).count()
     }
 }
 
-async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<Request>>>, script: Arc<Script>) {
+async fn serve(mut stream: TcpStream, (seen, came): (Arc<Mutex<Vec<Request>>>, Arc<Notify>), script: Arc<Script>) {
     let mut read = Vec::new();
     while let Some(request) = next_request(&mut stream, &mut read).await {
         seen.lock().expect("no panic").push(request.clone());
+        came.notify_one();
         let response = script(&request);
         if !send(&mut stream, &request, response).await {
             return;
@@ -187,8 +201,11 @@ async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> 
         Body::Whole(bytes) => head.push_str(&format!("content-length: {}\r\n", bytes.len())),
         Body::Gated(first, _, second) => head.push_str(&format!("content-length: {}\r\n", first.len() + second.len())),
         Body::CutShort(length, _) => head.push_str(&format!("content-length: {length}\r\n")),
-        Body::Chunked(_) | Body::CutChunks(_) => head.push_str("transfer-encoding: chunked\r\n"),
+        Body::Chunked(_) | Body::CutChunks(_) | Body::GatedChunks(..) => {
+            head.push_str("transfer-encoding: chunked\r\n")
+        }
         Body::Nothing => {}
+        Body::HeadGated(gate) => gate.pass().await,
         Body::Silence => std::future::pending().await,
     }
     head.push_str("\r\n");
@@ -197,7 +214,7 @@ async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> 
         return sent;
     }
     match body {
-        Body::Nothing | Body::Silence => true,
+        Body::Nothing | Body::HeadGated(_) | Body::Silence => true,
         Body::Whole(bytes) => stream.write_all(&bytes).await.is_ok(),
         Body::Gated(first, gate, second) => {
             let first = stream.write_all(&first).await.is_ok();
@@ -211,6 +228,11 @@ async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> 
         Body::Chunked(chunks) => {
             let chunked = chunks_of(&chunks);
             stream.write_all(&[chunked, b"0\r\n\r\n".to_vec()].concat()).await.is_ok()
+        }
+        Body::GatedChunks(first, gate, second) => {
+            let first = stream.write_all(&chunks_of(&first)).await.is_ok();
+            gate.pass().await;
+            first && stream.write_all(&[chunks_of(&second), b"0\r\n\r\n".to_vec()].concat()).await.is_ok()
         }
         Body::CutChunks(chunks) => {
             let _ = stream.write_all(&chunks_of(&chunks)).await;

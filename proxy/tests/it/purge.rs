@@ -1,5 +1,7 @@
 //! Purges remove what they name, and what was on its way.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use littoral_testkit::{Body, Client, Gate, Origin, Response};
 
 use super::{get, node_before};
@@ -77,4 +79,49 @@ async fn a_purge_finds_a_path_as_it_was_asked_for() {
         let url = format!(r#"{{"url": "HTTP://Site.example:80{path}#top"}}"#);
         assert_eq!(node.admin("POST", "/v1/purge", &url).await, (200, r#"{"purged":1}"#.into()), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_purge_is_heeded_by_requests_after_it_while_an_older_fill_still_runs() {
+    for soft in [false, true] {
+        let gate = Gate::default();
+        let (held, asked) = (gate.clone(), AtomicUsize::new(0));
+        let origin = Origin::start(move |_| match asked.fetch_add(1, Relaxed) {
+            0 => Response::with(&[FRESH], Body::Gated(b"o".to_vec(), held.clone(), b"ld".to_vec())),
+            _ => Response::ok(&[FRESH], b"new"),
+        })
+        .await;
+        let node = node_before(&origin, "").await;
+        let mut client = Client::connect(node.address("http")).await;
+        client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        client.head().await.unwrap();
+        let purge = format!(r#"{{"url": "http://site.example/a", "soft": {soft}}}"#);
+        assert_eq!(node.admin("POST", "/v1/purge", &purge).await, (200, r#"{"purged":1}"#.into()), "the fill counts");
+        assert_eq!(get(&node, "/a").await.body, b"new");
+        gate.open();
+        assert_eq!(client.bytes(3).await, b"old");
+        assert_eq!(get(&node, "/a").await.body, b"new");
+        assert_eq!(origin.count("/a"), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_304_to_what_was_asked_before_a_soft_purge_leaves_the_object_stale() {
+    let gate = Gate::default();
+    let (held, asked) = (gate.clone(), AtomicUsize::new(0));
+    let origin = Origin::start(move |_| match asked.fetch_add(1, Relaxed) {
+        0 => Response::ok(&["cache-control: max-age=0, stale-while-revalidate=60", "etag: \"a\""], b"x"),
+        1 => Response { status: 304, fields: vec![FRESH.into()], body: Body::HeadGated(held.clone()) },
+        _ => Response { status: 304, fields: vec![FRESH.into()], body: Body::Nothing },
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    get(&node, "/a").await;
+    origin.asked("/a", 2).await;
+    node.admin("POST", "/v1/purge", r#"{"url": "http://site.example/a", "soft": true}"#).await;
+    gate.open();
+    // Stale it stays until a request after the purge has asked.
+    while !get(&node, "/a").await.field("cache-status").starts_with("littoral; hit; ttl=5") {}
+    assert_eq!(origin.count("/a"), 3);
 }

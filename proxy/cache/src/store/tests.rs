@@ -3,6 +3,7 @@
 use super::*;
 use crate::evict::LfuSize;
 use crate::fill::FillError;
+use crate::surrogate::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -260,6 +261,50 @@ fn a_fill_begun_before_a_purge_does_not_bring_the_object_back() {
 }
 
 #[test]
+fn who_comes_after_a_purge_does_not_join_a_fill_that_began_before_it() {
+    for soft in [false, true] {
+        let store = store(MIB);
+        let key = Key::new("h", "/a");
+        let purge = || if soft { store.expire(Target::Url(key.hash())) } else { store.purge(Target::Url(key.hash())) };
+        let mut older = store.admit(begin(&store, "/a", Some(3), None)).unwrap().start(None, None);
+        assert_eq!((purge(), purge()), (1, 0), "the fill counts once");
+        assert!(store.lookup(&key, None).is_none());
+        let mut newer = store.admit(begin(&store, "/a", Some(3), None)).unwrap().start(None, None);
+        older.write(Bytes::from_static(b"old")).unwrap();
+        assert!(older.finish(SystemTime::now()).unwrap().is_none());
+        assert!(matches!(store.lookup(&key, None), Some(Found::Filling(fill)) if fill.id() == newer.fill().id()));
+        newer.write(Bytes::from_static(b"new")).unwrap();
+        assert!(newer.finish(SystemTime::now()).unwrap().is_some());
+        let stored = store.stored(&key, None).unwrap();
+        assert_eq!((stored.body().unwrap().slice(0, 3), stored.is_expired()), (Bytes::from_static(b"new"), false));
+    }
+}
+
+#[test]
+fn a_fill_or_revalidation_begun_before_a_soft_purge_ends_in_a_stale_object() {
+    for target in
+        [Target::Url(Key::new("h", "/a").hash()), Target::Surrogate(crate::surrogate::key_hash("t")), Target::All]
+    {
+        let store = store(MIB);
+        let early = begin(&store, "/a", Some(0), Some("t"));
+        store.expire(target);
+        let entry = store.admit(early).unwrap().start(None, None).finish(SystemTime::now()).unwrap().unwrap();
+        assert!(entry.is_expired(), "request before {target:?}, head after");
+        let writer = store.admit(begin(&store, "/a", Some(0), Some("t"))).unwrap().start(None, None);
+        assert_eq!(store.expire(target), 2, "one published, one in flight");
+        let entry = writer.finish(SystemTime::now()).unwrap().unwrap();
+        assert!(entry.is_expired(), "head before {target:?}, end after");
+        let (asked, head) = (store.purges(), entry.head().clone());
+        store.expire(target);
+        assert!(store.refresh(&entry, head.clone(), *entry.lifetime(), asked, SystemTime::now()));
+        let entry = store.stored(&Key::new("h", "/a"), None).unwrap();
+        assert!(entry.is_expired(), "a 304 to what was asked before {target:?}");
+        assert!(store.refresh(&entry, head, *entry.lifetime(), store.purges(), SystemTime::now()));
+        assert!(!store.stored(&Key::new("h", "/a"), None).unwrap().is_expired(), "a 304 to what was asked after");
+    }
+}
+
+#[test]
 fn a_purge_by_url_takes_all_variants_and_one_by_surrogate_key_only_its_own() {
     let store = store(MIB);
     for variance in [None, Some([1; 16]), Some([2; 16])] {
@@ -287,10 +332,10 @@ fn a_refresh_keeps_the_body_and_the_usage_and_a_replaced_entry_cannot_be_refresh
     entry.touch(1);
     let now = SystemTime::now();
     let lifetime = Lifetime { fresh_until: now + Duration::from_secs(999), ..*entry.lifetime() };
-    assert!(store.refresh(&entry, entry.head().clone(), lifetime, now));
+    assert!(store.refresh(&entry, entry.head().clone(), lifetime, store.purges(), now));
     let fresh = store.stored(&Key::new("h", "/a"), None).unwrap();
     assert_eq!((fresh.hits(), fresh.body().unwrap().slice(0, 4)), (1, Bytes::from_static(b"body")));
-    assert!(!store.refresh(&entry, entry.head().clone(), lifetime, now), "the old one is gone");
+    assert!(!store.refresh(&entry, entry.head().clone(), lifetime, store.purges(), now), "the old one is gone");
     assert_eq!(store.len(), 1);
 }
 
