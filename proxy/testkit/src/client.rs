@@ -79,7 +79,7 @@ impl Client {
         if bodiless || matches!(reply.status, 204 | 304) {
             reply.whole = true;
         } else if reply.field("transfer-encoding") == "chunked" {
-            self.chunks(&mut reply).await;
+            self.chunks_until(&mut reply, usize::MAX).await;
         } else if let Ok(length) = reply.field("content-length").parse::<usize>() {
             reply.body = self.bytes(length).await;
             reply.whole = reply.body.len() == length;
@@ -98,8 +98,9 @@ impl Client {
         self.read.drain(..length).collect()
     }
 
-    async fn chunks(&mut self, reply: &mut Reply) {
-        loop {
+    /// Reads on in a chunked body until so many bytes of it came, or its end.
+    pub async fn chunks_until(&mut self, reply: &mut Reply, length: usize) {
+        while reply.body.len() < length {
             let Some(line) = self.line().await else { return };
             let Ok(size) = usize::from_str_radix(line.trim(), 16) else {
                 return;

@@ -1,24 +1,33 @@
 //! Responses whose length is not told and that do not fit in the cache.
 
-use littoral_testkit::{Body, Client, Origin, Response};
+use littoral_testkit::{Body, Client, Gate, Origin, Response};
 
 use super::{get, node_before};
 
 const FRESH: &str = "cache-control: max-age=60";
 
-/// `mebibytes` in chunks that tell which they are.
-fn chunked(mebibytes: usize) -> Body {
-    Body::Chunked((0..mebibytes * 16).map(|number| vec![number as u8; 64 << 10]).collect())
+/// `mebibytes` in chunks of 64 KiB.
+fn chunks(mebibytes: usize) -> Vec<Vec<u8>> {
+    (0..mebibytes * 16).map(|number| vec![number as u8; 64 << 10]).collect()
 }
 
 #[tokio::test]
 async fn a_chunked_response_larger_than_the_largest_object_arrives_whole_and_is_not_kept() {
-    let origin = Origin::start(|_| Response::with(&[FRESH], chunked(12))).await;
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin =
+        Origin::start(move |_| Response::with(&[FRESH], Body::GatedChunks(chunks(6), held.clone(), chunks(6)))).await;
     let node = node_before(&origin, "[cache]\nmemory = \"64MiB\"\nmax_object = \"8MiB\"").await;
-    let Body::Chunked(expected) = chunked(12) else { unreachable!("made above") };
     for round in 1..=3 {
-        let reply = get(&node, "/a").await;
-        assert!(reply.whole && reply.body == expected.concat(), "round {round}: {} bytes", reply.body.len());
+        let mut client = Client::connect(node.address("http")).await;
+        client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        let mut reply = client.head().await.unwrap();
+        // The client is never further behind than what may be held for it.
+        client.chunks_until(&mut reply, 6 << 20).await;
+        gate.open();
+        client.chunks_until(&mut reply, usize::MAX).await;
+        let expected = [chunks(6), chunks(6)].concat().concat();
+        assert!(reply.whole && reply.body == expected, "round {round}: {} bytes", reply.body.len());
         assert_eq!(origin.count("/a"), round, "nothing is kept");
         assert_eq!(reply.field("cache-status").contains("detail=too-large"), round > 1, "it is remembered");
     }
@@ -34,7 +43,7 @@ async fn a_chunked_response_larger_than_the_largest_object_arrives_whole_and_is_
 async fn a_full_cache_makes_room_for_chunked_responses_and_all_arrive_whole() {
     let origin = Origin::start(|request| match request.path.starts_with("/old") {
         true => Response::ok(&[FRESH], &vec![1; 4 << 20]),
-        false => Response::with(&[FRESH], chunked(6)),
+        false => Response::with(&[FRESH], Body::Chunked(chunks(6))),
     })
     .await;
     let node = node_before(&origin, "[cache]\nmemory = \"64MiB\"\nmax_object = \"8MiB\"").await;
