@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, IF_NONE_MATCH, TRANSFER_ENCODING, VIA};
+use http::header::{COOKIE, DATE, HOST, IF_NONE_MATCH, TRANSFER_ENCODING, VIA};
 use http::{HeaderValue, Method, StatusCode};
 use littoral_cache::freshness::{Unstorable, lifetime, storable};
 use littoral_cache::vary::Vary;
@@ -350,6 +350,8 @@ impl RequestPath {
         if let Some(confirmed) = &ctx.confirmed {
             respond::update(&mut headers, confirmed);
         }
+        let dated = ctx.confirmed.as_ref().unwrap_or(&response.headers).contains_key(DATE);
+        respond::complete(&mut headers, response.status, (!dated).then_some(now));
         storable(&request.headers, response.status, &headers)?;
         if Vary::of(&headers) == Vary::Any {
             return Err(Unstorable::VaryAny);

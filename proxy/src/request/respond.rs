@@ -1,7 +1,8 @@
 //! Fields of responses, and the few responses this node writes itself.
 
 use http::header::{
-    AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, TRANSFER_ENCODING, VIA,
+    ACCEPT_RANGES, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
+    TRANSFER_ENCODING, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use littoral_cache::Outcome;
@@ -51,6 +52,19 @@ pub(super) fn end_hop(response: &mut ResponseHeader) {
     for name in ending.iter().filter(|name| **name != TRANSFER_ENCODING) {
         response.remove_header(name);
     }
+}
+
+/// What is kept says what every answer from it says: when it came, if the origin did not (RFC 9110 §6.6.1; of a confirmation
+/// as well, or it would stay as old as the first response), that ranges of it are served, and not who else had it.
+pub(super) fn complete(headers: &mut HeaderMap, status: http::StatusCode, undated: Option<std::time::SystemTime>) {
+    let date = undated.and_then(|now| HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok());
+    if let Some(date) = date {
+        headers.insert(DATE, date);
+    }
+    if status == http::StatusCode::OK {
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    }
+    headers.remove(SERVED_BY);
 }
 
 /// Says how old a response is that comes from another cache (RFC 9111 §4.2.3, §5.1). What is not stored keeps its own Age.

@@ -131,3 +131,36 @@ async fn ranges_are_for_get_and_a_star_matches_whatever_is_stored() {
         assert_eq!(raw(&node, &request).await.map(|reply| reply.status), Some(expected), "{request}");
     }
 }
+
+#[tokio::test]
+async fn a_hit_is_the_same_whichever_way_it_goes() {
+    let fields = ["cache-control: max-age=60", "x-served-by: parent", "accept-ranges: none", "etag: \"a\""];
+    let origin = Origin::start(move |_| Response::ok(&fields, b"x")).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let (hot, framework) = (get(&node, "/a").await, node.get("site.example", "/a", &["Range: none=1"]).await);
+    let same = |reply: &Reply| {
+        let mut fields = reply.fields.clone();
+        // The connection's own, and what passes with time.
+        fields.retain(|(name, _)| !["connection", "date", "age", "cache-status"].contains(&name.as_str()));
+        fields.sort();
+        fields
+    };
+    assert_eq!(same(&hot), same(&framework));
+    assert!(hot.field("accept-ranges") == "bytes" && !hot.field("date").is_empty(), "{hot:?}");
+}
+
+#[tokio::test]
+async fn a_confirmation_without_a_date_makes_an_object_fresh_again() {
+    let old = "date: Sun, 06 Nov 1994 08:49:37 GMT";
+    let origin = Origin::start(move |request| match request.field("if-none-match") {
+        Some(_) => Response { status: 304, fields: vec!["etag: \"a\"".into(), KEPT[0].into()], body: Body::Nothing },
+        None => Response::ok(&[KEPT[0], "etag: \"a\"", old], b"x"),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    for _ in 0..4 {
+        get(&node, "/a").await;
+    }
+    assert_eq!(origin.count("/a"), 2, "asked once, confirmed once, then fresh");
+}
