@@ -23,8 +23,10 @@ pub enum FwdReason {
 pub enum Outcome {
     /// Answered from the cache while fresh.
     Hit,
-    /// Answered from the cache although stale, while a revalidation runs or because the origin failed.
+    /// Answered from the cache although stale, while a revalidation runs.
     Stale,
+    /// Answered from the cache although stale, because the origin was asked and failed.
+    StaleOnError,
     /// The origin confirmed the stored response (304).
     Revalidated,
     /// Answered from a fill that another request began.
@@ -60,7 +62,7 @@ impl Outcome {
     pub fn label_index(self) -> usize {
         match self {
             Self::Hit => 0,
-            Self::Stale => 1,
+            Self::Stale | Self::StaleOnError => 1,
             Self::Revalidated => 2,
             Self::Collapsed => 3,
             Self::Miss(FwdReason::Bypass | FwdReason::Method) => 5,
@@ -74,7 +76,9 @@ impl Outcome {
         out.push_str("littoral");
         match self {
             Self::Hit | Self::Stale => out.push_str("; hit"),
-            Self::Revalidated => out.push_str("; hit; fwd=stale; fwd-status=304"),
+            // Forwarded, so no hit (§2.1), though the body came from the cache.
+            Self::Revalidated => out.push_str("; fwd=stale; fwd-status=304"),
+            Self::StaleOnError => out.push_str("; fwd=stale; detail=stale-if-error"),
             Self::Collapsed => out.push_str("; fwd=uri-miss; collapsed"),
             Self::Miss(reason) => {
                 out.push_str("; fwd=");
@@ -104,7 +108,8 @@ mod tests {
     fn cache_status_uses_the_words_of_rfc_9211() {
         check(Outcome::Hit, Some(30), false, "littoral; hit; ttl=30");
         check(Outcome::Stale, Some(-4), false, "littoral; hit; ttl=-4");
-        check(Outcome::Revalidated, Some(9), false, "littoral; hit; fwd=stale; fwd-status=304; ttl=9");
+        check(Outcome::StaleOnError, Some(-4), false, "littoral; fwd=stale; detail=stale-if-error; ttl=-4");
+        check(Outcome::Revalidated, Some(9), false, "littoral; fwd=stale; fwd-status=304; ttl=9");
         check(Outcome::Miss(FwdReason::UriMiss), Some(60), true, "littoral; fwd=uri-miss; stored; ttl=60");
         check(Outcome::Miss(FwdReason::Method), None, false, "littoral; fwd=method");
         check(Outcome::Collapsed, None, true, "littoral; fwd=uri-miss; collapsed");

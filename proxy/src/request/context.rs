@@ -88,6 +88,7 @@ impl Context {
         match phase {
             CachePhase::Hit if self.collapsed || waited => Outcome::Collapsed,
             CachePhase::Hit => Outcome::Hit,
+            CachePhase::Stale if self.attempts > 0 => Outcome::StaleOnError,
             CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
             CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
             CachePhase::Expired => Outcome::Miss(FwdReason::Stale),

@@ -82,6 +82,10 @@ async fn a_stale_object_is_served_when_the_origin_fails_and_the_response_allowed
     }
     let allowed = get(&node, "/allowed").await;
     assert_eq!((allowed.status, allowed.body.as_slice()), (200, &b"old"[..]));
+    assert!(
+        allowed.field("cache-status").starts_with("littoral; fwd=stale; detail=stale-if-error; ttl="),
+        "{allowed:?}"
+    );
     assert_eq!(node.metrics().await["littoral_http_requests_total{outcome=\"stale\"}"], 1.0);
     assert_eq!(get(&node, "/not").await.status, 503);
     assert_eq!([origin.count("/allowed"), origin.count("/not")], [2, 2], "the origin was asked first");
