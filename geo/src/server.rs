@@ -221,7 +221,6 @@ fn allowed(request: &Request, subnet: Option<&ClientSubnet>) -> Result<(), Respo
     let edns_version = request.edns.as_ref().map_or(0, |edns| edns.version());
     match () {
         () if metadata.op_code != OpCode::Query => Err(ResponseCode::NotImp),
-        () if metadata.message_type == MessageType::Response => Err(ResponseCode::FormErr),
         () if !repeatable(&request.queries) => Err(ResponseCode::FormErr),
         () if edns_version > 0 => Err(ResponseCode::BADVERS),
         () if request.queries.queries()[0].query_class() != DNSClass::IN => Err(ResponseCode::Refused),

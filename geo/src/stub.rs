@@ -111,7 +111,7 @@ async fn tcp(server: SocketAddr, bytes: &[u8], question: &Message) -> Result<Ans
 }
 
 /// A name in lower case and with its final dot.
-fn absolute(name: &str) -> String {
+pub fn absolute(name: &str) -> String {
     let name = name.to_ascii_lowercase();
     if name.ends_with('.') { name } else { format!("{name}.") }
 }

@@ -87,7 +87,7 @@ async fn probe(director: Arc<Director>, target: Target, mut up: bool) {
         let loads: Vec<u64> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
         let healthy = !loads.is_empty();
         streak = if healthy == up { 0 } else { streak + 1 };
-        if streak >= if up { health.down_after } else { health.up_after }.max(1) {
+        if streak >= if up { health.down_after } else { health.up_after } {
             (up, streak) = (healthy, 0);
             tracing::warn!(cluster, up, "cluster changed state");
         }

@@ -7,10 +7,8 @@ use std::time::Duration;
 use hickory_proto::rr::{LowerName, Name};
 
 use super::{Cluster, GeoError, Service, hash};
+use crate::limits::TTL_SECONDS_MAX;
 use crate::zone::Zones;
-
-/// The longest TTL (RFC 2181 §8).
-const TTL_MAX: Duration = Duration::from_secs((1 << 31) - 1);
 
 /// A service with its candidates resolved.
 pub(super) struct Placed {
@@ -36,8 +34,8 @@ pub(super) fn place(
         if service.clusters.is_empty() {
             return Err(problem("has no clusters: name some, or \"*\" for all"));
         }
-        if !(Duration::from_secs(1)..=TTL_MAX).contains(&service.ttl) {
-            return Err(problem(&format!("has a ttl out of bounds: it is 1s to {}s", TTL_MAX.as_secs())));
+        if !(Duration::from_secs(1)..=Duration::from_secs(TTL_SECONDS_MAX.into())).contains(&service.ttl) {
+            return Err(problem(&format!("has a ttl out of bounds: it is 1s to {TTL_SECONDS_MAX}s")));
         }
         zones.hold(&name).map_err(|text| problem(&text))?;
         let of_service = Placed::new(&name, service, clusters);

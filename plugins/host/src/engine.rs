@@ -174,7 +174,7 @@ impl Host {
         hasher.finish()
     }
 
-    #[allow(unsafe_code)]
+    #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
     fn cached(&self, path: &Path) -> Option<Module> {
         let bytes = std::fs::read(path).ok()?;
         // The last 32 bytes are the digest of the rest: a torn or changed file is compiled anew.

@@ -5,7 +5,7 @@ pub const NONE: u16 = u16::MAX;
 
 /// `control.cluster`
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub struct ClusterRow {
     pub index: u16,
     pub deep: bool,
@@ -18,7 +18,7 @@ pub struct ClusterRow {
 
 /// `routing.flow`
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Flow {
     pub key: u64,
     pub addr_hi: u64,
@@ -32,7 +32,7 @@ pub struct Flow {
 
 /// `routing.choice`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Choice {
     pub clusters: [u16; 3],
     pub ttl_s: u16,
@@ -56,7 +56,7 @@ impl Choice {
 
 /// `rate.ask`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Ask {
     pub state: u64,
     pub est_kbps: u32,
@@ -70,7 +70,7 @@ pub struct Ask {
 
 /// `rate.answer`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Answer {
     pub rung: u8,
     pub pace_kbps: u32,
@@ -80,7 +80,7 @@ pub struct Answer {
 
 /// `cache.object`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Object {
     pub id: u64,
     pub bytes: u64,
@@ -94,7 +94,7 @@ pub struct Object {
 
 /// `cache.verdict`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
+#[allow(missing_docs, reason = "the contract documents each field")]
 pub enum Verdict {
     Admit,
     Bypass,

@@ -5,7 +5,7 @@
 //! code. The price: a block is up to twice what was asked for, and what is freed serves its own size only. Invariant: every
 //! block is aligned to its size (or to a page, if it is larger) and is either handed out or in the list of its size.
 
-#![allow(unsafe_code)]
+#![allow(unsafe_code, reason = "an allocator deals in raw memory")]
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use ipnet::IpNet;
 use littoral_geo::limits::{PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MAX};
+use littoral_geo::stub::absolute;
 
 use super::units::Span;
 use super::{
@@ -295,12 +296,6 @@ fn is_file(key: String, of: &str, path: &Path) -> Result<(), Wrong> {
         true => Ok(()),
         false => wrong(key, format!("{of}{} is not a readable file", path.display())),
     }
-}
-
-/// In lower case and with its final dot.
-fn absolute(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    if name.ends_with('.') { name } else { format!("{name}.") }
 }
 
 /// Whether an absolute name is one of the DNS, written in plain ASCII.

@@ -1,8 +1,7 @@
 //! Fields of responses, and the few responses this node writes itself.
 
 use http::header::{
-    ACCEPT_RANGES, AGE, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE,
-    TRANSFER_ENCODING, VIA,
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, TRANSFER_ENCODING, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use littoral_cache::Outcome;
@@ -85,8 +84,7 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Updates stored fields with those of a 304 (RFC 9111 §3.2): all but the ones that describe the stored bytes or one
 /// connection, and Vary, which selects them.
 pub(super) fn update(stored: &mut HeaderMap, confirmed: &HeaderMap) {
-    const KEPT: [HeaderName; 6] =
-        [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE, TRANSFER_ENCODING, CONNECTION];
+    const KEPT: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE, TRANSFER_ENCODING];
     for name in confirmed.keys().filter(|name| !KEPT.contains(name) && **name != http::header::VARY) {
         stored.remove(name);
         for value in confirmed.get_all(name) {
