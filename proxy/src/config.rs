@@ -2,7 +2,7 @@
 //!
 //! [`Config::load`] reads, checks what belongs together and resolves relative paths; whoever holds a [`Config`] can use
 //! it without checking again ([`check`] says what is looked at). What the node does with it is not decided here. Every key is described in
-//! [`reference::KEYS`], from which `docs/config.md` is made.
+//! [`reference::keys`], from which `docs/config.md` is made.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+mod cache;
 mod check;
 pub mod error;
+mod listen;
 pub mod reference;
+mod site;
 pub mod units;
 
+pub use cache::Cache;
 pub use error::ConfigError;
+pub use listen::{Https, Listen};
+pub use site::{Dash, Site, Timeouts};
 use units::{Bandwidth, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
@@ -70,44 +76,6 @@ pub struct Node {
     pub cluster: Option<String>,
     /// Where compiled plugins are kept; without it they are compiled at each start.
     pub data: Option<PathBuf>,
-}
-
-/// Where it listens. Port 0 takes a free one; the `ready` line says which.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Listen {
-    /// Plain HTTP.
-    pub http: Vec<SocketAddr>,
-    /// HTTP over TLS.
-    pub https: Vec<Https>,
-    /// Admin API, metrics and dashboard.
-    pub admin: Option<SocketAddr>,
-    /// DNS, UDP and TCP.
-    pub dns: Vec<SocketAddr>,
-}
-
-/// A TLS listener.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Https {
-    /// The address.
-    pub bind: SocketAddr,
-    /// Certificate chain, PEM.
-    pub cert: PathBuf,
-    /// Private key, PEM.
-    pub key: PathBuf,
-}
-
-/// The cache's bounds.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cache {
-    /// Bytes for objects in memory, overhead included.
-    pub memory: Size,
-    /// Largest object stored.
-    pub max_object: Size,
-    /// How long a request waits for another's fill to begin before it goes to the origin alone.
-    pub collapse_wait: Span,
 }
 
 /// Bounds on clients.
@@ -167,45 +135,6 @@ pub struct Policy {
     pub rate: Option<String>,
     /// What to keep.
     pub evict: Option<String>,
-}
-
-/// A site served.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Site {
-    /// Host names, lower case; `*` is the site of every other host.
-    pub hosts: Vec<String>,
-    /// Origins, each `http://host[:port]` or `https://…`.
-    pub origin: Vec<String>,
-    /// DASH features.
-    #[serde(default)]
-    pub dash: Dash,
-    /// Time-outs towards the origin.
-    #[serde(default)]
-    pub timeouts: Timeouts,
-    /// Lifetime of a response that states none.
-    #[serde(default)]
-    pub default_ttl: Span,
-}
-
-/// DASH features of a site.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dash {
-    /// Answer `auto` segment URLs.
-    pub auto: bool,
-}
-
-/// Time-outs towards an origin.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// Connecting, TLS included.
-    pub connect: Span,
-    /// One write of the request.
-    pub send: Span,
-    /// Between two reads of the response, its first byte included.
-    pub read: Span,
 }
 
 /// A cluster.
@@ -304,12 +233,6 @@ impl Default for Node {
     }
 }
 
-impl Default for Cache {
-    fn default() -> Self {
-        Self { memory: Size(256 << 20), max_object: Size(64 << 20), collapse_wait: Span(Duration::from_secs(10)) }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
@@ -322,13 +245,6 @@ impl Default for Limits {
             write_timeout: seconds(60),
             drain: seconds(10),
         }
-    }
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = |seconds| Span(Duration::from_secs(seconds));
-        Self { connect: seconds(2), send: seconds(15), read: seconds(15) }
     }
 }
 

@@ -12,10 +12,12 @@ use ipnet::IpNet;
 use littoral_geo::limits::{PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MAX};
 use littoral_geo::stub::absolute;
 
+mod cache;
+mod listen;
+mod site;
+
 use super::units::Span;
-use super::{
-    CLUSTERS_MAX, Cache, Cluster, Config, MEMORY_MAX, PLUGINS_MAX, SITES_MAX, Service, THREADS_MAX, Tier, error,
-};
+use super::{CLUSTERS_MAX, Cluster, Config, PLUGINS_MAX, Service, THREADS_MAX, Tier, error};
 
 /// A key and what is wrong with its value.
 type Wrong = (String, String);
@@ -27,6 +29,7 @@ impl Config {
         self.check_sites()?;
         self.check_clusters()?;
         self.check_zones()?;
+        self.check_cache()?;
         self.check_limits()
     }
 
@@ -35,31 +38,6 @@ impl Config {
         let unheard = !self.zone.is_empty() && self.listen.dns.is_empty();
         let told = "[[zone]] is there but nothing listens for DNS: add listen.dns, or remove the zones";
         unheard.then(|| told.to_owned()).into_iter().collect()
-    }
-
-    fn check_listen(&self) -> Result<(), Wrong> {
-        let listen = &self.listen;
-        if listen.http.is_empty() && listen.https.is_empty() && listen.dns.is_empty() {
-            return wrong("listen", "nothing to listen on: give [listen] http, https or dns");
-        }
-        if !listen.dns.is_empty() && self.zone.is_empty() {
-            return wrong("listen.dns", "it listens for DNS but has no [[zone]]: add one");
-        }
-        let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
-        if serves_http && self.site.is_empty() {
-            return wrong("listen", "it listens for HTTP but has no [[site]]: add one");
-        }
-        let plain = listen.http.iter().enumerate().map(|(at, address)| (format!("listen.http.{at}"), *address));
-        let tls = listen.https.iter().enumerate().map(|(at, https)| (format!("listen.https.{at}.bind"), https.bind));
-        let admin = listen.admin.iter().map(|address| ("listen.admin".to_owned(), *address));
-        let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
-        let addresses = plain.chain(tls).chain(admin).chain(dns).filter(|(_, address)| address.port() != 0);
-        unique("address", addresses)?;
-        for (at, https) in listen.https.iter().enumerate() {
-            is_file(format!("listen.https.{at}.cert"), "", &https.cert)?;
-            is_file(format!("listen.https.{at}.key"), "", &https.key)?;
-        }
-        Ok(())
     }
 
     fn check_plugins(&self) -> Result<(), Wrong> {
@@ -86,33 +64,6 @@ impl Config {
             is_file(format!("plugin.{at}.file"), &format!("plugin {:?}: ", plugin.name), &plugin.file)?;
         }
         Ok(())
-    }
-
-    fn check_sites(&self) -> Result<(), Wrong> {
-        at_most("site", self.site.len(), SITES_MAX)?;
-        for (at, site) in self.site.iter().enumerate() {
-            if site.hosts.is_empty() || site.origin.is_empty() {
-                return wrong(format!("site.{at}"), "a site needs at least one host and one origin");
-            }
-            for (place, host) in site.hosts.iter().enumerate() {
-                if host != "*" && crate::site::normalise_host(host).as_ref() != Some(host) {
-                    let fix = "write the name alone, lower case, without port; or \"*\" for every other host";
-                    return wrong(format!("site.{at}.hosts.{place}"), format!("host {host:?}: {fix}"));
-                }
-            }
-            for (place, origin) in site.origin.iter().enumerate() {
-                let key = || format!("site.{at}.origin.{place}");
-                crate::origin::parse_url(origin).map_err(|problem| (key(), problem))?;
-            }
-            let times = &site.timeouts;
-            for (key, time) in [("connect", times.connect), ("send", times.send), ("read", times.read)] {
-                some_time(format!("site.{at}.timeouts.{key}"), &format!("site.timeouts.{key}"), time)?;
-            }
-        }
-        let hosts = self.site.iter().enumerate().flat_map(|(at, site)| {
-            site.hosts.iter().enumerate().map(move |(place, host)| (format!("site.{at}.hosts.{place}"), host))
-        });
-        unique("host", hosts)
     }
 
     fn check_clusters(&self) -> Result<(), Wrong> {
@@ -178,13 +129,6 @@ impl Config {
     }
 
     fn check_limits(&self) -> Result<(), Wrong> {
-        let (memory, object) = (self.cache.memory.0, self.cache.max_object.0);
-        if !(1 << 20..=MEMORY_MAX).contains(&memory) {
-            return wrong("cache.memory", "cache.memory is 1MiB to 256TiB");
-        }
-        if object > memory && self.cache.max_object != Cache::default().max_object {
-            return wrong("cache.max_object", "cache.max_object is larger than cache.memory");
-        }
         let limits = &self.limits;
         if !(1024..=1 << 20).contains(&limits.header_bytes.0) {
             return wrong("limits.header_bytes", "limits.header_bytes is 1KiB to 1MiB");

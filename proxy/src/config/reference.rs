@@ -1,5 +1,9 @@
 //! The reference of the config file, from which `docs/config.md` is printed.
 
+mod cache;
+mod listen;
+mod site;
+
 /// One key.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
@@ -25,8 +29,15 @@ const fn key(
     Key { key, value, default, applies, meaning }
 }
 
+/// Every key there is, section by section.
+pub const SECTIONS: &[&[Key]] = &[NODE, listen::KEYS, cache::KEYS, LIMITS, PLUGINS, site::KEYS, CLUSTERS];
+
 /// Every key there is.
-pub const KEYS: &[Key] = &[
+pub fn keys() -> impl Iterator<Item = &'static Key> {
+    SECTIONS.iter().copied().flatten()
+}
+
+const NODE: &[Key] = &[
     key("node.name", "text", "`littoral`", "restart", "Name of this node in `Via` and `X-Served-By`."),
     key("node.cluster", "text", "none", "restart", "Cluster this node belongs to."),
     key(
@@ -36,51 +47,9 @@ pub const KEYS: &[Key] = &[
         "restart",
         "Keeps compiled plugins; without it they are compiled at each start.",
     ),
-    key("listen.http", "list of address:port", "none", "restart", "Plain HTTP. Port 0 takes a free one."),
-    key(
-        "listen.https.bind",
-        "address:port",
-        "required",
-        "restart",
-        "HTTP over TLS; each entry of `listen.https` has its own certificate.",
-    ),
-    key("listen.https.cert", "file, PEM", "required", "restart", "Certificate chain."),
-    key("listen.https.key", "file, PEM", "required", "restart", "Private key."),
-    key(
-        "listen.admin",
-        "address:port",
-        "none",
-        "restart",
-        "Admin API, metrics and dashboard. It has no authentication: keep it on loopback.",
-    ),
-    key(
-        "listen.dns",
-        "list of address:port",
-        "none",
-        "restart",
-        "Authoritative DNS on UDP and TCP. On `0.0.0.0` or `[::]` an answer leaves from the address that was asked.",
-    ),
-    key(
-        "cache.memory",
-        "size, 1MiB to 256TiB",
-        "`256MiB`",
-        "restart",
-        "Bytes for objects in memory, overhead included. Never exceeded by more than 16 MiB.",
-    ),
-    key(
-        "cache.max_object",
-        "size",
-        "`64MiB`",
-        "restart",
-        "Largest body stored; larger ones pass by. Of one whose length is not told, a client may be this far behind (at least 4 MiB) before it is cut off.",
-    ),
-    key(
-        "cache.collapse_wait",
-        "duration",
-        "`10s`",
-        "restart",
-        "How long a request waits for another's fill to begin before it goes to the origin alone.",
-    ),
+];
+
+const LIMITS: &[Key] = &[
     key("limits.threads", "number, at most 1024", "`0`: one per core", "restart", "Worker threads for HTTP."),
     key(
         "limits.connections",
@@ -100,6 +69,9 @@ pub const KEYS: &[Key] = &[
     key("limits.keepalive", "duration", "`60s`", "live", "Time an idle client connection is kept."),
     key("limits.write_timeout", "duration, more than 0s", "`60s`", "live", "Time one write to a client may take."),
     key("limits.drain", "duration", "`10s`", "restart", "Time given to running requests at shutdown."),
+];
+
+const PLUGINS: &[Key] = &[
     key(
         "geo.database",
         "list of files",
@@ -122,43 +94,9 @@ pub const KEYS: &[Key] = &[
     key("policy.route", "plugin name", "native", "live", "Decides which cluster answers a client."),
     key("policy.rate", "plugin name", "native", "live", "Decides the representation of an `auto` segment URL."),
     key("policy.evict", "plugin name", "native", "live", "Decides what to keep in the cache."),
-    key(
-        "site.hosts",
-        "list of names",
-        "required",
-        "live",
-        "Host names, each in one site, lower case, without port; `*` takes every other host.",
-    ),
-    key(
-        "site.origin",
-        "list of URLs",
-        "required",
-        "live",
-        "Origins, tried in turn: `http://host:port` or `https://host`.",
-    ),
-    key("site.default_ttl", "duration", "`0s`: not stored", "live", "Lifetime of a response that states none."),
-    key(
-        "site.dash.auto",
-        "true or false",
-        "`false`",
-        "live",
-        "Answer `auto` segment URLs with the representation the rate policy picks.",
-    ),
-    key("site.timeouts.connect", "duration, more than 0s", "`2s`", "live", "Connecting to an origin, TLS included."),
-    key(
-        "site.timeouts.send",
-        "duration, more than 0s",
-        "`15s`",
-        "live",
-        "One write of the request to an origin; then 504.",
-    ),
-    key(
-        "site.timeouts.read",
-        "duration, more than 0s",
-        "`15s`",
-        "live",
-        "Between two reads from an origin, the first byte included; then 504.",
-    ),
+];
+
+const CLUSTERS: &[Key] = &[
     key("cluster.id", "text", "required", "live", "Name of the cluster, not `*`; at most 64 clusters."),
     key(
         "cluster.tier",
@@ -217,7 +155,7 @@ pub fn markdown() -> String {
          Relative paths are relative to the file.\n\"live\": `SIGHUP` or `POST /v1/reload` applies it; \"restart\": the next start does.\n",
     );
     let mut section = "";
-    for key in KEYS {
+    for key in keys() {
         let (of, name) = key.key.rsplit_once('.').unwrap_or(("", key.key));
         if of != section {
             section = of;
