@@ -4,7 +4,7 @@
 //! it without checking again ([`check`] says what is looked at). What the node does with it is not decided here. Every key is described in
 //! [`reference::keys`], from which `docs/config.md` is made.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +33,10 @@ pub const SITES_MAX: usize = 1024;
 pub const PLUGINS_MAX: usize = 64;
 /// Worker threads.
 pub const THREADS_MAX: usize = 1024;
+/// Bytes of a node's name.
+pub const NODE_NAME_BYTES_MAX: usize = 253;
+/// Times a request may have passed this node before.
+pub const PASSES_MAX: usize = 16;
 /// Bytes for objects in memory, 256 TiB: what an address can have.
 pub const MEMORY_MAX: u64 = 1 << 48;
 /// Bytes of a config file.
@@ -70,7 +74,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Node {
-    /// Its name, in Via and X-Served-By.
+    /// Its name, in Via, X-Served-By and CDN-Loop.
     pub name: String,
     /// The cluster it belongs to.
     pub cluster: Option<String>,
@@ -96,6 +100,8 @@ pub struct Limits {
     pub write_timeout: Span,
     /// Time given to running requests at shutdown.
     pub drain: Span,
+    /// How often a request may have passed this node before.
+    pub passes: usize,
 }
 
 /// Geo-IP.
@@ -244,6 +250,7 @@ impl Default for Limits {
             keepalive: seconds(60),
             write_timeout: seconds(60),
             drain: seconds(10),
+            passes: 0,
         }
     }
 }

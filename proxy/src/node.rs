@@ -50,6 +50,8 @@ pub struct Node {
     pub load: AtomicU16,
     /// A signal has come: no connection is accepted any more.
     pub stopping: AtomicBool,
+    /// Its name: `node.name`.
+    pub name: String,
     pub(crate) via: HeaderValue,
     pub(crate) served_by: HeaderValue,
     pub(crate) tail: Arc<[u8]>,

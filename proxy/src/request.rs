@@ -32,6 +32,7 @@ use crate::storage::{
     TicketSlot, cache_key,
 };
 
+mod cdn_loop;
 pub mod context;
 pub(crate) use respond::own as respond_own;
 mod range;
@@ -76,6 +77,12 @@ impl ProxyHttp for RequestPath {
         };
         if session.req_header().uri.path() == HEALTH_PATH {
             return respond::health(session, &self.node).await;
+        }
+        let passes = self.node.settings.load().limits.passes;
+        if cdn_loop::passes(&session.req_header().headers, &self.node.name) > passes {
+            self.node.figures.loops.add(1);
+            return rescue::refuse(session, 508, "the request has passed this node before: it goes round in circles")
+                .await;
         }
         let Some(site) = self.node.sites.load().find(&host).cloned() else {
             return rescue::refuse(session, 421, "no site of this node has this host").await;
@@ -175,6 +182,7 @@ impl ProxyHttp for RequestPath {
             upstream.insert_header(COOKIE, cookies)?;
         }
         upstream.append_header(VIA, self.node.via.clone())?;
+        upstream.insert_header(cdn_loop::CDN_LOOP, cdn_loop::value(&session.req_header().headers, &self.node.name))?;
         Ok(())
     }
 

@@ -132,6 +132,7 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),
+        name: config.node.name.clone(),
         via: own_value(&format!("1.1 {}", config.node.name)),
         served_by: own_value(&config.node.name),
         tail: Node::tail_of(&config.node.name),

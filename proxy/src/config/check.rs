@@ -17,13 +17,16 @@ mod listen;
 mod site;
 
 use super::units::Span;
-use super::{CLUSTERS_MAX, Cluster, Config, PLUGINS_MAX, Service, THREADS_MAX, Tier, error};
+use super::{
+    CLUSTERS_MAX, Cluster, Config, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service, THREADS_MAX, Tier, error,
+};
 
 /// A key and what is wrong with its value.
 type Wrong = (String, String);
 
 impl Config {
     pub(super) fn check(&self) -> Result<(), Wrong> {
+        self.check_node()?;
         self.check_listen()?;
         self.check_plugins()?;
         self.check_sites()?;
@@ -38,6 +41,19 @@ impl Config {
         let unheard = !self.zone.is_empty() && self.listen.dns.is_empty();
         let told = "[[zone]] is there but nothing listens for DNS: add listen.dns, or remove the zones";
         unheard.then(|| told.to_owned()).into_iter().collect()
+    }
+
+    /// A name stands in fields of every response and in CDN-Loop, where it has to be a token (RFC 9110 §5.6.2).
+    fn check_node(&self) -> Result<(), Wrong> {
+        let name = &self.node.name;
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        match (1..=NODE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) {
+            true => Ok(()),
+            false => wrong(
+                "node.name",
+                format!("node.name is 1 to {NODE_NAME_BYTES_MAX} letters, digits and -._~, such as \"ams1-a\""),
+            ),
+        }
     }
 
     fn check_plugins(&self) -> Result<(), Wrong> {
@@ -136,6 +152,9 @@ impl Config {
         if limits.threads > THREADS_MAX {
             let problem = format!("limits.threads is at most {THREADS_MAX}; leave it out for one per core");
             return wrong("limits.threads", problem);
+        }
+        if limits.passes > PASSES_MAX {
+            return wrong("limits.passes", format!("limits.passes is at most {PASSES_MAX}: a loop must end"));
         }
         if limits.connections == 0 {
             return wrong("limits.connections", "limits.connections is at least 1; leave it out for 65536");

@@ -38,7 +38,13 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
 }
 
 const NODE: &[Key] = &[
-    key("node.name", "text", "`littoral`", "restart", "Name of this node in `Via` and `X-Served-By`."),
+    key(
+        "node.name",
+        "letters, digits and `-._~`",
+        "`littoral`",
+        "restart",
+        "Name of this node in `Via`, `X-Served-By` and `CDN-Loop`; nodes that ask each other need a name each.",
+    ),
     key("node.cluster", "text", "none", "restart", "Cluster this node belongs to."),
     key(
         "node.data",
@@ -68,6 +74,13 @@ const LIMITS: &[Key] = &[
     ),
     key("limits.keepalive", "duration", "`60s`", "live", "Time an idle client connection is kept."),
     key("limits.write_timeout", "duration, more than 0s", "`60s`", "live", "Time one write to a client may take."),
+    key(
+        "limits.passes",
+        "number, at most 16",
+        "`0`",
+        "live",
+        "How often a request may have passed this node before (`CDN-Loop`, RFC 8586, and `Via`); then 508.",
+    ),
     key("limits.drain", "duration", "`10s`", "restart", "Time given to running requests at shutdown."),
 ];
 

@@ -111,6 +111,8 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
         ),
         ("9145", "5300", "2:8: address 127.0.0.1:5300 is there twice: keep one"),
         ("# here", "[node]\ncluster = \"three\"", "5:11: node.cluster names no [[cluster]]: \"three\""),
+        ("# here", "[node]\nname = \"a b\"", "5:8: node.name is 1 to 253 letters, digits and -._~"),
+        ("# here", "[limits]\npasses = 17", "5:10: limits.passes is at most 16: a loop must end"),
         ("# here", "[limits]\nthreads = 100000", "5:11: limits.threads is at most 1024"),
         ("# here", "[limits]\nconnections = 0", "5:15: limits.connections is at least 1"),
         ("# here", "[limits]\nheader_timeout = \"0s\"", "5:18: limits.header_timeout is more than 0s"),

@@ -64,6 +64,8 @@ pub struct Figures {
     pub sent_bytes: Counter,
     /// Requests that ended with an error after their head was sent, or without one.
     pub broken: Counter,
+    /// Requests refused because they had passed this node before.
+    pub loops: Counter,
     /// Times an origin was asked.
     pub fetches: Counter,
     /// Times an origin was asked again.

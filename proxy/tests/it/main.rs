@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod dns;
 mod http;
+mod loops;
 mod origin;
 mod passing;
 mod plugins;
