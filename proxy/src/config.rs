@@ -15,6 +15,7 @@ mod cache;
 mod check;
 pub mod error;
 mod listen;
+pub mod origin;
 pub mod reference;
 mod site;
 pub mod units;
@@ -22,13 +23,22 @@ pub mod units;
 pub use cache::Cache;
 pub use error::ConfigError;
 pub use listen::{Https, Listen};
-pub use site::{Dash, Site, Timeouts};
+pub use origin::Timeouts;
+pub use site::{Dash, Site};
 use units::{Bandwidth, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
 pub const CLUSTERS_MAX: usize = 64;
 /// Sites of one config.
 pub const SITES_MAX: usize = 1024;
+/// Origins of one site.
+pub const ORIGINS_MAX: usize = 64;
+/// Weight of an origin.
+pub const WEIGHT_MAX: u32 = 1000;
+/// Times a request is sent again.
+pub const RETRIES_MAX: usize = 4;
+/// Requests that wait for an origin at a time, and those that it gets at a time.
+pub const AT_A_TIME_MAX: usize = 1 << 20;
 /// Plugins of one config.
 pub const PLUGINS_MAX: usize = 64;
 /// Worker threads.

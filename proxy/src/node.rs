@@ -13,7 +13,6 @@ use littoral_cache::Store;
 use crate::config::Config;
 use crate::directing::Directing;
 use crate::observe::figures::Figures;
-use crate::origin::Origin;
 use crate::plugins::Plugins;
 use crate::rate::Rate;
 use crate::site::Sites;
@@ -28,6 +27,8 @@ pub struct Node {
     pub reloading: tokio::sync::Mutex<()>,
     /// Its sites.
     pub sites: ArcSwap<Sites>,
+    /// Those who ask origins how they are.
+    pub probes: crate::origin::Probes,
     /// The cache.
     pub store: Arc<Store>,
     /// The cache as the framework sees it.
@@ -80,17 +81,6 @@ impl Node {
             header_timeout: limits.header_timeout.0,
             keepalive: limits.keepalive.0,
             write_timeout: limits.write_timeout.0,
-        }
-    }
-
-    /// Notes what an origin did, for its health.
-    pub(crate) fn note_origin(&self, origin: Option<&Origin>, answered: bool) {
-        let Some(origin) = origin else { return };
-        if answered {
-            origin.succeeded();
-        } else if origin.failed(crate::clock::now_ms()) {
-            self.figures.origin_ejected();
-            tracing::warn!(origin = origin.host, port = origin.port, "origin left out after repeated failures");
         }
     }
 

@@ -26,7 +26,7 @@ pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String
     applied.map_err(|error| error.to_string())?
 }
 
-fn apply(node: &Node, config: Config, sites: Sites) -> Result<Vec<String>, String> {
+fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, String> {
     let old = node.settings.load_full();
     let mut restart = needs_restart(&old, &config);
     if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
@@ -46,6 +46,7 @@ fn apply(node: &Node, config: Config, sites: Sites) -> Result<Vec<String>, Strin
         directing.probe(&config);
     }
     node.sites.store(Arc::new(sites));
+    node.probes.follow(node);
     node.settings.store(Arc::new(config));
     Ok(restart)
 }

@@ -38,12 +38,11 @@ pub(crate) use respond::own as respond_own;
 mod range;
 pub(crate) mod respond;
 mod target;
+mod upstream;
+pub use upstream::ATTEMPTS_MAX;
 
 /// Answered by the node itself on every host: who it is and how loaded. Health probes read it.
 pub const HEALTH_PATH: &str = "/.well-known/littoral";
-
-/// How often an origin is asked for one request.
-pub const ATTEMPTS_MAX: usize = 2;
 
 /// The request path of a node.
 pub struct RequestPath {
@@ -151,23 +150,8 @@ impl ProxyHttp for RequestPath {
     }
 
     /// A miss: which origin is asked. Called again for a retry.
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        let no_site = || Error::explain(ErrorType::InternalError, "a request without a site reached the origins");
-        let site = ctx.site.clone().ok_or_else(no_site)?;
-        let unreachable =
-            || Error::explain(ErrorType::HTTPStatus(502), "no origin of the site has an address").into_up();
-        let origin = site.origins.pick(now_ms(), ctx.origin.as_ref()).ok_or_else(unreachable)?;
-        let address = origin.address(ctx.attempts).ok_or_else(unreachable)?;
-        ctx.attempts += 1;
-        ctx.origin = Some(origin.clone());
-        (ctx.asked, ctx.asked_purges) = (SystemTime::now(), self.node.store.purges());
-        let mut peer = Box::new(HttpPeer::new(address, origin.tls, origin.host.clone()));
-        peer.options.connection_timeout = Some(site.timeouts.connect.0);
-        peer.options.total_connection_timeout = Some(site.timeouts.connect.0);
-        peer.options.read_timeout = Some(site.timeouts.read.0);
-        peer.options.write_timeout = Some(site.timeouts.send.0);
-        self.node.figures.fetch(ctx.attempts > 1);
-        Ok(peer)
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
+        self.next_peer(session, ctx).await
     }
 
     async fn upstream_request_filter(
@@ -200,8 +184,22 @@ impl ProxyHttp for RequestPath {
         respond::end_hop(response);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
         let failing = matches!(response.status.as_u16(), 502..=504);
-        self.node.note_origin(ctx.origin.as_deref(), !failing);
+        self.note_origin(ctx, !failing);
         Ok(())
+    }
+
+    /// The origin's body: with its end, the origin has room for another request, however slow the client is.
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<std::time::Duration>> {
+        if end_of_stream {
+            ctx.attempts.end();
+        }
+        Ok(None)
     }
 
     /// Whether the response is stored (RFC 9111 §3), and whether the store has room for it.
@@ -276,9 +274,9 @@ impl ProxyHttp for RequestPath {
         ctx: &mut Context,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.node.note_origin(ctx.origin.as_deref(), false);
+        self.note_origin(ctx, false);
         // Nothing was sent yet, so that any method may be tried again.
-        error.set_retry(ctx.attempts < ATTEMPTS_MAX);
+        error.set_retry(self.may_retry(ctx));
         error
     }
 
@@ -292,14 +290,9 @@ impl ProxyHttp for RequestPath {
     ) -> Box<Error> {
         let mut error = error.more_context(format!("origin {peer}"));
         if *error.esource() == ErrorSource::Upstream && !client_reused {
-            self.node.note_origin(ctx.origin.as_deref(), false);
+            self.note_origin(ctx, false);
         }
-        let repeatable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
-        let untouched = !ctx.answered && session.response_written().is_none();
-        // One that is slow is not asked again: nobody waits for twice the time that was set.
-        let another = ctx.site.as_ref().is_some_and(|site| site.origins.all().len() > 1);
-        let worth_it = another || *error.etype() != ErrorType::ReadTimedout;
-        error.set_retry(repeatable && untouched && worth_it && ctx.attempts < ATTEMPTS_MAX);
+        error.set_retry(self.is_worth_retrying(session, &error, ctx) && self.may_retry(ctx));
         error
     }
 

@@ -3,12 +3,20 @@
 //! An error before the response head becomes a small text response; one after it can only end the connection, which
 //! tells the client that the body is not whole.
 
+use http::HeaderValue;
+use http::header::{RETRY_AFTER, VIA};
 use pingora::proxy::{FailToProxy, Session};
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::node::Node;
 use crate::request::context::Context;
-use crate::request::respond_own;
+use crate::request::respond::{CACHE_STATUS, own_with as respond_own_with};
+use crate::request::{own_value, respond_own};
+
+/// No origin has room for a request.
+pub(crate) const BUSY: ErrorType = ErrorType::Custom("origin-busy");
+/// Seconds after which to come back then.
+const RETRY_AFTER_SECONDS: &str = "1";
 
 /// In place of a status: nobody is there to be told one.
 const CLIENT_LEFT: u16 = 0;
@@ -24,19 +32,40 @@ pub(crate) async fn refuse(session: &mut Session, status: u16, why: &str) -> Res
 /// Answers a request that failed.
 pub(crate) async fn answer(session: &mut Session, error: &Error, node: &Node, ctx: &Context) -> FailToProxy {
     let (status, why) = status_of(error);
-    let origin = ctx.origin.as_ref().map_or("", |origin| origin.host.as_str());
+    let origin = ctx.attempts.origin().map_or("", |origin| origin.host.as_str());
     if status == CLIENT_LEFT {
         tracing::debug!(host = ctx.host, error = %error, "the client left");
         return FailToProxy { error_code: status, can_reuse_downstream: false };
     }
     node.figures.failures.add(1);
-    tracing::warn!(host = ctx.host, origin, status, error = %error, "request failed");
+    match *error.etype() == BUSY {
+        // Counted by itself, and no line for each of very many.
+        true => tracing::debug!(host = ctx.host, error = %error, "the origins are busy"),
+        false => tracing::warn!(host = ctx.host, origin, status, error = %error, "request failed"),
+    }
     if session.response_written().is_none() {
         session.set_keepalive(None);
         // The client may be gone; then there is nobody to tell.
-        let _ = respond_own(session, status, "text/plain", why).await;
+        let _ = match *error.etype() == BUSY {
+            true => respond_busy(session, why, node, ctx).await,
+            false => respond_own(session, status, "text/plain", why).await,
+        };
     }
     FailToProxy { error_code: status, can_reuse_downstream: false }
+}
+
+/// Says that the origins are busy, when to come back, and that it was not the cache that refused (RFC 9211 §2.8).
+async fn respond_busy(session: &mut Session, why: &str, node: &Node, ctx: &Context) -> Result<bool> {
+    let mut status = String::new();
+    let outcome = ctx.outcome(session.cache.phase(), false);
+    outcome.write_status(None, false, &mut status);
+    status.push_str("; detail=origin-busy");
+    let fields = [
+        (RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS)),
+        (CACHE_STATUS, own_value(&status)),
+        (VIA, node.via.clone()),
+    ];
+    respond_own_with(session, 503, "text/plain", why, fields).await
 }
 
 /// The status for an error, and the sentence for the client. What breaks on reading or writing anything but an origin is
@@ -47,6 +76,7 @@ pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
         WriteTimedout,
     };
     match (error.esource(), error.etype()) {
+        (_, busy) if *busy == BUSY => (503, "the origin is busy"),
         (_, HTTPStatus(status)) => (*status, "the request cannot be answered"),
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
             (504, "the origin did not answer in time")

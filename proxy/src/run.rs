@@ -121,6 +121,7 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     Ok(Arc::new(Node {
         sites: ArcSwap::from_pointee(Sites::of(&config, &Sites::default())),
+        probes: crate::origin::Probes::default(),
         shelf: Shelf::leak(store.clone()),
         rate: Rate::new(plugins.rate(), store.clone(), door),
         store,
@@ -169,6 +170,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         if let Some(admin) = sockets.admin {
             tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
         }
+        node.probes.follow(&node);
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(measure_load(node.clone(), workers));
         if let Some(directing) = &node.directing {

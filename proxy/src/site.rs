@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use crate::config::origin::OriginHealth;
 use crate::config::{Config, Timeouts};
-use crate::origin::{Origin, Origins, parse_url};
+use crate::origin::{Origin, Origins};
 
 /// A site.
 #[derive(Debug)]
@@ -18,6 +19,10 @@ pub struct Site {
     pub origins: Origins,
     /// Time-outs towards them.
     pub timeouts: Timeouts,
+    /// How its origins are probed.
+    pub health: Option<OriginHealth>,
+    /// How often one request may be sent again.
+    pub retries: usize,
     /// Lifetime of a response that states none.
     pub default_ttl: Duration,
     /// Whether `auto` segment URLs are answered.
@@ -33,21 +38,28 @@ pub struct Sites {
 }
 
 impl Sites {
-    /// Those of a checked config. An origin that was among those `before` is the same one still, with its addresses and its
-    /// health.
+    /// Those of a checked config. An origin that was among those `before`, or is of several sites, is the same one still, with
+    /// its addresses and its health.
     pub fn of(config: &Config, before: &Self) -> Self {
         let mut sites = Self::default();
-        let known = before.origins();
-        let known_or_new = |origin: Origin| {
-            let same = known.iter().find(|known| known.is_same_as(&origin)).cloned();
-            same.unwrap_or_else(|| Arc::new(origin))
-        };
+        let owned = |origin: &Origin| (origin.host.clone(), origin.port, origin.tls);
+        let mut known: HashMap<_, _> = before.origins().into_iter().map(|origin| (owned(&origin), origin)).collect();
         for raw in &config.site {
-            let origins = raw.origin.iter().filter_map(|url| parse_url(url).ok()).map(known_or_new).collect();
+            let origins = raw.origin.iter().filter_map(|raw| Origin::of(raw).ok()).map(|origin| {
+                let identity = owned(&origin);
+                let origin = Arc::new(match known.get(&identity) {
+                    Some(same) => origin.knowing(same),
+                    None => origin,
+                });
+                known.insert(identity, origin.clone());
+                origin
+            });
             let site = Arc::new(Site {
                 name: raw.hosts.first().cloned().unwrap_or_default(),
-                origins: Origins::new(origins),
+                origins: Origins::new(origins.collect(), raw.balance, raw.slow_start.0, &raw.retry),
                 timeouts: raw.timeouts.clone(),
+                health: raw.health.clone(),
+                retries: raw.retry.times,
                 default_ttl: raw.default_ttl.0,
                 auto: raw.dash.auto,
             });
@@ -132,7 +144,7 @@ mod tests {
         let before = Sites::of(&config(1), &Sites::default());
         let after = Sites::of(&config(2), &before);
         let kept: Vec<bool> =
-            before.origins().iter().zip(after.origins()).map(|(old, new)| Arc::ptr_eq(old, &new)).collect();
+            before.origins().iter().zip(after.origins()).map(|(old, new)| old.is_known_as(&new)).collect();
         assert_eq!(kept, [true, false]);
     }
 }

@@ -14,6 +14,7 @@ use littoral_geo::stub::absolute;
 
 mod cache;
 mod listen;
+mod origin;
 mod site;
 
 use super::units::Span;

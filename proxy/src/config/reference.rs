@@ -2,6 +2,7 @@
 
 mod cache;
 mod listen;
+mod origin;
 mod site;
 
 /// One key.
@@ -30,7 +31,7 @@ const fn key(
 }
 
 /// Every key there is, section by section.
-pub const SECTIONS: &[&[Key]] = &[NODE, listen::KEYS, cache::KEYS, LIMITS, PLUGINS, site::KEYS, CLUSTERS];
+pub const SECTIONS: &[&[Key]] = &[NODE, listen::KEYS, cache::KEYS, LIMITS, PLUGINS, site::KEYS, origin::KEYS, CLUSTERS];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static Key> {

@@ -1,9 +1,8 @@
 //! `[[site]]`: what is served, and where it comes from.
 
-use std::time::Duration;
-
 use serde::Deserialize;
 
+use super::origin::{Balance, Origin, OriginHealth, Retry, Timeouts};
 use super::units::Span;
 
 /// A site served.
@@ -12,8 +11,19 @@ use super::units::Span;
 pub struct Site {
     /// Host names, lower case; `*` is the site of every other host.
     pub hosts: Vec<String>,
-    /// Origins, each `http://host[:port]` or `https://…`.
-    pub origin: Vec<String>,
+    /// Origins.
+    pub origin: Vec<Origin>,
+    /// How requests are spread over them.
+    #[serde(default)]
+    pub balance: Balance,
+    /// How they are probed; without it, what requests meet is all that is known of them.
+    pub health: Option<OriginHealth>,
+    /// For how long one that has come back is asked less than its weight says.
+    #[serde(default)]
+    pub slow_start: Span,
+    /// Asking again when one fails.
+    #[serde(default)]
+    pub retry: Retry,
     /// DASH features.
     #[serde(default)]
     pub dash: Dash,
@@ -31,23 +41,4 @@ pub struct Site {
 pub struct Dash {
     /// Answer `auto` segment URLs.
     pub auto: bool,
-}
-
-/// Time-outs towards an origin.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Timeouts {
-    /// Connecting, TLS included.
-    pub connect: Span,
-    /// One write of the request.
-    pub send: Span,
-    /// Between two reads of the response, its first byte included.
-    pub read: Span,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        let seconds = |seconds| Span(Duration::from_secs(seconds));
-        Self { connect: seconds(2), send: seconds(15), read: seconds(15) }
-    }
 }

@@ -185,7 +185,8 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "listen.https" => expected_keys("[listen]\nhttps = [{ no-such-key = 1 }]"),
         "cluster.nodes" => expected_keys("[[cluster]]\nnodes = [{ no-such-key = 1 }]"),
         "cluster.health" => expected_keys("[[cluster]]\nhealth = { no-such-key = 1 }"),
-        "site.dash" | "site.timeouts" => expected_keys(&format!("[[site]]\n{} = {{ {inner} }}", &section[5..])),
+        "site.origin" => expected_keys("[[site]]\norigin = [{ no-such-key = 1 }]"),
+        site if site.starts_with("site.") => expected_keys(&format!("[[site]]\n{} = {{ {inner} }}", &section[5..])),
         _ => expected_keys(&format!("[{section}]\n{inner}")),
     }
 }
@@ -195,5 +196,35 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    keys.into_iter().filter(|key| !["https", "nodes", "health", "dash", "timeouts"].contains(key)).collect()
+    keys.into_iter().filter(|key| !["https", "nodes", "health", "dash", "timeouts", "retry"].contains(key)).collect()
+}
+
+#[test]
+fn an_origin_is_a_url_or_a_table_and_what_is_wrong_with_it_is_told_its_place() {
+    let with = |origin: &str, more: &str| {
+        GOOD.replace("\"http://127.0.0.1:9000\"", origin).replace("default_ttl", &format!("{more}\ndefault_ttl"))
+    };
+    let two = with("\"http://a\", { url = \"http://b\", weight = 3, max_connections = 2, queue = 4 }", "");
+    let site = &Config::parse(Path::new("node.toml"), &two).unwrap().site[0];
+    assert_eq!(site.origin[0], origin::Origin::of_url("http://a"));
+    assert_eq!((site.origin[1].weight, site.origin[1].max_connections, site.origin[1].queue), (3, Some(2), 4));
+    let url = "{ url = \"http://a\"";
+    for (origin, more, expected) in [
+        ("7", "", "8:11: invalid type: integer `7`, expected an origin, such as \"http://o.example\""),
+        ("{ weight = 2 }", "", "8:11: missing field `url`: add this key"),
+        (&format!("{url}, wieght = 2 }}"), "", "8:31: unknown key \"wieght\"; did you mean \"weight\"?"),
+        (&format!("{url}, weight = 0 }}"), "", "8:40: an origin's weight is 1 to 1000"),
+        (&format!("{url}, max_connections = 0 }}"), "", "8:49: an origin's max_connections is 1 to"),
+        (&format!("{url}, queue = 5 }}"), "", "8:39: nobody waits for an origin without max_connections"),
+        (&format!("{url}, backup = true }}"), "", "8:10: every origin is a backup"),
+        ("\"http://a\"", "balance = \"random\"", "9:11: unknown variant `random`"),
+        ("\"http://a\"", "retry = { times = 9 }", "9:19: site.retry.times is at most 4"),
+        ("\"http://a\"", "retry = { budget_percent = 101 }", "9:28: site.retry.budget_percent is 0 to 100"),
+        ("\"http://a\"", "health = { path = \"x\" }", "9:19: site.health.path begins with /"),
+        ("\"http://a\"", "health = { down_after = 0 }", "9:25: site.health.down_after is at least 1"),
+        ("\"http://a\"", "timeouts = { idle = \"0s\" }", "9:21: site.timeouts.idle is more than 0s"),
+    ] {
+        let problem = problem(&with(origin, more));
+        assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
+    }
 }

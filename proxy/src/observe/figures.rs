@@ -70,8 +70,20 @@ pub struct Figures {
     pub fetches: Counter,
     /// Times an origin was asked again.
     pub retries: Counter,
+    /// Times an origin was not asked again because the budget for that was spent.
+    pub retries_refused: Counter,
     /// Origins left out for failing.
     pub ejections: Counter,
+    /// Failures after which an origin was not left out because too many others are.
+    pub spared: Counter,
+    /// Probes of origins that went well, and those that failed.
+    pub probes: [Counter; 2],
+    /// Requests that had to wait for an origin's room.
+    pub queued: Counter,
+    /// Requests refused because every queue was full.
+    pub queues_full: Counter,
+    /// Requests refused because they had waited too long.
+    pub queue_timeouts: Counter,
     /// Requests answered by the error path.
     pub failures: Counter,
     /// Responses not stored, by [`UNSTORABLE`].
@@ -105,10 +117,6 @@ impl Figures {
     pub(crate) fn unstorable(&self, reason: Unstorable) {
         let at = UNSTORABLE.iter().position(|known| *known == reason);
         self.unstorable[at.expect("invariant: UNSTORABLE lists every reason")].add(1);
-    }
-
-    pub(crate) fn origin_ejected(&self) {
-        self.ejections.add(1);
     }
 
     pub(crate) fn header_timeout(&self) {

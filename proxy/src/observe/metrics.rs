@@ -1,5 +1,6 @@
 //! Metrics: each declared once here, documented from here (`docs/metrics.md`), exposed in the Prometheus text format.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -9,6 +10,7 @@ use littoral_cache::Outcome;
 
 use crate::node::Node;
 use crate::observe::figures::{CLASSES, UNSTORABLE};
+use crate::origin::Origin;
 
 /// A metric there is.
 #[derive(Debug, Clone, Copy)]
@@ -54,7 +56,24 @@ pub const METRICS: &[Declared] = &[
     ),
     metric("littoral_origin_fetches_total", "", "Times an origin was asked."),
     metric("littoral_origin_retries_total", "", "Times an origin was asked again for the same request."),
+    metric(
+        "littoral_origin_retries_refused_total",
+        "",
+        "Failures that another attempt might have mended but for site.retry's budget.",
+    ),
     metric("littoral_origin_ejections_total", "", "Times an origin was left out for failing."),
+    metric(
+        "littoral_origin_ejections_spared_total",
+        "",
+        "Failures after which an origin was not left out: too many of its site's are.",
+    ),
+    metric("littoral_origin_probes_total", "outcome: well, failed", "Probes of origins (site.health)."),
+    metric("littoral_origin_healthy", "origin", "1 while requests go to an origin, 0 while it is left out or down."),
+    metric("littoral_origin_requests_open", "origin", "Requests under way at an origin."),
+    metric("littoral_origin_requests_waiting", "origin", "Requests that wait for room at an origin."),
+    metric("littoral_origin_queued_total", "", "Requests that had to wait for room at an origin."),
+    metric("littoral_origin_queue_full_total", "", "Requests refused with 503 because every queue was full."),
+    metric("littoral_origin_queue_timeouts_total", "", "Requests refused with 503 after origin.queue_timeout."),
     metric("littoral_origin_failures_total", "", "Requests answered with an error of this node."),
     metric("littoral_cache_memory_bytes", "", "Bytes held by objects, published or in flight, overhead included."),
     metric("littoral_cache_memory_bound_bytes", "", "The configured bound on them."),
@@ -192,6 +211,17 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_http_loops_total" => one(figures.loops.sum()),
         "littoral_origin_fetches_total" => one(figures.fetches.sum()),
         "littoral_origin_retries_total" => one(figures.retries.sum()),
+        "littoral_origin_retries_refused_total" => one(figures.retries_refused.sum()),
+        "littoral_origin_ejections_spared_total" => one(figures.spared.sum()),
+        "littoral_origin_queued_total" => one(figures.queued.sum()),
+        "littoral_origin_queue_full_total" => one(figures.queues_full.sum()),
+        "littoral_origin_queue_timeouts_total" => one(figures.queue_timeouts.sum()),
+        "littoral_origin_probes_total" => by("outcome", ["well", "failed"].into_iter().zip(sums(&figures.probes))),
+        "littoral_origin_healthy" => {
+            by("origin", origins(node, |origin| u64::from(origin.health().is_in(crate::clock::now_ms()))))
+        }
+        "littoral_origin_requests_open" => by("origin", origins(node, |origin| origin.under_way() as u64)),
+        "littoral_origin_requests_waiting" => by("origin", origins(node, |origin| origin.waiting() as u64)),
         "littoral_origin_ejections_total" => one(figures.ejections.sum()),
         "littoral_origin_failures_total" => one(figures.failures.sum()),
         "littoral_cache_unstorable_total" => {
@@ -203,6 +233,15 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),
     }
+}
+
+/// A figure of every origin; of one that several sites have, the first's.
+fn origins(node: &Node, figure: fn(&Origin) -> u64) -> BTreeMap<String, u64> {
+    let mut told = BTreeMap::new();
+    for origin in node.sites.load().origins() {
+        told.entry(origin.to_string()).or_insert_with(|| figure(&origin));
+    }
+    told
 }
 
 fn cache(node: &Node, name: &str) -> u64 {

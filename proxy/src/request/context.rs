@@ -7,7 +7,7 @@ use http::HeaderMap;
 use littoral_cache::freshness::Unstorable;
 use littoral_cache::{FwdReason, Key, Outcome};
 
-use crate::origin::Origin;
+use super::upstream::Attempts;
 use crate::site::Site;
 use crate::storage::CachePhase;
 
@@ -26,10 +26,8 @@ pub struct Context {
     pub background: bool,
     /// The representation an `auto` URL was resolved to.
     pub representation: Option<String>,
-    /// The origin asked last.
-    pub origin: Option<Arc<Origin>>,
-    /// How often an origin was asked.
-    pub attempts: usize,
+    /// The origins asked.
+    pub attempts: Attempts,
     /// When an origin was asked.
     pub asked: SystemTime,
     /// The number of purges before that.
@@ -66,8 +64,7 @@ impl Context {
             key: None,
             background: false,
             representation: None,
-            origin: None,
-            attempts: 0,
+            attempts: Attempts::default(),
             asked: SystemTime::now(),
             asked_purges: 0,
             answered: false,
@@ -88,7 +85,7 @@ impl Context {
         match phase {
             CachePhase::Hit if self.collapsed || waited => Outcome::Collapsed,
             CachePhase::Hit => Outcome::Hit,
-            CachePhase::Stale if self.attempts > 0 => Outcome::StaleOnError,
+            CachePhase::Stale if self.attempts.count > 0 => Outcome::StaleOnError,
             CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
             CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
             CachePhase::Expired => Outcome::Miss(FwdReason::Stale),

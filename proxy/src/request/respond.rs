@@ -106,11 +106,25 @@ pub(super) async fn health(session: &mut Session, node: &Node) -> Result<bool> {
 
 /// Sends a response of this node's own.
 pub(crate) async fn own(session: &mut Session, status: u16, content_type: &'static str, text: &str) -> Result<bool> {
+    own_with(session, status, content_type, text, []).await
+}
+
+/// Like [`own`], with more fields.
+pub(crate) async fn own_with<const MORE: usize>(
+    session: &mut Session,
+    status: u16,
+    content_type: &'static str,
+    text: &str,
+    more: [(HeaderName, HeaderValue); MORE],
+) -> Result<bool> {
     let body = own_body(text);
-    let mut response = ResponseHeader::build_no_case(status, Some(4))?;
+    let mut response = ResponseHeader::build_no_case(status, Some(3 + MORE))?;
     response.insert_header(CONTENT_TYPE, HeaderValue::from_static(content_type))?;
     response.insert_header(CONTENT_LENGTH, body.len())?;
     response.insert_header(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"))?;
+    for (name, value) in more {
+        response.insert_header(name, value)?;
+    }
     let bodiless = session.req_header().method == http::Method::HEAD;
     session.write_response_header(Box::new(response), bodiless).await?;
     if !bodiless {

@@ -16,6 +16,7 @@ mod plugins;
 mod purge;
 mod reload;
 mod tidy;
+mod upstreams;
 mod warm;
 
 use littoral_testkit::{Node, Origin, Reply};

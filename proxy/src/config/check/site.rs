@@ -1,6 +1,6 @@
 //! `[[site]]`.
 
-use super::{Wrong, at_most, some_time, unique, wrong};
+use super::{Wrong, at_most, unique, wrong};
 use crate::config::{Config, SITES_MAX};
 
 impl Config {
@@ -16,14 +16,7 @@ impl Config {
                     return wrong(format!("site.{at}.hosts.{place}"), format!("host {host:?}: {fix}"));
                 }
             }
-            for (place, origin) in site.origin.iter().enumerate() {
-                let key = || format!("site.{at}.origin.{place}");
-                crate::origin::parse_url(origin).map_err(|problem| (key(), problem))?;
-            }
-            let times = &site.timeouts;
-            for (key, time) in [("connect", times.connect), ("send", times.send), ("read", times.read)] {
-                some_time(format!("site.{at}.timeouts.{key}"), &format!("site.timeouts.{key}"), time)?;
-            }
+            site.check_origins().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
         }
         let hosts = self.site.iter().enumerate().flat_map(|(at, site)| {
             site.hosts.iter().enumerate().map(move |(place, host)| (format!("site.{at}.hosts.{place}"), host))

@@ -1,0 +1,155 @@
+//! Keys of a `[[site]]` about where its content comes from: `origin`, `balance`, `health`, `retry`, `timeouts`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use super::units::Span;
+
+/// An origin: a URL, or a table with more.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub struct Origin {
+    /// `http://host[:port]` or `https://…`.
+    pub url: String,
+    /// Its share of the requests, beside the others' weights.
+    #[serde(default = "Origin::weight_default")]
+    pub weight: u32,
+    /// Asked only when no other can be.
+    #[serde(default)]
+    pub backup: bool,
+    /// Requests to it at a time, over all threads; without it, any number.
+    pub max_connections: Option<usize>,
+    /// Requests that wait when there are so many.
+    #[serde(default)]
+    pub queue: usize,
+    /// How long each waits.
+    #[serde(default = "Origin::queue_timeout_default")]
+    pub queue_timeout: Span,
+}
+
+impl Origin {
+    /// What a bare URL stands for.
+    pub fn of_url(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            weight: Self::weight_default(),
+            backup: false,
+            max_connections: None,
+            queue: 0,
+            queue_timeout: Self::queue_timeout_default(),
+        }
+    }
+
+    fn weight_default() -> u32 {
+        1
+    }
+
+    fn queue_timeout_default() -> Span {
+        Span(Duration::from_secs(1))
+    }
+}
+
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct UrlOrTable;
+        impl<'de> Visitor<'de> for UrlOrTable {
+            type Value = Origin;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an origin, such as \"http://o.example\" or { url = \"http://o.example\", weight = 2 }")
+            }
+            fn visit_str<E: Error>(self, url: &str) -> Result<Origin, E> {
+                Ok(Origin::of_url(url))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<Origin, A::Error> {
+                // The derived one, which reads tables only.
+                Origin::deserialize(MapAccessDeserializer::new(table))
+            }
+        }
+        deserializer.deserialize_any(UrlOrTable)
+    }
+}
+
+/// How a site's requests are spread over its origins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Balance {
+    /// In turn, smoothly by weight.
+    #[default]
+    RoundRobin,
+    /// To the one with the fewest requests under way for its weight.
+    LeastConnections,
+    /// The same object always to the same one, while that has not much more to do than the others.
+    Hash,
+}
+
+/// Asking again when an origin fails.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retry {
+    /// How often for one request.
+    pub times: usize,
+    /// Retries in percent of the site's requests to origins.
+    pub budget_percent: u32,
+    /// Retries per second that are always allowed.
+    pub budget_least: u32,
+}
+
+/// A health probe: `GET path` on every origin of a site.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct OriginHealth {
+    /// Path.
+    pub path: String,
+    /// Between two probes.
+    pub every: Span,
+    /// Of one probe.
+    pub timeout: Span,
+    /// Failures in a row that make it down.
+    pub down_after: u32,
+    /// Successes in a row that make it up.
+    pub up_after: u32,
+}
+
+/// Time-outs towards an origin.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// Connecting, TLS included.
+    pub connect: Span,
+    /// One write of the request.
+    pub send: Span,
+    /// Between two reads of the response, its first byte included.
+    pub read: Span,
+    /// How long an idle connection is kept.
+    pub idle: Span,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { times: 1, budget_percent: 20, budget_least: 10 }
+    }
+}
+
+impl Default for OriginHealth {
+    fn default() -> Self {
+        let of_clusters = super::Health::default();
+        Self {
+            path: "/".to_owned(),
+            every: Span(Duration::from_secs(5)),
+            timeout: of_clusters.timeout,
+            down_after: of_clusters.down_after,
+            up_after: of_clusters.up_after,
+        }
+    }
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |seconds| Span(Duration::from_secs(seconds));
+        Self { connect: seconds(2), send: seconds(15), read: seconds(15), idle: seconds(60) }
+    }
+}

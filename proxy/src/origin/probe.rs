@@ -1,0 +1,91 @@
+//! Asking origins how they are.
+//!
+//! What that means for requests is [`super::health`]'s. Invariants: an origin has one prober at most, by the first site that
+//! names it and has `health`; one that nobody probes any more is up; nothing but the head of an answer is read.
+
+use std::sync::Arc;
+
+use http::header::{HOST, USER_AGENT};
+use parking_lot::Mutex;
+use pingora::connectors::http::Connector;
+use pingora::http::RequestHeader;
+use tokio::task::AbortHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::Origin;
+use crate::clock::now_ms;
+use crate::config::Timeouts;
+use crate::config::origin::OriginHealth;
+use crate::node::Node;
+use crate::site::Site;
+
+/// The probers of a node.
+#[derive(Debug, Default)]
+pub struct Probes {
+    running: Mutex<Vec<AbortHandle>>,
+}
+
+struct Prober {
+    connector: Arc<Connector>,
+    origin: Arc<Origin>,
+    timeouts: Timeouts,
+    rule: OriginHealth,
+    host: String,
+}
+
+impl Probes {
+    /// Probes the origins of the sites in force from now on; counts go on where they were. Within a runtime.
+    pub fn follow(&self, node: &Arc<Node>) {
+        let mut running = self.running.lock();
+        running.drain(..).for_each(|prober| prober.abort());
+        let (sites, connector) = (node.sites.load_full(), Arc::new(Connector::new(None)));
+        let mut probed: Vec<Arc<Origin>> = Vec::new();
+        for (site, rule) in sites.all().iter().filter_map(|site| Some((site, site.health.clone()?))) {
+            for origin in site.origins.all() {
+                if probed.iter().any(|other| other.is_same_as(origin)) {
+                    continue;
+                }
+                probed.push(origin.clone());
+                let prober = Prober::new(connector.clone(), site, origin.clone(), rule.clone());
+                running.push(tokio::spawn(prober.run(node.clone())).abort_handle());
+            }
+        }
+        let all = sites.origins();
+        let left = all.iter().filter(|origin| !probed.iter().any(|other| other.is_same_as(origin)));
+        left.for_each(|origin| origin.health().unprobed());
+    }
+}
+
+impl Prober {
+    fn new(connector: Arc<Connector>, site: &Site, origin: Arc<Origin>, rule: OriginHealth) -> Self {
+        let host = if site.name == "*" { origin.host.clone() } else { site.name.clone() };
+        Self { connector, origin, timeouts: site.timeouts.clone(), rule, host }
+    }
+
+    async fn run(self, node: Arc<Node>) {
+        let mut every = tokio::time::interval(self.rule.every.0);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let asked = tokio::time::timeout(self.rule.timeout.0, self.ask()).await;
+            let well = matches!(asked, Ok(Some(200..=399)));
+            node.figures.probes[usize::from(!well)].add(1);
+            if let Some(up) = self.origin.health().probed(now_ms(), well, &self.rule) {
+                tracing::warn!(origin = %self.origin, up, "origin changed state");
+            }
+        }
+    }
+
+    /// The status of an answer over a connection of its own; `None` when there is none.
+    async fn ask(&self) -> Option<u16> {
+        let peer = self.origin.peer(self.origin.address(0)?, &self.timeouts);
+        let (mut session, _) = self.connector.get_http_session(&*peer).await.ok()?;
+        let mut request = RequestHeader::build("GET", self.rule.path.as_bytes(), Some(2)).ok()?;
+        request.insert_header(HOST, self.host.as_str()).ok()?;
+        request.insert_header(USER_AGENT, "littoral").ok()?;
+        session.write_request_header(Box::new(request)).await.ok()?;
+        session.finish_request_body().await.ok()?;
+        session.read_response_header().await.ok()?;
+        session.response_header().map(|response| response.status.as_u16())
+    }
+}
