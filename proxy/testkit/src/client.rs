@@ -2,14 +2,18 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A connection.
 pub struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Duplex>,
     read: Vec<u8>,
 }
+
+/// What a client can speak over: TCP, a unix socket, TLS.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,8 +41,17 @@ impl Client {
     /// # Panics
     /// When nobody listens.
     pub async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("a listener");
-        Self { stream, read: Vec::new() }
+        Self::over(TcpStream::connect(address).await.expect("a listener"))
+    }
+
+    /// Speaks over a connection at hand.
+    pub fn over(stream: impl Duplex + 'static) -> Self {
+        Self { stream: Box::new(stream), read: Vec::new() }
+    }
+
+    /// Says that nothing more will be sent.
+    pub async fn finish(&mut self) {
+        let _ = self.stream.shutdown().await;
     }
 
     /// Sends bytes. A server that has closed already is no error here: what it answered is what counts.

@@ -1,5 +1,5 @@
 //! For tests only: an origin that can be told to misbehave, a client that can misbehave itself, nodes as real processes, a
-//! builder of MMDB files and metric deltas.
+//! builder of MMDB files, certificates and metric deltas.
 //!
 //! Nothing here sleeps: what has to be waited for is a line, a byte or a gate.
 
@@ -9,6 +9,7 @@ pub mod client;
 pub mod mmdb;
 pub mod node;
 pub mod origin;
+pub mod tls;
 
 pub use client::{Client, Reply};
 pub use node::{Node, refused};

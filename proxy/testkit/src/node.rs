@@ -13,7 +13,7 @@ use crate::client::{Client, Reply};
 /// A running node. Dropped, it is killed.
 pub struct Node {
     child: Child,
-    addresses: HashMap<String, SocketAddr>,
+    addresses: HashMap<String, Vec<SocketAddr>>,
     directory: tempfile::TempDir,
 }
 
@@ -38,17 +38,25 @@ impl Node {
         let told = std::fs::read_to_string(directory.path().join("log")).unwrap_or_default();
         assert!(line.starts_with("ready "), "not ready: {line}\n{told}");
         let pairs = line.split(' ').skip(1).filter_map(|part| part.split_once('='));
-        let first = |list: &str| list.split(',').next().and_then(|address| address.parse().ok());
-        let addresses = pairs.filter_map(|(name, list)| Some((name.to_owned(), first(list)?))).collect();
+        let of = |list: &str| list.split(',').filter_map(|address| address.parse().ok()).collect();
+        let addresses = pairs.map(|(name, list)| (name.to_owned(), of(list))).collect();
         Self { child, addresses, directory }
     }
 
-    /// Where it listens for `http`, `admin` or `dns`.
+    /// Where it listens first for `http`, `https`, `admin` or `dns`.
     ///
     /// # Panics
     /// When it does not.
     pub fn address(&self, name: &str) -> SocketAddr {
-        self.addresses[name]
+        self.addresses(name)[0]
+    }
+
+    /// Everywhere it listens for `name`, in the order of its config; unix sockets are not among them.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn addresses(&self, name: &str) -> &[SocketAddr] {
+        &self.addresses[name]
     }
 
     /// A file beside its config.

@@ -1,0 +1,111 @@
+//! Certificates for tests, made as they are needed, and a TLS client that says what was agreed on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+/// A certificate authority.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate with its key, both PEM.
+#[derive(Debug, Clone)]
+pub struct Issued {
+    /// The chain.
+    pub cert: String,
+    /// The private key.
+    pub key: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "tests");
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+}
+
+impl Authority {
+    /// Its own certificate, PEM.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate for these names.
+    pub fn issue(&self, names: &[&str]) -> Issued {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(names).unwrap().signed_by(&key, &self.0).unwrap();
+        Issued { cert: cert.pem(), key: key.serialize_pem() }
+    }
+}
+
+/// A client that trusts one authority; its sessions are resumed where the server lets it.
+pub struct TlsClient(Arc<ClientConfig>);
+
+impl TlsClient {
+    /// With a certificate of its own, if any, protocols by ALPN, and versions.
+    pub fn new(
+        authority: &Authority,
+        own: Option<&Issued>,
+        alpn: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let builder = builder.with_root_certificates(roots);
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let chain = CertificateDer::pem_slice_iter(own.cert.as_bytes()).map(Result::unwrap).collect();
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Self(Arc::new(config))
+    }
+
+    /// One that speaks every version.
+    pub fn plain(authority: &Authority, alpn: &[&str]) -> Self {
+        Self::new(authority, None, alpn, rustls::ALL_VERSIONS)
+    }
+
+    /// Connects and shakes hands as a client of `name`.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
+        let stream = TcpStream::connect(address).await?;
+        TlsConnector::from(self.0.clone()).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
+    }
+}
+
+/// The certificate the server showed, DER.
+pub fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+/// What a PEM text holds first.
+pub fn der(pem: &str) -> Vec<u8> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap().to_vec()
+}
+
+/// Whether an earlier session went on.
+pub fn is_resumed(stream: &TlsStream<TcpStream>) -> bool {
+    stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+/// What ALPN agreed on.
+pub fn agreed(stream: &TlsStream<TcpStream>) -> Option<String> {
+    stream.get_ref().1.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned())
+}
