@@ -22,7 +22,7 @@ pub mod units;
 
 pub use cache::Cache;
 pub use error::ConfigError;
-pub use listen::{Https, Listen};
+pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use origin::Timeouts;
 pub use site::{Dash, Site};
 use units::{Bandwidth, Size, Span};
@@ -104,6 +104,8 @@ pub struct Limits {
     pub header_bytes: Size,
     /// Time for a whole request head, from its first byte.
     pub header_timeout: Span,
+    /// Time for a TLS handshake.
+    pub handshake_timeout: Span,
     /// Time an idle connection is kept.
     pub keepalive: Span,
     /// Time one write to a client may take.
@@ -257,6 +259,7 @@ impl Default for Limits {
             connections: 65_536,
             header_bytes: Size(32 << 10),
             header_timeout: seconds(30),
+            handshake_timeout: seconds(10),
             keepalive: seconds(60),
             write_timeout: seconds(60),
             drain: seconds(10),
@@ -304,7 +307,7 @@ impl Config {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
-        let listeners = self.listen.https.iter_mut().flat_map(|https| [&mut https.cert, &mut https.key]);
+        let listeners = self.listen.paths_mut();
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.file);
         let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
         let databases = self.geo.database.iter_mut();

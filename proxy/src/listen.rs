@@ -1,104 +1,49 @@
 //! Listeners and connections of the data port.
 //!
 //! Every worker thread runs its own single-threaded runtime and has its own socket for each address (`SO_REUSEPORT`), so
-//! that a connection lives and dies on one core. Sockets are bound before anything is started: a port in use is an error
-//! at start, not a listener that is missing later.
+//! that a connection lives and dies on one core. Binding is [`socket`]'s, who may come in [`rules`]'s, certificates [`tls`]'s; what
+//! is said on a connection belongs to [`crate::hits`] and [`crate::request`].
+//!
+//! Invariant: from the moment a connection is served, its client has one address, which is what a believed PROXY header
+//! said, else where it came from.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use pingora::apps::HttpServerApp;
-use pingora::listeners::tls::TlsSettings;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr as L4Address;
 use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::config::Https;
 use crate::hits::{Connection, Next};
 use crate::node::Node;
+use crate::observe::figures::Denied;
 use crate::request::RequestPath;
+use front::Front;
+use socket::{Listening, Share};
+use tls::Secured;
 
-/// Connections the kernel holds for us.
-const BACKLOG: i32 = 4096;
+mod announce;
+pub mod front;
+pub mod proxy_protocol;
+pub mod rules;
+pub mod socket;
+pub mod tls;
+
 /// What the framework is told of keeping connections, in seconds: it never waits for a next request itself.
 const FRAMEWORK_KEEPALIVE_S: u64 = 60;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-
-/// A bound address: one socket per worker.
-pub struct Bound {
-    /// The address, with the port that port 0 became.
-    pub address: SocketAddr,
-    sockets: Vec<std::net::TcpListener>,
-    tls: Option<Https>,
-}
-
-/// A worker's share of a bound address.
-pub struct Share {
-    socket: std::net::TcpListener,
-    tls: Option<Https>,
-}
-
-impl Bound {
-    /// Binds `address` once per worker.
-    ///
-    /// # Errors
-    /// One line that names the address.
-    pub fn new(address: SocketAddr, workers: usize, tls: Option<Https>) -> Result<Self, String> {
-        let problem = |error| format!("cannot listen on {address}: {error}");
-        let first = bind(address).map_err(problem)?;
-        let address = first.local_addr().map_err(problem)?;
-        // Our own sockets share the port with each other; if somebody else's already did, the first bind told.
-        let rest = (1..workers).map(|_| bind_shared(address));
-        let sockets = std::iter::once(Ok(first)).chain(rest).collect::<Result<Vec<_>, _>>().map_err(problem)?;
-        Ok(Self { address, sockets, tls })
-    }
-
-    /// Whether it speaks TLS.
-    pub fn is_tls(&self) -> bool {
-        self.tls.is_some()
-    }
-
-    /// One share for each worker.
-    pub fn into_shares(self) -> impl Iterator<Item = Share> {
-        let tls = self.tls;
-        self.sockets.into_iter().map(move |socket| Share { socket, tls: tls.clone() })
-    }
-}
-
-/// Binds without sharing first, so that another process on the port is noticed, then again to be shared.
-fn bind(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let probe = socket(address)?;
-    probe.bind(&address.into())?;
-    let address = probe.local_addr()?.as_socket().unwrap_or(address);
-    drop(probe);
-    bind_shared(address)
-}
-
-fn bind_shared(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
-    let socket = socket(address)?;
-    socket.set_reuse_port(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-fn socket(address: SocketAddr) -> std::io::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    Ok(socket)
-}
+/// Who comes over a unix socket, unless a PROXY header says more.
+const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// One worker: its runtime, its shares of the listeners, its connections.
 pub struct Worker {
@@ -143,14 +88,22 @@ impl Worker {
     /// Accepts on all `shares` until shutdown, then waits for what is running, up to `drain`.
     ///
     /// # Errors
-    /// When a certificate cannot be used or a socket is lost.
+    /// When a socket is lost.
     pub async fn run(self: Arc<Self>, shares: Vec<Share>, drain: Duration) -> Result<(), String> {
         let mut accepting = Vec::new();
         for share in shares {
-            let tls = share.tls.as_ref().map(acceptor).transpose()?;
-            let listener =
-                TcpListener::from_std(share.socket).map_err(|error| format!("a listener is lost: {error}"))?;
-            accepting.push(tokio::spawn(self.clone().accept(listener, tls.map(Arc::new))));
+            let lost = |error| format!("a listener is lost: {error}");
+            let worker = self.clone();
+            accepting.push(match share.socket {
+                Listening::Inet(socket) => {
+                    let listener = TcpListener::from_std(socket).map_err(lost)?;
+                    tokio::spawn(worker.accept(listener, share.front))
+                }
+                Listening::Unix(socket) => {
+                    let listener = UnixListener::from_std(socket).map_err(lost)?;
+                    tokio::spawn(worker.accept(listener, share.front))
+                }
+            });
         }
         for task in accepting {
             let _ = task.await;
@@ -165,16 +118,17 @@ impl Worker {
         Ok(())
     }
 
-    async fn accept(self: Arc<Self>, listener: TcpListener, tls: Option<Arc<Acceptor>>) {
+    async fn accept<L: Listener>(self: Arc<Self>, listener: L, front: Arc<Front>) {
         let mut shutdown = self.shutdown.clone();
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = listener.next() => accepted,
                 _ = shutdown.changed() => return,
             };
             match accepted {
-                Ok((stream, _peer)) => self.admit(stream, tls.clone()),
+                Ok((stream, source)) => self.admit(stream, source, &front),
                 Err(error) => {
+                    self.node.figures.accept_failures.add(1);
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
@@ -182,44 +136,74 @@ impl Worker {
         }
     }
 
-    /// Takes a connection in, or closes it when there are too many.
-    fn admit(self: &Arc<Self>, stream: TcpStream, tls: Option<Arc<Acceptor>>) {
+    /// Takes a connection in, or closes it when there are too many or it must not come.
+    fn admit<S: Raw>(self: &Arc<Self>, stream: S, source: SocketAddr, front: &Arc<Front>) {
         let figures = &self.node.figures;
         if figures.open.load(Relaxed) >= self.node.settings.load().limits.connections {
             figures.connections_refused.add(1);
             return;
         }
+        let rules = front.rules.load();
+        let denied = match rules.is_spoken_to() {
+            true => (!rules.believes(source.ip())).then_some(Denied::Source),
+            false => (!rules.admit(source.ip())).then_some(Denied::List),
+        };
+        if let Some(denied) = denied {
+            return figures.denied(denied);
+        }
         figures.connections.add(1);
         figures.open.fetch_add(1, Relaxed);
         self.presence.open.fetch_add(1, Relaxed);
-        // Without it, the last small piece of a response could wait for an acknowledgement.
-        let _ = stream.set_nodelay(true);
-        let worker = self.clone();
+        let (worker, front) = (self.clone(), front.clone());
         tokio::spawn(async move {
             let _open = Open(worker.clone());
-            match tls {
-                None => worker.serve_plain(stream).await,
-                Some(acceptor) => worker.serve_tls(stream, &acceptor).await,
-            }
+            worker.greet(stream, source, &front).await;
         });
     }
 
+    /// Learns whom a connection is for, then serves it.
+    async fn greet<S: Raw>(&self, mut stream: S, source: SocketAddr, front: &Front) {
+        let mut client = source;
+        if front.rules.load().is_spoken_to() {
+            let patience = self.node.hot().header_timeout;
+            let Some(told) = announce::client_of(&mut stream, source, patience).await else {
+                return self.node.figures.denied(Denied::Header);
+            };
+            if !front.rules.load().admit(told.ip()) {
+                return self.node.figures.denied(Denied::List);
+            }
+            client = told;
+        }
+        match front.tls.load_full() {
+            None => self.serve_plain(stream, client).await,
+            Some(tls) => self.serve_tls(stream, client, &tls).await,
+        }
+    }
+
     /// HTTP/1 on a plain connection: hits directly, the rest through the framework, back and forth.
-    async fn serve_plain(&self, mut stream: TcpStream) {
+    async fn serve_plain<S: Raw>(&self, mut stream: S, client: SocketAddr) {
         let mut connection = Connection::new(self.node.clone(), self.presence.clone());
         let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
-        self.alternate(connection, boxed(stream), bytes).await;
+        self.alternate(connection, Box::new(l4(stream, client)), bytes).await;
     }
 
-    async fn serve_tls(&self, stream: TcpStream, acceptor: &Acceptor) {
-        let handshake = acceptor.tls_handshake(l4(stream));
-        let Ok(Ok(stream)) = tokio::time::timeout(self.node.hot().header_timeout, handshake).await else {
-            return;
+    async fn serve_tls<S: Raw>(&self, stream: S, client: SocketAddr, tls: &tls::Tls) {
+        let figures = &self.node.figures;
+        let handshake = Secured::accept(l4(stream, client), tls.config.clone());
+        let stream = match tokio::time::timeout(self.node.hot().handshake_timeout, handshake).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return figures.tls_failures[tls::failure(&error)].add(1),
+            Err(_) => return figures.tls_failures[tls::TIMEOUT].add(1),
         };
+        figures.tls_handshakes.add(1);
+        if stream.is_resumed() {
+            figures.tls_resumed.add(1);
+        }
+        let is_h2 = stream.is_h2();
         let mut stream: Stream = Box::new(stream);
-        if matches!(stream.selected_alpn_proto(), Some(pingora::protocols::ALPN::H2)) {
+        if is_h2 {
             pingora::apps::ServerApp::process_new(&self.proxy, stream, &self.shutdown).await;
             return;
         }
@@ -262,31 +246,42 @@ impl Worker {
     }
 }
 
-type Acceptor = pingora::listeners::tls::Acceptor;
+/// A connection as it was accepted.
+trait Raw: AsyncRead + AsyncWrite + AsRawFd + Into<L4Stream> + Unpin + Send + 'static {}
+impl Raw for TcpStream {}
+impl Raw for UnixStream {}
 
-/// Checks a certificate and its key by making an acceptor of them.
-///
-/// # Errors
-/// One line that names the file.
-pub fn acceptor(https: &Https) -> Result<Acceptor, String> {
-    let (cert, key) = (https.cert.to_string_lossy(), https.key.to_string_lossy());
-    let problem = |error| format!("cannot use the certificate {cert} with the key {key}: {error}");
-    let mut settings = TlsSettings::intermediate(&cert, &key).map_err(problem)?;
-    settings.enable_h2();
-    // The framework panics on a key that does not fit; what it says then is for the operator.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| settings.build()))
-        .map_err(|_| format!("cannot use the certificate {cert} with the key {key}: they do not belong together"))
+/// Where connections come from.
+trait Listener: Send + Sync + 'static {
+    type Stream: Raw;
+    fn next(&self) -> impl Future<Output = std::io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
-fn l4(stream: TcpStream) -> L4Stream {
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+    async fn next(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        let (stream, source) = self.accept().await?;
+        // Without it, the last small piece of a response could wait for an acknowledgement.
+        let _ = stream.set_nodelay(true);
+        Ok((stream, source))
+    }
+}
+
+impl Listener for UnixListener {
+    type Stream = UnixStream;
+    async fn next(&self) -> std::io::Result<(UnixStream, SocketAddr)> {
+        self.accept().await.map(|(stream, _)| (stream, LOCAL))
+    }
+}
+
+/// A connection for the framework, which is told whose it is.
+fn l4<S: Raw>(stream: S, client: SocketAddr) -> L4Stream {
     let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
-    let mut stream = L4Stream::from(stream);
+    // New, so that nobody has set it.
+    let _ = digest.peer_addr.set(Some(L4Address::Inet(client)));
+    let mut stream: L4Stream = stream.into();
     stream.set_socket_digest(digest);
     stream
-}
-
-fn boxed(stream: TcpStream) -> Stream {
-    Box::new(l4(stream))
 }
 
 /// Counts an open connection down.

@@ -12,6 +12,7 @@ use littoral_cache::Store;
 
 use crate::config::Config;
 use crate::directing::Directing;
+use crate::listen::front::Fronts;
 use crate::observe::figures::Figures;
 use crate::plugins::Plugins;
 use crate::rate::Rate;
@@ -45,6 +46,8 @@ pub struct Node {
     pub directing: Option<Directing>,
     /// Warm jobs, when the node listens for HTTP.
     pub warm: Option<Arc<Jobs>>,
+    /// Who may come in at which listener, and certificates.
+    pub fronts: Fronts,
     /// What is counted.
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.
@@ -63,6 +66,7 @@ pub(crate) struct Hot {
     pub(crate) tail: Arc<[u8]>,
     pub(crate) header_bytes: usize,
     pub(crate) header_timeout: Duration,
+    pub(crate) handshake_timeout: Duration,
     pub(crate) keepalive: Duration,
     pub(crate) write_timeout: Duration,
 }
@@ -79,6 +83,7 @@ impl Node {
             tail: self.tail.clone(),
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             header_timeout: limits.header_timeout.0,
+            handshake_timeout: limits.handshake_timeout.0,
             keepalive: limits.keepalive.0,
             write_timeout: limits.write_timeout.0,
         }

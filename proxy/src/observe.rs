@@ -1,4 +1,5 @@
 //! What the node tells of itself: figures and their exposition.
 
+mod downstream;
 pub mod figures;
 pub mod metrics;

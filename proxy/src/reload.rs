@@ -29,6 +29,7 @@ pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String
 fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, String> {
     let old = node.settings.load_full();
     let mut restart = needs_restart(&old, &config);
+    let fronts = node.fronts.prepare(&config)?;
     if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
         restart.push("zone".to_owned());
     }
@@ -45,6 +46,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     if let Some(directing) = &node.directing {
         directing.probe(&config);
     }
+    node.fronts.put(fronts);
     node.sites.store(Arc::new(sites));
     node.probes.follow(node);
     node.settings.store(Arc::new(config));
@@ -55,7 +57,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
 fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let differing = [
         ("node", old.node != new.node),
-        ("listen", old.listen != new.listen),
+        ("listen", new.listen.needs_restart(&old.listen)),
         ("cache", old.cache != new.cache),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.drain", old.limits.drain != new.limits.drain),

@@ -19,7 +19,9 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::directing::Directing;
-use crate::listen::{Bound, Presence, Share, Worker};
+use crate::listen::front::Fronts;
+use crate::listen::socket::{Bound, Share};
+use crate::listen::{Presence, Worker};
 use crate::node::Node;
 use crate::observe::figures::Figures;
 use crate::origin::{LOOK_UP_EVERY, LOOK_UP_MISSING_EVERY, look_up};
@@ -60,19 +62,20 @@ impl Assembled {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
-        let sockets = Sockets::bind(&config, workers)?;
-        let door = sockets.http.iter().find(|bound| !bound.is_tls()).map(|bound| bound.address);
-        let node = assemble(config, door)?;
+        let fronts = Fronts::new(&config)?;
+        let sockets = Sockets::bind(&config, workers, &fronts)?;
+        let door = sockets.http.iter().find_map(Bound::own_door);
+        let node = assemble(config, door, fronts)?;
         Ok(Self { node, sockets, workers })
     }
 
     /// The line that tells what is bound where.
     pub fn ready_line(&self) -> String {
         let join = |addresses: Vec<String>| addresses.join(",");
-        let of = |tls: bool| self.sockets.http.iter().filter(move |bound| bound.is_tls() == tls);
+        let of = |tls: bool| self.sockets.http.iter().filter(move |bound| bound.front.is_tls() == tls);
         let mut parts = vec!["ready".to_owned()];
         for (name, tls) in [("http", false), ("https", true)] {
-            let addresses: Vec<String> = of(tls).map(|bound| bound.address.to_string()).collect();
+            let addresses: Vec<String> = of(tls).map(|bound| bound.at.to_string()).collect();
             if !addresses.is_empty() {
                 parts.push(format!("{name}={}", join(addresses)));
             }
@@ -88,26 +91,22 @@ impl Assembled {
 }
 
 impl Sockets {
-    fn bind(config: &Config, workers: usize) -> Result<Self, String> {
-        let plain = config.listen.http.iter().map(|address| (*address, None));
-        let tls = config.listen.https.iter().map(|https| (https.bind, Some(https.clone())));
-        let http =
-            plain.chain(tls).map(|(address, tls)| Bound::new(address, workers, tls)).collect::<Result<_, _>>()?;
+    fn bind(config: &Config, workers: usize, fronts: &Fronts) -> Result<Self, String> {
+        let each = config.listen.bound().zip(fronts.iter());
+        let http = each.map(|((bind, door), front)| Bound::new(bind, &door, workers, front.clone()));
+        let http = http.collect::<Result<_, _>>()?;
         let admin = config.listen.admin.map(|address| {
             let problem = |error| format!("cannot listen on {address} (listen.admin): {error}");
             let listener = std::net::TcpListener::bind(address).map_err(problem)?;
             listener.set_nonblocking(true).map_err(problem)?;
             Ok::<_, String>(listener)
         });
-        for https in &config.listen.https {
-            crate::listen::acceptor(https)?;
-        }
         let dns = (!config.listen.dns.is_empty()).then(|| littoral_geo::server::Listeners::bind(&config.listen.dns));
         Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()? })
     }
 }
 
-fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, String> {
+fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<Arc<Node>, String> {
     let plugins = Plugins::load(&config)?;
     let directing = match Directing::new(&config, plugins.routing())? {
         Some((directing, warnings)) => {
@@ -130,6 +129,7 @@ fn assemble(config: Config, door: Option<SocketAddr>) -> Result<Arc<Node>, Strin
         plugins,
         directing,
         warm: door.map(|door| Arc::new(Jobs::new(door))),
+        fronts,
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),
@@ -320,9 +320,7 @@ impl Signals {
 /// As [`run`].
 pub fn check(file: &Path) -> Result<Vec<String>, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
-    for https in &config.listen.https {
-        crate::listen::acceptor(https)?;
-    }
+    Fronts::new(&config)?;
     let plugins = Plugins::load(&config)?;
     let mut warnings = config.warnings();
     warnings.extend(Directing::new(&config, plugins.routing())?.into_iter().flat_map(|(_, warnings)| warnings));

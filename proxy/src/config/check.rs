@@ -160,7 +160,12 @@ impl Config {
         if limits.connections == 0 {
             return wrong("limits.connections", "limits.connections is at least 1; leave it out for 65536");
         }
-        for (key, time) in [("header_timeout", limits.header_timeout), ("write_timeout", limits.write_timeout)] {
+        let times = [
+            ("header_timeout", limits.header_timeout),
+            ("handshake_timeout", limits.handshake_timeout),
+            ("write_timeout", limits.write_timeout),
+        ];
+        for (key, time) in times {
             some_time(format!("limits.{key}"), &format!("limits.{key}"), time)?;
         }
         Ok(())

@@ -59,7 +59,7 @@ fn line_column(text: &str, at: usize) -> (usize, usize) {
 
 /// What to write where a value's own parser only says that it is wrong.
 const FIXES: [(&str, &str); 5] = [
-    ("invalid socket address", "write ADDRESS:PORT, such as \"127.0.0.1:8080\""),
+    ("invalid socket address", "write ADDRESS:PORT, such as \"127.0.0.1:8080\", or for HTTP also \"unix:/path\""),
     ("invalid IPv4 address", "write four numbers, such as \"203.0.113.10\""),
     ("invalid IPv6 address", "write it such as \"2001:db8::10\""),
     ("invalid IP address syntax", "write a prefix, such as \"198.51.100.0/24\""),

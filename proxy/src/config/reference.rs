@@ -63,7 +63,8 @@ const LIMITS: &[Key] = &[
         "number, at least 1",
         "`65536`",
         "live",
-        "Client connections of all HTTP listeners; further ones are closed and counted.",
+        "Client connections of all HTTP listeners; further ones are closed and counted. Give the process twice as many file \
+         descriptors: without any left, new connections wait in the backlog and `littoral_downstream_accept_failures_total` grows.",
     ),
     key("limits.header_bytes", "size, 1KiB to 1MiB", "`32KiB`", "live", "Request head; a larger one gets 431."),
     key(
@@ -72,6 +73,13 @@ const LIMITS: &[Key] = &[
         "`30s`",
         "live",
         "Time for a whole request head from its first byte; then 408.",
+    ),
+    key(
+        "limits.handshake_timeout",
+        "duration, more than 0s",
+        "`10s`",
+        "live",
+        "Time for a TLS handshake; then the connection is closed.",
     ),
     key("limits.keepalive", "duration", "`60s`", "live", "Time an idle client connection is kept."),
     key("limits.write_timeout", "duration, more than 0s", "`60s`", "live", "Time one write to a client may take."),

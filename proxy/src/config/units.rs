@@ -1,8 +1,10 @@
-//! Values in human units: sizes, durations, bandwidths.
+//! Values in human units: sizes, durations, bandwidths, prefixes.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 
@@ -17,6 +19,10 @@ pub struct Span(pub Duration);
 /// Bits per second: `"40Gbps"`, `"100 Mbps"`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bandwidth(pub u64);
+
+/// Addresses: `"198.51.100.0/24"`, or one alone: `"198.51.100.7"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Prefix(pub IpNet);
 
 impl Bandwidth {
     /// In megabits per second, at least 1, at most `u32::MAX`.
@@ -40,6 +46,20 @@ impl std::str::FromStr for Span {
         let span = humantime::parse_duration(text);
         span.map(Self)
             .map_err(|_| format!("{text:?} is no duration: write a number and a unit, such as \"30s\" or \"500ms\""))
+    }
+}
+
+impl std::str::FromStr for Prefix {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let alone = || text.parse::<IpAddr>().map(IpNet::from);
+        let prefix: IpNet = text.parse().or_else(|_| alone()).map_err(|_| {
+            format!("{text:?} is no prefix: write \"198.51.100.0/24\" or one address, \"198.51.100.7\"")
+        })?;
+        match prefix == prefix.trunc() {
+            true => Ok(Self(prefix)),
+            false => Err(format!("{prefix} has bits beyond its length: write {}", prefix.trunc())),
+        }
     }
 }
 
@@ -86,6 +106,12 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl<'de> Deserialize<'de> for Prefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text(std::marker::PhantomData, "a prefix in quotes, such as \"198.51.100.0/24\""))
+    }
+}
+
 impl<'de> Deserialize<'de> for Bandwidth {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(Text(std::marker::PhantomData, "a bandwidth in quotes, such as \"40Gbps\""))
@@ -102,6 +128,7 @@ mod tests {
         assert_eq!("1 GB".parse(), Ok(Size(1_000_000_000)));
         assert_eq!("1m 30s".parse(), Ok(Span(Duration::from_secs(90))));
         assert_eq!("2.5Gbps".parse(), Ok(Bandwidth(2_500_000_000)));
+        assert_eq!("2001:db8::1".parse(), Ok(Prefix("2001:db8::1/128".parse().unwrap())));
     }
 
     #[test]
@@ -109,5 +136,7 @@ mod tests {
         assert!("64 parsecs".parse::<Size>().unwrap_err().contains("64MiB"));
         assert!("30".parse::<Span>().unwrap_err().contains("30s"));
         assert!("40".parse::<Bandwidth>().unwrap_err().contains("40Gbps"));
+        assert!("10.0.0.0/33".parse::<Prefix>().unwrap_err().contains("198.51.100.0/24"));
+        assert!("10.0.0.1/8".parse::<Prefix>().unwrap_err().contains("write 10.0.0.0/8"));
     }
 }

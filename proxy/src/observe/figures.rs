@@ -53,6 +53,22 @@ pub const UNSTORABLE: [Unstorable; 9] = [
     Unstorable::TooLarge,
 ];
 
+/// Why a client's connection is closed at once.
+#[derive(Debug, Clone, Copy)]
+pub enum Denied {
+    /// An allow or deny list says so.
+    List,
+    /// It does not come from those who must speak the PROXY protocol.
+    Source,
+    /// It brought no good PROXY header, or not in time.
+    Header,
+}
+
+impl Denied {
+    /// As metric labels, in the order of the variants.
+    pub const LABELS: [&str; 3] = ["list", "source", "header"];
+}
+
 /// The counters of the request path.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -92,6 +108,16 @@ pub struct Figures {
     pub connections: Counter,
     /// Client connections closed at once for [`crate::config::Limits::connections`].
     pub connections_refused: Counter,
+    /// Client connections closed for who they are, by [`Denied`].
+    pub denied: [Counter; Denied::LABELS.len()],
+    /// Times no connection could be accepted, for want of file descriptors or memory.
+    pub accept_failures: Counter,
+    /// TLS handshakes done.
+    pub tls_handshakes: Counter,
+    /// Of these, sessions that went on.
+    pub tls_resumed: Counter,
+    /// TLS handshakes that failed, by [`crate::listen::tls::FAILURES`].
+    pub tls_failures: [Counter; crate::listen::tls::FAILURES.len()],
     /// Connections closed for a head that took too long.
     pub header_timeouts: Counter,
     /// Connections open now.
@@ -105,6 +131,10 @@ impl Figures {
             self.outcomes[outcome.label_index()].add(1);
         }
         self.classes[usize::from(status / 100).min(CLASSES.len() - 1)].add(1);
+    }
+
+    pub(crate) fn denied(&self, why: Denied) {
+        self.denied[why as usize].add(1);
     }
 
     pub(crate) fn fetch(&self, again: bool) {

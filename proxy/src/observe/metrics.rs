@@ -45,6 +45,28 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_http_connections_open", "", "Client connections open."),
     metric("littoral_http_connections_refused_total", "", "Client connections closed at once for limits.connections."),
     metric(
+        "littoral_downstream_denied_total",
+        "reason: list, source, header",
+        "Client connections closed at once: by allow or deny, not from a source of PROXY headers, without a good one.",
+    ),
+    metric(
+        "littoral_downstream_accept_failures_total",
+        "",
+        "Times no connection could be accepted, for want of file descriptors or memory; they wait in the backlog.",
+    ),
+    metric("littoral_tls_handshakes_total", "", "TLS handshakes done."),
+    metric("littoral_tls_resumed_total", "", "Of these, sessions that went on."),
+    metric(
+        "littoral_tls_failures_total",
+        "kind: timeout, closed, incompatible, client_certificate, refused_by_client, malformed",
+        "TLS handshakes that failed.",
+    ),
+    metric(
+        "littoral_tls_certificate_end_seconds",
+        "listener, name",
+        "When a certificate in use ends, in seconds since 1970.",
+    ),
+    metric(
         "littoral_http_header_timeouts_total",
         "",
         "Connections closed because a request head took longer than limits.header_timeout.",
@@ -187,11 +209,11 @@ fn label((name, value): (&'static str, String)) -> LabelPair {
     pair
 }
 
-fn one(value: u64) -> Vec<Sample> {
+pub(super) fn one(value: u64) -> Vec<Sample> {
     vec![(value as f64, Vec::new())]
 }
 
-fn by(name: &'static str, values: impl IntoIterator<Item = (impl Into<String>, u64)>) -> Vec<Sample> {
+pub(super) fn by(name: &'static str, values: impl IntoIterator<Item = (impl Into<String>, u64)>) -> Vec<Sample> {
     values.into_iter().map(|(label, value)| (value as f64, vec![(name, label.into())])).collect()
 }
 
@@ -229,6 +251,9 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         }
         "littoral_rate_decisions_total" => by("by", node.rate.decisions()),
         "littoral_warm_jobs_open" => node.warm.as_ref().map_or_else(Vec::new, |jobs| one(jobs.open() as u64)),
+        name if name.starts_with("littoral_downstream_") || name.starts_with("littoral_tls_") => {
+            crate::observe::downstream::samples(node, name)
+        }
         name if name.starts_with("littoral_cache_") => one(cache(node, name)),
         name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),

@@ -93,6 +93,11 @@ impl Node {
         samples.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect()
     }
 
+    /// Waits until a sample of `/metrics` has this value: what is counted after a client was told.
+    pub async fn until(&self, sample: &str, value: f64) {
+        while self.metrics().await.get(sample) != Some(&value) {}
+    }
+
     /// Sends a signal by its name.
     ///
     /// # Panics

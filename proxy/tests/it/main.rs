@@ -9,6 +9,7 @@ mod cli;
 mod demo;
 mod dns;
 mod http;
+mod listen;
 mod loops;
 mod origin;
 mod passing;
@@ -16,6 +17,7 @@ mod plugins;
 mod purge;
 mod reload;
 mod tidy;
+mod tls;
 mod upstreams;
 mod warm;
 

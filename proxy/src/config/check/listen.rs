@@ -1,7 +1,10 @@
 //! `[listen]`.
 
 use super::{Wrong, is_file, unique, wrong};
-use crate::config::Config;
+use crate::config::{Bind, CERTS_MAX, Config, Door, Https, PREFIXES_OF_LIST_MAX};
+
+/// Connections a backlog may have: what the kernel's `somaxconn` can say.
+const BACKLOG_MAX: u32 = 1 << 20;
 
 impl Config {
     pub(super) fn check_listen(&self) -> Result<(), Wrong> {
@@ -16,16 +19,74 @@ impl Config {
         if serves_http && self.site.is_empty() {
             return wrong("listen", "it listens for HTTP but has no [[site]]: add one");
         }
-        let plain = listen.http.iter().enumerate().map(|(at, address)| (format!("listen.http.{at}"), *address));
-        let tls = listen.https.iter().enumerate().map(|(at, https)| (format!("listen.https.{at}.bind"), https.bind));
-        let admin = listen.admin.iter().map(|address| ("listen.admin".to_owned(), *address));
-        let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
-        let addresses = plain.chain(tls).chain(admin).chain(dns).filter(|(_, address)| address.port() != 0);
-        unique("address", addresses)?;
+        self.check_addresses()?;
+        for (at, http) in listen.http.iter().enumerate() {
+            check_door(&format!("listen.http.{at}"), &http.bind, &http.door)?;
+        }
         for (at, https) in listen.https.iter().enumerate() {
-            is_file(format!("listen.https.{at}.cert"), "", &https.cert)?;
-            is_file(format!("listen.https.{at}.key"), "", &https.key)?;
+            check_door(&format!("listen.https.{at}"), &https.bind, &https.door())?;
+            check_tls(&format!("listen.https.{at}"), https)?;
         }
         Ok(())
     }
+
+    fn check_addresses(&self) -> Result<(), Wrong> {
+        let listen = &self.listen;
+        let plain = listen.http.iter().enumerate().map(|(at, http)| (format!("listen.http.{at}"), &http.bind));
+        let tls = listen.https.iter().enumerate().map(|(at, https)| (format!("listen.https.{at}.bind"), &https.bind));
+        let inet = |(key, bind): (String, &Bind)| match bind {
+            Bind::Inet(address) => Some((key, *address)),
+            Bind::Unix(_) => None,
+        };
+        let sockets = plain.clone().chain(tls.clone()).filter(|(_, bind)| matches!(bind, Bind::Unix(_)));
+        unique("unix socket", sockets)?;
+        let admin = listen.admin.iter().map(|address| ("listen.admin".to_owned(), *address));
+        let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
+        let addresses = plain.chain(tls).filter_map(inet).chain(admin).chain(dns);
+        unique("address", addresses.filter(|(_, address)| address.port() != 0))
+    }
+}
+
+fn check_door(at: &str, bind: &Bind, door: &Door) -> Result<(), Wrong> {
+    for (key, list) in [("proxy_protocol", &door.proxy_protocol), ("allow", &door.allow), ("deny", &door.deny)] {
+        if list.len() > PREFIXES_OF_LIST_MAX {
+            return wrong(format!("{at}.{key}"), format!("{} prefixes: at most {PREFIXES_OF_LIST_MAX}", list.len()));
+        }
+    }
+    if let Some((place, prefix)) = door.deny.iter().enumerate().find(|(_, prefix)| door.allow.contains(prefix)) {
+        let problem = format!("{} is both in allow and in deny: keep one", prefix.0);
+        return wrong(format!("{at}.deny.{place}"), problem);
+    }
+    if door.backlog.is_some_and(|backlog| !(1..=BACKLOG_MAX).contains(&backlog)) {
+        return wrong(format!("{at}.backlog"), format!("backlog is 1 to {BACKLOG_MAX}"));
+    }
+    if door.mode.is_some() && matches!(bind, Bind::Inet(_)) {
+        return wrong(
+            format!("{at}.mode"),
+            "mode is for unix sockets: remove it, or bind to \"unix:/run/littoral.sock\"",
+        );
+    }
+    Ok(())
+}
+
+fn check_tls(at: &str, https: &Https) -> Result<(), Wrong> {
+    if https.cert.is_some() != https.key.is_some() {
+        return wrong(format!("{at}.bind"), "cert and key belong together: give both");
+    }
+    let certs = https.all_certs();
+    if certs.is_empty() {
+        return wrong(format!("{at}.bind"), "a TLS listener without a certificate: give cert and key, or certs");
+    }
+    if certs.len() > CERTS_MAX {
+        return wrong(format!("{at}.certs"), format!("{} certificates: at most {CERTS_MAX} a listener", certs.len()));
+    }
+    for (key, file) in [("cert", &https.cert), ("key", &https.key), ("client_ca", &https.client_ca)] {
+        file.as_ref().map_or(Ok(()), |file| is_file(format!("{at}.{key}"), "", file))?;
+    }
+    for (place, cert) in https.certs.iter().enumerate() {
+        for (key, file) in [("cert", Some(&cert.cert)), ("key", Some(&cert.key)), ("ocsp", cert.ocsp.as_ref())] {
+            file.map_or(Ok(()), |file| is_file(format!("{at}.certs.{place}.{key}"), "", file))?;
+        }
+    }
+    Ok(())
 }

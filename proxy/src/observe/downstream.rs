@@ -1,0 +1,24 @@
+//! Samples of what is counted at the listeners: who was closed, TLS. Declared in [`super::metrics::METRICS`].
+
+use super::figures::{Counter, Denied};
+use super::metrics::{Sample, by, one};
+use crate::listen::tls::FAILURES;
+use crate::node::Node;
+
+/// The samples of a declared metric of the listeners.
+pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
+    let figures = &node.figures;
+    let sums = |counters: &[Counter]| counters.iter().map(Counter::sum).collect::<Vec<_>>();
+    match name {
+        "littoral_downstream_denied_total" => by("reason", Denied::LABELS.into_iter().zip(sums(&figures.denied))),
+        "littoral_downstream_accept_failures_total" => one(figures.accept_failures.sum()),
+        "littoral_tls_handshakes_total" => one(figures.tls_handshakes.sum()),
+        "littoral_tls_resumed_total" => one(figures.tls_resumed.sum()),
+        "littoral_tls_failures_total" => by("kind", FAILURES.into_iter().zip(sums(&figures.tls_failures))),
+        "littoral_tls_certificate_end_seconds" => {
+            let ends = node.fronts.certificate_ends().into_iter();
+            ends.map(|(listener, name, end)| (end as f64, vec![("listener", listener), ("name", name)])).collect()
+        }
+        _ => unreachable!("invariant: METRICS declares no other figure of the listeners: {name}"),
+    }
+}
