@@ -15,14 +15,14 @@ use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use littoral_cache::surrogate::{Target, key_hash};
-use littoral_cache::{Found, Key};
+use littoral_cache::Found;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::clock::now_ms;
 use crate::node::Node;
 use crate::observe::metrics;
+use crate::purge::{Done, NO_URL, Order, key_of_url};
 
 /// Bytes of a request body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -136,46 +136,12 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
     }))
 }
 
-/// What a purge may name; exactly one.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Purge {
-    url: Option<String>,
-    tag: Option<String>,
-    #[serde(default)]
-    all: bool,
-    #[serde(default)]
-    soft: bool,
-}
-
-async fn purge(State(admin): State<Admin>, Json(purge): Json<Purge>) -> Answer {
-    let wrong = |text: &str| Refusal(StatusCode::BAD_REQUEST, text.to_owned());
-    let target = match (&purge.url, &purge.tag, purge.all) {
-        (Some(url), None, false) => Target::Url(key_of_url(&admin.node, url).ok_or_else(|| wrong(NO_URL))?.hash()),
-        (None, Some(tag), false) => Target::Surrogate(key_hash(tag)),
-        (None, None, true) => Target::All,
-        _ => return Err(wrong("give one of \"url\", \"tag\" or \"all\": true")),
-    };
-    let store = &admin.node.store;
-    let count = if purge.soft { store.expire(target) } else { store.purge(target) };
-    Ok(Json(json!({ "purged": count })))
-}
-
-const NO_URL: &str = "write a whole URL, such as http://video.example/title/manifest.mpd";
-
-/// The cache key a URL has on this node.
-pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
-    // Taken apart and not parsed: a request's path is kept as it came, dots, braces and all.
-    let (scheme, rest) = url.split_once("://")?;
-    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return None;
-    }
-    let rest = rest.split('#').next().unwrap_or("");
-    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let host = crate::site::normalise_host(authority)?;
-    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-    let auto = node.sites.load().find(&host).is_some_and(|site| site.auto);
-    Some(Key::new(&host, &crate::rate::cmcd::without_query(&path, auto)))
+async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<Json<Done>, Refusal> {
+    let node = admin.node.clone();
+    // It may look at every object there is: not on the admin runtime.
+    let done = tokio::task::spawn_blocking(move || order.carry_out(&node)).await;
+    let done = done.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    done.map(Json).map_err(|wrong| Refusal(StatusCode::BAD_REQUEST, wrong))
 }
 
 async fn reload(State(admin): State<Admin>) -> Answer {

@@ -55,8 +55,8 @@ enum Command {
     #[command(after_help = "Example: littoral origin --dir assets/netcinema --listen 127.0.0.1:9000")]
     Origin(crate::fileserver::OriginArgs),
     /// Remove objects from a running node's cache.
-    #[command(after_help = "Example: littoral purge --url http://video.example/title/manifest.mpd")]
-    Purge(PurgeArgs),
+    #[command(after_help = "Example: littoral purge --prefix http://video.example/title/ --key news --soft")]
+    Purge(crate::purge::PurgeArgs),
     /// Ask a running node why a client gets the cluster it gets.
     #[command(after_help = "Example: littoral explain --client 198.51.100.7 --name a1105.kingcdn.example")]
     Explain(ExplainArgs),
@@ -80,31 +80,6 @@ pub struct Admin {
     /// Address of the node's admin API.
     #[arg(long, default_value = "127.0.0.1:9145", value_name = "ADDR")]
     pub admin: SocketAddr,
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct PurgeTarget {
-    /// All variants of this URL.
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// All objects with this surrogate key.
-    #[arg(long, value_name = "KEY")]
-    tag: Option<String>,
-    /// Everything.
-    #[arg(long)]
-    all: bool,
-}
-
-#[derive(Debug, Args)]
-struct PurgeArgs {
-    #[command(flatten)]
-    target: PurgeTarget,
-    /// Only mark them stale, to be revalidated.
-    #[arg(long)]
-    soft: bool,
-    #[command(flatten)]
-    admin: Admin,
 }
 
 #[derive(Debug, Args)]
@@ -223,7 +198,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Warm(args) => block_on(crate::warm::main(args)),
         Command::Play(args) => block_on(crate::play::main(args)),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(Failed::wrong_use),
-        Command::Purge(args) => block_on(purge(args)),
+        Command::Purge(args) => block_on(crate::purge::main(args)),
         Command::Explain(args) => block_on(explain(args)),
         Command::Plugin(command) => plugin(command),
         Command::Docs(args) => {
@@ -243,14 +218,6 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
 fn block_on<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("invariant: a runtime can be made at start").block_on(work)
-}
-
-async fn purge(args: PurgeArgs) -> Result<ExitCode, Failed> {
-    let PurgeTarget { url, tag, all } = args.target;
-    let body = serde_json::json!({ "url": url, "tag": tag, "all": all, "soft": args.soft });
-    let answer = call(args.admin.admin, reqwest::Method::POST, "/v1/purge", Some(body)).await?;
-    println!("{answer}");
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn explain(args: ExplainArgs) -> Result<ExitCode, Failed> {

@@ -21,6 +21,7 @@ pub mod origin;
 pub mod play;
 pub mod plugins;
 pub mod probes;
+pub mod purge;
 pub mod rate;
 pub mod reload;
 pub mod request;

@@ -71,7 +71,18 @@ impl DenseIndex {
         }
     }
 
-    /// A snapshot of all entries: for purges of everything and for tests.
+    /// Up to `most` entries below `place`, which moves down to the first of them; none at the end of the walk. From
+    /// [`usize::MAX`] downwards it meets every entry that is there all the while: what is taken out lets only entries from
+    /// above come down.
+    pub(crate) fn walk(&self, place: &mut usize, most: usize) -> Vec<Arc<Entry>> {
+        let entries = self.entries.lock();
+        let end = entries.len().min(*place);
+        *place = end.saturating_sub(most);
+        entries[*place..end].to_vec()
+    }
+
+    /// A snapshot of all entries.
+    #[cfg(test)]
     pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
         self.entries.lock().clone()
     }

@@ -22,6 +22,7 @@ mod outgrown;
 pub mod range;
 pub mod store;
 pub mod surrogate;
+pub mod target;
 pub mod vary;
 
 pub use entry::{Entry, Head};
@@ -30,3 +31,4 @@ pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
 pub use outcome::{FwdReason, Outcome};
 pub use store::{Begin, Counters, Found, Refused, Settings, Store, Ticket};
+pub use target::Target;

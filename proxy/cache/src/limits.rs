@@ -27,6 +27,18 @@ pub const SURROGATE_KEY_BYTES: usize = 1024;
 /// Purges remembered for fills that began before them. When more come in, every older fill is left unpublished.
 pub const PURGE_LOG_ENTRIES: usize = 4096;
 
+/// Bytes they may take; the oldest are forgotten first, with the same effect.
+pub const PURGE_LOG_BYTES: usize = 16 << 20;
+
+/// Bytes of a regular expression that a purge names, as it is written.
+pub const PURGE_REGEX_PATTERN_BYTES: usize = 4096;
+
+/// Bytes of such an expression when compiled, and of the cache that matching it keeps.
+pub const PURGE_REGEX_BYTES: usize = 256 << 10;
+
+/// Entries looked at, or removed, by a purge while it holds a lock.
+pub const PURGE_STEP: usize = 256;
+
 /// Field names a Vary header may list; a response with more is not stored.
 pub const VARY_FIELDS: usize = 16;
 

@@ -26,6 +26,7 @@ use crate::limits::OVERDRAFT_BYTES;
 use crate::memory::Table;
 use crate::outgrown::Outgrown;
 use crate::surrogate::{PurgeLog, Purged, Slots, keys_of};
+use crate::target::Target;
 
 /// How a store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -66,8 +67,12 @@ pub struct Counters {
     pub evicted_bytes: AtomicU64,
     /// Objects that the table itself dropped: the policy did not keep up.
     pub evicted_by_ceiling: AtomicU64,
+    /// Purges asked for, by [`Target::KINDS`].
+    pub purges: [AtomicU64; Target::KINDS.len()],
     /// Objects removed by purges.
     pub purged: AtomicU64,
+    /// Objects made stale by soft purges.
+    pub expired: AtomicU64,
     /// Fills that a purge kept from being published.
     pub fills_purged: AtomicU64,
     /// Surrogate keys ignored for their number or length.
@@ -386,7 +391,7 @@ impl Ticket {
         let fill = Fill::new(parts);
         // Under the lock that purges take, so that none falls between the look at the log and the entry here.
         let mut in_flight = store.in_flight.lock();
-        fill.note_purge(store.purges.since(begun_purges, fill.key.hash(), &fill.surrogates));
+        fill.note_purge(store.purges.since(begun_purges, fill.key.text(), &fill.surrogates));
         in_flight.insert(slot, fill.clone());
         drop(in_flight);
         let length_max = store.settings.object_bytes_max;

@@ -1,5 +1,5 @@
 //! Surrogate keys (`Surrogate-Key` separated by spaces, `Cache-Tag` by commas): which entries carry which key, and which
-//! purges a fill in flight has missed.
+//! purges a fill in flight has missed. What a purge may name is [`crate::target`]'s.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -7,18 +7,8 @@ use http::HeaderMap;
 use parking_lot::Mutex;
 
 use crate::key::hash_bytes;
-use crate::limits::{PURGE_LOG_ENTRIES, SURROGATE_KEY_BYTES, SURROGATE_KEYS_PER_OBJECT};
-
-/// What a purge names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// All variants of one URL, by its primary hash.
-    Url(u128),
-    /// All entries that carry a surrogate key, by its hash.
-    Surrogate(u128),
-    /// Everything.
-    All,
-}
+use crate::limits::{PURGE_LOG_BYTES, PURGE_LOG_ENTRIES, SURROGATE_KEY_BYTES, SURROGATE_KEYS_PER_OBJECT};
+use crate::target::Target;
 
 /// What a purge does to an object, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +37,10 @@ pub(crate) struct PurgeLog {
 struct Log {
     /// Number of the next purge.
     next: u64,
+    /// Those remembered, oldest first.
     entries: VecDeque<(Target, Purged)>,
+    /// What they take, as [`Target::weight`] counts it.
+    bytes: usize,
 }
 
 /// The surrogate keys of a response, hashed, and how many were ignored for their number or length.
@@ -106,36 +99,28 @@ impl PurgeLog {
         self.inner.lock().next
     }
 
+    /// Notes a purge; what is more than the log holds is forgotten, oldest first.
     pub(crate) fn record(&self, target: Target, purged: Purged) {
         let mut log = self.inner.lock();
         log.next += 1;
+        log.bytes += target.weight();
         log.entries.push_back((target, purged));
-        if log.entries.len() > PURGE_LOG_ENTRIES {
-            log.entries.pop_front();
+        while log.entries.len() > PURGE_LOG_ENTRIES || log.bytes > PURGE_LOG_BYTES {
+            let Some((forgotten, _)) = log.entries.pop_front() else { break };
+            log.bytes -= forgotten.weight();
         }
     }
 
-    /// The strongest purge since `begun` that names an object of this primary hash and these surrogate keys. When the log
+    /// The strongest purge since `begun` that names an object of this key text and these surrogate keys. When the log
     /// does not reach back that far, it may have been any: hard.
-    pub(crate) fn since(&self, begun: u64, primary: u128, surrogates: &[u128]) -> Purged {
+    pub(crate) fn since(&self, begun: u64, key_text: &[u8], surrogates: &[u128]) -> Purged {
         let log = self.inner.lock();
         let missed = usize::try_from(log.next.saturating_sub(begun)).unwrap_or(usize::MAX);
         if missed > log.entries.len() {
             return Purged::Hard;
         }
-        let named = log.entries.iter().rev().take(missed).filter(|(target, _)| target.names(primary, surrogates));
+        let named = log.entries.iter().rev().take(missed).filter(|(target, _)| target.names(key_text, surrogates));
         named.map(|(_, purged)| *purged).max().unwrap_or(Purged::No)
-    }
-}
-
-impl Target {
-    /// Whether it names an object of this primary hash and these surrogate keys.
-    pub(crate) fn names(self, primary: u128, surrogates: &[u128]) -> bool {
-        match self {
-            Self::Url(hash) => hash == primary,
-            Self::Surrogate(key) => surrogates.contains(&key),
-            Self::All => true,
-        }
     }
 }
 
@@ -161,17 +146,32 @@ mod tests {
     #[test]
     fn a_fill_learns_only_of_purges_since_it_began_and_assumes_the_worst_of_forgotten_ones() {
         let log = PurgeLog::default();
-        log.record(Target::Url(1), Purged::Hard);
+        let url = |path: &str| Target::Url(crate::Key::new("h", path));
+        log.record(url("/1"), Purged::Hard);
         let begun = log.now();
-        assert_eq!(log.since(begun, 1, &[]), Purged::No);
+        assert_eq!(log.since(begun, b"h /1", &[]), Purged::No);
         log.record(Target::Surrogate(9), Purged::Soft);
-        assert_eq!([log.since(begun, 1, &[9]), log.since(begun, 1, &[8])], [Purged::Soft, Purged::No]);
+        assert_eq!([log.since(begun, b"h /1", &[9]), log.since(begun, b"h /1", &[8])], [Purged::Soft, Purged::No]);
         log.record(Target::Surrogate(9), Purged::Hard);
         log.record(Target::All, Purged::Soft);
-        assert_eq!([log.since(begun, 1, &[9]), log.since(begun, 1, &[8])], [Purged::Hard, Purged::Soft]);
+        assert_eq!([log.since(begun, b"h /1", &[9]), log.since(begun, b"h /1", &[8])], [Purged::Hard, Purged::Soft]);
         for _ in 0..=PURGE_LOG_ENTRIES {
-            log.record(Target::Url(2), Purged::Soft);
+            log.record(url("/2"), Purged::Soft);
         }
-        assert_eq!(log.since(begun, 1, &[8]), Purged::Hard);
+        assert_eq!(log.since(begun, b"h /1", &[8]), Purged::Hard);
+    }
+
+    #[test]
+    fn the_log_forgets_by_weight_too() {
+        let log = PurgeLog::default();
+        let heavy = || Target::regex("x").unwrap();
+        let fit = PURGE_LOG_BYTES / heavy().weight();
+        for _ in 0..fit {
+            log.record(heavy(), Purged::Soft);
+        }
+        assert_eq!(log.since(0, b"h /1", &[]), Purged::No);
+        log.record(heavy(), Purged::Soft);
+        assert_eq!(log.since(0, b"h /1", &[]), Purged::Hard);
+        assert_eq!(log.since(1, b"h /1", &[]), Purged::No);
     }
 }

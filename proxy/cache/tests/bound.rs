@@ -4,9 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use littoral_cache::Target;
 use littoral_cache::freshness::Lifetime;
 use littoral_cache::limits::OVERDRAFT_BYTES;
-use littoral_cache::surrogate::Target;
 use littoral_cache::{Begin, Found, Head, Key, LfuSize, Settings, Store};
 use proptest::prelude::*;
 
@@ -101,10 +101,10 @@ proptest! {
                 }
                 Step::Release => (held.clear(), readers.clear()).0,
                 Step::Purge(path) => {
-                    store.purge(Target::Url(key(path).hash()));
+                    store.purge(&[Target::Url(key(path))]);
                 }
                 Step::PurgeAll => {
-                    store.purge(Target::All);
+                    store.purge(&[Target::All]);
                 }
                 Step::Evict => {
                     store.evict(SystemTime::now());
@@ -119,7 +119,7 @@ proptest! {
         drop(fills);
         held.clear();
         readers.clear();
-        store.purge(Target::All);
+        store.purge(&[Target::All]);
         prop_assert_eq!((store.budget().used(), store.len(), store.filling()), (0, 0, 0));
     }
 }

@@ -122,6 +122,8 @@ pub const METRICS: &[Declared] = &[
         "",
         "Objects dropped by the table's own ceiling: the policy did not keep up.",
     ),
+    metric("littoral_cache_purges_total", "kind: url, prefix, host, regex, key, all", "Targets of purges."),
+    metric("littoral_cache_expired_total", "", "Objects made stale by soft purges."),
     metric("littoral_cache_purged_total", "", "Objects removed by purges."),
     metric("littoral_cache_fills_purged_total", "", "Fills that a purge kept from being published."),
     metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),
@@ -249,6 +251,10 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_cache_unstorable_total" => {
             by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))
         }
+        "littoral_cache_purges_total" => {
+            let counts = node.store.counters().purges.each_ref().map(|kind| kind.load(Relaxed));
+            by("kind", littoral_cache::Target::KINDS.into_iter().zip(counts))
+        }
         "littoral_rate_decisions_total" => by("by", node.rate.decisions()),
         "littoral_warm_jobs_open" => node.warm.as_ref().map_or_else(Vec::new, |jobs| one(jobs.open() as u64)),
         name if name.starts_with("littoral_downstream_") || name.starts_with("littoral_tls_") => {
@@ -285,6 +291,7 @@ fn cache(node: &Node, name: &str) -> u64 {
         "littoral_cache_evicted_total" => counters.evicted.load(Relaxed),
         "littoral_cache_evicted_bytes_total" => counters.evicted_bytes.load(Relaxed),
         "littoral_cache_evicted_by_ceiling_total" => counters.evicted_by_ceiling.load(Relaxed),
+        "littoral_cache_expired_total" => counters.expired.load(Relaxed),
         "littoral_cache_purged_total" => counters.purged.load(Relaxed),
         "littoral_cache_fills_purged_total" => counters.fills_purged.load(Relaxed),
         "littoral_cache_surrogate_keys_ignored_total" => counters.surrogate_keys_ignored.load(Relaxed),

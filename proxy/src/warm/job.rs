@@ -323,7 +323,7 @@ impl<'a> Work<'a> {
     }
 
     fn key(&self, url: &Url) -> Result<Key, Miss> {
-        let key = crate::admin::key_of_url(self.node, url.as_str());
+        let key = crate::purge::key_of_url(self.node, url.as_str());
         key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
     }
 

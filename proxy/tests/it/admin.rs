@@ -50,7 +50,10 @@ async fn wrong_calls_are_told_what_is_wrong() {
     let origin = Origin::start(|_| Response::default()).await;
     let node = node_before(&origin, "").await;
     for (method, path, body, status, expected) in [
-        ("POST", "/v1/purge", "{}", 400, "give one of"),
+        ("POST", "/v1/purge", "{}", 400, "give at least one"),
+        ("POST", "/v1/purge", r#"{"host": "a/b"}"#, 400, "write the name of a host alone"),
+        ("POST", "/v1/purge", r#"{"all": true, "regex": "("}"#, 400, "unclosed group"),
+        ("POST", "/v1/purge", r#"{"regex": ["a{999999999}"]}"#, 400, "exceeds size limit"),
         ("POST", "/v1/purge", r#"{"url": "nonsense"}"#, 400, "write a whole URL"),
         ("POST", "/v1/plugins/none/reload", "", 422, "no plugin is called"),
         ("GET", "/v1/explain?client=192.0.2.1&name=x", "", 404, "no [[service]]"),

@@ -67,6 +67,10 @@ async fn a_manifest_that_lists_nothing_is_nothing_to_play_or_warm() {
 async fn the_admin_api_is_called_directly_and_with_what_was_written() {
     let node = Node::start(BINARY, &dns::config(), &[("k.zone", dns::ZONE.as_bytes())]).await;
     let admin = node.address("admin").to_string();
-    check(&["purge", "--all", "--admin", &admin], 0, "\"purged\":0").await;
+    check(&["purge", "--all", "--json", "--admin", &admin], 0, "\"purged\":0").await;
+    check(&["purge", "--all", "--admin", &admin], 0, "purged 0 objects in ").await;
+    let many = ["--prefix", "http://h/a", "--host", "h", "--regex", "x|y", "--key", "k", "--tag", "t", "--soft"];
+    check(&[&["purge", "--admin", &admin], &many[..]].concat(), 0, "made stale 0 objects in ").await;
+    check(&["purge", "--soft", "--admin", &admin], 2, "required arguments were not provided").await;
     check(&["explain", "--client", "::1", "--name", "a b&c", "--admin", &admin], 1, "\\\"a b&c\\\" is no").await;
 }

@@ -1,39 +1,99 @@
 //! What names objects to do something to them: purges hard and soft, pins, and what an origin's answer does to a stored one.
 //!
-//! Each takes the lock of the objects in flight, as publishing does: it meets a fill that ends meanwhile before or after it.
+//! A purge is first put in the log, then told to the fills in flight, then done to what is published, a few objects at a
+//! time. So a fill or a 304 that ends meanwhile either finds it in the log or is found by it, and no lock is held for the
+//! whole of it. Invariant: here entries are
+//! taken out and replaced only under the lock of the objects in flight.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use super::Store;
 use crate::entry::{Entry, Head, Parts, millis};
+use crate::fill::Fill;
 use crate::freshness::Lifetime;
 use crate::key::Key;
-use crate::surrogate::{Purged, Target, keys_of};
+use crate::limits::PURGE_STEP;
+use crate::surrogate::{Purged, keys_of};
+use crate::target::Target;
 
 impl Store {
-    /// Removes what `target` names, and keeps fills that began earlier from being published or joined. Returns how many
-    /// objects, published or in flight.
-    pub fn purge(&self, target: Target) -> usize {
-        let in_flight = self.in_flight.lock();
-        self.purges.record(target, Purged::Hard);
-        let named = in_flight.values().filter(|fill| target.names(fill.key.hash(), &fill.surrogates));
-        let doomed = named.filter(|fill| fill.note_purge(Purged::Hard)).count();
-        let removed = self.named(target).into_iter().filter(|entry| self.remove(entry)).count();
-        drop(in_flight);
+    /// Removes what any of `targets` names, and keeps fills that began earlier from being published or joined. Returns how
+    /// many objects, published or in flight. Takes time linear in all objects for what is found by walking them: not for
+    /// the request path.
+    pub fn purge(&self, targets: &[Target]) -> usize {
+        let doomed = self.tell_fills(targets, Purged::Hard);
+        let removed = self.each_named(targets, |entry| self.remove(entry));
         self.counters.purged.fetch_add(removed as u64, Relaxed);
         removed + doomed
     }
 
-    /// Makes stale what `target` names, so that it is revalidated; fills and revalidations that began earlier end in a stale
-    /// object. Returns how many objects, published or in flight.
-    pub fn expire(&self, target: Target) -> usize {
+    /// Makes stale what any of `targets` names, so that it is revalidated; fills and revalidations that began earlier end in
+    /// a stale object. Returns and takes what [`Self::purge`] does.
+    pub fn expire(&self, targets: &[Target]) -> usize {
+        let filling = self.tell_fills(targets, Purged::Soft);
+        let expired = self.each_named(targets, |entry| {
+            entry.expire();
+            true
+        });
+        self.counters.expired.fetch_add(expired as u64, Relaxed);
+        filling + expired
+    }
+
+    /// Puts a purge in the log and tells the fills that began before it. Returns how many it names.
+    fn tell_fills(&self, targets: &[Target], purged: Purged) -> usize {
         let in_flight = self.in_flight.lock();
-        self.purges.record(target, Purged::Soft);
-        let named = in_flight.values().filter(|fill| target.names(fill.key.hash(), &fill.surrogates));
-        let filling = named.filter(|fill| fill.note_purge(Purged::Soft)).count();
-        filling + self.named(target).into_iter().inspect(|entry| entry.expire()).count()
+        for target in targets {
+            self.counters.purges[target.kind()].fetch_add(1, Relaxed);
+            self.purges.record(target.clone(), purged);
+        }
+        let mut filling: Vec<_> = in_flight.values().cloned().collect();
+        drop(in_flight);
+        filling.retain(|fill| targets.iter().any(|target| target.names(fill.key.text(), &fill.surrogates)));
+        let in_flight = self.in_flight.lock();
+        // What is no longer there was published meanwhile, and is found there, or is seen by nobody.
+        let there = |fill: &&Arc<Fill>| in_flight.get(&fill.slot).is_some_and(|there| there.id == fill.id);
+        filling.iter().filter(there).filter(|fill| fill.note_purge(purged)).count()
+    }
+
+    /// Does `one` to every published entry that any of `targets` names; counts those for which it says so.
+    fn each_named(&self, targets: &[Target], one: impl Fn(&Arc<Entry>) -> bool) -> usize {
+        let direct: HashSet<u128> = targets.iter().filter_map(|target| self.slots_of(target)).flatten().collect();
+        let mut count = 0;
+        for slots in direct.iter().copied().collect::<Vec<_>>().chunks(PURGE_STEP) {
+            let entries = slots.iter().filter_map(|slot| self.table.get(*slot));
+            let named = |entry: &Arc<Entry>| targets.iter().any(|target| names(target, entry));
+            count += self.apply(&entries.filter(named).collect::<Vec<_>>(), &one);
+        }
+        let walking: Vec<_> = targets.iter().filter(|target| self.slots_of(target).is_none()).collect();
+        let mut place = if walking.is_empty() { 0 } else { usize::MAX };
+        while place > 0 {
+            let mut entries = self.index.walk(&mut place, PURGE_STEP);
+            entries
+                .retain(|entry| !direct.contains(&entry.slot()) && walking.iter().any(|target| names(target, entry)));
+            count += self.apply(&entries, &one);
+        }
+        count
+    }
+
+    fn apply(&self, entries: &[Arc<Entry>], one: impl Fn(&Arc<Entry>) -> bool) -> usize {
+        let _in_flight = self.in_flight.lock();
+        entries.iter().filter(|entry| one(entry)).count()
+    }
+
+    /// Where the objects that a target names are; `None` when all have to be looked at.
+    fn slots_of(&self, target: &Target) -> Option<Vec<u128>> {
+        match target {
+            Target::Url(key) => Some(self.slots_of_url(key)),
+            Target::Surrogate(key) => Some(self.surrogates.of(*key)),
+            Target::Prefix(_) | Target::Host(_) | Target::Regex(_) | Target::All => None,
+        }
+    }
+
+    fn slots_of_url(&self, key: &Key) -> Vec<u128> {
+        [key.hash()].into_iter().chain(self.variants.of(key.hash())).collect()
     }
 
     /// Publishes `entry` anew with the fields and lifetime of a 304 (RFC 9111 §4.3.4) to a request sent when
@@ -66,15 +126,19 @@ impl Store {
         });
         let in_flight = self.in_flight.lock();
         let current = self.table.get(entry.slot()).is_some_and(|there| Arc::ptr_eq(&there, entry));
-        if current {
-            // A hard one has removed it; what the log has forgotten may have been any.
-            if self.purges.since(begun_purges, fresh.key().hash(), fresh.surrogates()) != Purged::No {
+        let purged = self.purges.since(begun_purges, fresh.key().text(), fresh.surrogates());
+        match purged {
+            _ if !current => {}
+            // The purge is about to come to it, or forgotten and may have been any.
+            Purged::Hard => drop(self.remove(entry)),
+            Purged::Soft => {
                 fresh.expire();
+                self.replace(&fresh);
             }
-            self.replace(&fresh);
+            Purged::No => self.replace(&fresh),
         }
         drop(in_flight);
-        current
+        current && purged != Purged::Hard
     }
 
     /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins), those in flight too. Returns how many.
@@ -83,15 +147,12 @@ impl Store {
         let in_flight = self.in_flight.lock();
         let filling = in_flight.values().filter(|fill| fill.key == *key);
         let filling = filling.inspect(|fill| fill.pinned_until_ms.store(until_ms, Relaxed)).count();
-        filling + self.named(Target::Url(key.hash())).into_iter().inspect(|entry| entry.pin(until_ms)).count()
+        let entries = self.slots_of_url(key).into_iter().filter_map(|slot| self.table.get(slot));
+        let entries = entries.filter(|entry| entry.key() == key);
+        filling + entries.inspect(|entry| entry.pin(until_ms)).count()
     }
+}
 
-    fn named(&self, target: Target) -> Vec<Arc<Entry>> {
-        let slots = match target {
-            Target::Url(hash) => [hash].into_iter().chain(self.variants.of(hash)).collect(),
-            Target::Surrogate(key) => self.surrogates.of(key),
-            Target::All => return self.index.all(),
-        };
-        slots.into_iter().filter_map(|slot| self.table.get(slot)).collect()
-    }
+fn names(target: &Target, entry: &Entry) -> bool {
+    target.names(entry.key().text(), entry.surrogates())
 }

@@ -3,7 +3,6 @@
 use super::*;
 use crate::evict::LfuSize;
 use crate::fill::FillError;
-use crate::surrogate::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
@@ -241,11 +240,17 @@ fn more_bytes_than_promised_fail_the_fill() {
     assert_eq!(writer.write(Bytes::from_static(b"abc")), Err(FillError::Incomplete));
 }
 
+/// One target of each kind, each of which names `/a` on `h` with the surrogate key `t`.
+fn every_kind() -> [Target; Target::KINDS.len()] {
+    let key = crate::surrogate::key_hash("t");
+    let (url, regex) = (Target::Url(Key::new("h", "/a")), Target::regex("^h/a$").unwrap());
+    [url, Target::prefix("h", "/"), Target::host("h"), regex, Target::Surrogate(key), Target::All]
+}
+
 #[test]
 fn a_fill_begun_before_a_purge_does_not_bring_the_object_back() {
-    for target in
-        [Target::Url(Key::new("h", "/a").hash()), Target::Surrogate(crate::surrogate::key_hash("t")), Target::All]
-    {
+    for target in every_kind() {
+        let target = std::slice::from_ref(&target);
         let store = store(MIB);
         let early = begin(&store, "/a", Some(1), Some("t"));
         store.purge(target);
@@ -266,7 +271,8 @@ fn who_comes_after_a_purge_does_not_join_a_fill_that_began_before_it() {
     for soft in [false, true] {
         let store = store(MIB);
         let key = Key::new("h", "/a");
-        let purge = || if soft { store.expire(Target::Url(key.hash())) } else { store.purge(Target::Url(key.hash())) };
+        let url = [Target::Url(key.clone())];
+        let purge = || if soft { store.expire(&url) } else { store.purge(&url) };
         let mut older = store.admit(begin(&store, "/a", Some(3), None)).unwrap().start(None, None);
         assert_eq!((purge(), purge()), (1, 0), "the fill counts once");
         assert!(store.lookup(&key, None).is_none());
@@ -283,9 +289,8 @@ fn who_comes_after_a_purge_does_not_join_a_fill_that_began_before_it() {
 
 #[test]
 fn a_fill_or_revalidation_begun_before_a_soft_purge_ends_in_a_stale_object() {
-    for target in
-        [Target::Url(Key::new("h", "/a").hash()), Target::Surrogate(crate::surrogate::key_hash("t")), Target::All]
-    {
+    for target in every_kind() {
+        let target = std::slice::from_ref(&target);
         let store = store(MIB);
         let early = begin(&store, "/a", Some(0), Some("t"));
         store.expire(target);
@@ -320,10 +325,47 @@ fn a_purge_by_url_takes_all_variants_and_one_by_surrogate_key_only_its_own() {
             .finish(SystemTime::now())
             .unwrap();
     }
-    assert_eq!(store.purge(Target::Url(Key::new("h", "/v").hash())), 3);
-    assert_eq!(store.purge(Target::Surrogate(crate::surrogate::key_hash("red"))), 2);
+    assert_eq!(store.purge(&[Target::Url(Key::new("h", "/v"))]), 3);
+    assert_eq!(store.purge(&[Target::Surrogate(crate::surrogate::key_hash("red"))]), 2);
     assert_eq!(store.len(), 1);
     assert!(store.stored(&Key::new("h", "/3"), None).is_some());
+}
+
+#[test]
+fn a_purge_that_walks_all_objects_takes_those_it_names_and_counts_each_once() {
+    let store = store(64 * MIB);
+    let objects = 2 * crate::limits::PURGE_STEP + 3;
+    let fill_it = || (0..objects).for_each(|number| drop(put(&store, &format!("/{}/{number}", number % 2), b"x")));
+    fill_it();
+    let odd = objects / 2;
+    assert_eq!(store.purge(&[Target::prefix("h", "/1/")]), odd);
+    assert_eq!(store.len(), objects - odd);
+    fill_it();
+    assert_eq!(store.purge(&[Target::regex("^h/0/").unwrap()]), objects - odd);
+    assert_eq!(store.purge(&[Target::host("h.example")]), 0);
+    fill_it();
+    let overlapping = [Target::Url(Key::new("h", "/0/0")), Target::prefix("h", "/0"), Target::host("h")];
+    assert_eq!(store.expire(&overlapping), objects);
+    assert!(store.index.all().iter().all(|entry| entry.is_expired()));
+    assert_eq!(store.purge(&overlapping), objects);
+    assert_eq!((store.len(), store.budget().used()), (0, 0));
+    assert_eq!(store.counters().expired.load(Relaxed), objects as u64);
+    let by_kind = store.counters().purges.each_ref().map(|kind| kind.load(Relaxed));
+    assert_eq!(by_kind, [2, 3, 3, 1, 0, 0]);
+}
+
+#[test]
+fn a_304_to_what_was_asked_before_a_hard_purge_does_not_keep_the_object() {
+    for target in every_kind() {
+        let store = store(MIB);
+        let ticket = store.admit(begin(&store, "/a", Some(0), Some("t"))).unwrap();
+        let entry = ticket.start(None, None).finish(SystemTime::now()).unwrap().unwrap();
+        let asked = store.purges();
+        // As a walk that has not come to the object yet.
+        store.purges.record(target, Purged::Hard);
+        assert!(!store.refresh(&entry, entry.head().clone(), *entry.lifetime(), asked, SystemTime::now()));
+        assert!(store.is_empty() && store.stored(&Key::new("h", "/a"), None).is_none());
+    }
 }
 
 #[test]

@@ -1,0 +1,187 @@
+//! Purges as people order them: the body of `POST /v1/purge`, the command `littoral purge`, and what either names in the
+//! words of the cache. What is done to the objects is the store's.
+//!
+//! Invariant: an order of which one part is wrong does nothing.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use littoral_cache::surrogate::key_hash;
+use littoral_cache::{Key, Target};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{Admin, Failed, call};
+use crate::node::Node;
+
+/// Targets of one order.
+pub const TARGETS_MAX: usize = 1024;
+/// Regular expressions among them.
+pub const REGEXES_MAX: usize = 16;
+
+/// The body of `POST /v1/purge`: what it names, any number of each, together at least one.
+#[derive(Debug, Default, Deserialize, Serialize, Args)]
+#[serde(deny_unknown_fields, default)]
+#[group(required = true, multiple = true)]
+pub struct Order {
+    /// All variants of this URL.
+    #[arg(long, value_name = "URL")]
+    #[serde(deserialize_with = "one_or_many")]
+    url: Vec<String>,
+    /// All URLs that begin like this: a whole host, then the beginning of a path.
+    #[arg(long, value_name = "URL")]
+    #[serde(deserialize_with = "one_or_many")]
+    prefix: Vec<String>,
+    /// All objects of this host.
+    #[arg(long, value_name = "HOST")]
+    #[serde(deserialize_with = "one_or_many")]
+    host: Vec<String>,
+    /// All URLs, written host/path?query, in which this expression is found.
+    #[arg(long, value_name = "REGEX")]
+    #[serde(deserialize_with = "one_or_many")]
+    regex: Vec<String>,
+    /// All objects with this surrogate key.
+    #[arg(long, alias = "tag", value_name = "KEY")]
+    #[serde(deserialize_with = "one_or_many", alias = "tag")]
+    key: Vec<String>,
+    /// Everything.
+    #[arg(long)]
+    all: bool,
+    /// Only make stale.
+    #[arg(skip)]
+    soft: bool,
+}
+
+/// What a purge did.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Done {
+    /// Objects, published or in flight.
+    pub purged: usize,
+    /// Whether they were only made stale.
+    pub soft: bool,
+    /// Milliseconds it took.
+    pub took_ms: f64,
+}
+
+/// `littoral purge`.
+#[derive(Debug, Args)]
+pub struct PurgeArgs {
+    #[command(flatten)]
+    order: Order,
+    /// Only mark them stale, to be revalidated.
+    #[arg(long)]
+    soft: bool,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: Admin,
+}
+
+/// Said to what is no URL.
+pub(crate) const NO_URL: &str = "write a whole URL, such as http://video.example/title/manifest.mpd";
+/// Said to what is no host.
+const NO_HOST: &str = "write the name of a host alone, such as video.example";
+
+impl Order {
+    /// Does it. Objects are looked at one by one: not for a thread that serves.
+    ///
+    /// # Errors
+    /// One sentence when a part of it is wrong; nothing is done then.
+    pub fn carry_out(&self, node: &Node) -> Result<Done, String> {
+        let targets = self.targets(node)?;
+        let begun = Instant::now();
+        let purged = if self.soft { node.store.expire(&targets) } else { node.store.purge(&targets) };
+        let took_ms = begun.elapsed().as_micros() as f64 / 1000.0;
+        tracing::info!(purged, soft = self.soft, took_ms, targets = targets.len(), "purged");
+        Ok(Done { purged, soft: self.soft, took_ms })
+    }
+
+    fn targets(&self, node: &Node) -> Result<Vec<Target>, String> {
+        let lists = [&self.url, &self.prefix, &self.host, &self.regex, &self.key];
+        let count = lists.iter().map(|list| list.len()).sum::<usize>() + usize::from(self.all);
+        if count == 0 {
+            return Err(
+                "give at least one \"url\", \"prefix\", \"host\", \"regex\" or \"key\", or \"all\": true".into()
+            );
+        }
+        if count > TARGETS_MAX || self.regex.len() > REGEXES_MAX {
+            return Err(format!("one purge names at most {TARGETS_MAX} targets, {REGEXES_MAX} of them expressions"));
+        }
+        let url = |url: &String| key_of_url(node, url).map(Target::Url).ok_or_else(|| format!("{url:?}: {NO_URL}"));
+        let prefix = |url: &String| {
+            let (host, path) = host_and_path(url).ok_or_else(|| format!("{url:?}: {NO_URL}"))?;
+            Ok(Target::prefix(&host, &path))
+        };
+        let host = |host: &String| {
+            let plain = crate::site::normalise_host(host).ok_or_else(|| format!("{host:?}: {NO_HOST}"))?;
+            Ok(Target::host(&plain))
+        };
+        let regex = |regex: &String| Target::regex(regex).map_err(|error| format!("{regex:?}: {error}"));
+        let mut targets = self.url.iter().map(url).collect::<Result<Vec<_>, String>>()?;
+        for more in [
+            self.prefix.iter().map(prefix).collect::<Result<Vec<_>, String>>()?,
+            self.host.iter().map(host).collect::<Result<Vec<_>, String>>()?,
+            self.regex.iter().map(regex).collect::<Result<Vec<_>, String>>()?,
+        ] {
+            targets.extend(more);
+        }
+        targets.extend(self.key.iter().map(|key| Target::Surrogate(key_hash(key))));
+        targets.extend(self.all.then_some(Target::All));
+        Ok(targets)
+    }
+}
+
+/// The cache key a URL has on this node.
+pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
+    let (host, path) = host_and_path(url)?;
+    let auto = node.sites.load().find(&host).is_some_and(|site| site.auto);
+    Some(Key::new(&host, &crate::rate::cmcd::without_query(&path, auto)))
+}
+
+/// Host and path of a URL in the spelling of keys. Taken apart and not parsed: a request's path is kept as it came, dots,
+/// braces and all.
+fn host_and_path(url: &str) -> Option<(String, String)> {
+    let (scheme, rest) = url.split_once("://")?;
+    if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    let rest = rest.split('#').next().unwrap_or("");
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let host = crate::site::normalise_host(authority)?;
+    Some((host, if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }))
+}
+
+/// One text, or a list of them.
+fn one_or_many<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        None(()),
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Written::deserialize(from)? {
+        Written::None(()) => Vec::new(),
+        Written::One(one) => vec![one],
+        Written::Many(many) => many,
+    })
+}
+
+/// `littoral purge`.
+///
+/// # Errors
+/// What the node said, or that it is not there.
+pub async fn main(args: PurgeArgs) -> Result<ExitCode, Failed> {
+    let order = serde_json::to_value(Order { soft: args.soft, ..args.order }).map_err(Failed::outcome)?;
+    let answer = call(args.admin.admin, reqwest::Method::POST, "/v1/purge", Some(order)).await?;
+    if args.json {
+        println!("{answer}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let done: Done = serde_json::from_str(&answer).map_err(Failed::outcome)?;
+    let verb = if done.soft { "made stale" } else { "purged" };
+    let noun = if done.purged == 1 { "object" } else { "objects" };
+    println!("{verb} {} {noun} in {:.1} ms", done.purged, done.took_ms);
+    Ok(ExitCode::SUCCESS)
+}
