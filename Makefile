@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test bench fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -51,6 +51,11 @@ test: plugins ## run all tests
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); \
 	else $(CARGO) test $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); fi
+
+conformance: build ## run the public HTTP cache test suite against the binary
+	@scripts/setup.sh packages conformance
+	npm ci --prefix conformance --ignore-scripts --no-audit --no-fund --loglevel=error
+	node --no-warnings conformance/run.mjs $(LITTORAL) $(ARGS)
 
 bench: plugins setup-bench ## compare with nginx and Varnish on this machine, into bench/results/
 	$(CARGO) build --profile dist --locked -p littoral

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a Makefile target needs and is not there yet. Called by the Makefile, never by hand:
-#   scripts/setup.sh packages build|bench|asset   system packages (apt, sudo only when not root)
+#   scripts/setup.sh packages build|bench|conformance|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
 #   scripts/setup.sh tool NAME                    a cargo subcommand from crates.io, such as cargo-fuzz
@@ -29,6 +29,10 @@ varnishd|varnish|compared with: malloc storage
 wrk|wrk|load generator
 h2load|nghttp2-client|second load generator
 taskset|util-linux|server and generator on different cores
+NEEDS
+    conformance) cat <<'NEEDS' ;;
+node|nodejs|runs the public HTTP cache test suite
+npm|npm|fetches that suite
 NEEDS
     asset) cat <<'NEEDS' ;;
 ffmpeg|ffmpeg|encodes the sample title

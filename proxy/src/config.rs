@@ -24,7 +24,7 @@ pub use cache::Cache;
 pub use error::ConfigError;
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use origin::Timeouts;
-pub use site::{Dash, Site};
+pub use site::{Dash, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
 use units::{Bandwidth, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
@@ -39,6 +39,8 @@ pub const WEIGHT_MAX: u32 = 1000;
 pub const RETRIES_MAX: usize = 4;
 /// Requests that wait for an origin at a time, and those that it gets at a time.
 pub const AT_A_TIME_MAX: usize = 1 << 20;
+/// Entries of each list of a site's key.
+pub const KEY_PARTS_MAX: usize = 64;
 /// Plugins of one config.
 pub const PLUGINS_MAX: usize = 64;
 /// Worker threads.

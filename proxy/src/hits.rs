@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use littoral_cache::demand::is_idle;
 use littoral_cache::entry::Body;
 use littoral_cache::key::hash_of;
 use littoral_cache::{Entry, Outcome};
@@ -154,7 +155,7 @@ impl Connection {
         };
         let follows = follows(request.headers);
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && follows == Follows::Nothing;
-        let hit = || simple(&request).and_then(|(host, path)| find(&self.node, host, path));
+        let hit = || simple(&request).and_then(|asked| find(&self.node, &asked));
         match bodiless.then(hit).flatten() {
             Some((entry, body)) if head_bytes <= self.hot.header_bytes => {
                 Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body }
@@ -235,10 +236,14 @@ impl Connection {
 }
 
 /// The fresh object for a host and path, when it is one that is answered here.
-fn find(node: &Node, host: &str, path: &str) -> Option<(Arc<Entry>, Arc<Body>)> {
+fn find(node: &Node, asked: &Asked<'_>) -> Option<(Arc<Entry>, Arc<Body>)> {
+    let Asked { host, path, directives } = *asked;
     let sites = node.sites.load();
     let site = sites.find(host)?;
     if site.auto && (path.contains("auto") || path.contains("CMCD")) {
+        return None;
+    }
+    if (directives && site.client_directives) || (!site.query.is_identity() && path.contains('?')) {
         return None;
     }
     let entry = node.store.hit(hash_of(host, path), host, path)?;
@@ -249,23 +254,32 @@ fn find(node: &Node, host: &str, path: &str) -> Option<(Arc<Entry>, Arc<Body>)> 
     Some((entry, body))
 }
 
-/// Host and path of a request that may be answered here.
-fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<(&'a str, &'a str)> {
+/// A request that may be answered here.
+struct Asked<'a> {
+    host: &'a str,
+    path: &'a str,
+    /// It has directives of its own for the cache.
+    directives: bool,
+}
+
+fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<Asked<'a>> {
     let path = request.path.filter(|path| path.starts_with('/') && path.is_ascii() && !path.contains('#'))?;
     if request.version != Some(1) {
         return None;
     }
-    let mut host = None;
+    let (mut host, mut directives) = (None, false);
     for field in &*request.headers {
         match field.name.len() {
             4 if field.name.eq_ignore_ascii_case("host") && host.is_some() => return None,
             4 if field.name.eq_ignore_ascii_case("host") => host = Some(plain_host(field.value)?),
             5 if field.name.eq_ignore_ascii_case("range") => return None,
             6 if field.name.eq_ignore_ascii_case("expect") => return None,
+            6 if field.name.eq_ignore_ascii_case("pragma") => directives |= !is_idle(field.value),
             7 if field.name.eq_ignore_ascii_case("upgrade") => return None,
             10 if field.name.eq_ignore_ascii_case("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
                 return None;
             }
+            13 if field.name.eq_ignore_ascii_case("cache-control") => directives |= !is_idle(field.value),
             _ if field
                 .name
                 .as_bytes()
@@ -277,7 +291,7 @@ fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<(&'a str, &'a str)>
             _ => {}
         }
     }
-    Some((host?, path))
+    Some(Asked { host: host?, path, directives })
 }
 
 /// A Host field already in the key's spelling, its port taken off; `None` for every other.
@@ -396,7 +410,7 @@ mod tests {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut fields);
         request.parse(text.as_bytes()).unwrap();
-        simple(&request).map(|(host, path)| (host.to_owned(), path.to_owned()))
+        simple(&request).map(|asked| (asked.host.to_owned(), asked.path.to_owned()))
     }
 
     #[test]

@@ -135,8 +135,8 @@ impl Order {
 /// The cache key a URL has on this node.
 pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
     let (host, path) = host_and_path(url)?;
-    let auto = node.sites.load().find(&host).is_some_and(|site| site.auto);
-    Some(Key::new(&host, &crate::rate::cmcd::without_query(&path, auto)))
+    let sites = node.sites.load();
+    Some(sites.find(&host).map_or_else(|| Key::new(&host, &path), |site| crate::request::key(site, &host, &path)))
 }
 
 /// Host and path of a URL in the spelling of keys. Taken apart and not parsed: a request's path is kept as it came, dots,

@@ -8,17 +8,17 @@
 //! is asked at most twice, and never again once its response head has come.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{COOKIE, DATE, HOST, IF_NONE_MATCH, TRANSFER_ENCODING, VIA};
-use http::{HeaderValue, Method, StatusCode};
-use littoral_cache::freshness::{Unstorable, lifetime, storable};
+use http::header::{COOKIE, HOST, TRANSFER_ENCODING, VIA};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+use littoral_cache::Entry;
+use littoral_cache::conditions::{self, Condition};
+use littoral_cache::demand::{Demand, Reuse};
 use littoral_cache::vary::Vary;
-use littoral_cache::{Begin, Entry, Head, Key};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::conditional_filter::not_modified_filter;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -28,12 +28,14 @@ use crate::node::Node;
 use crate::request::context::Context;
 use crate::rescue;
 use crate::storage::{
-    Asked, CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, NoCacheReason, RespCacheable,
-    TicketSlot, cache_key,
+    CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, NoCacheReason, PASSES,
+    RespCacheable, cache_key,
 };
 
+mod admission;
 mod cdn_loop;
 pub mod context;
+pub(crate) use admission::key;
 pub(crate) use respond::own as respond_own;
 mod range;
 pub(crate) mod respond;
@@ -43,6 +45,10 @@ pub use upstream::ATTEMPTS_MAX;
 
 /// Answered by the node itself on every host: who it is and how loaded. Health probes read it.
 pub const HEALTH_PATH: &str = "/.well-known/littoral";
+
+/// Edge Architecture Specification 1.0 §2.2: tells origins that a Surrogate-Control of theirs is heeded here.
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+const CAPABILITY: HeaderValue = HeaderValue::from_static("littoral=\"Surrogate/1.0\"");
 
 /// The request path of a node.
 pub struct RequestPath {
@@ -86,6 +92,10 @@ impl ProxyHttp for RequestPath {
         let Some(site) = self.node.sites.load().find(&host).cloned() else {
             return rescue::refuse(session, 421, "no site of this node has this host").await;
         };
+        target::normalise(session.req_header_mut(), &site);
+        if site.client_directives {
+            ctx.demand = Demand::of(&session.req_header().headers);
+        }
         (ctx.host, ctx.site) = (host, Some(site.clone()));
         if site.auto && !self.node.rate.resolve(session, ctx).await? {
             return rescue::refuse(session, 404, "no representation for this auto URL").await;
@@ -99,23 +109,27 @@ impl ProxyHttp for RequestPath {
         if !matches!(request.method, Method::GET | Method::HEAD) || session.is_upgrade_req() {
             return Ok(());
         }
+        let Some(site) = &ctx.site else { return Ok(()) };
         let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-        let path = crate::rate::cmcd::without_query(path, ctx.site.as_ref().is_some_and(|site| site.auto));
-        ctx.key = Some(Key::new(&ctx.host, &path));
+        let key = admission::key(site, &ctx.host, path);
+        ctx.passed = self.node.store.is_passed(&key, SystemTime::now());
+        ctx.key = Some(key);
         let mut overrides = CacheOptionOverrides::default();
         overrides.wait_timeout = Some(self.node.collapse_wait);
-        session.cache.enable(self.node.shelf, None, None, Some(self.node.fill_lock), Some(overrides));
+        session.cache.enable(self.node.shelf, None, Some(&PASSES), Some(self.node.fill_lock), Some(overrides));
         Ok(())
     }
 
     fn cache_key_callback(&self, _session: &Session, ctx: &mut Context) -> Result<CacheKey> {
         let missing = || Error::explain(ErrorType::InternalError, "the cache is on but the request has no key");
-        ctx.key.as_ref().map(cache_key).ok_or_else(missing)
+        let grace = ctx.demand.stale_if_error;
+        ctx.key.as_ref().map(|key| cache_key(key, ctx.passed, grace)).ok_or_else(missing)
     }
 
     /// Vary (RFC 9111 §4.1): the secondary key this request selects.
     fn cache_vary_filter(&self, meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<[u8; 16]> {
-        let variance = Vary::of(meta.headers()).variance(&request.headers);
+        let site = ctx.site.as_ref()?;
+        let variance = Vary::of(meta.headers()).variance(&request.headers, &site.selectors);
         // Asked again for the response itself, which varies with nobody: what the lookup saw stands.
         ctx.other_variant |= variance.is_some() && meta.variance().is_some() && meta.variance() != variance;
         variance
@@ -132,11 +146,27 @@ impl ProxyHttp for RequestPath {
     ) -> Result<Option<ForcedFreshness>> {
         ctx.was_stale = !is_fresh;
         ctx.collapsed = meta.extensions().get::<InFlight>().is_some();
-        if let Some(entry) = meta.extensions().get::<Arc<Entry>>() {
-            entry.touch(now_ms());
-        }
-        // A fill in flight whose lifetime is already over serves those who waited for it.
-        Ok((ctx.collapsed && !is_fresh).then_some(ForcedFreshness::ForceFresh))
+        let Some(entry) = meta.extensions().get::<Arc<Entry>>() else {
+            // A fill in flight whose lifetime is already over serves those who waited for it.
+            return Ok((ctx.collapsed && !is_fresh).then_some(ForcedFreshness::ForceFresh));
+        };
+        let now_ms = now_ms();
+        entry.touch(now_ms);
+        // What was confirmed since the request came was confirmed for it too.
+        let confirmed =
+            is_fresh && entry.stored_ms() >= now_ms.saturating_sub(ctx.started.elapsed().as_millis() as u64);
+        let lifetime = entry.lifetime();
+        Ok(match ctx.demand.on(entry.age_s(now_ms), entry.ttl_ms(now_ms), lifetime.may_be_stale) {
+            Reuse::AfterValidation if !confirmed => {
+                ctx.insists = is_fresh;
+                Some(ForcedFreshness::ForceExpired)
+            }
+            Reuse::Stale => {
+                ctx.patient = true;
+                Some(ForcedFreshness::ForceFresh)
+            }
+            _ => None,
+        })
     }
 
     /// RFC 5861: stale while it is revalidated, and when the origin fails, within the windows the response gave.
@@ -147,6 +177,15 @@ impl ProxyHttp for RequestPath {
     fn cache_miss(&self, session: &mut Session, ctx: &mut Context) {
         ctx.missed = true;
         session.cache.cache_miss();
+    }
+
+    /// Before an origin is asked: a client may want only what is stored (RFC 9111 §5.2.1.7).
+    async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        if ctx.demand.only_if_cached && !ctx.background {
+            rescue::refuse(session, 504, "only-if-cached: nothing stored will do").await?;
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     /// A miss: which origin is asked. Called again for a retry.
@@ -167,13 +206,14 @@ impl ProxyHttp for RequestPath {
         }
         upstream.append_header(VIA, self.node.via.clone())?;
         upstream.insert_header(cdn_loop::CDN_LOOP, cdn_loop::value(&session.req_header().headers, &self.node.name))?;
+        upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
         Ok(())
     }
 
     /// The origin's head, before anything else sees it.
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
@@ -181,6 +221,7 @@ impl ProxyHttp for RequestPath {
             return Ok(());
         }
         ctx.answered = true;
+        admission::invalidate(&self.node, session, response, ctx);
         respond::end_hop(response);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
         let failing = matches!(response.status.as_u16(), 502..=504);
@@ -209,9 +250,18 @@ impl ProxyHttp for RequestPath {
         response: &ResponseHeader,
         ctx: &mut Context,
     ) -> Result<RespCacheable> {
-        Ok(match self.admit(session, response, ctx) {
-            Ok(meta) => RespCacheable::Cacheable(meta),
+        Ok(match admission::admit(&self.node, session, response, ctx) {
+            Ok(meta) => {
+                if let Some(key) = ctx.key.as_ref().filter(|_| ctx.passed) {
+                    self.node.store.forget_passed(key);
+                }
+                RespCacheable::Cacheable(meta)
+            }
             Err(reason) => {
+                if admission::is_lasting(reason, response.status) {
+                    let pass_for = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.pass_for);
+                    ctx.key.iter().for_each(|key| self.node.store.remember_passed(key, ctx.asked + pass_for));
+                }
                 ctx.unstorable = Some(reason);
                 self.node.figures.unstorable(reason);
                 RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()))
@@ -219,10 +269,16 @@ impl ProxyHttp for RequestPath {
         })
     }
 
-    /// Conditions on what is stored (RFC 9110 §13.1); `*` holds for anything that is.
-    fn cache_not_modified_filter(&self, session: &Session, response: &ResponseHeader, _: &mut Context) -> Result<bool> {
-        let any = session.req_header().headers.get(IF_NONE_MATCH).is_some_and(|field| field == "*");
-        Ok((any && response.status == StatusCode::OK) || not_modified_filter(session.req_header(), response))
+    /// Conditions on what is stored (RFC 9110 §13.2.2): whether the client has it already.
+    fn cache_not_modified_filter(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        let condition = conditions::evaluate(&session.req_header().headers, response.status, &response.headers);
+        ctx.failed = condition == Condition::Failed;
+        Ok(condition == Condition::NotModified)
     }
 
     /// Ranges of what is stored (RFC 9110 §14), instead of the framework's reading of them.
@@ -230,9 +286,12 @@ impl ProxyHttp for RequestPath {
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        _ctx: &mut Context,
+        ctx: &mut Context,
     ) -> pingora::proxy::RangeType {
-        range::select(session.req_header(), response)
+        match ctx.failed {
+            true => range::fail(response),
+            false => range::select(session.req_header(), response),
+        }
     }
 
     /// Every response, on its way to the client.
@@ -340,39 +399,6 @@ impl ProxyHttp for RequestPath {
         _context: pingora::proxy::ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-impl RequestPath {
-    /// Metadata with a ticket for a response that may be stored, or of one that was confirmed.
-    fn admit(&self, session: &Session, response: &ResponseHeader, ctx: &mut Context) -> Result<CacheMeta, Unstorable> {
-        let (request, now) = (session.req_header(), SystemTime::now());
-        let mut headers = response.headers.clone();
-        if let Some(confirmed) = &ctx.confirmed {
-            respond::update(&mut headers, confirmed);
-        }
-        let dated = ctx.confirmed.as_ref().unwrap_or(&response.headers).contains_key(DATE);
-        respond::complete(&mut headers, response.status, (!dated).then_some(now));
-        storable(&request.headers, response.status, &headers)?;
-        if Vary::of(&headers) == Vary::Any {
-            return Err(Unstorable::VaryAny);
-        }
-        let default_ttl = ctx.site.as_ref().map(|site| site.default_ttl);
-        let lifetime = lifetime(response.status, &headers, ctx.asked, now, default_ttl)?;
-        let head = Head::for_storage(response.status, &headers);
-        if ctx.confirmed.is_some() {
-            let mut meta = crate::storage::meta_of(&head, &lifetime, None, now);
-            meta.extensions_mut().insert(Asked(ctx.asked_purges));
-            return Ok(meta);
-        }
-        let key = ctx.key.clone().ok_or(Unstorable::Status)?;
-        let length = respond::content_length(&response.headers);
-        let (begun, begun_purges) = (ctx.asked, ctx.asked_purges);
-        let begin = Begin { key, head: head.clone(), lifetime, length, begun, begun_purges };
-        let ticket = self.node.store.admit(begin).map_err(|_| Unstorable::TooLarge)?;
-        ctx.stored = ticket.will_publish();
-        self.node.rate.passed(ctx, request.uri.path());
-        Ok(TicketSlot::meta(ticket, &head, &lifetime))
     }
 }
 

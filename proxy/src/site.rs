@@ -5,9 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
+use http::HeaderName;
+use http::header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE};
+use littoral_cache::freshness::{Heuristic, Rules, SetCookie, Statuses};
+use littoral_cache::query::{Keep, QueryRule};
+use littoral_cache::vary::Selectors;
 
 use crate::config::origin::OriginHealth;
-use crate::config::{Config, Timeouts};
+use crate::config::{self, Config, KeyRules, QueryOrder, SetCookies, Timeouts};
 use crate::origin::{Origin, Origins};
 
 /// A site.
@@ -23,8 +28,18 @@ pub struct Site {
     pub health: Option<OriginHealth>,
     /// How often one request may be sent again.
     pub retries: usize,
-    /// Lifetime of a response that states none.
-    pub default_ttl: Duration,
+    /// What it adds to what its responses say of their freshness.
+    pub rules: Rules,
+    /// Whether requests' own directives count.
+    pub client_directives: bool,
+    /// How long a key is remembered whose response could not be stored.
+    pub pass_for: Duration,
+    /// What becomes of queries.
+    pub query: QueryRule,
+    /// What tells variants apart beside Vary.
+    pub selectors: Selectors,
+    /// Negotiation fields that are folded to what the origin has.
+    pub folded: Vec<(HeaderName, Vec<String>)>,
     /// Whether `auto` segment URLs are answered.
     pub auto: bool,
 }
@@ -60,7 +75,15 @@ impl Sites {
                 timeouts: raw.timeouts.clone(),
                 health: raw.health.clone(),
                 retries: raw.retry.times,
-                default_ttl: raw.default_ttl.0,
+                rules: rules_of(raw),
+                client_directives: raw.client_directives,
+                pass_for: raw.pass_for.0,
+                query: query_of(&raw.key),
+                selectors: Selectors {
+                    headers: raw.key.headers.iter().filter_map(|name| name.parse().ok()).collect(),
+                    cookies: raw.key.cookies.clone(),
+                },
+                folded: folded_of(raw),
                 auto: raw.dash.auto,
             });
             for host in &raw.hosts {
@@ -93,6 +116,47 @@ impl Sites {
     pub fn origins_without_address(&self) -> Vec<Arc<Origin>> {
         self.origins().into_iter().filter(|origin| origin.address(0).is_none()).collect()
     }
+}
+
+fn rules_of(raw: &config::Site) -> Rules {
+    let mut ttl: Vec<_> = raw.ttl.iter().filter_map(|(status, ttl)| Some((statuses(status)?, ttl.0))).collect();
+    // One status goes before its class.
+    ttl.sort_by_key(|(statuses, _)| matches!(statuses, Statuses::Class(_)));
+    Rules {
+        ttl,
+        default_ttl: raw.default_ttl.0,
+        heuristic: raw.heuristic.as_ref().map(|raw| Heuristic { percent: raw.percent, longest: raw.longest.0 }),
+        set_cookie: match raw.set_cookie {
+            SetCookies::Pass => SetCookie::Pass,
+            SetCookies::Strip => SetCookie::Strip,
+            SetCookies::Store => SetCookie::Store,
+        },
+        stale_while_revalidate: raw.stale_while_revalidate.0,
+        stale_if_error: raw.stale_if_error.0,
+    }
+}
+
+/// `404`, or `5xx` for a class.
+pub fn statuses(text: &str) -> Option<Statuses> {
+    match text.strip_suffix("xx") {
+        Some(digit) => digit.parse().ok().filter(|digit| (2..=5).contains(digit)).map(Statuses::Class),
+        None => text.parse().ok().map(Statuses::One),
+    }
+}
+
+fn query_of(raw: &KeyRules) -> QueryRule {
+    let keep = match raw.query {
+        QueryOrder::Ignore => Keep::Nothing,
+        _ if !raw.only.is_empty() => Keep::Only(raw.only.clone()),
+        _ if !raw.drop.is_empty() => Keep::AllBut(raw.drop.clone()),
+        _ => Keep::All,
+    };
+    QueryRule { sort: raw.query == QueryOrder::Sort, keep }
+}
+
+fn folded_of(raw: &config::Site) -> Vec<(HeaderName, Vec<String>)> {
+    let lists = [(ACCEPT_ENCODING, &raw.encodings), (ACCEPT_LANGUAGE, &raw.languages)];
+    lists.into_iter().filter_map(|(name, list)| Some((name, list.clone()?))).collect()
 }
 
 /// A Host field as a key and a site name: lower case, without port and without the root's dot. `None` when it is no

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use parking_lot::Mutex;
 use pingora::cache::key::CacheHashKey;
+use pingora::cache::predictor::CacheablePredictor;
 use pingora::cache::storage::{
     HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget, PurgeType,
 };
@@ -46,9 +47,47 @@ pub struct TicketSlot(Arc<Mutex<Option<Ticket>>>);
 #[derive(Clone, Copy)]
 pub struct InFlight;
 
-/// In the metadata of a confirmed response: [`Store::purges`] when the origin was asked.
+/// In the metadata of a confirmed response: [`Store::purges`] when the origin was asked, and how long it may be used now.
 #[derive(Clone, Copy)]
-pub struct Asked(pub u64);
+pub struct Confirmed {
+    /// Purges before that.
+    pub purges: u64,
+    /// From now on.
+    pub lifetime: Lifetime,
+}
+
+/// Tells the framework which requests need not wait for each other: what it reads is in the key ([`cache_key`]), what it would
+/// note is noted by the request path.
+pub struct Passes;
+
+/// The one there is.
+pub static PASSES: Passes = Passes;
+
+/// In the framework's key: what came under it of late was not stored.
+#[derive(Clone, Copy)]
+struct Passed;
+
+/// In the framework's key: for how many seconds the client takes what is stale, should the origin fail.
+#[derive(Clone, Copy)]
+struct Grace(u32);
+
+impl CacheablePredictor for Passes {
+    fn cacheable_prediction(&self, key: &CacheKey) -> bool {
+        key.extensions.get::<Passed>().is_none()
+    }
+
+    fn predicted_uncacheable_reason(&self, _key: &CacheKey) -> Option<NoCacheReason> {
+        Some(NoCacheReason::OriginNotCache)
+    }
+
+    fn mark_cacheable(&self, _key: &CacheKey) -> bool {
+        true
+    }
+
+    fn mark_uncacheable(&self, _key: &CacheKey, _reason: NoCacheReason) -> Option<bool> {
+        None
+    }
+}
 
 struct StoredHit {
     body: Arc<Body>,
@@ -87,12 +126,19 @@ impl TicketSlot {
     }
 }
 
-/// The framework's key: ours, with its hash, so that nothing is hashed twice.
-pub fn cache_key(key: &Key) -> CacheKey {
+/// The framework's key: ours, with its hash, so that nothing is hashed twice. `passed`: its requests do not wait for each other;
+/// `grace`: seconds the client takes it stale when the origin fails.
+pub fn cache_key(key: &Key, passed: bool, grace: Option<u32>) -> CacheKey {
     let mut framework_key = CacheKey::new(key.text().to_vec(), "");
     framework_key.set_primary_bin_override(key.hash().to_le_bytes());
     framework_key.extensions.insert(key.clone());
     framework_key.extensions.insert(Own::default());
+    if passed {
+        framework_key.extensions.insert(Passed);
+    }
+    if let Some(seconds) = grace {
+        framework_key.extensions.insert(Grace(seconds));
+    }
     framework_key
 }
 
@@ -130,7 +176,11 @@ fn created(key: &CacheKey) -> SystemTime {
 impl Shelf {
     fn stored(key: &CacheKey, entry: &Arc<Entry>) -> Option<(CacheMeta, HitHandler)> {
         let body = entry.body()?;
-        let mut meta = meta_of(entry.head(), entry.lifetime(), entry.variance(), created(key));
+        let mut lifetime = *entry.lifetime();
+        if let Some(Grace(seconds)) = key.extensions.get().filter(|_| lifetime.may_be_stale) {
+            lifetime.stale_if_error = lifetime.stale_if_error.max(Duration::from_secs(u64::from(*seconds)));
+        }
+        let mut meta = meta_of(entry.head(), &lifetime, entry.variance(), created(key));
         if entry.is_expired() {
             meta.expire_at(SystemTime::now() - Duration::from_secs(1));
         }
@@ -196,15 +246,11 @@ impl Storage for Shelf {
         let mut headers = meta.headers().clone();
         headers.remove(CONTENT_LENGTH);
         let head = Head { status: entry.head().status, headers };
-        let lifetime = Lifetime {
-            born: meta.epoch(),
-            fresh_until: meta.fresh_until(),
-            stale_while_revalidate: Duration::from_secs(u64::from(meta.stale_while_revalidate_sec())),
-            stale_if_error: Duration::from_secs(u64::from(meta.stale_if_error_sec())),
+        let Some(Confirmed { purges, lifetime }) = meta.extensions().get().copied() else {
+            return Ok(false);
         };
         debug_assert_eq!(our_key(key)?.hash(), entry.key().hash());
-        let begun_purges = meta.extensions().get::<Asked>().map_or(0, |asked| asked.0);
-        Ok(self.store.refresh(entry, head, lifetime, begun_purges, SystemTime::now()))
+        Ok(self.store.refresh(entry, head, lifetime, purges, SystemTime::now()))
     }
 
     fn support_streaming_partial_write(&self) -> bool {

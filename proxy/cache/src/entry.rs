@@ -185,7 +185,7 @@ impl Entry {
         let wire = head.wire(body.length());
         let stored_ms = millis(stored);
         Arc::new(Self {
-            varies: Vary::of(&head.headers) != Vary::None,
+            varies: variance.is_some() || Vary::of(&head.headers) != Vary::None,
             key,
             slot,
             variance,
@@ -223,7 +223,7 @@ impl Entry {
         self.variance
     }
 
-    /// Whether the response varies on request fields.
+    /// Whether request fields select it, by its Vary or by its site's key.
     pub fn varies(&self) -> bool {
         self.varies
     }
@@ -267,6 +267,11 @@ impl Entry {
     /// Whether it was soft purged.
     pub fn is_expired(&self) -> bool {
         self.usage.expired.load(Relaxed)
+    }
+
+    /// When it was stored, or confirmed last (Unix milliseconds).
+    pub fn stored_ms(&self) -> u64 {
+        self.stored_ms
     }
 
     /// Counts a hit.

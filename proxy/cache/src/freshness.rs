@@ -1,41 +1,62 @@
-//! Whether a response may be stored and how long it stays fresh (RFC 9111 §3, §4.2, §5.2; RFC 5861), for a shared cache.
+//! Whether a response may be stored and how long it may be used (RFC 9111 §3, §4.2, §5.2; RFC 5861; RFC 9213), for a shared
+//! cache.
 //!
-//! Pure functions over header maps and clocks handed in. Request directives and targeted fields (RFC 9213) are read by
-//! later layers; this is what a response says about itself.
+//! Pure functions over header maps, clocks and a site's [`Rules`]. Reading directives is done in [`crate::control`]; what a
+//! request asks for is weighed in [`crate::demand`].
 
 use std::time::{Duration, SystemTime};
 
-use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, DATE, EXPIRES, SET_COOKIE};
+use http::header::{AGE, AUTHORIZATION, CACHE_CONTROL, DATE, EXPIRES, LAST_MODIFIED, SET_COOKIE};
 use http::{HeaderMap, HeaderName, StatusCode};
 
-/// Longest lifetime believed, in seconds: RFC 9111 §1.2.2 asks for at least 2^31.
-pub const SECONDS_MAX: u32 = 1 << 31;
+use crate::control::seconds;
+pub use crate::control::{CacheControl, SECONDS_MAX, Scope};
 
-/// The directives of Cache-Control that a shared cache acts on.
+/// What a site adds to what its responses say of themselves. The default adds nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// Lifetime of a response that states none, by status: the first that names the status counts.
+    pub ttl: Vec<(Statuses, Duration)>,
+    /// The same for every other status whose lifetime may be guessed; zero: none.
+    pub default_ttl: Duration,
+    /// Lifetime of a response that states none and can be guessed at (RFC 9111 §4.2.2).
+    pub heuristic: Option<Heuristic>,
+    /// What becomes of a response that sets a cookie.
+    pub set_cookie: SetCookie,
+    /// How long it may be served stale while it is revalidated, where the response does not say and does not forbid it.
+    pub stale_while_revalidate: Duration,
+    /// The same for when the origin fails.
+    pub stale_if_error: Duration,
+}
+
+/// Statuses of a rule: one, or a class of a hundred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Statuses {
+    /// This one.
+    One(StatusCode),
+    /// All whose first digit this is.
+    Class(u8),
+}
+
+/// A guess from Last-Modified: this share of the time since then.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Heuristic {
+    /// The share in percent; RFC 9111 §4.2.2 names 10.
+    pub percent: u32,
+    /// Never longer than this.
+    pub longest: Duration,
+}
+
+/// What becomes of a response that sets a cookie (RFC 9111 §7.3 leaves it to its directives; most caches do not).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CacheControl {
-    /// `no-store`
-    pub no_store: bool,
-    /// `no-cache`, with or without field names (the stricter reading)
-    pub no_cache: bool,
-    /// `private`, with or without field names (the stricter reading)
-    pub private: bool,
-    /// `public`
-    pub public: bool,
-    /// `must-revalidate`
-    pub must_revalidate: bool,
-    /// `proxy-revalidate`
-    pub proxy_revalidate: bool,
-    /// `only-if-cached` (of a request)
-    pub only_if_cached: bool,
-    /// `max-age` in seconds
-    pub max_age: Option<u32>,
-    /// `s-maxage` in seconds
-    pub s_maxage: Option<u32>,
-    /// `stale-while-revalidate` in seconds
-    pub stale_while_revalidate: Option<u32>,
-    /// `stale-if-error` in seconds
-    pub stale_if_error: Option<u32>,
+pub enum SetCookie {
+    /// It is not stored.
+    #[default]
+    Pass,
+    /// It is stored without Set-Cookie.
+    Strip,
+    /// It is stored with it, for everybody.
+    Store,
 }
 
 /// Why a response is not stored.
@@ -59,6 +80,10 @@ pub enum Unstorable {
     VaryAny,
     /// Larger than the site allows.
     TooLarge,
+    /// There is no room even after eviction.
+    NoRoom,
+    /// The request itself forbids it.
+    Request,
 }
 
 impl Unstorable {
@@ -74,6 +99,8 @@ impl Unstorable {
             Self::NoLifetime => "no-lifetime",
             Self::VaryAny => "vary-any",
             Self::TooLarge => "too-large",
+            Self::NoRoom => "no-room",
+            Self::Request => "request",
         }
     }
 }
@@ -89,101 +116,154 @@ pub struct Lifetime {
     pub stale_while_revalidate: Duration,
     /// May be served stale this long after, when the origin fails (RFC 5861 §4). Zero: not at all.
     pub stale_if_error: Duration,
+    /// Nothing forbids serving it stale (RFC 9111 §4.2.4) to a request that asks for that.
+    pub may_be_stale: bool,
 }
 
-impl CacheControl {
-    /// Reads all Cache-Control fields. Unknown directives are ignored; of a repeated number the smallest counts, and an
-    /// unreadable one counts as zero, so that doubt makes the response stale (RFC 9111 §4.2.1).
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut control = Self::default();
-        for value in headers.get_all(CACHE_CONTROL) {
-            for directive in split_outside_quotes(value.as_bytes()) {
-                control.read(directive.trim_ascii());
-            }
-        }
-        control
-    }
-
-    fn read(&mut self, directive: &[u8]) {
-        let (name, argument) = match directive.iter().position(|byte| *byte == b'=') {
-            Some(at) => (directive[..at].trim_ascii(), Some(directive[at + 1..].trim_ascii())),
-            None => (directive, None),
-        };
-        let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
-        match () {
-            () if is("no-store") => self.no_store = true,
-            () if is("no-cache") => self.no_cache = true,
-            () if is("private") => self.private = true,
-            () if is("public") => self.public = true,
-            () if is("must-revalidate") => self.must_revalidate = true,
-            () if is("proxy-revalidate") => self.proxy_revalidate = true,
-            () if is("only-if-cached") => self.only_if_cached = true,
-            () if is("max-age") => least(&mut self.max_age, argument),
-            () if is("s-maxage") => least(&mut self.s_maxage, argument),
-            () if is("stale-while-revalidate") => least(&mut self.stale_while_revalidate, argument),
-            () if is("stale-if-error") => least(&mut self.stale_if_error, argument),
-            () => {}
-        }
-    }
+/// A response that may be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Storable {
+    /// How long it may be used.
+    pub lifetime: Lifetime,
+    /// Fields that must not be stored with it: those of `no-cache="…"` and `private="…"`, and cookies of a site that strips
+    /// them.
+    pub without: Vec<HeaderName>,
 }
 
-/// Whether the answer to `request` may be stored by a shared cache (RFC 9111 §3).
+/// Whether and for how long a shared cache may keep the answer to `request`, sent at `asked`, that arrived at `now`.
 ///
 /// # Errors
 /// The reason why not.
-pub fn storable(request: &HeaderMap, status: StatusCode, response: &HeaderMap) -> Result<(), Unstorable> {
-    let control = CacheControl::of(response);
+pub fn assess(
+    request: &HeaderMap,
+    status: StatusCode,
+    response: &HeaderMap,
+    (asked, now): (SystemTime, SystemTime),
+    rules: &Rules,
+) -> Result<Storable, Unstorable> {
+    let targeted = CacheControl::targeted(response);
+    let expires_counts = targeted.is_none();
+    let control = targeted.unwrap_or_else(|| CacheControl::of(response));
+    storable(request, status, response, &control, rules.set_cookie)?;
+    let stated = match control.s_maxage.or(control.max_age) {
+        Some(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+        None if expires_counts => expires(response, now),
+        None => None,
+    };
+    let lifetime = match (control.no_cache == Scope::Whole, stated) {
+        // Stored to be confirmed each time (§5.2.2.4): worth it only if it can be.
+        (true, _) if !has_validator(response) => return Err(Unstorable::NoCache),
+        (true, _) => Duration::ZERO,
+        (false, Some(_)) if !age_is_readable(response) => Duration::ZERO,
+        (false, Some(stated)) => stated,
+        (false, None) => unstated(status, response, &control, now, rules).ok_or(Unstorable::NoLifetime)?,
+    };
+    let born = now.checked_sub(age_on_arrival(response, asked, now)).unwrap_or(SystemTime::UNIX_EPOCH);
+    // s-maxage implies proxy-revalidate (§5.2.2.10).
+    let revalidated = control.must_revalidate || control.proxy_revalidate || control.s_maxage.is_some();
+    let may_be_stale = !revalidated && control.no_cache != Scope::Whole;
+    let window = |stated: Option<u32>, default: Duration| match may_be_stale {
+        true => stated.map_or(default, |seconds| Duration::from_secs(u64::from(seconds))),
+        false => Duration::ZERO,
+    };
+    Ok(Storable {
+        lifetime: Lifetime {
+            born,
+            fresh_until: born + lifetime,
+            stale_while_revalidate: window(control.stale_while_revalidate, rules.stale_while_revalidate),
+            stale_if_error: window(control.stale_if_error, rules.stale_if_error),
+            may_be_stale,
+        },
+        without: without(&control, rules.set_cookie),
+    })
+}
+
+/// RFC 9111 §3.
+fn storable(
+    request: &HeaderMap,
+    status: StatusCode,
+    response: &HeaderMap,
+    control: &CacheControl,
+    set_cookie: SetCookie,
+) -> Result<(), Unstorable> {
     let shareable = control.public || control.must_revalidate || control.s_maxage.is_some();
+    let asks_not_to = request.contains_key(CACHE_CONTROL) && CacheControl::of(request).no_store;
+    // Whoever understands the status ignores no-store beside must-understand (§5.2.2.3).
+    let no_store = control.no_store && !(control.must_understand && is_understood(status));
     match () {
-        () if control.no_store || CacheControl::of(request).no_store => Err(Unstorable::NoStore),
-        () if control.private => Err(Unstorable::Private),
-        () if control.no_cache => Err(Unstorable::NoCache),
-        () if response.contains_key(SET_COOKIE) => Err(Unstorable::SetCookie),
+        () if no_store => Err(Unstorable::NoStore),
+        () if asks_not_to => Err(Unstorable::Request),
+        () if control.private == Scope::Whole => Err(Unstorable::Private),
+        () if response.contains_key(SET_COOKIE) && set_cookie == SetCookie::Pass => Err(Unstorable::SetCookie),
         () if request.contains_key(AUTHORIZATION) && !shareable => Err(Unstorable::Authorised),
-        () if !understood(status) => Err(Unstorable::Status),
+        () if control.must_understand && !is_understood(status) => Err(Unstorable::Status),
+        () if !is_final_and_whole(status) => Err(Unstorable::Status),
         () => Ok(()),
     }
 }
 
-/// The statuses stored: the cacheable ones of RFC 9110 §15.1 less 206, which needs combination.
-fn understood(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 302 | 307 | 308 | 404 | 405 | 410 | 414 | 501)
+/// Any final status can be stored where the response says how long, but for 206 and 304, whose meaning is in another response.
+fn is_final_and_whole(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::PARTIAL_CONTENT && status != StatusCode::NOT_MODIFIED
 }
 
-/// The lifetime of a response that arrived at `now` in answer to a request sent at `asked` (RFC 9111 §4.2).
-/// `default` is the site's lifetime for a 200, 203, 301, 308, 404 or 410 that states none.
-///
-/// # Errors
-/// [`Unstorable::NoLifetime`] when nothing gives it one.
-pub fn lifetime(
+/// Statuses whose rules for caching this cache follows (RFC 9110 §15).
+fn is_understood(status: StatusCode) -> bool {
+    is_guessable(status) || matches!(status.as_u16(), 302 | 303 | 307 | 400 | 403 | 500 | 502 | 503 | 504)
+}
+
+/// Statuses whose lifetime may be guessed (RFC 9110 §15.1).
+fn is_guessable(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
+}
+
+/// The lifetime of a response that states none.
+fn unstated(
     status: StatusCode,
     response: &HeaderMap,
-    asked: SystemTime,
+    control: &CacheControl,
     now: SystemTime,
-    default: Option<Duration>,
-) -> Result<Lifetime, Unstorable> {
-    let control = CacheControl::of(response);
-    let heuristic = matches!(status.as_u16(), 200 | 203 | 301 | 308 | 404 | 410);
-    let lifetime = explicit_lifetime(&control, response, now)
-        .or(default.filter(|default| heuristic && !default.is_zero()))
-        .ok_or(Unstorable::NoLifetime)?;
-    let born = now.checked_sub(age_on_arrival(response, asked, now)).unwrap_or(SystemTime::UNIX_EPOCH);
-    // s-maxage implies proxy-revalidate (§5.2.2.10), which forbids serving stale.
-    let may_be_stale = !control.must_revalidate && !control.proxy_revalidate && control.s_maxage.is_none();
-    let window = |seconds: Option<u32>| Duration::from_secs(u64::from(seconds.filter(|_| may_be_stale).unwrap_or(0)));
-    Ok(Lifetime {
-        born,
-        fresh_until: born + lifetime,
-        stale_while_revalidate: window(control.stale_while_revalidate),
-        stale_if_error: window(control.stale_if_error),
-    })
+    rules: &Rules,
+) -> Option<Duration> {
+    let by_status = rules.ttl.iter().find(|(statuses, _)| statuses.contain(status)).map(|(_, ttl)| *ttl);
+    let guess = rules.heuristic.filter(|_| is_guessable(status) || control.public).and_then(|heuristic| {
+        let modified = date_field(response, LAST_MODIFIED)?;
+        let since = date_field(response, DATE).unwrap_or(now).duration_since(modified).ok()?;
+        Some((since / 100 * heuristic.percent).min(heuristic.longest))
+    });
+    let default = is_guessable(status).then_some(rules.default_ttl);
+    by_status.or(guess).or(default).filter(|lifetime| !lifetime.is_zero())
 }
 
-/// s-maxage, else max-age, else Expires less Date (§4.2.1). An unreadable Expires is in the past (§5.3).
-fn explicit_lifetime(control: &CacheControl, response: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    if let Some(seconds) = control.s_maxage.or(control.max_age) {
-        return Some(Duration::from_secs(u64::from(seconds)));
+impl Statuses {
+    fn contain(self, status: StatusCode) -> bool {
+        match self {
+            Self::One(one) => one == status,
+            Self::Class(digit) => status.as_u16() / 100 == u16::from(digit),
+        }
     }
+}
+
+fn without(control: &CacheControl, set_cookie: SetCookie) -> Vec<HeaderName> {
+    let mut without = Vec::new();
+    for scope in [&control.no_cache, &control.private] {
+        if let Scope::Fields(names) = scope {
+            without.extend_from_slice(names);
+        }
+    }
+    if set_cookie == SetCookie::Strip {
+        without.push(SET_COOKIE);
+    }
+    without
+}
+
+/// Whether an origin can be asked if it is still the same.
+pub fn has_validator(response: &HeaderMap) -> bool {
+    response.contains_key(http::header::ETAG) || date_field(response, LAST_MODIFIED).is_some()
+}
+
+/// Expires less Date (§4.2.1). An unreadable Expires is in the past (§5.3).
+fn expires(response: &HeaderMap, now: SystemTime) -> Option<Duration> {
     response.get(EXPIRES)?;
     let date = date_field(response, DATE).unwrap_or(now);
     let expires = date_field(response, EXPIRES).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -191,43 +271,34 @@ fn explicit_lifetime(control: &CacheControl, response: &HeaderMap, now: SystemTi
     Some(expires.duration_since(date).unwrap_or(Duration::ZERO).min(longest))
 }
 
+/// No Age at all, or one line of numbers, of which the first counts (§5.1). Where it is said twice, in two lines or joined from
+/// them, or is no number, what comes from another cache may be any age: it counts as stale (§4.2.1).
+fn age_is_readable(response: &HeaderMap) -> bool {
+    let mut fields = response.get_all(AGE).into_iter();
+    let (Some(field), rest) = (fields.next(), fields.next()) else {
+        return true;
+    };
+    let members: Vec<_> =
+        field.as_bytes().split(|byte| *byte == b',').map(|member| seconds(member.trim_ascii())).collect();
+    let differ = members.iter().enumerate().all(|(at, member)| !members[..at].contains(member));
+    rest.is_none() && differ && members.iter().all(Option::is_some)
+}
+
 /// `corrected_initial_age` of §4.2.3.
 fn age_on_arrival(response: &HeaderMap, asked: SystemTime, now: SystemTime) -> Duration {
     // The first member; one that is no number is ignored (§5.1).
     let first = response.get(AGE).and_then(|value| value.as_bytes().split(|byte| *byte == b',').next());
-    let age_value = first.and_then(number).unwrap_or(0);
+    let age_value = first.and_then(seconds).unwrap_or(0);
     let response_delay = now.duration_since(asked).unwrap_or(Duration::ZERO);
     let apparent = date_field(response, DATE).and_then(|date| now.duration_since(date).ok()).unwrap_or(Duration::ZERO);
     apparent.max(Duration::from_secs(u64::from(age_value)) + response_delay)
 }
 
-fn date_field(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
-    httpdate::parse_http_date(headers.get(name)?.to_str().ok()?).ok()
-}
-
-fn least(slot: &mut Option<u32>, argument: Option<&[u8]>) {
-    let seconds = argument.and_then(|text| number(text.strip_prefix(b"\"").unwrap_or(text))).unwrap_or(0);
-    *slot = Some(slot.map_or(seconds, |known| known.min(seconds)));
-}
-
-/// delta-seconds (§1.2.2): a number that is too large is the largest.
-fn number(text: &[u8]) -> Option<u32> {
-    let text = text.strip_suffix(b"\"").unwrap_or(text).trim_ascii();
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let digits = std::str::from_utf8(text).ok()?;
-    Some(
-        digits.parse::<u64>().map_or(SECONDS_MAX, |value| u32::try_from(value).unwrap_or(SECONDS_MAX).min(SECONDS_MAX)),
-    )
-}
-
-fn split_outside_quotes(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    text.split(move |byte| {
-        quoted ^= *byte == b'"';
-        *byte == b',' && !quoted
-    })
+/// A field that is one readable date.
+pub(crate) fn date_field(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+    let mut fields = headers.get_all(name).into_iter();
+    let field = fields.next().filter(|_| fields.next().is_none())?;
+    httpdate::parse_http_date(field.to_str().ok()?).ok()
 }
 
 #[cfg(test)]

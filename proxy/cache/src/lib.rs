@@ -1,4 +1,4 @@
-//! The cache engine of Littoral: keys, freshness (RFC 9111), Vary, ranges, the index, the memory tier, eviction and
+//! The cache engine of Littoral: keys, freshness (RFC 9111), conditions, Vary, ranges, the index, the memory tier, eviction and
 //! surrogate keys.
 //!
 //! It stores bytes and answers questions about them; it speaks no HTTP on a socket, knows no proxy framework and calls
@@ -9,6 +9,9 @@
 //! before a purge is not joined after it, and not published, or stale after a soft one; no lock is held across an await or while a policy is asked.
 
 pub mod budget;
+pub mod conditions;
+pub mod control;
+pub mod demand;
 pub mod entry;
 pub mod evict;
 pub mod fill;
@@ -18,8 +21,9 @@ pub mod key;
 pub mod limits;
 mod memory;
 pub mod outcome;
-mod outgrown;
+pub mod query;
 pub mod range;
+mod remembered;
 pub mod store;
 pub mod surrogate;
 pub mod target;

@@ -8,8 +8,12 @@ pub const OVERDRAFT_BYTES: u64 = 16 << 20;
 /// further behind is cut off and counted (`readers_cut`).
 pub const PASSING_BYTES: u64 = 4 << 20;
 
-/// Keys remembered because their object of untold length turned out too large; the oldest is forgotten first.
-pub const OUTGROWN_KEYS: usize = 1024;
+/// Keys remembered because their object of untold length turned out too large, 64 KiB of them: while such a response would be
+/// fresh, the next one passes by from its first byte, at the speed of its client.
+pub const OUTGROWN_KEYS: usize = 8192;
+
+/// Keys remembered because their response could not be stored, 512 KiB of them: requests for them do not wait for each other.
+pub const PASSED_KEYS: usize = 65_536;
 
 /// What one published object costs besides its body, key and header text: the entry, its places in the index and in
 /// the memory tier, allocator slack. Measured with 1-byte objects, rounded up.

@@ -27,8 +27,8 @@ pub enum Outcome {
     Stale,
     /// Answered from the cache although stale, because the origin was asked and failed.
     StaleOnError,
-    /// The origin confirmed the stored response (304).
-    Revalidated,
+    /// The origin, asked for this reason, confirmed the stored response (304).
+    Revalidated(FwdReason),
     /// Answered from a fill that another request began.
     Collapsed,
     /// Forwarded, and the response came from the origin.
@@ -63,7 +63,7 @@ impl Outcome {
         match self {
             Self::Hit => 0,
             Self::Stale | Self::StaleOnError => 1,
-            Self::Revalidated => 2,
+            Self::Revalidated(_) => 2,
             Self::Collapsed => 3,
             Self::Miss(FwdReason::Bypass | FwdReason::Method) => 5,
             Self::Miss(_) => 4,
@@ -77,7 +77,11 @@ impl Outcome {
         match self {
             Self::Hit | Self::Stale => out.push_str("; hit"),
             // Forwarded, so no hit (§2.1), though the body came from the cache.
-            Self::Revalidated => out.push_str("; fwd=stale; fwd-status=304"),
+            Self::Revalidated(reason) => {
+                out.push_str("; fwd=");
+                out.push_str(reason.as_str());
+                out.push_str("; fwd-status=304");
+            }
             Self::StaleOnError => out.push_str("; fwd=stale; detail=stale-if-error"),
             Self::Collapsed => out.push_str("; fwd=uri-miss; collapsed"),
             Self::Miss(reason) => {
@@ -109,7 +113,7 @@ mod tests {
         check(Outcome::Hit, Some(30), false, "littoral; hit; ttl=30");
         check(Outcome::Stale, Some(-4), false, "littoral; hit; ttl=-4");
         check(Outcome::StaleOnError, Some(-4), false, "littoral; fwd=stale; detail=stale-if-error; ttl=-4");
-        check(Outcome::Revalidated, Some(9), false, "littoral; fwd=stale; fwd-status=304; ttl=9");
+        check(Outcome::Revalidated(FwdReason::Stale), Some(9), false, "littoral; fwd=stale; fwd-status=304; ttl=9");
         check(Outcome::Miss(FwdReason::UriMiss), Some(60), true, "littoral; fwd=uri-miss; stored; ttl=60");
         check(Outcome::Miss(FwdReason::Method), None, false, "littoral; fwd=method");
         check(Outcome::Collapsed, None, true, "littoral; fwd=uri-miss; collapsed");

@@ -22,9 +22,9 @@ use crate::fill::{Fill, FillParts, FillWriter};
 use crate::freshness::Lifetime;
 use crate::index::DenseIndex;
 use crate::key::{Key, is_key_of, variant_hash};
-use crate::limits::OVERDRAFT_BYTES;
+use crate::limits::{OUTGROWN_KEYS, OVERDRAFT_BYTES, PASSED_KEYS};
 use crate::memory::Table;
-use crate::outgrown::Outgrown;
+use crate::remembered::Remembered;
 use crate::surrogate::{PurgeLog, Purged, Slots, keys_of};
 use crate::target::Target;
 
@@ -132,7 +132,8 @@ pub struct Store {
     seen: Seen,
     random: AtomicU64,
     fill_ids: AtomicU64,
-    outgrown: Outgrown,
+    outgrown: Remembered,
+    passed: Remembered,
     pressure: Notify,
     counters: Arc<Counters>,
 }
@@ -169,7 +170,8 @@ impl Store {
             seen: Seen::new(),
             random: AtomicU64::new(crate::key::hash_bytes(b"eviction") as u64 | 1),
             fill_ids: AtomicU64::new(1),
-            outgrown: Outgrown::default(),
+            outgrown: Remembered::new(OUTGROWN_KEYS),
+            passed: Remembered::new(PASSED_KEYS),
             pressure: Notify::new(),
             counters,
         })
@@ -331,6 +333,21 @@ impl Store {
     /// Remembers, as long as it would be fresh, that what comes under this key without a length is too large.
     pub(crate) fn remember_outgrown(&self, fill: &Fill) {
         self.outgrown.remember(fill.key.hash(), millis(fill.lifetime.fresh_until));
+    }
+
+    /// Remembers until `until` that what comes under this key is not stored, so that nobody waits for another's fill of it.
+    pub fn remember_passed(&self, key: &Key, until: SystemTime) {
+        self.passed.remember(key.hash(), millis(until));
+    }
+
+    /// Whether what came under this key of late was not stored.
+    pub fn is_passed(&self, key: &Key, now: SystemTime) -> bool {
+        self.passed.contains(key.hash(), millis(now))
+    }
+
+    /// What came under this key can be stored after all.
+    pub fn forget_passed(&self, key: &Key) {
+        self.passed.forget(key.hash());
     }
 
     /// Puts `entry` where an older one may be.

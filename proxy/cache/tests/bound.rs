@@ -57,6 +57,7 @@ fn begin(store: &Store, path: u8, length: Option<u32>) -> Begin {
         fresh_until: now + Duration::from_secs(60),
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
+        may_be_stale: true,
     };
     Begin {
         key: key(path),

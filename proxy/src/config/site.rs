@@ -1,5 +1,8 @@
 //! `[[site]]`: what is served, and where it comes from.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::origin::{Balance, Origin, OriginHealth, Retry, Timeouts};
@@ -33,6 +36,101 @@ pub struct Site {
     /// Lifetime of a response that states none.
     #[serde(default)]
     pub default_ttl: Span,
+    /// The same by status: `404`, or `5xx` for a class.
+    #[serde(default)]
+    pub ttl: BTreeMap<String, Span>,
+    /// Guesses lifetimes from Last-Modified.
+    pub heuristic: Option<HeuristicTtl>,
+    /// What becomes of a response that sets a cookie.
+    #[serde(default)]
+    pub set_cookie: SetCookies,
+    /// How long a response that does not say may be served stale while it is revalidated.
+    #[serde(default)]
+    pub stale_while_revalidate: Span,
+    /// The same for when the origin fails.
+    #[serde(default)]
+    pub stale_if_error: Span,
+    /// Whether requests' own Cache-Control counts.
+    #[serde(default = "yes")]
+    pub client_directives: bool,
+    /// How long a key is remembered whose response could not be stored.
+    #[serde(default = "Site::pass_for_default")]
+    pub pass_for: Span,
+    /// What makes up the cache key.
+    #[serde(default)]
+    pub key: KeyRules,
+    /// Content codings the origin has, best first: Accept-Encoding is folded to one of them.
+    pub encodings: Option<Vec<String>>,
+    /// Languages the origin has, best first: Accept-Language is folded to one of them.
+    pub languages: Option<Vec<String>>,
+}
+
+/// Lifetimes guessed from Last-Modified (RFC 9111 §4.2.2).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HeuristicTtl {
+    /// This share of the time since the last change.
+    pub percent: u32,
+    /// At most.
+    pub longest: Span,
+}
+
+/// What becomes of a response that sets a cookie.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SetCookies {
+    /// It is not stored.
+    #[default]
+    Pass,
+    /// It is stored without the cookie.
+    Strip,
+    /// It is stored with the cookie.
+    Store,
+}
+
+/// What makes up the cache key beside host and path.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KeyRules {
+    /// What becomes of the query.
+    pub query: QueryOrder,
+    /// Only these parameters of it are kept.
+    pub only: Vec<String>,
+    /// All but these are kept.
+    pub drop: Vec<String>,
+    /// Request fields that tell variants apart.
+    pub headers: Vec<String>,
+    /// Cookies that tell variants apart.
+    pub cookies: Vec<String>,
+}
+
+/// What becomes of a query.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryOrder {
+    /// It is kept in its order.
+    #[default]
+    Keep,
+    /// It is sorted by name.
+    Sort,
+    /// It is cut off.
+    Ignore,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Site {
+    fn pass_for_default() -> Span {
+        Span(Duration::from_secs(120))
+    }
+}
+
+impl Default for HeuristicTtl {
+    fn default() -> Self {
+        Self { percent: 10, longest: Span(Duration::from_secs(24 * 3600)) }
+    }
 }
 
 /// DASH features of a site.

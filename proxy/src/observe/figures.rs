@@ -41,7 +41,7 @@ fn stripe() -> usize {
 pub const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Reasons for not storing, as metric labels.
-pub const UNSTORABLE: [Unstorable; 9] = [
+pub const UNSTORABLE: [Unstorable; 11] = [
     Unstorable::NoStore,
     Unstorable::Private,
     Unstorable::NoCache,
@@ -51,6 +51,8 @@ pub const UNSTORABLE: [Unstorable; 9] = [
     Unstorable::NoLifetime,
     Unstorable::VaryAny,
     Unstorable::TooLarge,
+    Unstorable::NoRoom,
+    Unstorable::Request,
 ];
 
 /// Why a client's connection is closed at once.
@@ -104,6 +106,8 @@ pub struct Figures {
     pub failures: Counter,
     /// Responses not stored, by [`UNSTORABLE`].
     pub unstorable: [Counter; UNSTORABLE.len()],
+    /// URLs invalidated by unsafe requests.
+    pub invalidated: Counter,
     /// Client connections accepted.
     pub connections: Counter,
     /// Client connections closed at once for [`crate::config::Limits::connections`].

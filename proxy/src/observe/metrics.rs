@@ -127,6 +127,7 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_cache_purged_total", "", "Objects removed by purges."),
     metric("littoral_cache_fills_purged_total", "", "Fills that a purge kept from being published."),
     metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),
+    metric("littoral_cache_invalidated_total", "", "URLs invalidated by successful unsafe requests."),
     metric("littoral_cache_surrogate_keys_ignored_total", "", "Surrogate keys ignored for their number or length."),
     metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
     metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
@@ -248,6 +249,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_origin_requests_waiting" => by("origin", origins(node, |origin| origin.waiting() as u64)),
         "littoral_origin_ejections_total" => one(figures.ejections.sum()),
         "littoral_origin_failures_total" => one(figures.failures.sum()),
+        "littoral_cache_invalidated_total" => one(figures.invalidated.sum()),
         "littoral_cache_unstorable_total" => {
             by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))
         }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use littoral_cache::demand::Demand;
 use littoral_cache::freshness::Unstorable;
 use littoral_cache::{FwdReason, Key, Outcome};
 
@@ -50,6 +51,18 @@ pub struct Context {
     pub unstorable: Option<Unstorable>,
     /// Remaining freshness in seconds of what is sent.
     pub ttl_s: Option<i64>,
+    /// What the request asks of the cache.
+    pub demand: Demand,
+    /// What is stored is fresh, but will not do for this request.
+    pub insists: bool,
+    /// It takes what is stale.
+    pub patient: bool,
+    /// The conditions of the request have failed: 412.
+    pub failed: bool,
+    /// What came under the key of late was not stored: nobody waits for anybody.
+    pub passed: bool,
+    /// Fields of the response that are this client's alone.
+    pub withheld: Vec<(HeaderName, HeaderValue)>,
     /// What was done, once known.
     pub outcome: Option<Outcome>,
 }
@@ -76,6 +89,12 @@ impl Context {
             stored: false,
             unstorable: None,
             ttl_s: None,
+            demand: Demand::default(),
+            insists: false,
+            patient: false,
+            failed: false,
+            passed: false,
+            withheld: Vec::new(),
             outcome: None,
         }
     }
@@ -83,19 +102,25 @@ impl Context {
     /// What the cache does with this request, by the framework's phase and what was noted on the way.
     pub fn outcome(&self, phase: CachePhase, waited: bool) -> Outcome {
         match phase {
+            CachePhase::Hit if self.patient => Outcome::Stale,
             CachePhase::Hit if self.collapsed || waited => Outcome::Collapsed,
             CachePhase::Hit => Outcome::Hit,
             CachePhase::Stale if self.attempts.count > 0 => Outcome::StaleOnError,
             CachePhase::Stale | CachePhase::StaleUpdating => Outcome::Stale,
-            CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated,
-            CachePhase::Expired => Outcome::Miss(FwdReason::Stale),
+            CachePhase::Revalidated | CachePhase::RevalidatedNoCache(_) => Outcome::Revalidated(self.why_validated()),
+            CachePhase::Expired => Outcome::Miss(self.why_validated()),
             _ => Outcome::Miss(self.reason()),
         }
+    }
+
+    fn why_validated(&self) -> FwdReason {
+        if self.insists { FwdReason::Request } else { FwdReason::Stale }
     }
 
     fn reason(&self) -> FwdReason {
         match () {
             () if self.key.is_none() => FwdReason::Method,
+            () if self.insists => FwdReason::Request,
             () if self.was_stale => FwdReason::Stale,
             () if self.other_variant => FwdReason::VaryMiss,
             () if self.missed => FwdReason::UriMiss,

@@ -1,7 +1,8 @@
 //! Fields of responses, and the few responses this node writes itself.
 
 use http::header::{
-    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, TRANSFER_ENCODING, VIA,
+    ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, TRANSFER_ENCODING,
+    VARY, VIA,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use littoral_cache::Outcome;
@@ -31,6 +32,11 @@ pub(super) fn add_fields(response: &mut ResponseHeader, node: &Node, ctx: &Conte
     // Surrogate keys are between origin and cache (Edge Architecture 1.0 §2.2).
     for name in littoral_cache::entry::SURROGATE_FIELDS {
         response.remove_header(&name);
+    }
+    for (name, value) in ctx.withheld.iter().filter(|(_, value)| !value.is_empty()) {
+        if !response.headers.get_all(name).iter().any(|there| there == value) {
+            response.append_header(name, value.clone())?;
+        }
     }
     response.append_header(CACHE_STATUS, status)?;
     response.append_header(VIA, node.via.clone())?;
@@ -84,8 +90,18 @@ pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
 /// Updates stored fields with those of a 304 (RFC 9111 §3.2): all but the ones that describe the stored bytes or one
 /// connection, and Vary, which selects them.
 pub(super) fn update(stored: &mut HeaderMap, confirmed: &HeaderMap) {
-    const KEPT: [HeaderName; 5] = [CONTENT_LENGTH, CONTENT_ENCODING, CONTENT_TYPE, CONTENT_RANGE, TRANSFER_ENCODING];
-    for name in confirmed.keys().filter(|name| !KEPT.contains(name) && **name != http::header::VARY) {
+    const KEPT: [HeaderName; 9] = [
+        CONTENT_LENGTH,
+        CONTENT_ENCODING,
+        CONTENT_RANGE,
+        TRANSFER_ENCODING,
+        ETAG,
+        VARY,
+        HeaderName::from_static("content-md5"),
+        HeaderName::from_static("content-digest"),
+        HeaderName::from_static("repr-digest"),
+    ];
+    for name in confirmed.keys().filter(|name| !KEPT.contains(name)) {
         stored.remove(name);
         for value in confirmed.get_all(name) {
             stored.append(name, value.clone());

@@ -5,10 +5,11 @@
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use littoral_cache::vary::fold;
 use pingora::http::RequestHeader;
 
-use crate::site::normalise_host;
+use crate::site::{Site, normalise_host};
 
 const NO_PATH: &str = "the request target is no path: write /path, http://host/path or, for OPTIONS, *";
 const NO_HOST: &str = "the Host field is missing or no host name";
@@ -46,6 +47,25 @@ fn host_field(headers: &HeaderMap) -> Result<String, &'static str> {
     let mut fields = headers.get_all(HOST).into_iter();
     let field = fields.next().filter(|_| fields.next().is_none()).and_then(|field| field.to_str().ok());
     field.and_then(normalise_host).ok_or(NO_HOST)
+}
+
+/// Brings a request into the form in which its site tells requests apart, for the key and for the origin alike: what is not in
+/// the key cannot change what is stored under it.
+pub(super) fn normalise(request: &mut RequestHeader, site: &Site) {
+    let path = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let kept = site.query.apply(path);
+    if kept.len() != path.len() || *kept != *path {
+        // Parts of a path and query that was valid, put together again.
+        if let Ok(uri) = Uri::builder().path_and_query(kept.as_ref()).build() {
+            request.set_uri(uri);
+        }
+    }
+    for (name, offered) in &site.folded {
+        match fold(&request.headers, name, offered).and_then(|best| HeaderValue::from_str(best).ok()) {
+            Some(best) => drop(request.insert_header(name, best)),
+            None => drop(request.remove_header(name)),
+        }
+    }
 }
 
 /// Cookies of an HTTP/2 request, which may come in pieces, as the one field that HTTP/1.1 has (RFC 9113 §8.2.3).

@@ -132,7 +132,7 @@ async fn one_range_is_answered_from_the_cache_and_odd_ones_as_rfc_9110_says() {
         ("/a", "bytes=-0", 416, ""),
         ("/a", "bytes=5-2", 200, "0123456789"),
         ("/a", "bytes=x", 200, "0123456789"),
-        ("/a", "bytes=0-1,3-4", 200, "0123456789"),
+        ("/a", "bytes=0-1,3-4", 206, "01234"),
         ("/empty", "bytes=-5", 416, ""),
     ] {
         let reply = node.get("site.example", path, &[&format!("Range: {range}")]).await;

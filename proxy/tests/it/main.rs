@@ -16,6 +16,7 @@ mod passing;
 mod plugins;
 mod purge;
 mod reload;
+mod semantics;
 mod tidy;
 mod tls;
 mod upstreams;

@@ -38,7 +38,7 @@ fn files(extension: &str) -> Vec<(String, String)> {
     fn walk(directory: &Path, extension: &str, into: &mut Vec<PathBuf>) {
         for entry in std::fs::read_dir(directory).unwrap().flatten() {
             let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-            if path.is_dir() && !name.starts_with('.') && name != "target" && name != "out" {
+            if path.is_dir() && !name.starts_with('.') && name != "node_modules" && name != "target" && name != "out" {
                 walk(&path, extension, into);
             } else if path.extension().is_some_and(|found| found == extension) {
                 into.push(path);

@@ -23,6 +23,7 @@ fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<&'static st
         fresh_until: now + Duration::from_secs(60),
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
+        may_be_stale: true,
     };
     Begin {
         key: Key::new("h", path),

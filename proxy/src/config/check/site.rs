@@ -1,7 +1,7 @@
 //! `[[site]]`.
 
 use super::{Wrong, at_most, unique, wrong};
-use crate::config::{Config, SITES_MAX};
+use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, SITES_MAX, Site};
 
 impl Config {
     pub(super) fn check_sites(&self) -> Result<(), Wrong> {
@@ -17,10 +17,53 @@ impl Config {
                 }
             }
             site.check_origins().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
+            site.check_rules().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
         }
         let hosts = self.site.iter().enumerate().flat_map(|(at, site)| {
             site.hosts.iter().enumerate().map(move |(place, host)| (format!("site.{at}.hosts.{place}"), host))
         });
         unique("host", hosts)
+    }
+}
+
+impl Site {
+    /// The key is one of this site.
+    fn check_rules(&self) -> Result<(), Wrong> {
+        for status in self.ttl.keys() {
+            if crate::site::statuses(status).is_none() {
+                return wrong(
+                    format!("ttl.{status}"),
+                    format!("{status:?} is no status: write 404, or 5xx for all of them"),
+                );
+            }
+        }
+        if self.heuristic.as_ref().is_some_and(|heuristic| !(1..=100).contains(&heuristic.percent)) {
+            return wrong("heuristic.percent", "heuristic.percent is 1 to 100; RFC 9111 names 10");
+        }
+        let key = &self.key;
+        if !key.only.is_empty() && !key.drop.is_empty() {
+            return wrong("key.drop", "key.only and key.drop exclude each other: keep one");
+        }
+        if key.query == QueryOrder::Ignore && !(key.only.is_empty() && key.drop.is_empty()) {
+            return wrong("key.query", "key.query = \"ignore\" leaves nothing for key.only and key.drop: remove them");
+        }
+        let lists = [("only", &key.only), ("drop", &key.drop), ("headers", &key.headers), ("cookies", &key.cookies)];
+        if let Some((name, _)) = lists.iter().find(|(_, list)| list.len() > KEY_PARTS_MAX) {
+            return wrong(format!("key.{name}"), format!("key.{name} has at most {KEY_PARTS_MAX} entries"));
+        }
+        if let Some(name) = key.headers.iter().find(|name| http::HeaderName::try_from(*name).is_err()) {
+            return wrong("key.headers", format!("{name:?} is no field name"));
+        }
+        let is_token = |text: &&String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        for (name, list) in [("encodings", &self.encodings), ("languages", &self.languages)] {
+            let list = list.iter().flatten();
+            if let Some(bad) = list.clone().find(|text| text.is_empty() || !is_token(text)) {
+                return wrong(name, format!("{bad:?} is none: write names such as \"br\" or \"en-GB\""));
+            }
+            if list.count() > KEY_PARTS_MAX {
+                return wrong(name, format!("{name} has at most {KEY_PARTS_MAX} entries"));
+            }
+        }
+        Ok(())
     }
 }

@@ -1,0 +1,119 @@
+//! What an origin's response does to the cache: whether it is stored, what of a stored one it confirms, what it invalidates.
+//!
+//! The rules are [`littoral_cache::freshness`]'s; here they meet the request, its site and the store.
+
+use std::time::SystemTime;
+
+use http::header::{CONTENT_LOCATION, DATE, LOCATION, SET_COOKIE};
+use http::{HeaderMap, Method, StatusCode};
+use littoral_cache::freshness::{SetCookie, Storable, Unstorable, assess};
+
+use littoral_cache::vary::Vary;
+use littoral_cache::{Begin, Head, Key, Refused, Target};
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::context::Context;
+use super::respond;
+use crate::node::Node;
+use crate::site::Site;
+use crate::storage::{CacheMeta, Confirmed, TicketSlot, meta_of};
+
+/// Metadata with a ticket for a response that may be stored, or of one that was confirmed.
+///
+/// # Errors
+/// Why it is not stored.
+pub(super) fn admit(
+    node: &Node,
+    session: &Session,
+    response: &ResponseHeader,
+    ctx: &mut Context,
+) -> Result<CacheMeta, Unstorable> {
+    let (request, now) = (session.req_header(), SystemTime::now());
+    let site = ctx.site.clone().ok_or(Unstorable::Status)?;
+    let (mut headers, status) = match (&ctx.confirmed, session.cache.maybe_cache_meta()) {
+        // Not the framework's merger, which takes what must stay.
+        (Some(confirmed), Some(stored)) => {
+            let mut headers = stored.headers().clone();
+            respond::update(&mut headers, confirmed);
+            (headers, stored.response_header().status)
+        }
+        _ => (response.headers.clone(), response.status),
+    };
+    let dated = ctx.confirmed.as_ref().unwrap_or(&response.headers).contains_key(DATE);
+    respond::complete(&mut headers, status, (!dated).then_some(now));
+    let storable = assess(&request.headers, status, &headers, (ctx.asked, now), &site.rules)?;
+    if Vary::of(&headers) == Vary::Any {
+        return Err(Unstorable::VaryAny);
+    }
+    withhold(&mut headers, &storable, &site, ctx);
+    let (lifetime, head) = (storable.lifetime, Head::for_storage(status, &headers));
+    if ctx.confirmed.is_some() {
+        let mut meta = meta_of(&head, &lifetime, None, now);
+        meta.extensions_mut().insert(Confirmed { purges: ctx.asked_purges, lifetime });
+        return Ok(meta);
+    }
+    let key = ctx.key.clone().ok_or(Unstorable::Status)?;
+    let length = respond::content_length(&response.headers);
+    let (begun, begun_purges) = (ctx.asked, ctx.asked_purges);
+    let begin = Begin { key, head: head.clone(), lifetime, length, begun, begun_purges };
+    let ticket = node.store.admit(begin).map_err(|refused| match refused {
+        Refused::TooLarge => Unstorable::TooLarge,
+        Refused::NoRoom => Unstorable::NoRoom,
+    })?;
+    ctx.stored = ticket.will_publish();
+    node.rate.passed(ctx, request.uri.path());
+    Ok(TicketSlot::meta(ticket, &head, &lifetime))
+}
+
+/// Takes out what must not be stored; the client that asked gets it, but for cookies of a site that strips them.
+fn withhold(headers: &mut HeaderMap, storable: &Storable, site: &Site, ctx: &mut Context) {
+    for name in &storable.without {
+        if *name != SET_COOKIE || site.rules.set_cookie != SetCookie::Strip {
+            ctx.withheld.extend(headers.get_all(name).into_iter().map(|value| (name.clone(), value.clone())));
+        }
+        headers.remove(name);
+    }
+}
+
+/// Whether the next response under the key will hardly be stored either, so that requests for it should not wait for each
+/// other. Not when the request was the reason, nor when the origin is in trouble.
+pub(super) fn is_lasting(reason: Unstorable, status: StatusCode) -> bool {
+    let by_the_request = matches!(reason, Unstorable::Request | Unstorable::Authorised | Unstorable::NoRoom);
+    !by_the_request && !status.is_server_error() && status != StatusCode::NOT_MODIFIED
+}
+
+/// Invalidates what a successful unsafe request may have changed (RFC 9111 §4.4): its own URL, and those that Location and
+/// Content-Location name on the same host.
+pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHeader, ctx: &Context) {
+    let request = session.req_header();
+    let succeeded = response.status.is_success() || response.status.is_redirection();
+    let Some(site) = ctx.site.as_ref().filter(|_| succeeded && !is_safe(&request.method)) else {
+        return;
+    };
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| key_of(&response.headers, name, path, ctx));
+    for key in named.chain([key(site, &ctx.host, path)]) {
+        node.store.purge(&[Target::Url(key)]);
+        node.figures.invalidated.add(1);
+    }
+}
+
+/// Methods that change nothing (RFC 9110 §9.2.1, RFC 3253, RFC 5323, RFC 4918).
+fn is_safe(method: &Method) -> bool {
+    matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PROPFIND" | "REPORT" | "SEARCH" | "QUERY")
+}
+
+/// The key that a site gives a URL.
+pub(crate) fn key(site: &Site, host: &str, path_and_query: &str) -> Key {
+    let path = site.query.apply(path_and_query);
+    Key::new(host, &crate::rate::cmcd::without_query(&path, site.auto))
+}
+
+fn key_of(headers: &HeaderMap, name: http::HeaderName, path: &str, ctx: &Context) -> Option<Key> {
+    let base = url::Url::parse(&format!("http://{}{path}", ctx.host)).ok()?;
+    let named = base.join(headers.get(name)?.to_str().ok()?).ok()?;
+    let is_ours = named.host_str() == Some(ctx.host.as_str()) && matches!(named.scheme(), "http" | "https");
+    let site = ctx.site.as_ref().filter(|_| is_ours)?;
+    Some(key(site, &ctx.host, &named[url::Position::BeforePath..url::Position::AfterQuery]))
+}

@@ -1,0 +1,258 @@
+//! HTTP caching as clients and origins see it: directives of requests, invalidation, conditions, ranges, keys, and what a site
+//! adds to what its responses say. The tables behind these are tested beside the code; the public conformance suite judges
+//! the whole (`make conformance`).
+
+use littoral_testkit::{Body, Client, Gate, Node, Origin, Reply, Request, Response};
+
+use super::{get, node_before};
+
+const FRESH: &str = "cache-control: max-age=60";
+const STALE: &str = "cache-control: max-age=0";
+
+/// An origin that confirms `"a"` and otherwise answers with these fields.
+async fn confirming(fields: &'static [&'static str]) -> Origin {
+    Origin::start(move |request| match request.field("if-none-match") {
+        Some("\"a\"") => Response { status: 304, fields: vec!["etag: \"a\"".into()], body: Body::Nothing },
+        _ => Response::ok(&[fields, &["etag: \"a\""]].concat(), b"hello"),
+    })
+    .await
+}
+
+async fn asking(node: &Node, path: &str, field: &str) -> Reply {
+    node.get("site.example", path, &[field]).await
+}
+
+async fn send(node: &Node, method: &str, path: &str) -> Reply {
+    let mut client = Client::connect(node.address("http")).await;
+    client.send(format!("{method} {path} HTTP/1.1\r\nHost: site.example\r\nContent-Length: 0\r\n\r\n")).await;
+    client.reply(false).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_client_may_insist_on_confirmation_and_gets_it_without_a_new_body() {
+    let origin = confirming(&[FRESH]).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    for (count, field) in [(2, "Cache-Control: no-cache"), (3, "Pragma: no-cache"), (4, "Cache-Control: min-fresh=99")]
+    {
+        let reply = asking(&node, "/a", field).await;
+        assert_eq!((reply.status, reply.body.as_slice()), (200, &b"hello"[..]), "{field}");
+        assert!(reply.field("cache-status").starts_with("littoral; fwd=request; fwd-status=304"), "{reply:?}");
+        assert_eq!(origin.count("/a"), count, "{field}");
+    }
+    assert!(asking(&node, "/a", "Cache-Control: max-age=50").await.field("cache-status").contains("; hit"));
+}
+
+#[tokio::test]
+async fn a_site_may_ignore_what_clients_ask_of_the_cache() {
+    let origin = confirming(&[FRESH]).await;
+    let node = node_before(&origin, "[site]\nclient_directives = false\n").await;
+    get(&node, "/a").await;
+    assert!(asking(&node, "/a", "Cache-Control: no-cache").await.field("cache-status").contains("; hit"));
+    assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn only_if_cached_never_reaches_the_origin() {
+    let origin = confirming(&[FRESH]).await;
+    let node = node_before(&origin, "").await;
+    assert_eq!(asking(&node, "/a", "Cache-Control: only-if-cached").await.status, 504);
+    assert_eq!(origin.count("/a"), 0);
+    get(&node, "/a").await;
+    assert_eq!(asking(&node, "/a", "Cache-Control: only-if-cached").await.body, b"hello");
+}
+
+#[tokio::test]
+async fn a_patient_client_gets_what_is_stale_unless_the_response_forbids_that() {
+    let origin = confirming(&[STALE]).await;
+    let strict = confirming(&["cache-control: max-age=0, must-revalidate"]).await;
+    for (origin, expected) in [(&origin, 1), (&strict, 2)] {
+        let node = node_before(origin, "").await;
+        get(&node, "/a").await;
+        assert_eq!(asking(&node, "/a", "Cache-Control: max-stale=30").await.body, b"hello");
+        assert_eq!(origin.count("/a"), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_take_what_is_stale_when_the_origin_fails() {
+    let origin = Origin::start(|request| match request.field("if-none-match") {
+        Some(_) => Response { status: 503, fields: Vec::new(), body: Body::Whole(b"down".to_vec()) },
+        None => Response::ok(&[STALE, "etag: \"a\""], b"hello"),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let reply = asking(&node, "/a", "Cache-Control: stale-if-error=60").await;
+    assert_eq!((reply.status, reply.body.as_slice()), (200, &b"hello"[..]));
+    assert_eq!(get(&node, "/a").await.status, 503);
+}
+
+#[tokio::test]
+async fn a_successful_unsafe_request_invalidates_its_url_and_those_its_response_names_on_the_same_host() {
+    let origin = Origin::start(|request| match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/fails") => Response { status: 500, fields: Vec::new(), body: Body::Whole(Vec::new()) },
+        ("POST", _) => Response::ok(&["location: /b", "content-location: http://other.example/c"], b""),
+        _ => Response::ok(&[FRESH], b"x"),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    for path in ["/a", "/b", "/c", "/fails"] {
+        get(&node, path).await;
+    }
+    send(&node, "POST", "/a").await;
+    send(&node, "POST", "/fails").await;
+    for (path, hit) in [("/a", false), ("/b", false), ("/c", true), ("/fails", true)] {
+        assert_eq!(get(&node, path).await.field("cache-status").contains("; hit"), hit, "{path}");
+    }
+    assert_eq!(node.metrics().await["littoral_cache_invalidated_total"], 2.0);
+}
+
+#[tokio::test]
+async fn a_condition_that_fails_is_a_412_without_a_body() {
+    let origin = confirming(&[FRESH, "last-modified: Sat, 01 Jan 2022 00:00:00 GMT"]).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let mut client = Client::connect(node.address("http")).await;
+    for (field, expected) in [
+        ("If-Match: \"b\"", 412),
+        ("If-Match: \"a\"", 200),
+        ("If-Unmodified-Since: Fri, 31 Dec 2021 00:00:00 GMT", 412),
+        ("If-Match: \"b\"\r\nRange: bytes=0-1", 412),
+    ] {
+        let reply = client.get("site.example", "/a", &[field]).await;
+        assert_eq!(reply.status, expected, "{field}");
+        assert_eq!(reply.body.is_empty(), expected == 412, "{field}");
+    }
+    assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn several_ranges_come_as_parts_each_with_its_place() {
+    let body: Vec<u8> = (0..1000).map(|at| b'a' + (at % 26) as u8).collect();
+    let sent = body.clone();
+    let origin = Origin::start(move |_| Response::ok(&[FRESH, "content-type: text/x"], &sent)).await;
+    let node = node_before(&origin, "").await;
+    for filled in [false, true] {
+        let reply = asking(&node, "/a", "Range: bytes=900-,0-9").await;
+        assert_eq!((reply.status, reply.whole), (206, true), "filled: {filled}");
+        let boundary = reply.field("content-type").strip_prefix("multipart/byteranges; boundary=").unwrap().to_owned();
+        let part = |first: usize, last: usize| {
+            let head =
+                format!("\r\n--{boundary}\r\nContent-Type: text/x\r\nContent-Range: bytes {first}-{last}/1000\r\n\r\n");
+            [head.into_bytes(), body[first..=last].to_vec()].concat()
+        };
+        let expected = [part(0, 9), part(900, 999), format!("\r\n--{boundary}--\r\n").into_bytes()].concat();
+        assert_eq!(String::from_utf8(reply.body).unwrap(), String::from_utf8(expected).unwrap());
+    }
+    assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn no_cache_is_stored_and_confirmed_each_time_and_private_fields_are_not_shared() {
+    let origin = confirming(&["cache-control: no-cache, private=\"x-user\"", "x-user: me"]).await;
+    let node = node_before(&origin, "").await;
+    assert_eq!(get(&node, "/a").await.field("x-user"), "me");
+    let second = get(&node, "/a").await;
+    assert_eq!((second.body.as_slice(), second.field("x-user")), (&b"hello"[..], ""));
+    assert!(second.field("cache-status").starts_with("littoral; fwd=stale; fwd-status=304"), "{second:?}");
+    assert_eq!(origin.count("/a"), 2);
+}
+
+#[tokio::test]
+async fn a_site_says_how_long_a_404_lasts_and_what_becomes_of_cookies() {
+    let origin = Origin::start(|request| match request.path.as_str() {
+        "/none" => Response { status: 404, fields: Vec::new(), body: Body::Whole(b"none".to_vec()) },
+        _ => Response::ok(&[FRESH, "set-cookie: a=b"], b"x"),
+    })
+    .await;
+    let node = node_before(&origin, "[site]\nset_cookie = \"strip\"\nttl = { 404 = \"30s\" }\n").await;
+    for path in ["/none", "/cookie"] {
+        get(&node, path).await;
+        let hit = get(&node, path).await;
+        assert!(hit.field("cache-status").contains("; hit"), "{hit:?}");
+        assert_eq!(hit.field("set-cookie"), "");
+    }
+}
+
+#[tokio::test]
+async fn a_key_has_the_parameters_in_order_and_the_origin_is_asked_for_just_that() {
+    let origin = Origin::start(|_| Response::ok(&[FRESH], b"x")).await;
+    let node = node_before(&origin, "[site]\nkey = { query = \"sort\", drop = [\"utm_*\"] }\n").await;
+    get(&node, "/a?b=2&utm_source=x&a=1").await;
+    let hit = get(&node, "/a?utm_id=7&a=1&b=2").await;
+    assert!(hit.field("cache-status").contains("; hit"), "{hit:?}");
+    assert_eq!(origin.requests().iter().map(|request| request.path.clone()).collect::<Vec<_>>(), ["/a?a=1&b=2"]);
+    let (status, _) = node.admin("POST", "/v1/purge", r#"{"url":"http://site.example/a?b=2&a=1&utm_x=1"}"#).await;
+    assert_eq!(status, 200);
+    assert!(get(&node, "/a?a=1&b=2").await.field("cache-status").contains("fwd=uri-miss"));
+}
+
+#[tokio::test]
+async fn a_site_tells_variants_apart_by_its_own_fields_and_cookies_and_a_purge_takes_them_all() {
+    let origin = Origin::start(|request: &Request| {
+        let device = request.field("x-device").unwrap_or("none").to_owned();
+        Response::ok(&[FRESH], device.as_bytes())
+    })
+    .await;
+    let node = node_before(&origin, "[site]\nkey = { headers = [\"X-Device\"], cookies = [\"lang\"] }\n").await;
+    let ask = async |device: &str, lang: &str| {
+        let fields = [format!("X-Device: {device}"), format!("Cookie: id=1; lang={lang}")];
+        node.get("site.example", "/a", &fields.each_ref().map(String::as_str)).await
+    };
+    for (device, lang, hit) in [("tv", "de", false), ("tv", "de", true), ("phone", "de", false), ("tv", "en", false)] {
+        let reply = ask(device, lang).await;
+        assert_eq!(reply.body, device.as_bytes());
+        assert_eq!(reply.field("cache-status").contains("; hit"), hit, "{device} {lang}");
+    }
+    node.admin("POST", "/v1/purge", r#"{"url":"http://site.example/a"}"#).await;
+    for (device, lang) in [("tv", "de"), ("phone", "de"), ("tv", "en")] {
+        assert!(!ask(device, lang).await.field("cache-status").contains("; hit"), "{device} {lang}");
+    }
+}
+
+#[tokio::test]
+async fn negotiation_is_folded_to_what_the_origin_has_before_anybody_sees_it() {
+    let origin = Origin::start(|request: &Request| {
+        let coding = request.field("accept-encoding").unwrap_or("none").to_owned();
+        Response::ok(&[FRESH, "vary: accept-encoding"], coding.as_bytes())
+    })
+    .await;
+    let node = node_before(&origin, "[site]\nencodings = [\"br\", \"gzip\"]\n").await;
+    for (accepted, body) in
+        [("gzip, deflate, br", "br"), ("br;q=0.9", "br"), ("gzip;q=1.0, x", "gzip"), ("deflate", "none")]
+    {
+        let reply = asking(&node, "/a", &format!("Accept-Encoding: {accepted}")).await;
+        assert_eq!(String::from_utf8_lossy(&reply.body), body, "{accepted}");
+    }
+    assert_eq!(origin.count("/a"), 3);
+}
+
+#[tokio::test]
+async fn requests_for_what_is_not_stored_do_not_wait_for_each_other_after_the_first() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.field("x-held") {
+        Some(_) => Response {
+            status: 200,
+            fields: vec!["cache-control: no-store".into()],
+            body: Body::HeadGated(held.clone()),
+        },
+        None => Response::ok(&["cache-control: no-store"], b"x"),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = Client::connect(node.address("http")).await;
+        client.send("GET /a HTTP/1.1\r\nHost: site.example\r\nX-Held: 1\r\n\r\n").await;
+        clients.push(client);
+    }
+    // All three are at the origin although none has been answered.
+    origin.asked("/a", 4).await;
+    gate.open();
+    for mut client in clients {
+        assert!(client.head().await.unwrap().field("cache-status").contains("fwd=bypass; detail=no-store"));
+    }
+}
