@@ -4,6 +4,7 @@
 //! walks from the root. Invariant: an answer belongs to the question that was sent (id, question, client subnet); anything
 //! else that arrives is passed over, because it may be forged and the true answer may still come.
 
+mod addresses;
 mod cache;
 mod message;
 pub mod resolver;
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::limits::UDP_BYTES_MAX;
 
+pub use addresses::{Addresses, addresses};
 pub use message::{Answer, Data, Record, read_reply};
 
 /// How often a question is asked over UDP, where datagrams get lost.
@@ -44,6 +46,9 @@ pub enum StubError {
     /// The name is no domain name.
     #[error("{0:?} is no domain name")]
     NoName(String),
+    /// The server knows no address of the name; with the response code (RFC 6895 §2.3).
+    #[error("{0} knows no address of {1} (response code {2})")]
+    NoAddress(SocketAddr, String, u16),
     /// An alias leads on and on.
     #[error("{0}: the chain of aliases is too long")]
     TooLong(String),
@@ -66,12 +71,18 @@ pub async fn lookup(
 ) -> Result<Answer, StubError> {
     let no_name = || StubError::NoName(name.to_owned());
     let question = message::question(rand::random(), name, subnet).ok_or_else(no_name)?;
+    ask(server, &question, patience).await
+}
+
+/// Asks over UDP and, when the answer is cut, over TCP.
+async fn ask(server: SocketAddr, question: &Message, patience: Duration) -> Result<Answer, StubError> {
+    let no_name = || StubError::NoName(question.queries[0].name().to_string());
     let bytes = question.to_vec().map_err(|_| no_name())?;
-    let answer = udp(server, &bytes, &question, patience).await?;
+    let answer = udp(server, &bytes, question, patience).await?;
     if !answer.truncated {
         return Ok(answer);
     }
-    timeout(patience, tcp(server, &bytes, &question)).await.unwrap_or(Err(StubError::TimedOut(server)))
+    timeout(patience, tcp(server, &bytes, question)).await.unwrap_or(Err(StubError::TimedOut(server)))
 }
 
 /// Asks again on the same socket, so that the answer to an earlier try still counts when it is late.

@@ -4,7 +4,7 @@
 //! it without checking again ([`check`] says what is looked at). What the node does with it is not decided here. Every key is described in
 //! [`reference::keys`], from which `docs/config.md` is made.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -92,6 +92,8 @@ pub struct Node {
     pub cluster: Option<String>,
     /// Where compiled plugins are kept; without it they are compiled at each start.
     pub data: Option<PathBuf>,
+    /// DNS servers for the names of origins; none: the system's.
+    pub resolvers: Vec<SocketAddr>,
 }
 
 /// Bounds on clients.
@@ -249,7 +251,7 @@ impl Service {
 
 impl Default for Node {
     fn default() -> Self {
-        Self { name: "littoral".into(), cluster: None, data: None }
+        Self { name: "littoral".into(), cluster: None, data: None, resolvers: Vec::new() }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Origins of a site: what is said of them, what is known of them, and whose turn it is.
 //!
 //! [`choice`] picks one, [`health`] says who is left out, [`slots`] bounds what each gets at a time, [`budget`] what is asked
-//! again, [`lookup`] finds addresses, [`probe`] asks how they are, [`peer`] says how to connect. Connecting, pooling and time-outs are the proxy framework's; when an origin is asked,
+//! again, [`lookup`] finds addresses, [`probe`] asks how they are, [`peer`] says how to connect, [`shield`]
+//! has the nodes that are asked before. Connecting, pooling and time-outs are the proxy framework's; when an origin is asked,
 //! and what its answer means, is `request`'s.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 
@@ -18,12 +19,14 @@ pub mod health;
 pub mod lookup;
 pub mod peer;
 pub mod probe;
+pub mod shield;
 pub mod slots;
 
 pub use budget::Budget;
 pub use choice::{Origins, Wish, hash_of};
-pub use lookup::{LOOK_UP_EVERY, LOOK_UP_MISSING_EVERY, look_up};
+pub use lookup::{keep_looking_up, look_up};
 pub use probe::Probes;
+pub use shield::Shield;
 pub use slots::{Busy, Slot, Slots};
 
 /// One origin of a site.
@@ -39,6 +42,8 @@ pub struct Origin {
     pub weight: u32,
     /// Asked only when no other can be.
     pub backup: bool,
+    /// Of a node of a shield: its name.
+    pub name: Option<String>,
     /// Its bound, when it has one.
     slots: Option<Slots>,
     /// Of its URL, the same in every process.
@@ -50,6 +55,8 @@ pub struct Origin {
 #[derive(Debug, Default)]
 struct Live {
     addresses: ArcSwap<Vec<SocketAddr>>,
+    /// When they no longer hold, in milliseconds of [`crate::clock`].
+    due_ms: AtomicU64,
     health: health::Health,
     under_way: AtomicUsize,
 }
@@ -66,7 +73,7 @@ impl Origin {
         let slots = raw.max_connections.map(|places| Slots::new(places, raw.queue, raw.queue_timeout.0));
         let name_hash = hash_of(format!("{}://{host}:{port}", if tls { "https" } else { "http" }).as_bytes());
         let (weight, backup, live) = (raw.weight, raw.backup, Arc::new(live));
-        Ok(Self { host, port, tls, weight, backup, slots, name_hash, live })
+        Ok(Self { host, port, tls, weight, backup, name: raw.name.clone(), slots, name_hash, live })
     }
 
     /// With what has been learnt of `known`, which is the same.

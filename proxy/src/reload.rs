@@ -19,7 +19,7 @@ pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String
     let _alone = node.reloading.lock().await;
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let sites = Sites::of(&config, &node.sites.load());
-    look_up(sites.origins_without_address()).await;
+    look_up(node, sites.origins_without_address()).await;
     let node = node.clone();
     // Compiling plugins and reading databases takes tens of milliseconds: not where DNS is answered.
     let applied = tokio::task::spawn_blocking(move || apply(&node, config, sites)).await;
@@ -55,8 +55,9 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
 
 /// Keys that differ and are read at start only.
 fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let node = crate::config::Node { resolvers: old.node.resolvers.clone(), ..new.node.clone() };
     let differing = [
-        ("node", old.node != new.node),
+        ("node", old.node != node),
         ("listen", new.listen.needs_restart(&old.listen)),
         ("cache", old.cache != new.cache),
         ("limits.threads", old.limits.threads != new.limits.threads),

@@ -205,7 +205,7 @@ impl ProxyHttp for RequestPath {
             upstream.insert_header(COOKIE, cookies)?;
         }
         upstream.append_header(VIA, self.node.via.clone())?;
-        upstream.insert_header(cdn_loop::CDN_LOOP, cdn_loop::value(&session.req_header().headers, &self.node.name))?;
+        upstream.insert_header(cdn_loop::CDN_LOOP, self.cdn_loop(session, ctx))?;
         upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
         Ok(())
     }
@@ -220,11 +220,15 @@ impl ProxyHttp for RequestPath {
         if is_interim(response.status) {
             return Ok(());
         }
+        let failing = matches!(response.status.as_u16(), 502..=504);
+        if self.is_shield_failing(session, response.status.as_u16(), ctx) {
+            self.note_origin(ctx, !failing);
+            return Err(Error::explain(rescue::SHIELD, "the shield has no answer").into_up());
+        }
         ctx.answered = true;
         admission::invalidate(&self.node, session, response, ctx);
         respond::end_hop(response);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
-        let failing = matches!(response.status.as_u16(), 502..=504);
         self.note_origin(ctx, !failing);
         Ok(())
     }
@@ -348,7 +352,7 @@ impl ProxyHttp for RequestPath {
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("origin {peer}"));
-        if *error.esource() == ErrorSource::Upstream && !client_reused {
+        if *error.esource() == ErrorSource::Upstream && !client_reused && *error.etype() != rescue::SHIELD {
             self.note_origin(ctx, false);
         }
         error.set_retry(self.is_worth_retrying(session, &error, ctx) && self.may_retry(ctx));

@@ -15,6 +15,8 @@ use crate::request::{own_value, respond_own};
 
 /// No origin has room for a request.
 pub(crate) const BUSY: ErrorType = ErrorType::Custom("origin-busy");
+/// A node of the shield said that it has no answer.
+pub(crate) const SHIELD: ErrorType = ErrorType::Custom("shield-failed");
 /// Seconds after which to come back then.
 const RETRY_AFTER_SECONDS: &str = "1";
 

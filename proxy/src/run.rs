@@ -24,7 +24,7 @@ use crate::listen::socket::{Bound, Share};
 use crate::listen::{Presence, Worker};
 use crate::node::Node;
 use crate::observe::figures::Figures;
-use crate::origin::{LOOK_UP_EVERY, LOOK_UP_MISSING_EVERY, look_up};
+use crate::origin::{keep_looking_up, look_up};
 use crate::plugins::Plugins;
 use crate::rate::Rate;
 use crate::reload::reload;
@@ -166,7 +166,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     runtime.block_on(async {
         // Before anybody can know of the process and send it one.
         let signals = Signals::listen();
-        look_up(node.sites.load().origins()).await;
+        look_up(&node, node.sites.load().origins()).await;
         if let Some(admin) = sockets.admin {
             tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
         }
@@ -245,16 +245,6 @@ fn start_evictor(store: Arc<Store>) -> std::io::Result<std::thread::JoinHandle<(
         });
     };
     std::thread::Builder::new().name("evictor".into()).spawn(body)
-}
-
-/// Looks the names of a node's origins up again, for ever.
-async fn keep_looking_up(node: Arc<Node>) {
-    let rounds = (LOOK_UP_EVERY.as_secs() / LOOK_UP_MISSING_EVERY.as_secs()).max(1);
-    for round in 1_u64.. {
-        tokio::time::sleep(LOOK_UP_MISSING_EVERY).await;
-        let sites = node.sites.load_full();
-        look_up(if round.is_multiple_of(rounds) { sites.origins() } else { sites.origins_without_address() }).await;
-    }
 }
 
 /// How busy this process keeps its workers' cores, once a second: what health probes are told.

@@ -13,7 +13,7 @@ use littoral_cache::vary::Selectors;
 
 use crate::config::origin::OriginHealth;
 use crate::config::{self, Config, KeyRules, QueryOrder, SetCookies, Timeouts};
-use crate::origin::{Origin, Origins};
+use crate::origin::{Origin, Origins, Shield};
 
 /// A site.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub struct Site {
     pub name: String,
     /// Its origins.
     pub origins: Origins,
+    /// Nodes that are asked before them.
+    pub shield: Option<Shield>,
     /// Time-outs towards them.
     pub timeouts: Timeouts,
     /// How its origins are probed.
@@ -59,20 +61,28 @@ impl Sites {
         let mut sites = Self::default();
         let owned = |origin: &Origin| (origin.host.clone(), origin.port, origin.tls);
         let mut known: HashMap<_, _> = before.origins().into_iter().map(|origin| (owned(&origin), origin)).collect();
-        for raw in &config.site {
-            let origins = raw.origin.iter().filter_map(|raw| Origin::of(raw).ok()).map(|origin| {
-                let identity = owned(&origin);
-                let origin = Arc::new(match known.get(&identity) {
-                    Some(same) => origin.knowing(same),
-                    None => origin,
-                });
-                known.insert(identity, origin.clone());
-                origin
+        let mut known_or_new = |origin: Origin| {
+            let identity = owned(&origin);
+            let origin = Arc::new(match known.get(&identity) {
+                Some(same) => origin.knowing(same),
+                None => origin,
             });
+            known.insert(identity, origin.clone());
+            origin
+        };
+        for raw in &config.site {
+            let mut origins_of = |raw: &[crate::config::origin::Origin]| -> Vec<Arc<Origin>> {
+                let origins = raw.iter().filter_map(|raw| Origin::of(raw).ok());
+                origins.map(&mut known_or_new).collect()
+            };
+            let origins = origins_of(&raw.origin);
+            let nodes = raw.shield.as_ref().map(|shield| (origins_of(&shield.nodes), shield.balance));
+            let of = |all: Vec<Arc<Origin>>, balance| Origins::new(all, balance, raw.slow_start.0, &raw.retry);
             let site = Arc::new(Site {
                 name: raw.hosts.first().cloned().unwrap_or_default(),
-                origins: Origins::new(origins.collect(), raw.balance, raw.slow_start.0, &raw.retry),
+                origins: of(origins, raw.balance),
                 timeouts: raw.timeouts.clone(),
+                shield: nodes.map(|(nodes, balance)| Shield::new(of(nodes, balance))),
                 health: raw.health.clone(),
                 retries: raw.retry.times,
                 rules: rules_of(raw),
@@ -107,9 +117,10 @@ impl Sites {
         &self.all
     }
 
-    /// The origins of all of them.
+    /// The origins of all of them, and the nodes of their shields.
     pub fn origins(&self) -> Vec<Arc<Origin>> {
-        self.all.iter().flat_map(|site| site.origins.all()).cloned().collect()
+        let nodes = |site: &Arc<Site>| site.shield.as_ref().map_or_else(Vec::new, |shield| shield.nodes.all().to_vec());
+        self.all.iter().flat_map(|site| site.origins.all().iter().cloned().chain(nodes(site))).collect()
     }
 
     /// Those whose name has not been looked up yet, or not with success.

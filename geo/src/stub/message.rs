@@ -122,10 +122,15 @@ impl Record {
 
 /// The question for the IPv4 addresses of `name`; nothing when it is no domain name.
 pub(super) fn question(id: u16, name: &str, subnet: Option<IpNet>) -> Option<Message> {
+    question_of(id, name, RecordType::A, subnet)
+}
+
+/// The question for records of a type.
+pub(super) fn question_of(id: u16, name: &str, kind: RecordType, subnet: Option<IpNet>) -> Option<Message> {
     let name: Name = absolute(name).parse().ok()?;
     let mut message = Message::new(id, MessageType::Query, OpCode::Query);
     message.metadata.recursion_desired = true;
-    message.add_query(Query::query(name, RecordType::A));
+    message.add_query(Query::query(name, kind));
     let subnet = subnet.map(|subnet| ClientSubnet::new(subnet.trunc().addr(), subnet.prefix_len(), 0));
     message.set_edns(edns(subnet));
     Some(message)

@@ -17,6 +17,8 @@ mod listen;
 mod origin;
 mod site;
 
+use crate::origin::lookup::SERVERS_MAX;
+
 use super::units::Span;
 use super::{
     CLUSTERS_MAX, Cluster, Config, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service, THREADS_MAX, Tier, error,
@@ -46,6 +48,12 @@ impl Config {
 
     /// A name stands in fields of every response and in CDN-Loop, where it has to be a token (RFC 9110 §5.6.2).
     fn check_node(&self) -> Result<(), Wrong> {
+        if self.node.resolvers.len() > SERVERS_MAX {
+            return wrong(
+                format!("node.resolvers.{SERVERS_MAX}"),
+                format!("node.resolvers has at most {SERVERS_MAX} servers"),
+            );
+        }
         let name = &self.node.name;
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         match (1..=NODE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed) {

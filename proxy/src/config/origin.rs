@@ -29,6 +29,8 @@ pub struct Origin {
     /// How long each waits.
     #[serde(default = "Origin::queue_timeout_default")]
     pub queue_timeout: Span,
+    /// Of a node of a shield: its `node.name`, by which it knows itself.
+    pub name: Option<String>,
 }
 
 impl Origin {
@@ -41,6 +43,7 @@ impl Origin {
             max_connections: None,
             queue: 0,
             queue_timeout: Self::queue_timeout_default(),
+            name: None,
         }
     }
 
@@ -84,6 +87,23 @@ pub enum Balance {
     LeastConnections,
     /// The same object always to the same one, while that has not much more to do than the others.
     Hash,
+}
+
+/// Nodes that are asked before the origins: a parent tier, or the siblings of a cluster.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shield {
+    /// Those nodes.
+    pub nodes: Vec<Origin>,
+    /// How requests are spread over them.
+    #[serde(default = "Shield::balance_default")]
+    pub balance: Balance,
+}
+
+impl Shield {
+    fn balance_default() -> Balance {
+        Balance::Hash
+    }
 }
 
 /// Asking again when an origin fails.

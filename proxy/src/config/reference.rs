@@ -54,6 +54,15 @@ const NODE: &[Key] = &[
         "restart",
         "Keeps compiled plugins; without it they are compiled at each start.",
     ),
+    key(
+        "node.resolvers",
+        "list of addresses with port, at most 3",
+        "none: the system's",
+        "live",
+        "DNS servers for the names of origins, asked again when an answer's TTL is over (1 second at least, 1 hour at most); \
+         an origin keeps the addresses it \
+         has when they cannot say. Names without a dot are the system's resolver's, and without this key all that no server answers.",
+    ),
 ];
 
 const LIMITS: &[Key] = &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::origin::{Balance, Origin, OriginHealth, Retry, Timeouts};
+use super::origin::{Balance, Origin, OriginHealth, Retry, Shield, Timeouts};
 use super::units::Span;
 
 /// A site served.
@@ -24,6 +24,8 @@ pub struct Site {
     /// For how long one that has come back is asked less than its weight says.
     #[serde(default)]
     pub slow_start: Span,
+    /// Nodes that are asked before them.
+    pub shield: Option<Shield>,
     /// Asking again when one fails.
     #[serde(default)]
     pub retry: Retry,

@@ -188,6 +188,8 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "cluster.nodes" => expected_keys("[[cluster]]\nnodes = [{ no-such-key = 1 }]"),
         "cluster.health" => expected_keys("[[cluster]]\nhealth = { no-such-key = 1 }"),
         "site.origin" => expected_keys("[[site]]\norigin = [{ no-such-key = 1 }]"),
+        // Its nodes have the keys of an origin.
+        "site.shield" => expected_keys("[[site]]\nshield = { no-such-key = 1 }").into_iter().chain(["nodes"]).collect(),
         site if site.starts_with("site.") => expected_keys(&format!("[[site]]\n{} = {{ {inner} }}", &section[5..])),
         _ => expected_keys(&format!("[{section}]\n{inner}")),
     }
@@ -198,7 +200,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 9] = ["http", "https", "certs", "nodes", "health", "dash", "timeouts", "retry", "heuristic"];
+    const TABLES: [&str; 10] =
+        ["http", "https", "certs", "nodes", "health", "dash", "timeouts", "retry", "heuristic", "shield"];
     let is_table = |key: &str| TABLES.contains(&key) || (key == "key" && keys.contains("hosts"));
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }
@@ -222,6 +225,9 @@ fn an_origin_is_a_url_or_a_table_and_what_is_wrong_with_it_is_told_its_place() {
         (&format!("{url}, queue = 5 }}"), "", "8:39: nobody waits for an origin without max_connections"),
         (&format!("{url}, backup = true }}"), "", "8:10: every origin is a backup"),
         ("\"http://a\"", "balance = \"random\"", "9:11: unknown variant `random`"),
+        (&format!("{url}, name = \"b\" }}"), "", "8:38: only the nodes of a shield have names"),
+        ("\"http://a\"", "shield = { nodes = [] }", "9:20: a shield has 1 to 64 nodes"),
+        ("\"http://a\"", "shield = { nodes = [\"x\"] }", "9:21: origin \"x\": write http://"),
         ("\"http://a\"", "retry = { times = 9 }", "9:19: site.retry.times is at most 4"),
         ("\"http://a\"", "retry = { budget_percent = 101 }", "9:28: site.retry.budget_percent is 0 to 100"),
         ("\"http://a\"", "health = { path = \"x\" }", "9:19: site.health.path begins with /"),

@@ -96,6 +96,12 @@ pub struct Figures {
     pub spared: Counter,
     /// Probes of origins that went well, and those that failed.
     pub probes: [Counter; 2],
+    /// Times a node of a shield was asked.
+    pub shielded: Counter,
+    /// Times that failed, so that an origin was asked.
+    pub shield_failures: Counter,
+    /// Lookups of origins' names that found an address, and those that did not.
+    pub lookups: [Counter; 2],
     /// Requests that had to wait for an origin's room.
     pub queued: Counter,
     /// Requests refused because every queue was full.

@@ -89,6 +89,13 @@ pub const METRICS: &[Declared] = &[
         "",
         "Failures after which an origin was not left out: too many of its site's are.",
     ),
+    metric(
+        "littoral_origin_shield_requests_total",
+        "",
+        "Times a node of a shield was asked; they are fetches as well.",
+    ),
+    metric("littoral_origin_shield_failures_total", "", "Times that failed, so that an origin was asked."),
+    metric("littoral_origin_lookups_total", "outcome: found, failed", "Lookups of the names of origins."),
     metric("littoral_origin_probes_total", "outcome: well, failed", "Probes of origins (site.health)."),
     metric("littoral_origin_healthy", "origin", "1 while requests go to an origin, 0 while it is left out or down."),
     metric("littoral_origin_requests_open", "origin", "Requests under way at an origin."),
@@ -241,6 +248,9 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_origin_queued_total" => one(figures.queued.sum()),
         "littoral_origin_queue_full_total" => one(figures.queues_full.sum()),
         "littoral_origin_queue_timeouts_total" => one(figures.queue_timeouts.sum()),
+        "littoral_origin_shield_requests_total" => one(figures.shielded.sum()),
+        "littoral_origin_shield_failures_total" => one(figures.shield_failures.sum()),
+        "littoral_origin_lookups_total" => by("outcome", ["found", "failed"].into_iter().zip(sums(&figures.lookups))),
         "littoral_origin_probes_total" => by("outcome", ["well", "failed"].into_iter().zip(sums(&figures.probes))),
         "littoral_origin_healthy" => {
             by("origin", origins(node, |origin| u64::from(origin.health().is_in(crate::clock::now_ms()))))

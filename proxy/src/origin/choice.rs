@@ -66,6 +66,14 @@ impl Origins {
 
     /// Whose turn it is. `None`: not one of them has an address.
     pub fn pick(&self, wish: &Wish<'_>) -> Option<Arc<Origin>> {
+        let anybody = || self.choose(&self.candidates(wish, |_| true), wish.key);
+        let again = || self.choose(&self.candidates(&Wish { tried: &[], ..*wish }, |_| true), wish.key);
+        let of = |place: usize| self.all[place].clone();
+        self.pick_in(wish).or_else(|| anybody().or_else(again).map(of))
+    }
+
+    /// Whose turn it is among those that are in and have not been asked.
+    pub fn pick_in(&self, wish: &Wish<'_>) -> Option<Arc<Origin>> {
         let is_in = |origin: &Origin| origin.live.health.is_in(wish.now_ms);
         for (busy, backup) in [(false, false), (false, true), (true, false), (true, true)] {
             let fits = |origin: &Origin| origin.backup == backup && (busy || origin.has_room()) && is_in(origin);
@@ -77,9 +85,7 @@ impl Origins {
                 candidates.retain(|(other, _)| *other != place);
             }
         }
-        let anybody = self.choose(&self.candidates(wish, |_| true), wish.key);
-        let again = || self.choose(&self.candidates(&Wish { tried: &[], ..*wish }, |_| true), wish.key);
-        anybody.or_else(again).map(|place| self.all[place].clone())
+        None
     }
 
     /// Notes a failure of one of them.

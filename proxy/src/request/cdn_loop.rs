@@ -11,6 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// RFC 8586 §2.
 pub(super) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
+/// The parameter that says by which list of a shield's nodes a request was sent.
+const TIER: &[u8] = b"shield=";
+
 /// How often a request has passed the node called `name`, as far as its fields tell.
 pub(super) fn passes(headers: &HeaderMap, name: &str) -> usize {
     let members = |field: HeaderName| headers.get_all(field).into_iter().flat_map(|value| members(value.as_bytes()));
@@ -20,12 +23,23 @@ pub(super) fn passes(headers: &HeaderMap, name: &str) -> usize {
     looped.max(via)
 }
 
-/// The field for the next hop: what the request came with, and this node.
-pub(super) fn value(headers: &HeaderMap, name: &str) -> HeaderValue {
+/// Whether a request was sent by a node with this list of a shield's nodes ([`crate::origin::shield`]).
+pub(super) fn is_from_tier(headers: &HeaderMap, tier: &str) -> bool {
+    let members = headers.get_all(CDN_LOOP).into_iter().flat_map(|value| members(value.as_bytes()));
+    let parameters = members.flat_map(|member| member.split(|byte| *byte == b';').skip(1));
+    parameters.map(<[u8]>::trim_ascii).any(|parameter| parameter.strip_prefix(TIER) == Some(tier.as_bytes()))
+}
+
+/// The field for the next hop: what the request came with, and this node; with a tier, when the hop is of a shield.
+pub(super) fn value(headers: &HeaderMap, name: &str, tier: Option<&str>) -> HeaderValue {
+    let own = match tier {
+        Some(tier) => format!("{name};{}{tier}", String::from_utf8_lossy(TIER)),
+        None => name.to_owned(),
+    };
     let before = headers.get_all(CDN_LOOP).into_iter().map(HeaderValue::as_bytes).filter(|value| !value.is_empty());
-    let all: Vec<&[u8]> = before.chain([name.as_bytes()]).collect();
+    let all: Vec<&[u8]> = before.chain([own.as_bytes()]).collect();
     // Values and the name are field values each, so that only a name that the config's check let through by mistake fails.
-    HeaderValue::from_bytes(&all.join(&b", "[..])).unwrap_or_else(|_| super::own_value(name))
+    HeaderValue::from_bytes(&all.join(&b", "[..])).unwrap_or_else(|_| super::own_value(&own))
 }
 
 /// Whether a `cdn-info` begins with the `cdn-id` `name`; hosts have no case (RFC 8586 §2), so no name has.
@@ -104,8 +118,18 @@ mod tests {
 
     #[test]
     fn this_node_is_added_behind_all_that_was_there() {
-        assert_eq!(value(&HeaderMap::new(), "a"), "a");
+        assert_eq!(value(&HeaderMap::new(), "a", None), "a");
         let before = headers(&[(CDN_LOOP, "x; b=\"c\""), (CDN_LOOP, ""), (CDN_LOOP, "y,z")]);
-        assert_eq!(value(&before, "a"), "x; b=\"c\", y,z, a");
+        assert_eq!(value(&before, "a", None), "x; b=\"c\", y,z, a");
+    }
+
+    #[test]
+    fn a_tier_is_told_to_its_nodes_and_to_nobody_of_another() {
+        let told = value(&HeaderMap::new(), "a", Some("1f"));
+        assert_eq!(told, "a;shield=1f");
+        let headers = HeaderMap::from_iter([(CDN_LOOP, told)]);
+        assert!(is_from_tier(&headers, "1f") && !is_from_tier(&headers, "1"));
+        assert_eq!(passes(&headers, "a"), 1);
+        assert!(!is_from_tier(&self::headers(&[(CDN_LOOP, "shield=1f, b; x=\"shield=1f\"")]), "1f"));
     }
 }

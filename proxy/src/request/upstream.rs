@@ -12,6 +12,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::RequestPath;
+use super::cdn_loop;
 use super::context::Context;
 use crate::clock::now_ms;
 use crate::origin::health::Verdict;
@@ -19,8 +20,8 @@ use crate::origin::{Busy, Origin, Slot, Wish, hash_of};
 use crate::rescue;
 use crate::site::Site;
 
-/// How often an origin is asked for one request at most.
-pub const ATTEMPTS_MAX: usize = 1 + crate::config::RETRIES_MAX;
+/// How often an origin or a shield is asked for one request at most.
+pub const ATTEMPTS_MAX: usize = 2 + crate::config::RETRIES_MAX;
 
 /// What one request has to do with origins.
 #[derive(Debug, Default)]
@@ -31,12 +32,19 @@ pub struct Attempts {
     tried: Vec<Arc<Origin>>,
     /// The place at the last of them, while it is at work.
     slot: Option<Slot>,
+    /// The first of them was a node of the site's shield.
+    shielded: bool,
 }
 
 impl Attempts {
     /// The origin asked last.
     pub fn origin(&self) -> Option<&Arc<Origin>> {
         self.tried.last()
+    }
+
+    /// Whether the one asked last is a node of the site's shield.
+    pub(super) fn is_at_shield(&self) -> bool {
+        self.shielded && self.count == 1
     }
 
     /// The origin has nothing more to do for this request.
@@ -53,10 +61,13 @@ impl RequestPath {
         let unreachable =
             || Error::explain(ErrorType::HTTPStatus(502), "no origin of the site has an address").into_up();
         ctx.attempts.end();
-        let slot = self.enter(&site, session, ctx).await?.ok_or_else(unreachable)?;
+        let slot = match self.enter_shield(&site, session, ctx).await {
+            Some(slot) => slot,
+            None => self.enter(&site, session, ctx).await?.ok_or_else(unreachable)?,
+        };
         let origin = slot.origin().clone();
         let address = origin.address(ctx.attempts.count).ok_or_else(unreachable)?;
-        if ctx.attempts.count == 0 {
+        if ctx.attempts.count == usize::from(ctx.attempts.shielded) {
             site.origins.budget.deposit(now_ms());
         }
         ctx.attempts.count += 1;
@@ -65,6 +76,31 @@ impl RequestPath {
         (ctx.asked, ctx.asked_purges) = (SystemTime::now(), self.node.store.purges());
         self.node.figures.fetch(ctx.attempts.count > 1);
         Ok(origin.peer(address, &site.timeouts))
+    }
+
+    /// A place at the node of the site's shield that the object belongs to, unless the request came from there.
+    async fn enter_shield(&self, site: &Site, session: &Session, ctx: &mut Context) -> Option<Slot> {
+        let shield = site.shield.as_ref().filter(|_| ctx.attempts.count == 0)?;
+        if cdn_loop::is_from_tier(&session.req_header().headers, &shield.tier) {
+            return None;
+        }
+        let wish = Wish { now_ms: now_ms(), key: key_of(session, ctx), tried: &[] };
+        let slot = shield.enter(&wish, &self.node.name).await?;
+        ctx.attempts.shielded = true;
+        self.node.figures.shielded.add(1);
+        Some(slot)
+    }
+
+    /// The field that ends loops, for whom the request is sent to now.
+    pub(super) fn cdn_loop(&self, session: &Session, ctx: &Context) -> http::HeaderValue {
+        let shield = ctx.site.as_ref().and_then(|site| site.shield.as_ref());
+        let tier = shield.filter(|_| ctx.attempts.is_at_shield()).map(|shield| shield.tier.as_str());
+        cdn_loop::value(&session.req_header().headers, &self.node.name, tier)
+    }
+
+    /// A shield's answer that only says that it has none: an origin is asked instead, where the request may be repeated.
+    pub(super) fn is_shield_failing(&self, session: &Session, status: u16, ctx: &Context) -> bool {
+        ctx.attempts.is_at_shield() && matches!(status, 421 | 502..=504 | 508) && is_repeatable(session)
     }
 
     /// A place at an origin; `None` when not one has an address. While the queue of one is full, the next is asked; the time
@@ -102,7 +138,11 @@ impl RequestPath {
             }
             return;
         }
-        match site.origins.failed(origin, now_ms()) {
+        let group = match &site.shield {
+            Some(shield) if ctx.attempts.is_at_shield() => &shield.nodes,
+            _ => &site.origins,
+        };
+        match group.failed(origin, now_ms()) {
             Verdict::AsBefore => {}
             Verdict::Spared => self.node.figures.spared.add(1),
             Verdict::Ejected => {
@@ -114,7 +154,12 @@ impl RequestPath {
 
     /// Whether another origin, or the same again, is asked after a failure that would be worth it.
     pub(super) fn may_retry(&self, ctx: &Context) -> bool {
-        let Some(site) = ctx.site.as_ref().filter(|site| ctx.attempts.count <= site.retries) else { return false };
+        if ctx.attempts.is_at_shield() {
+            self.node.figures.shield_failures.add(1);
+            return true;
+        }
+        let made = ctx.attempts.count - usize::from(ctx.attempts.shielded);
+        let Some(site) = ctx.site.as_ref().filter(|site| made <= site.retries) else { return false };
         let granted = site.origins.budget.withdraw(now_ms());
         if !granted {
             self.node.figures.retries_refused.add(1);
@@ -124,13 +169,16 @@ impl RequestPath {
 
     /// Whether a failure on the way is worth another attempt: nothing has come yet, and the request may be repeated.
     pub(super) fn is_worth_retrying(&self, session: &Session, error: &Error, ctx: &Context) -> bool {
-        let repeatable = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
         let untouched = !ctx.answered && session.response_written().is_none();
         // One that is slow is not asked again: nobody waits for twice the time that was set.
         let another = ctx.site.as_ref().is_some_and(|site| site.origins.all().len() > 1);
-        let worth_it = another || *error.etype() != ErrorType::ReadTimedout;
-        *error.esource() != ErrorSource::Downstream && repeatable && untouched && worth_it
+        let worth_it = another || ctx.attempts.is_at_shield() || *error.etype() != ErrorType::ReadTimedout;
+        *error.esource() != ErrorSource::Downstream && is_repeatable(session) && untouched && worth_it
     }
+}
+
+fn is_repeatable(session: &Session) -> bool {
+    session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated()
 }
 
 /// Of what is asked for: the cache key's text, or what it would be.

@@ -112,7 +112,15 @@ impl Origin {
     /// # Panics
     /// When no port is free.
     pub async fn start(script: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at(([127, 0, 0, 1], 0).into(), script).await
+    }
+
+    /// Starts one at an address.
+    ///
+    /// # Panics
+    /// When it is taken.
+    pub async fn start_at(address: SocketAddr, script: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free address");
         let address = listener.local_addr().expect("its address");
         let requests = Arc::new(Mutex::new(Vec::new()));
         let came = Arc::new(Notify::new());

@@ -1,7 +1,7 @@
 //! Keys of a `[[site]]` about its origins. A key of an error is one of that site.
 
 use super::{Wrong, some_time, wrong};
-use crate::config::origin::{Origin, OriginHealth, Retry};
+use crate::config::origin::{Origin, OriginHealth, Retry, Shield};
 use crate::config::{AT_A_TIME_MAX, ORIGINS_MAX, RETRIES_MAX, Site, WEIGHT_MAX};
 
 impl Site {
@@ -12,6 +12,10 @@ impl Site {
         for (place, origin) in self.origin.iter().enumerate() {
             origin.check().map_err(|(key, problem)| (format!("origin.{place}.{key}"), problem))?;
         }
+        if let Some(place) = self.origin.iter().position(|origin| origin.name.is_some()) {
+            return wrong(format!("origin.{place}.name"), "only the nodes of a shield have names: remove it");
+        }
+        self.shield.as_ref().map_or(Ok(()), Shield::check)?;
         if self.origin.iter().all(|origin| origin.backup) {
             return wrong("origin", "every origin is a backup: one at least must not be");
         }
@@ -47,6 +51,18 @@ impl Origin {
             return wrong("queue", "nobody waits for an origin without max_connections: add it, or remove queue");
         }
         some_time("queue_timeout".to_owned(), "an origin's queue_timeout", self.queue_timeout)
+    }
+}
+
+impl Shield {
+    fn check(&self) -> Result<(), Wrong> {
+        if !(1..=ORIGINS_MAX).contains(&self.nodes.len()) {
+            return wrong("shield.nodes", format!("a shield has 1 to {ORIGINS_MAX} nodes"));
+        }
+        for (place, node) in self.nodes.iter().enumerate() {
+            node.check().map_err(|(key, problem)| (format!("shield.nodes.{place}.{key}"), problem))?;
+        }
+        Ok(())
     }
 }
 

@@ -49,6 +49,18 @@ pub(super) const KEYS: &[Key] = &[
          object always to the same one, while that has no more than 1.25 times its share under way.",
     ),
     key(
+        "site.shield.nodes",
+        "list of URLs or tables, at most 64",
+        "none",
+        "live",
+        "Nodes that are asked before the origins: a parent tier, or all nodes of a cluster (siblings), this one among them. Each \
+         object has its node; one that fails, is left out or busy is passed by, and an origin is asked. Tables have the keys of \
+         `site.origin.…` and `name`: the node's `node.name`, by which it knows that it is meant itself. What one of them asks \
+         for by the same list is never sent on to another of them.",
+    ),
+    key("site.shield.balance", "as `site.balance`", "`hash`", "live", "How requests are spread over those nodes."),
+    key("site.origin.name", "a node's name", "none", "live", "Of a node of a shield only: see `site.shield.nodes`."),
+    key(
         "site.health.path",
         "path",
         "`/`",
