@@ -24,7 +24,7 @@ pub use cache::Cache;
 pub use error::ConfigError;
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use origin::Timeouts;
-pub use site::{Dash, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
+pub use site::{Coding, Compress, Dash, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
 use units::{Bandwidth, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.

@@ -34,6 +34,7 @@ use crate::storage::{
 
 mod admission;
 mod cdn_loop;
+pub(crate) mod compress;
 pub mod context;
 pub(crate) use admission::key;
 pub(crate) use respond::own as respond_own;
@@ -107,6 +108,10 @@ impl ProxyHttp for RequestPath {
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let request = session.req_header();
         if !matches!(request.method, Method::GET | Method::HEAD) || session.is_upgrade_req() {
+            return Ok(());
+        }
+        ctx.fat = target::has_body(&request.headers);
+        if ctx.fat {
             return Ok(());
         }
         let Some(site) = &ctx.site else { return Ok(()) };
@@ -204,6 +209,9 @@ impl ProxyHttp for RequestPath {
         if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
             upstream.insert_header(COOKIE, cookies)?;
         }
+        if let Some(site) = ctx.site.as_ref().filter(|_| ctx.key.is_some()) {
+            target::take_out_misleading(upstream, site);
+        }
         upstream.append_header(VIA, self.node.via.clone())?;
         upstream.insert_header(cdn_loop::CDN_LOOP, self.cdn_loop(session, ctx))?;
         upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
@@ -228,6 +236,7 @@ impl ProxyHttp for RequestPath {
         ctx.answered = true;
         admission::invalidate(&self.node, session, response, ctx);
         respond::end_hop(response);
+        ctx.encoder = compress::begin(session.req_header(), response, ctx);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
         self.note_origin(ctx, !failing);
         Ok(())
@@ -237,10 +246,13 @@ impl ProxyHttp for RequestPath {
     fn upstream_response_body_filter(
         &self,
         _session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<std::time::Duration>> {
+        if let Some(encoder) = &mut ctx.encoder {
+            *body = encoder.encode(body.take(), end_of_stream)?;
+        }
         if end_of_stream {
             ctx.attempts.end();
         }

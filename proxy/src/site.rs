@@ -42,6 +42,8 @@ pub struct Site {
     pub selectors: Selectors,
     /// Negotiation fields that are folded to what the origin has.
     pub folded: Vec<(HeaderName, Vec<String>)>,
+    /// What is compressed, and how.
+    pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
     pub auto: bool,
 }
@@ -94,6 +96,7 @@ impl Sites {
                     cookies: raw.key.cookies.clone(),
                 },
                 folded: folded_of(raw),
+                compress: raw.compress.clone(),
                 auto: raw.dash.auto,
             });
             for host in &raw.hosts {
@@ -166,7 +169,9 @@ fn query_of(raw: &KeyRules) -> QueryRule {
 }
 
 fn folded_of(raw: &config::Site) -> Vec<(HeaderName, Vec<String>)> {
-    let lists = [(ACCEPT_ENCODING, &raw.encodings), (ACCEPT_LANGUAGE, &raw.languages)];
+    let made = |compress: &config::Compress| compress.codings.iter().map(|coding| coding.as_str().to_owned()).collect();
+    let encodings = raw.compress.as_ref().map(made).or_else(|| raw.encodings.clone());
+    let lists = [(ACCEPT_ENCODING, &encodings), (ACCEPT_LANGUAGE, &raw.languages)];
     lists.into_iter().filter_map(|(name, list)| Some((name, list.clone()?))).collect()
 }
 

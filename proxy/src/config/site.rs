@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::origin::{Balance, Origin, OriginHealth, Retry, Shield, Timeouts};
-use super::units::Span;
+use super::units::{Size, Span};
 
 /// A site served.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -65,6 +65,63 @@ pub struct Site {
     pub encodings: Option<Vec<String>>,
     /// Languages the origin has, best first: Accept-Language is folded to one of them.
     pub languages: Option<Vec<String>>,
+    /// Compresses what the origin sends plain.
+    pub compress: Option<Compress>,
+}
+
+/// Compression of what the origin sends plain.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Compress {
+    /// Codings, best first.
+    pub codings: Vec<Coding>,
+    /// Media types, `text/*` for all of a kind.
+    pub types: Vec<String>,
+    /// Shorter bodies are left alone.
+    pub min: Size,
+}
+
+/// A content coding that this node can make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coding {
+    /// RFC 7932
+    Br,
+    /// RFC 8878
+    Zstd,
+    /// RFC 1952
+    Gzip,
+}
+
+impl Coding {
+    /// Its name in Content-Encoding.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Br => "br",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
+impl Default for Compress {
+    fn default() -> Self {
+        let types = [
+            "text/*",
+            "application/javascript",
+            "application/json",
+            "application/xml",
+            "application/dash+xml",
+            "application/vnd.apple.mpegurl",
+            "application/wasm",
+            "image/svg+xml",
+        ];
+        Self {
+            codings: vec![Coding::Br, Coding::Zstd, Coding::Gzip],
+            types: types.map(String::from).into(),
+            min: Size(1 << 10),
+        }
+    }
 }
 
 /// Lifetimes guessed from Last-Modified (RFC 9111 §4.2.2).

@@ -200,8 +200,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 10] =
-        ["http", "https", "certs", "nodes", "health", "dash", "timeouts", "retry", "heuristic", "shield"];
+    const TABLES: [&str; 11] =
+        ["compress", "http", "https", "certs", "nodes", "health", "dash", "timeouts", "retry", "heuristic", "shield"];
     let is_table = |key: &str| TABLES.contains(&key) || (key == "key" && keys.contains("hosts"));
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }

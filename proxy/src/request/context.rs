@@ -9,6 +9,7 @@ use littoral_cache::freshness::Unstorable;
 use littoral_cache::{FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
+use crate::request::compress::Encoder;
 use crate::site::Site;
 use crate::storage::CachePhase;
 
@@ -59,8 +60,12 @@ pub struct Context {
     pub patient: bool,
     /// The conditions of the request have failed: 412.
     pub failed: bool,
+    /// A GET or HEAD with a body, of which no key can tell.
+    pub fat: bool,
     /// What came under the key of late was not stored: nobody waits for anybody.
     pub passed: bool,
+    /// Compresses the origin's body before anybody sees it.
+    pub encoder: Option<Encoder>,
     /// Fields of the response that are this client's alone.
     pub withheld: Vec<(HeaderName, HeaderValue)>,
     /// What was done, once known.
@@ -93,7 +98,9 @@ impl Context {
             insists: false,
             patient: false,
             failed: false,
+            fat: false,
             passed: false,
+            encoder: None,
             withheld: Vec::new(),
             outcome: None,
         }
@@ -119,6 +126,7 @@ impl Context {
 
     fn reason(&self) -> FwdReason {
         match () {
+            () if self.fat => FwdReason::Bypass,
             () if self.key.is_none() => FwdReason::Method,
             () if self.insists => FwdReason::Request,
             () if self.was_stale => FwdReason::Stale,

@@ -25,6 +25,9 @@ pub(crate) const REPRESENTATION: HeaderName = HeaderName::from_static("x-littora
 pub(super) fn add_fields(response: &mut ResponseHeader, node: &Node, ctx: &Context, outcome: Outcome) -> Result<()> {
     let mut status = String::with_capacity(64);
     outcome.write_status(ctx.ttl_s, ctx.stored, &mut status);
+    if ctx.fat {
+        status.push_str("; detail=body");
+    }
     if let Some(reason) = ctx.unstorable.filter(|_| !ctx.stored) {
         status.push_str("; detail=");
         status.push_str(reason.as_str());

@@ -3,7 +3,7 @@
 //! Invariant: the path of the cache key is the path that the origin is asked for. A target that could be read in two ways, or
 //! that has no path, is refused, so that nobody fills an entry with the answer to something else.
 
-use http::header::HOST;
+use http::header::{ACCEPT_ENCODING, CONTENT_LENGTH, HOST, RANGE, TRANSFER_ENCODING};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 use littoral_cache::vary::fold;
@@ -60,12 +60,48 @@ pub(super) fn normalise(request: &mut RequestHeader, site: &Site) {
             request.set_uri(uri);
         }
     }
+    if site.compress.is_some() && request.headers.contains_key(RANGE) {
+        // Places in a body mean its plain bytes.
+        request.remove_header(&ACCEPT_ENCODING);
+    }
     for (name, offered) in &site.folded {
         match fold(&request.headers, name, offered).and_then(|best| HeaderValue::from_str(best).ok()) {
             Some(best) => drop(request.insert_header(name, best)),
             None => drop(request.remove_header(name)),
         }
     }
+}
+
+/// Fields that make many applications answer for another host, path, scheme or method than the one in the key.
+const MISLEADING: [&str; 13] = [
+    "forwarded",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// Takes out of a request that may be answered from the cache what would change its answer and is not in the key.
+pub(super) fn take_out_misleading(upstream: &mut RequestHeader, site: &Site) {
+    for name in MISLEADING {
+        if !site.selectors.headers.iter().any(|keyed| keyed == name) {
+            upstream.remove_header(name);
+        }
+    }
+}
+
+/// Whether a body comes with the request (RFC 9112 §6.3).
+pub(super) fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    length || headers.contains_key(TRANSFER_ENCODING)
 }
 
 /// Cookies of an HTTP/2 request, which may come in pieces, as the one field that HTTP/1.1 has (RFC 9113 §8.2.3).

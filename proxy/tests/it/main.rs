@@ -15,6 +15,7 @@ mod names;
 mod origin;
 mod passing;
 mod plugins;
+mod poisoning;
 mod purge;
 mod reload;
 mod semantics;

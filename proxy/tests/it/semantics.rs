@@ -256,3 +256,60 @@ async fn requests_for_what_is_not_stored_do_not_wait_for_each_other_after_the_fi
         assert!(client.head().await.unwrap().field("cache-status").contains("fwd=bypass; detail=no-store"));
     }
 }
+
+/// A body of which every coding makes something shorter.
+fn wordy() -> Vec<u8> {
+    (0..4000).flat_map(|at| format!("line {at} of a text that repeats itself\n").into_bytes()).collect()
+}
+
+/// What curl makes of it, the judge of the codings.
+async fn curl(node: &Node, path: &str, more: &[&str]) -> Vec<u8> {
+    let url = format!("http://{}{path}", node.address("http"));
+    let mut command = tokio::process::Command::new("curl");
+    let output = command.args(["-sS", "-H", "Host: site.example"]).args(more).arg(url).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[tokio::test]
+async fn what_the_origin_sends_plain_is_compressed_once_for_each_coding_and_kept_apart() {
+    let origin = Origin::start(|request: &Request| match request.path.as_str() {
+        "/chunked" => Response::with(&[FRESH, "content-type: text/plain"], Body::Chunked(vec![wordy(), wordy()])),
+        "/image" => Response::ok(&[FRESH, "content-type: image/png"], &wordy()),
+        "/kept" => Response::ok(&["cache-control: max-age=60, no-transform", "content-type: text/plain"], &wordy()),
+        "/short" => Response::ok(&[FRESH, "content-type: text/plain"], b"short"),
+        _ => Response::ok(&[FRESH, "content-type: text/plain; charset=utf-8", "etag: \"a\""], &wordy()),
+    })
+    .await;
+    let node = node_before(&origin, "[site]\ncompress = {}\n").await;
+    for coding in ["br", "zstd", "gzip"] {
+        for filled in [false, true] {
+            let accept = format!("Accept-Encoding: {coding}");
+            let reply = asking(&node, "/a", &accept).await;
+            assert_eq!((reply.field("content-encoding"), reply.field("etag"), reply.whole), (coding, "W/\"a\"", true));
+            assert!(reply.body.len() < wordy().len() / 4, "{coding}: {} bytes", reply.body.len());
+            assert_eq!(reply.field("cache-status").contains("; hit"), filled, "{coding}");
+            assert_eq!(curl(&node, "/a", &["--compressed", "-H", &accept]).await, wordy(), "{coding}");
+        }
+    }
+    assert_eq!(origin.count("/a"), 3);
+    let plain = get(&node, "/a").await;
+    assert_eq!(
+        (plain.body, plain.fields.iter().any(|(name, value)| name == "vary" && value == "accept-encoding")),
+        (wordy(), true)
+    );
+    assert_eq!(curl(&node, "/chunked", &["--compressed"]).await, [wordy(), wordy()].concat());
+    for path in ["/image", "/kept", "/short"] {
+        let reply = asking(&node, path, "Accept-Encoding: gzip, br").await;
+        assert_eq!(reply.field("content-encoding"), "", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_range_is_of_the_plain_bytes_also_where_the_site_compresses() {
+    let origin = Origin::start(|_| Response::ok(&[FRESH, "content-type: text/plain"], &wordy())).await;
+    let node = node_before(&origin, "[site]\ncompress = {}\n").await;
+    asking(&node, "/a", "Accept-Encoding: gzip").await;
+    let reply = asking(&node, "/a", "Accept-Encoding: gzip\r\nRange: bytes=5-9").await;
+    assert_eq!((reply.status, reply.body.as_slice(), reply.field("content-encoding")), (206, &wordy()[5..10], ""));
+}

@@ -54,6 +54,17 @@ impl Site {
         if let Some(name) = key.headers.iter().find(|name| http::HeaderName::try_from(*name).is_err()) {
             return wrong("key.headers", format!("{name:?} is no field name"));
         }
+        if let Some(compress) = &self.compress {
+            if compress.codings.is_empty() || compress.types.is_empty() {
+                return wrong("compress", "compress needs codings and types; leave them out for the usual ones");
+            }
+            if let Some(bad) = compress.types.iter().find(|text| text.split_once('/').is_none()) {
+                return wrong("compress.types", format!("{bad:?} is no media type: write \"text/html\" or \"text/*\""));
+            }
+            if self.encodings.is_some() {
+                return wrong("encodings", "compress already says which codings there are: remove encodings");
+            }
+        }
         let is_token = |text: &&String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         for (name, list) in [("encodings", &self.encodings), ("languages", &self.languages)] {
             let list = list.iter().flatten();

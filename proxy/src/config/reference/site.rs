@@ -76,6 +76,22 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("site.heuristic.longest", "duration", "`1d`", "live", "At most."),
     key(
+        "site.compress.codings",
+        "list of `br`, `zstd`, `gzip`, best first",
+        "all three",
+        "live",
+        "With `compress = {}`, what the origin sends plain is compressed once, as it fills, and stored as one variant for each coding; \
+         Accept-Encoding is folded to these. A request for ranges gets the plain one.",
+    ),
+    key(
+        "site.compress.types",
+        "list of media types",
+        "text, scripts, JSON, XML, manifests, Wasm, SVG",
+        "live",
+        "Which responses; `text/*` stands for all of a kind. Event streams never.",
+    ),
+    key("site.compress.min", "size", "`1KiB`", "live", "Responses known to be shorter are left alone."),
+    key(
         "site.key.query",
         "`keep`, `sort` or `ignore`",
         "`keep`",
