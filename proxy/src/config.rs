@@ -15,6 +15,7 @@ mod cache;
 mod check;
 pub mod error;
 mod listen;
+mod log;
 pub mod origin;
 pub mod reference;
 mod site;
@@ -23,6 +24,7 @@ pub mod units;
 pub use cache::Cache;
 pub use error::ConfigError;
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
+pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
 pub use site::{Coding, Compress, Dash, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
 use units::{Bandwidth, Size, Span};
@@ -64,6 +66,8 @@ pub struct Config {
     pub listen: Listen,
     /// `[cache]`
     pub cache: Cache,
+    /// `[log]`
+    pub log: Log,
     /// `[limits]`
     pub limits: Limits,
     /// `[geo]`
@@ -315,7 +319,8 @@ impl Config {
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.file);
         let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
         let databases = self.geo.database.iter_mut();
-        for path in listeners.chain(plugins).chain(zones).chain(databases).chain(self.node.data.as_mut()) {
+        let logs = self.log.access.iter_mut().map(|log| &mut log.file).filter(|file| **file != Path::new(STDOUT));
+        for path in listeners.chain(plugins).chain(zones).chain(databases).chain(self.node.data.as_mut()).chain(logs) {
             *path = base.join(&path);
         }
     }

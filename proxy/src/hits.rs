@@ -9,8 +9,9 @@
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use littoral_cache::demand::is_idle;
@@ -23,6 +24,7 @@ use tokio::time::timeout;
 use crate::clock::now_ms;
 use crate::listen::Presence;
 use crate::node::{Hot, Node};
+use crate::observe::access::Hit;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
 const FIELDS_MAX: usize = 64;
@@ -42,8 +44,18 @@ pub(crate) struct Connection {
     node: Arc<Node>,
     presence: Arc<Presence>,
     hot: Hot,
+    client: Client,
     read: BytesMut,
     head: Vec<u8>,
+}
+
+/// Whose connection it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Client {
+    /// The client's address, as the listener believes it.
+    pub(crate) address: SocketAddr,
+    /// The TLS version, empty without TLS.
+    pub(crate) tls: &'static str,
 }
 
 /// How serving hits ended.
@@ -69,9 +81,10 @@ enum Look {
 }
 
 impl Connection {
-    pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client) -> Self {
         let hot = node.hot();
-        Self { node, presence, hot, read: BytesMut::with_capacity(BUFFER_BYTES), head: Vec::with_capacity(1024) }
+        let (read, head) = (BytesMut::with_capacity(BUFFER_BYTES), Vec::with_capacity(1024));
+        Self { node, presence, hot, client, read, head }
     }
 
     /// Serves hits until something else is asked for.
@@ -79,7 +92,12 @@ impl Connection {
         loop {
             match self.look() {
                 Look::Hit { head_bytes, body_wanted, entry, body } => {
+                    let begun = self.hot.access.is_some().then(Instant::now);
                     let sent = self.send(stream, &entry, &body, body_wanted).await;
+                    if let Some(begun) = begun {
+                        let bytes = if body_wanted { body.length() } else { 0 };
+                        self.log(head_bytes, &entry, bytes, sent.is_ok(), begun);
+                    }
                     self.read.advance(head_bytes);
                     if sent.is_err() {
                         return Next::Close;
@@ -220,6 +238,15 @@ impl Connection {
             self.node.figures.broken.add(1);
         }
         sent
+    }
+
+    /// Tells the access log.
+    #[cold]
+    fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, begun: Instant) {
+        if let Some(log) = &self.hot.access {
+            let Client { address: client, tls } = self.client;
+            log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, begun });
+        }
     }
 
     /// Status and fields of a hit, in the connection's own buffer.

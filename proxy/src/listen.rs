@@ -23,7 +23,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use crate::hits::{Connection, Next};
+use crate::hits::{Client, Connection, Next};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
@@ -182,7 +182,8 @@ impl Worker {
 
     /// HTTP/1 on a plain connection: hits directly, the rest through the framework, back and forth.
     async fn serve_plain<S: Raw>(&self, mut stream: S, client: SocketAddr) {
-        let mut connection = Connection::new(self.node.clone(), self.presence.clone());
+        let whose = Client { address: client, tls: "" };
+        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose);
         let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
@@ -207,7 +208,8 @@ impl Worker {
             pingora::apps::ServerApp::process_new(&self.proxy, stream, &self.shutdown).await;
             return;
         }
-        let mut connection = Connection::new(self.node.clone(), self.presence.clone());
+        let whose = Client { address: client, tls: tls::version(&stream) };
+        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose);
         let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };

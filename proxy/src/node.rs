@@ -13,6 +13,7 @@ use littoral_cache::Store;
 use crate::config::Config;
 use crate::directing::Directing;
 use crate::listen::front::Fronts;
+use crate::observe::access::{Access, Log};
 use crate::observe::figures::Figures;
 use crate::plugins::Plugins;
 use crate::rate::Rate;
@@ -48,6 +49,8 @@ pub struct Node {
     pub warm: Option<Arc<Jobs>>,
     /// Who may come in at which listener, and certificates.
     pub fronts: Fronts,
+    /// The access log.
+    pub access: Access,
     /// What is counted.
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.
@@ -64,6 +67,7 @@ pub struct Node {
 /// What a connection copies of the node when it opens, so that a hit touches nothing shared but the cache.
 pub(crate) struct Hot {
     pub(crate) tail: Arc<[u8]>,
+    pub(crate) access: Option<Arc<Log>>,
     pub(crate) header_bytes: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -81,6 +85,7 @@ impl Node {
         let limits = &self.settings.load().limits;
         Hot {
             tail: self.tail.clone(),
+            access: self.access.log(),
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             header_timeout: limits.header_timeout.0,
             handshake_timeout: limits.handshake_timeout.0,

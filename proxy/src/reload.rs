@@ -30,6 +30,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     let old = node.settings.load_full();
     let mut restart = needs_restart(&old, &config);
     let fronts = node.fronts.prepare(&config)?;
+    let access = node.access.prepare(config.log.access.as_ref())?;
     if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
         restart.push("zone".to_owned());
     }
@@ -47,6 +48,8 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
         directing.probe(&config);
     }
     node.fronts.put(fronts);
+    node.access.adopt(access);
+    node.access.reopen();
     node.sites.store(Arc::new(sites));
     node.probes.follow(node);
     node.settings.store(Arc::new(config));

@@ -8,7 +8,7 @@
 //! is asked at most twice, and never again once its response head has come.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -195,7 +195,23 @@ impl ProxyHttp for RequestPath {
 
     /// A miss: which origin is asked. Called again for a retry.
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Context) -> Result<Box<HttpPeer>> {
-        self.next_peer(session, ctx).await
+        let peer = self.next_peer(session, ctx).await?;
+        ctx.stamps.ask();
+        Ok(peer)
+    }
+
+    /// The way to the origin is open.
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        _reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::fd::RawFd,
+        _digest: Option<&pingora::protocols::Digest>,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        ctx.stamps.connected = Some(Instant::now());
+        Ok(())
     }
 
     async fn upstream_request_filter(
@@ -235,6 +251,7 @@ impl ProxyHttp for RequestPath {
         }
         ctx.answered = true;
         admission::invalidate(&self.node, session, response, ctx);
+        ctx.stamps.answered = Some(Instant::now());
         respond::end_hop(response);
         ctx.encoder = compress::begin(session.req_header(), response, ctx);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
@@ -255,6 +272,7 @@ impl ProxyHttp for RequestPath {
         }
         if end_of_stream {
             ctx.attempts.end();
+            ctx.stamps.ended = Some(Instant::now());
         }
         Ok(None)
     }
@@ -322,6 +340,7 @@ impl ProxyHttp for RequestPath {
         }
         let outcome = ctx.outcome(session.cache.phase(), session.cache.lock_duration().is_some());
         ctx.outcome = Some(outcome);
+        ctx.stamps.sending = Some(Instant::now());
         if let Some(meta) = session.cache.maybe_cache_meta() {
             let left = meta.fresh_until().duration_since(SystemTime::now());
             ctx.ttl_s =
@@ -390,6 +409,9 @@ impl ProxyHttp for RequestPath {
         figures.sent_bytes.add(sent);
         if error.is_some() {
             figures.broken.add(1);
+        }
+        if let Some(log) = self.node.access.log() {
+            log.request(session, ctx, error.is_none());
         }
         self.node.rate.delivered(session, sent, ctx.started.elapsed());
         tracing::debug!(

@@ -23,6 +23,7 @@ use crate::listen::front::Fronts;
 use crate::listen::socket::{Bound, Share};
 use crate::listen::{Presence, Worker};
 use crate::node::Node;
+use crate::observe::access::Access;
 use crate::observe::figures::Figures;
 use crate::origin::{keep_looking_up, look_up};
 use crate::plugins::Plugins;
@@ -107,6 +108,8 @@ impl Sockets {
 }
 
 fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<Arc<Node>, String> {
+    let access = Access::default();
+    access.adopt(access.prepare(config.log.access.as_ref())?);
     let plugins = Plugins::load(&config)?;
     let directing = match Directing::new(&config, plugins.routing())? {
         Some((directing, warnings)) => {
@@ -130,6 +133,7 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         directing,
         warm: door.map(|door| Arc::new(Jobs::new(door))),
         fronts,
+        access,
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),
@@ -189,6 +193,8 @@ pub fn run(file: &Path) -> Result<(), String> {
     for thread in threads {
         let _ = thread.join();
     }
+    // Nobody answers any more: what was logged is written now.
+    node.access.adopt(None);
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }
@@ -271,6 +277,7 @@ fn cpu_ticks() -> u64 {
 /// The signals a node obeys. Those that come from here on wait until [`Self::obey`].
 struct Signals {
     hangup: Signal,
+    user1: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -278,12 +285,13 @@ struct Signals {
 impl Signals {
     fn listen() -> Self {
         let listen = |kind| signal(kind).expect("invariant: signal handlers can be set at start");
-        let [hangup, terminate, interrupt] =
-            [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()].map(listen);
-        Self { hangup, terminate, interrupt }
+        let kinds =
+            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::terminate(), SignalKind::interrupt()];
+        let [hangup, user1, terminate, interrupt] = kinds.map(listen);
+        Self { hangup, user1, terminate, interrupt }
     }
 
-    /// Reloads at each SIGHUP, until SIGTERM or SIGINT.
+    /// Reloads at each SIGHUP, opens the access log again at each SIGUSR1, until SIGTERM or SIGINT.
     async fn obey(mut self, node: &Arc<Node>, file: &Path) {
         let reloads = async {
             while self.hangup.recv().await.is_some() {
@@ -296,8 +304,14 @@ impl Signals {
                 }
             }
         };
+        let reopens = async {
+            while self.user1.recv().await.is_some() {
+                node.access.reopen();
+            }
+        };
         tokio::select! {
             () = reloads => {}
+            () = reopens => {}
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }

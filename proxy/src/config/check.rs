@@ -14,6 +14,7 @@ use littoral_geo::stub::absolute;
 
 mod cache;
 mod listen;
+mod log;
 mod origin;
 mod site;
 
@@ -36,6 +37,7 @@ impl Config {
         self.check_clusters()?;
         self.check_zones()?;
         self.check_cache()?;
+        self.check_log()?;
         self.check_limits()
     }
 

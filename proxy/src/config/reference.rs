@@ -2,6 +2,7 @@
 
 mod cache;
 mod listen;
+mod log;
 mod origin;
 mod site;
 
@@ -31,7 +32,8 @@ const fn key(
 }
 
 /// Every key there is, section by section.
-pub const SECTIONS: &[&[Key]] = &[NODE, listen::KEYS, cache::KEYS, LIMITS, PLUGINS, site::KEYS, origin::KEYS, CLUSTERS];
+pub const SECTIONS: &[&[Key]] =
+    &[NODE, listen::KEYS, cache::KEYS, log::KEYS, LIMITS, PLUGINS, site::KEYS, origin::KEYS, CLUSTERS];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
@@ -195,6 +197,10 @@ pub fn markdown() -> String {
             ));
         }
         out.push_str(&format!("| `{name}` | {} | {} | {} | {} |\n", key.value, key.default, key.applies, key.meaning));
+    }
+    out.push_str("\n## Fields of the access log\n\n| field | meaning |\n|---|---|\n");
+    for (name, meaning) in crate::observe::access::format::fields() {
+        out.push_str(&format!("| `${name}` | {meaning} |\n"));
     }
     out
 }

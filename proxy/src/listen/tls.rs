@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use pingora::protocols::Stream;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -129,4 +130,13 @@ pub(super) fn failure(error: &io::Error) -> usize {
         Some(_) => "malformed",
     };
     FAILURES.iter().position(|known| *known == label).expect("invariant: FAILURES lists every label")
+}
+
+/// The TLS version of a connection as it is logged.
+pub(super) fn version(stream: &Stream) -> &'static str {
+    match stream.get_ssl_digest().map(|digest| digest.version.clone()) {
+        Some(std::borrow::Cow::Borrowed(version)) => version,
+        Some(_) => "TLS",
+        None => "",
+    }
 }

@@ -7,7 +7,7 @@ use littoral_cache::Outcome;
 use littoral_cache::freshness::Unstorable;
 
 /// Lines a counter is spread over; threads beyond share.
-const STRIPES: usize = 16;
+pub(crate) const STRIPES: usize = 16;
 
 /// A counter that threads can add to without meeting.
 #[derive(Debug, Default)]
@@ -31,7 +31,8 @@ impl Counter {
     }
 }
 
-fn stripe() -> usize {
+/// The line of this thread.
+pub(crate) fn stripe() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Relaxed) % STRIPES));
     MINE.with(Cell::get)

@@ -136,6 +136,9 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),
     metric("littoral_cache_invalidated_total", "", "URLs invalidated by successful unsafe requests."),
     metric("littoral_cache_surrogate_keys_ignored_total", "", "Surrogate keys ignored for their number or length."),
+    metric("littoral_access_log_lines_total", "", "Lines handed to the access log's writer."),
+    metric("littoral_access_log_dropped_total", "", "Lines lost because the writer of the access log did not keep up."),
+    metric("littoral_access_log_failures_total", "", "Writes of the access log that failed."),
     metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
     metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
     metric("littoral_plugin_faults_total", "plugin, kind", "Calls that failed; the native policy answered instead."),
@@ -267,6 +270,9 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
             let counts = node.store.counters().purges.each_ref().map(|kind| kind.load(Relaxed));
             by("kind", littoral_cache::Target::KINDS.into_iter().zip(counts))
         }
+        "littoral_access_log_lines_total" => one(node.access.counts().lines.load(Relaxed)),
+        "littoral_access_log_dropped_total" => one(node.access.counts().dropped.load(Relaxed)),
+        "littoral_access_log_failures_total" => one(node.access.counts().failed.load(Relaxed)),
         "littoral_rate_decisions_total" => by("by", node.rate.decisions()),
         "littoral_warm_jobs_open" => node.warm.as_ref().map_or_else(Vec::new, |jobs| one(jobs.open() as u64)),
         name if name.starts_with("littoral_downstream_") || name.starts_with("littoral_tls_") => {

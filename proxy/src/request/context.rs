@@ -10,6 +10,7 @@ use littoral_cache::{FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
 use crate::request::compress::Encoder;
+use crate::observe::access::Stamps;
 use crate::site::Site;
 use crate::storage::CachePhase;
 
@@ -68,6 +69,8 @@ pub struct Context {
     pub encoder: Option<Encoder>,
     /// Fields of the response that are this client's alone.
     pub withheld: Vec<(HeaderName, HeaderValue)>,
+    /// When its stages began and ended.
+    pub(crate) stamps: Stamps,
     /// What was done, once known.
     pub outcome: Option<Outcome>,
 }
@@ -102,6 +105,7 @@ impl Context {
             passed: false,
             encoder: None,
             withheld: Vec::new(),
+            stamps: Stamps::default(),
             outcome: None,
         }
     }
