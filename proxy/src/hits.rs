@@ -11,17 +11,16 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
 use littoral_cache::demand::is_idle;
-use littoral_cache::entry::Body;
+use littoral_cache::entry::{Body, millis};
 use littoral_cache::key::hash_of;
 use littoral_cache::{Entry, Outcome};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::clock::now_ms;
 use crate::listen::Presence;
 use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
@@ -71,7 +70,7 @@ enum Look {
     /// Not a whole head yet.
     Partial,
     /// A fresh hit.
-    Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body> },
+    Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body>, begun: SystemTime },
     /// A request that is not answered here: so many of the bytes are its own.
     HandOff(usize),
     /// No HTTP.
@@ -91,12 +90,13 @@ impl Connection {
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Next {
         loop {
             match self.look() {
-                Look::Hit { head_bytes, body_wanted, entry, body } => {
-                    let begun = self.hot.access.is_some().then(Instant::now);
-                    let sent = self.send(stream, &entry, &body, body_wanted).await;
-                    if let Some(begun) = begun {
+                Look::Hit { head_bytes, body_wanted, entry, body, begun } => {
+                    let sent = self.send(stream, &entry, &body, body_wanted, begun).await;
+                    let took = begun.elapsed().unwrap_or(Duration::ZERO);
+                    self.node.figures.took(Some(Outcome::Hit), took);
+                    if self.hot.access.is_some() {
                         let bytes = if body_wanted { body.length() } else { 0 };
-                        self.log(head_bytes, &entry, bytes, sent.is_ok(), begun);
+                        self.log(head_bytes, &entry, bytes, sent.is_ok(), took);
                     }
                     self.read.advance(head_bytes);
                     if sent.is_err() {
@@ -175,8 +175,8 @@ impl Connection {
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && follows == Follows::Nothing;
         let hit = || simple(&request).and_then(|asked| find(&self.node, &asked));
         match bodiless.then(hit).flatten() {
-            Some((entry, body)) if head_bytes <= self.hot.header_bytes => {
-                Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body }
+            Some((entry, body, begun)) if head_bytes <= self.hot.header_bytes => {
+                Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body, begun }
             }
             _ => self.hand_off(head_bytes, follows),
         }
@@ -212,8 +212,9 @@ impl Connection {
         entry: &Entry,
         body: &Body,
         body_wanted: bool,
+        begun: SystemTime,
     ) -> std::io::Result<()> {
-        let now_ms = now_ms();
+        let now_ms = millis(begun);
         entry.touch(now_ms);
         self.write_head(entry, now_ms);
         let length = if body_wanted { body.length() } else { 0 };
@@ -242,10 +243,10 @@ impl Connection {
 
     /// Tells the access log.
     #[cold]
-    fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, begun: Instant) {
+    fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, took: Duration) {
         if let Some(log) = &self.hot.access {
             let Client { address: client, tls } = self.client;
-            log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, begun });
+            log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, took });
         }
     }
 
@@ -262,8 +263,8 @@ impl Connection {
     }
 }
 
-/// The fresh object for a host and path, when it is one that is answered here.
-fn find(node: &Node, asked: &Asked<'_>) -> Option<(Arc<Entry>, Arc<Body>)> {
+/// The fresh object for a host and path, when it is one that is answered here, and when that was: the clock is read once.
+fn find(node: &Node, asked: &Asked<'_>) -> Option<(Arc<Entry>, Arc<Body>, SystemTime)> {
     let Asked { host, path, directives } = *asked;
     let sites = node.sites.load();
     let site = sites.find(host)?;
@@ -274,11 +275,12 @@ fn find(node: &Node, asked: &Asked<'_>) -> Option<(Arc<Entry>, Arc<Body>)> {
         return None;
     }
     let entry = node.store.hit(hash_of(host, path), host, path)?;
-    if entry.varies() || entry.ttl_ms(now_ms()) <= 0 {
+    let now = SystemTime::now();
+    if entry.varies() || entry.ttl_ms(millis(now)) <= 0 {
         return None;
     }
     let body = entry.body()?;
-    Some((entry, body))
+    Some((entry, body, now))
 }
 
 /// A request that may be answered here.

@@ -3,4 +3,5 @@
 pub mod access;
 mod downstream;
 pub mod figures;
+pub mod histograms;
 pub mod metrics;

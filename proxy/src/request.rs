@@ -252,6 +252,7 @@ impl ProxyHttp for RequestPath {
         ctx.answered = true;
         admission::invalidate(&self.node, session, response, ctx);
         ctx.stamps.answered = Some(Instant::now());
+        self.node.figures.first_byte(&ctx.stamps);
         respond::end_hop(response);
         ctx.encoder = compress::begin(session.req_header(), response, ctx);
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
@@ -410,6 +411,7 @@ impl ProxyHttp for RequestPath {
         if error.is_some() {
             figures.broken.add(1);
         }
+        figures.took(ctx.outcome, ctx.started.elapsed());
         if let Some(log) = self.node.access.log() {
             log.request(session, ctx, error.is_none());
         }

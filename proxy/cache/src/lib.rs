@@ -16,6 +16,7 @@ pub mod entry;
 pub mod evict;
 pub mod fill;
 pub mod freshness;
+pub mod histogram;
 pub mod index;
 pub mod key;
 pub mod limits;

@@ -20,6 +20,7 @@ use crate::entry::{Body, Entry, Head, Parts, millis};
 use crate::evict::{Candidate, Eviction, Seen, Verdict};
 use crate::fill::{Fill, FillParts, FillWriter};
 use crate::freshness::Lifetime;
+use crate::histogram::{Bytes, Histogram, Seconds};
 use crate::index::DenseIndex;
 use crate::key::{Key, is_key_of, variant_hash};
 use crate::limits::{OUTGROWN_KEYS, OVERDRAFT_BYTES, PASSED_KEYS};
@@ -51,6 +52,10 @@ pub enum Found {
 pub struct Counters {
     /// Objects published.
     pub published: AtomicU64,
+    /// How long the fills of published objects took.
+    pub fill_time: Histogram<Seconds>,
+    /// Bytes of their bodies.
+    pub object_bytes: Histogram<Bytes>,
     /// Fills that ended badly.
     pub fills_failed: AtomicU64,
     /// Fills that turned out not to fit and passed by.
@@ -280,7 +285,8 @@ impl Store {
         if !admitted {
             self.counters.not_admitted.fetch_add(1, Relaxed);
         }
-        let fetch_us = now.duration_since(begun).unwrap_or(Duration::ZERO).as_micros();
+        let fetch = now.duration_since(begun).unwrap_or(Duration::ZERO);
+        let length = body.length();
         let entry = Entry::new(Parts {
             key: fill.key.clone(),
             slot: fill.slot,
@@ -289,7 +295,7 @@ impl Store {
             body,
             lifetime: fill.lifetime,
             stored: now,
-            fetch_us: u32::try_from(fetch_us).unwrap_or(u32::MAX),
+            fetch_us: u32::try_from(fetch.as_micros()).unwrap_or(u32::MAX),
             surrogates: fill.surrogates.clone(),
             overhead,
         });
@@ -314,6 +320,8 @@ impl Store {
         }
         drop(in_flight);
         self.counters.published.fetch_add(1, Relaxed);
+        self.counters.fill_time.record_time(fetch);
+        self.counters.object_bytes.record(length);
         self.signal_pressure();
         Some(entry)
     }

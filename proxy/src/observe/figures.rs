@@ -2,9 +2,13 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use littoral_cache::Outcome;
 use littoral_cache::freshness::Unstorable;
+use littoral_cache::histogram::{Histogram, Seconds};
+
+use super::access::Stamps;
 
 /// Lines a counter is spread over; threads beyond share.
 pub(crate) const STRIPES: usize = 16;
@@ -77,6 +81,10 @@ impl Denied {
 pub struct Figures {
     /// Requests by [`Outcome::LABELS`].
     pub outcomes: [Counter; Outcome::LABELS.len()],
+    /// How long requests took, by [`Outcome::LABELS`].
+    pub durations: [Histogram<Seconds>; Outcome::LABELS.len()],
+    /// How long origins took to answer once there was a connection.
+    pub first_byte: Histogram<Seconds>,
     /// Requests by [`CLASSES`].
     pub classes: [Counter; CLASSES.len()],
     /// Bytes of bodies sent to clients.
@@ -142,6 +150,20 @@ impl Figures {
             self.outcomes[outcome.label_index()].add(1);
         }
         self.classes[usize::from(status / 100).min(CLASSES.len() - 1)].add(1);
+    }
+
+    /// A request has ended after `time`; what was never answered from or past the cache has no outcome.
+    pub fn took(&self, outcome: Option<Outcome>, time: Duration) {
+        if let Some(outcome) = outcome {
+            self.durations[outcome.label_index()].record_time(time);
+        }
+    }
+
+    /// An origin has answered.
+    pub(crate) fn first_byte(&self, stamps: &Stamps) {
+        if let Some((connected, answered)) = stamps.connected.zip(stamps.answered) {
+            self.first_byte.record_time(answered.saturating_duration_since(connected));
+        }
     }
 
     pub(crate) fn denied(&self, why: Denied) {

@@ -27,7 +27,7 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
     Declared { name, labels, help }
 }
 
-/// Every metric there is; one that ends in `_total` is a counter, the others are gauges.
+/// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
 pub const METRICS: &[Declared] = &[
     metric(
         "littoral_http_requests_total",
@@ -176,6 +176,7 @@ pub fn markdown() -> String {
         let kind = if metric.name.ends_with("_total") { "counter" } else { "gauge" };
         out.push_str(&format!("| `{}` | {kind} | {} | {} |\n", metric.name, metric.labels, metric.help));
     }
+    out.push_str(&super::histograms::markdown());
     out
 }
 
@@ -184,7 +185,9 @@ pub fn exposition(node: &Node) -> String {
     let families: Vec<MetricFamily> = METRICS.iter().map(|metric| family(metric, samples(node, metric.name))).collect();
     let mut out = Vec::new();
     // Families without a sample would be an error; there is nothing to say of them.
-    let told: Vec<_> = families.into_iter().filter(|family| !family.get_metric().is_empty()).collect();
+    let histograms = super::histograms::families(node);
+    let told: Vec<_> =
+        families.into_iter().chain(histograms).filter(|family| !family.get_metric().is_empty()).collect();
     match TextEncoder::new().encode(&told, &mut out) {
         Ok(()) => String::from_utf8_lossy(&out).into_owned(),
         Err(error) => format!("# {error}\n"),

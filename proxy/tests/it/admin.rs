@@ -25,6 +25,32 @@ async fn every_metric_told_is_documented_and_has_its_help() {
 }
 
 #[tokio::test]
+async fn histograms_count_every_request_fill_and_object_once() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], &[b'x'; 300])).await;
+    let node = node_before(&origin, "").await;
+    for path in ["/a", "/a", "/a", "/b"] {
+        get(&node, path).await;
+    }
+    // A time is known only when its response has ended, which the client sees first.
+    let count = |name: &'static str| async { node.metrics().await[name] };
+    while count("littoral_http_request_seconds_count{outcome=\"hit\"}").await < 2.0 {}
+    while count("littoral_http_request_seconds_count{outcome=\"miss\"}").await < 2.0 {}
+    let metrics = node.metrics().await;
+    for (name, expected) in [
+        ("littoral_http_request_seconds_count{outcome=\"hit\"}", 2.0),
+        ("littoral_http_request_seconds_bucket{outcome=\"hit\",le=\"+Inf\"}", 2.0),
+        ("littoral_http_request_seconds_count{outcome=\"miss\"}", 2.0),
+        ("littoral_origin_first_byte_seconds_count", 2.0),
+        ("littoral_cache_fill_seconds_count", 2.0),
+        ("littoral_cache_object_bytes_bucket{le=\"256\"}", 0.0),
+        ("littoral_cache_object_bytes_bucket{le=\"1024\"}", 2.0),
+        ("littoral_cache_object_bytes_sum", 600.0),
+    ] {
+        assert_eq!(metrics[name], expected, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn health_stats_and_objects_are_told() {
     let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await;
     let node = node_before(&origin, "").await;

@@ -40,8 +40,8 @@ pub(crate) struct Hit<'a> {
     /// Bytes of the body.
     pub(crate) bytes: u64,
     pub(crate) whole: bool,
-    /// When its response began to be sent.
-    pub(crate) begun: Instant,
+    /// Time from its lookup to the last byte.
+    pub(crate) took: Duration,
 }
 
 impl Stamps {
@@ -83,7 +83,7 @@ impl Log {
         };
         let key = std::str::from_utf8(hit.entry.key().text()).unwrap_or("");
         let host = key.split_once(' ').map_or(key, |(host, _)| host);
-        let (now, now_ms) = (Instant::now(), now_ms());
+        let now_ms = now_ms();
         self.put(&Record {
             ended: SystemTime::now(),
             client: Some(hit.client),
@@ -106,7 +106,7 @@ impl Log {
             attempts: 0,
             representation: "",
             whole: hit.whole,
-            stages: Stages { total: Some(now - hit.begun), send: Some(now - hit.begun), ..Stages::default() },
+            stages: Stages { total: Some(hit.took), send: Some(hit.took), ..Stages::default() },
         });
     }
 
@@ -137,8 +137,8 @@ impl Log {
             id: field(&REQUEST_ID),
             outcome,
             reason: match ctx.outcome {
-                Some(Outcome::Miss(reason)) => reason.as_str(),
-                Some(Outcome::Revalidated | Outcome::StaleOnError) => "stale",
+                Some(Outcome::Miss(reason) | Outcome::Revalidated(reason)) => reason.as_str(),
+                Some(Outcome::StaleOnError) => "stale",
                 _ => "",
             },
             ttl_s: ctx.ttl_s,
