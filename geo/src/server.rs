@@ -45,19 +45,27 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// Binds all `addresses`.
+    /// Binds all `addresses` but those for which `inherited` has sockets bound by another process.
     ///
     /// # Errors
     /// One line that names the address.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, String> {
+    pub fn bind(
+        addresses: &[SocketAddr],
+        mut inherited: impl FnMut(SocketAddr) -> Option<(UdpSocket, TcpListener)>,
+    ) -> Result<Self, String> {
         let mut listeners = Self { pairs: Vec::new(), addresses: Vec::new() };
         for address in addresses {
-            let (udp, tcp) =
-                bind_pair(*address).map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
+            let pair = inherited(*address).map_or_else(|| bind_pair(*address), ready);
+            let (udp, tcp) = pair.map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
             listeners.addresses.push(udp.local_addr().map_err(|error| error.to_string())?);
             listeners.pairs.push((udp, tcp));
         }
         Ok(listeners)
+    }
+
+    /// The sockets, in the order of the addresses.
+    pub fn pairs(&self) -> &[(UdpSocket, TcpListener)] {
+        &self.pairs
     }
 
     /// The addresses, with the ports that port 0 became.
@@ -73,15 +81,17 @@ fn bind_pair(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
         let tcp = TcpListener::bind(address)?;
         match UdpSocket::bind(tcp.local_addr()?) {
             Err(_) if tries > 0 => {}
-            udp => {
-                let udp = udp?;
-                udp::tell_destinations(&udp)?;
-                udp.set_nonblocking(true)?;
-                tcp.set_nonblocking(true)?;
-                return Ok((udp, tcp));
-            }
+            udp => return ready((udp?, tcp)),
         }
     }
+}
+
+/// Sockets as they are served.
+fn ready((udp, tcp): (UdpSocket, TcpListener)) -> std::io::Result<(UdpSocket, TcpListener)> {
+    udp::tell_destinations(&udp)?;
+    udp.set_nonblocking(true)?;
+    tcp.set_nonblocking(true)?;
+    Ok((udp, tcp))
 }
 
 /// Serves until `shutdown` turns true.

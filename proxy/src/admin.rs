@@ -70,7 +70,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener is lost"),
     };
-    let admin = Admin { node, file: Arc::new(file), started: SystemTime::now() };
+    let admin = Admin { node: node.clone(), file: Arc::new(file), started: SystemTime::now() };
     let routes = Router::new()
         .route("/", get(|| async { Html(crate::dashboard::dashboard_html()) }))
         .route("/healthz", get(|| async { "ok\n" }))
@@ -79,6 +79,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/stats", get(stats))
         .route("/v1/purge", post(purge))
         .route("/v1/reload", post(reload))
+        .route("/v1/upgrade", post(upgrade))
         .route("/v1/cache/object", get(object))
         .route("/v1/plugins", get(plugins))
         .route("/v1/plugins/{name}/reload", post(reload_plugin))
@@ -90,7 +91,9 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(map_response(as_json))
         .with_state(admin);
-    if let Err(error) = axum::serve(listener, routes).await {
+    // Once a new process has taken over, it answers on the same socket.
+    let replaced = async move { node.upgrade.done().await };
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(replaced).await {
         tracing::error!(%error, "the admin listener ended");
     }
 }
@@ -149,6 +152,12 @@ async fn reload(State(admin): State<Admin>) -> Answer {
         .await
         .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
     Ok(Json(json!({ "reloaded": true, "needs_restart": restart })))
+}
+
+async fn upgrade(State(admin): State<Admin>) -> Answer {
+    let started = admin.node.upgrade.start().await;
+    let pid = started.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error))?;
+    Ok(Json(json!({ "pid": pid })))
 }
 
 #[derive(Deserialize)]

@@ -32,8 +32,8 @@ pub struct Cli {
 enum Command {
     /// Run a node until a signal ends it.
     ///
-    /// When every listener is bound it prints one line: `ready http=… admin=… dns=…`. SIGHUP reloads the config, SIGTERM
-    /// and SIGINT end it.
+    /// When every listener is bound it prints one line: `ready http=… admin=… dns=…`. SIGHUP reloads the config, SIGUSR1
+    /// opens the access log again, SIGUSR2 upgrades, SIGTERM and SIGINT end it.
     #[command(after_help = "Example: littoral run -c node.toml")]
     Run(ConfigFile),
     /// Check a config and all it names, and start nothing.
@@ -57,6 +57,12 @@ enum Command {
     /// Remove objects from a running node's cache.
     #[command(after_help = "Example: littoral purge --prefix http://video.example/title/ --key news --soft")]
     Purge(crate::purge::PurgeArgs),
+    /// Replace a running node's process by a new one of the same program, without losing a connection.
+    ///
+    /// The new process takes over the listening sockets; the old one finishes what it began. When the new one does not become
+    /// ready, the old one goes on. SIGUSR2 does the same. What is cached in memory is not handed over.
+    #[command(after_help = "Example: littoral upgrade")]
+    Upgrade(Admin),
     /// Ask a running node why a client gets the cluster it gets.
     #[command(after_help = "Example: littoral explain --client 198.51.100.7 --name a1105.kingcdn.example")]
     Explain(ExplainArgs),
@@ -199,6 +205,10 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Play(args) => block_on(crate::play::main(args)),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(Failed::wrong_use),
         Command::Purge(args) => block_on(crate::purge::main(args)),
+        Command::Upgrade(admin) => block_on(async {
+            println!("{}", call(admin.admin, reqwest::Method::POST, "/v1/upgrade", None).await?);
+            Ok(ExitCode::SUCCESS)
+        }),
         Command::Explain(args) => block_on(explain(args)),
         Command::Plugin(command) => plugin(command),
         Command::Docs(args) => {

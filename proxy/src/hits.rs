@@ -11,6 +11,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
@@ -44,6 +45,8 @@ pub(crate) struct Connection {
     presence: Arc<Presence>,
     hot: Hot,
     client: Client,
+    /// The response is the last on this connection, because the node stops.
+    closes: bool,
     read: BytesMut,
     head: Vec<u8>,
 }
@@ -83,7 +86,7 @@ impl Connection {
     pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client) -> Self {
         let hot = node.hot();
         let (read, head) = (BytesMut::with_capacity(BUFFER_BYTES), Vec::with_capacity(1024));
-        Self { node, presence, hot, client, read, head }
+        Self { node, presence, hot, client, closes: false, read, head }
     }
 
     /// Serves hits until something else is asked for.
@@ -91,6 +94,8 @@ impl Connection {
         loop {
             match self.look() {
                 Look::Hit { head_bytes, body_wanted, entry, body, begun } => {
+                    // What came behind it is answered first.
+                    self.closes = self.node.stopping.load(Relaxed) && self.read.len() == head_bytes;
                     let sent = self.send(stream, &entry, &body, body_wanted, begun).await;
                     let took = begun.elapsed().unwrap_or(Duration::ZERO);
                     self.node.figures.took(Some(Outcome::Hit), took);
@@ -99,7 +104,8 @@ impl Connection {
                         self.log(head_bytes, &entry, bytes, sent.is_ok(), took);
                     }
                     self.read.advance(head_bytes);
-                    if sent.is_err() {
+                    if sent.is_err() || self.closes {
+                        let _ = stream.shutdown().await;
                         return Next::Close;
                     }
                 }
@@ -259,7 +265,13 @@ impl Connection {
         push_number(head, entry.age_s(now_ms));
         head.extend_from_slice(b"\r\ncache-status: littoral; hit; ttl=");
         push_number(head, u64::try_from(entry.ttl_ms(now_ms)).unwrap_or(0) / 1000);
-        head.extend_from_slice(&self.hot.tail);
+        let tail = &self.hot.tail;
+        if self.closes {
+            head.extend_from_slice(tail.strip_suffix(b"\r\n").unwrap_or(tail));
+            head.extend_from_slice(b"connection: close\r\n\r\n");
+        } else {
+            head.extend_from_slice(tail);
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr as L4Address;
@@ -40,6 +41,10 @@ pub mod tls;
 
 /// What the framework is told of keeping connections, in seconds: it never waits for a next request itself.
 const FRAMEWORK_KEEPALIVE_S: u64 = 60;
+/// For how long nothing but kept connections must be left before they are closed at shutdown.
+const QUIET: Duration = Duration::from_secs(1);
+/// Connections taken in from a backlog when the node stops: what the kernel holds at most, where the config does not say.
+const REST_MAX: usize = 4096;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Who comes over a unix socket, unless a PROXY header says more.
@@ -71,6 +76,10 @@ impl Presence {
     pub(crate) fn idle(&self) -> Idle<'_> {
         self.idle.fetch_add(1, Relaxed);
         Idle(&self.idle)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.load(Relaxed) == 0
     }
 
     fn is_quiet(&self) -> bool {
@@ -109,7 +118,14 @@ impl Worker {
             let _ = task.await;
         }
         let drained = async {
-            while !self.presence.is_quiet() {
+            let mut quiet_since = None;
+            while !self.presence.is_empty() {
+                match self.presence.is_quiet() {
+                    // A client whose connection is kept may be about to use it, and is told then that it closes.
+                    true if quiet_since.get_or_insert_with(Instant::now).elapsed() >= QUIET => break,
+                    true => {}
+                    false => quiet_since = None,
+                }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -123,7 +139,7 @@ impl Worker {
         loop {
             let accepted = tokio::select! {
                 accepted = listener.next() => accepted,
-                _ = shutdown.changed() => return,
+                _ = shutdown.changed() => return self.take_in_rest(&listener, &front),
             };
             match accepted {
                 Ok((stream, source)) => self.admit(stream, source, &front),
@@ -132,6 +148,16 @@ impl Worker {
                     tracing::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_REST).await;
                 }
+            }
+        }
+    }
+
+    /// Takes in what is in the backlog already: closing the socket would reset it.
+    fn take_in_rest<L: Listener>(self: &Arc<Self>, listener: &L, front: &Arc<Front>) {
+        for _ in 0..REST_MAX {
+            match listener.next().now_or_never() {
+                Some(Ok((stream, source))) => self.admit(stream, source, front),
+                _ => return,
             }
         }
     }
@@ -238,9 +264,6 @@ impl Worker {
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
-        if *self.shutdown.borrow() {
-            return None;
-        }
         match connection.serve(stream).await {
             Next::HandOff(bytes) => Some(bytes),
             Next::Close => None,

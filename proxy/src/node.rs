@@ -19,6 +19,7 @@ use crate::plugins::Plugins;
 use crate::rate::Rate;
 use crate::site::Sites;
 use crate::storage::{CacheLock, Shelf};
+use crate::upgrade::Upgrade;
 use crate::warm::Jobs;
 
 /// The node.
@@ -51,6 +52,8 @@ pub struct Node {
     pub fronts: Fronts,
     /// The access log.
     pub access: Access,
+    /// What it takes to be replaced by a new process.
+    pub upgrade: Upgrade,
     /// What is counted.
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.

@@ -4,6 +4,7 @@
 //! certificates); only then start workers. Whatever fails before that ends the process with one line and code 2, with
 //! nothing half-started.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,8 +18,9 @@ use pingora::server::configuration::ServerConf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::Config;
+use crate::config::{Config, Listen};
 use crate::directing::Directing;
+use crate::handover::{Handed, Inherited, Kind};
 use crate::listen::front::Fronts;
 use crate::listen::socket::{Bound, Share};
 use crate::listen::{Presence, Worker};
@@ -32,6 +34,7 @@ use crate::reload::reload;
 use crate::request::{RequestPath, own_value};
 use crate::site::Sites;
 use crate::storage::{CacheLock, Shelf};
+use crate::upgrade::Upgrade;
 use crate::warm::Jobs;
 
 /// Idle connections kept to all origins.
@@ -54,17 +57,17 @@ pub struct Assembled {
 }
 
 impl Assembled {
-    /// Binds and loads everything `config` names.
+    /// Binds, or takes of what was `inherited`, and loads everything `config` names.
     ///
     /// # Errors
     /// One line: what, where and what to do.
-    pub fn new(config: Config) -> Result<Self, String> {
+    pub fn new(config: Config, inherited: &mut Inherited) -> Result<Self, String> {
         let workers = match config.limits.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             threads => threads,
         };
         let fronts = Fronts::new(&config)?;
-        let sockets = Sockets::bind(&config, workers, &fronts)?;
+        let sockets = Sockets::bind(&config, workers, &fronts, inherited)?;
         let door = sockets.http.iter().find_map(Bound::own_door);
         let node = assemble(config, door, fronts)?;
         Ok(Self { node, sockets, workers })
@@ -92,18 +95,47 @@ impl Assembled {
 }
 
 impl Sockets {
-    fn bind(config: &Config, workers: usize, fronts: &Fronts) -> Result<Self, String> {
+    fn bind(config: &Config, workers: usize, fronts: &Fronts, inherited: &mut Inherited) -> Result<Self, String> {
         let each = config.listen.bound().zip(fronts.iter());
-        let http = each.map(|((bind, door), front)| Bound::new(bind, &door, workers, front.clone()));
+        let http = each.map(|((bind, door), front)| match inherited.take(Kind::Data, &bind.to_string()) {
+            none if none.is_empty() => Bound::new(bind, &door, workers, front.clone()),
+            sockets => Bound::inherited(bind, sockets, workers, front.clone()),
+        });
         let http = http.collect::<Result<_, _>>()?;
         let admin = config.listen.admin.map(|address| {
             let problem = |error| format!("cannot listen on {address} (listen.admin): {error}");
-            let listener = std::net::TcpListener::bind(address).map_err(problem)?;
+            let socket = inherited.take(Kind::Admin, &address.to_string()).into_iter().next();
+            let listener = socket.map_or_else(|| std::net::TcpListener::bind(address), |socket| Ok(socket.into()));
+            let listener = listener.map_err(problem)?;
             listener.set_nonblocking(true).map_err(problem)?;
             Ok::<_, String>(listener)
         });
-        let dns = (!config.listen.dns.is_empty()).then(|| littoral_geo::server::Listeners::bind(&config.listen.dns));
+        let dns = (!config.listen.dns.is_empty()).then(|| {
+            let pair = |address: SocketAddr| {
+                let mut socket = |kind| inherited.take(kind, &address.to_string()).into_iter().next();
+                socket(Kind::DnsUdp).zip(socket(Kind::DnsTcp)).map(|(udp, tcp)| (udp.into(), tcp.into()))
+            };
+            littoral_geo::server::Listeners::bind(&config.listen.dns, pair)
+        });
         Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()? })
+    }
+
+    /// Duplicates of all of them, for a process that takes over.
+    fn duplicates(&self, listen: &Listen) -> std::io::Result<Vec<Handed>> {
+        let mut all = Vec::new();
+        for bound in &self.http {
+            all.extend(bound.duplicates()?);
+        }
+        if let Some((socket, written)) = self.admin.as_ref().zip(listen.admin) {
+            all.push(Handed::of(Kind::Admin, written.to_string(), socket.local_addr()?.to_string(), socket)?);
+        }
+        let pairs = self.dns.iter().flat_map(|dns| dns.pairs());
+        for ((udp, tcp), written) in pairs.zip(&listen.dns) {
+            let bound = tcp.local_addr()?.to_string();
+            all.push(Handed::of(Kind::DnsUdp, written.to_string(), bound.clone(), udp)?);
+            all.push(Handed::of(Kind::DnsTcp, written.to_string(), bound, tcp)?);
+        }
+        Ok(all)
     }
 }
 
@@ -134,6 +166,7 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         warm: door.map(|door| Arc::new(Jobs::new(door))),
         fronts,
         access,
+        upgrade: Upgrade::default(),
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),
@@ -151,9 +184,13 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
 /// # Errors
 /// One line for the operator; the exit code is 2.
 pub fn run(file: &Path) -> Result<(), String> {
+    let mut inherited = Inherited::receive()?;
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let warnings = config.warnings();
-    let assembled = Assembled::new(config)?;
+    let assembled = Assembled::new(config, &mut inherited)?;
+    for address in inherited.untaken() {
+        tracing::warn!(address, "a socket was handed over that the config does not name; it is closed");
+    }
     warnings.iter().for_each(|warning| tracing::warn!("{}: {warning}", file.display()));
     let ready = assembled.ready_line();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -163,14 +200,17 @@ pub fn run(file: &Path) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start a runtime: {error}"))?;
     let Assembled { node, sockets, workers } = assembled;
+    let duplicates = sockets.duplicates(&node.settings.load().listen);
+    node.upgrade.keep(duplicates.map_err(|error| format!("cannot duplicate the listening sockets: {error}"))?);
     let (stop, stopped) = watch::channel(false);
     let drain = node.settings.load().limits.drain.0;
+    // Before anybody is accepted: on inherited sockets clients come at once.
+    runtime.block_on(look_up(&node, node.sites.load().origins()));
     let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
     runtime.block_on(async {
         // Before anybody can know of the process and send it one.
         let signals = Signals::listen();
-        look_up(&node, node.sites.load().origins()).await;
         if let Some(admin) = sockets.admin {
             tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
         }
@@ -184,10 +224,14 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), stopped.clone()));
         }
         let _watch = node.plugins.watch();
-        println!("{ready}");
+        // Whoever started the process may have stopped listening to it.
+        let _ = writeln!(std::io::stdout(), "{ready}");
+        inherited.ready();
+        crate::upgrade::notify("READY=1");
         signals.obey(&node, file).await;
         tracing::info!("stopping");
         node.stopping.store(true, Relaxed);
+        node.upgrade.forget();
         let _ = stop.send(true);
     });
     for thread in threads {
@@ -217,8 +261,9 @@ fn start_workers(
     let proxy = Arc::new(http_proxy(&conf, RequestPath { node: node.clone() }));
     let mut shares: Vec<Vec<Share>> = (0..workers).map(|_| Vec::new()).collect();
     for bound in bound {
-        for (of_worker, share) in shares.iter_mut().zip(bound.into_shares()) {
-            of_worker.push(share);
+        // What was inherited may be more sockets than there are workers now.
+        for (number, share) in bound.into_shares().enumerate() {
+            shares[number % workers].push(share);
         }
     }
     let start = |(number, shares): (usize, Vec<Share>)| {
@@ -278,6 +323,7 @@ fn cpu_ticks() -> u64 {
 struct Signals {
     hangup: Signal,
     user1: Signal,
+    user2: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -285,13 +331,19 @@ struct Signals {
 impl Signals {
     fn listen() -> Self {
         let listen = |kind| signal(kind).expect("invariant: signal handlers can be set at start");
-        let kinds =
-            [SignalKind::hangup(), SignalKind::user_defined1(), SignalKind::terminate(), SignalKind::interrupt()];
-        let [hangup, user1, terminate, interrupt] = kinds.map(listen);
-        Self { hangup, user1, terminate, interrupt }
+        let [hangup, user1, user2, terminate, interrupt] = [
+            SignalKind::hangup(),
+            SignalKind::user_defined1(),
+            SignalKind::user_defined2(),
+            SignalKind::terminate(),
+            SignalKind::interrupt(),
+        ]
+        .map(listen);
+        Self { hangup, user1, user2, terminate, interrupt }
     }
 
-    /// Reloads at each SIGHUP, opens the access log again at each SIGUSR1, until SIGTERM or SIGINT.
+    /// Reloads at each SIGHUP, opens the access log again at each SIGUSR1, upgrades at SIGUSR2, until SIGTERM,
+    /// SIGINT or a new process that has taken over.
     async fn obey(mut self, node: &Arc<Node>, file: &Path) {
         let reloads = async {
             while self.hangup.recv().await.is_some() {
@@ -309,7 +361,17 @@ impl Signals {
                 node.access.reopen();
             }
         };
+        let upgrades = async {
+            while self.user2.recv().await.is_some() {
+                match node.upgrade.start().await {
+                    Ok(pid) => tracing::info!(pid, "a new process has taken over"),
+                    Err(error) => tracing::error!(error, "not upgraded"),
+                }
+            }
+        };
         tokio::select! {
+            () = upgrades => {}
+            () = node.upgrade.done() => {}
             () = reloads => {}
             () = reopens => {}
             _ = self.terminate.recv() => {}

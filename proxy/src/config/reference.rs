@@ -101,7 +101,13 @@ const LIMITS: &[Key] = &[
         "live",
         "How often a request may have passed this node before (`CDN-Loop`, RFC 8586, and `Via`); then 508.",
     ),
-    key("limits.drain", "duration", "`10s`", "restart", "Time given to running requests at shutdown."),
+    key(
+        "limits.drain",
+        "duration",
+        "`10s`",
+        "restart",
+        "Time given to running requests at shutdown and upgrade. Connections that are only kept are closed when nothing else was left for a second.",
+    ),
 ];
 
 const PLUGINS: &[Key] = &[

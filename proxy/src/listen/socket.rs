@@ -4,6 +4,7 @@
 //! later. Accepting is [`super::Worker`]'s.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -13,6 +14,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::front::Front;
 use crate::config::{Bind, Door};
+use crate::handover::{self, Handed, Kind};
 
 /// Connections the kernel holds for us, where the config does not say.
 const BACKLOG: u32 = 4096;
@@ -23,6 +25,8 @@ const MODE: u32 = 0o660;
 pub struct Bound {
     /// Where, with the port that port 0 became.
     pub at: Bind,
+    /// The same as the config writes it.
+    written: String,
     /// Who may come in, and how it is spoken to.
     pub front: Arc<Front>,
     sockets: Vec<Listening>,
@@ -46,14 +50,23 @@ impl Bound {
     /// # Errors
     /// One line that names the address or the path.
     pub fn new(bind: &Bind, door: &Door, workers: usize, front: Arc<Front>) -> Result<Self, String> {
+        let written = bind.to_string();
         let backlog = i32::try_from(door.backlog.unwrap_or(BACKLOG)).unwrap_or(i32::MAX);
         match bind {
-            Bind::Inet(address) => Self::inet(*address, backlog, workers, front),
-            Bind::Unix(path) => Self::unix(path, backlog, door.mode.map_or(MODE, |mode| mode.0), workers, front),
+            Bind::Inet(address) => Self::inet(*address, backlog, workers, front, written),
+            Bind::Unix(path) => {
+                Self::unix(path, backlog, door.mode.map_or(MODE, |mode| mode.0), workers, front, written)
+            }
         }
     }
 
-    fn inet(address: SocketAddr, backlog: i32, workers: usize, front: Arc<Front>) -> Result<Self, String> {
+    fn inet(
+        address: SocketAddr,
+        backlog: i32,
+        workers: usize,
+        front: Arc<Front>,
+        written: String,
+    ) -> Result<Self, String> {
         let problem = |error| format!("cannot listen on {address}: {error}");
         let first = bind_alone(address, backlog).map_err(problem)?;
         let address = first.local_addr().map_err(problem)?;
@@ -61,10 +74,17 @@ impl Bound {
         let rest = (1..workers).map(|_| bind_shared(address, backlog));
         let sockets = std::iter::once(Ok(first)).chain(rest).map(|socket| socket.map(Listening::Inet));
         let sockets = sockets.collect::<Result<Vec<_>, _>>().map_err(problem)?;
-        Ok(Self { at: Bind::Inet(address), front, sockets })
+        Ok(Self { at: Bind::Inet(address), written, front, sockets })
     }
 
-    fn unix(path: &Path, backlog: i32, mode: u32, workers: usize, front: Arc<Front>) -> Result<Self, String> {
+    fn unix(
+        path: &Path,
+        backlog: i32,
+        mode: u32,
+        workers: usize,
+        front: Arc<Front>,
+        written: String,
+    ) -> Result<Self, String> {
         let problem = |error| format!("cannot listen on unix:{}: {error}", path.display());
         remove_stale(path).map_err(problem)?;
         let first = bind_unix(path, backlog, mode).map_err(|error| problem(error.to_string()))?;
@@ -72,7 +92,39 @@ impl Bound {
         let rest = (1..workers).map(|_| first.try_clone()).collect::<Result<Vec<_>, _>>();
         let rest = rest.map_err(|error| problem(error.to_string()))?;
         let sockets = std::iter::once(first).chain(rest).map(Listening::Unix).collect();
-        Ok(Self { at: Bind::Unix(path.to_owned()), front, sockets })
+        Ok(Self { at: Bind::Unix(path.to_owned()), written, front, sockets })
+    }
+
+    /// Of sockets that another process has bound, all of which are served: each may have connections in its backlog.
+    ///
+    /// # Errors
+    /// One line that names the address or the path.
+    pub fn inherited(bind: &Bind, sockets: Vec<OwnedFd>, workers: usize, front: Arc<Front>) -> Result<Self, String> {
+        let problem = |error: std::io::Error| format!("cannot use the inherited socket of {bind}: {error}");
+        let listening = sockets.into_iter().map(|socket| match bind {
+            Bind::Inet(_) => handover::tcp(socket).map(|(listener, _)| Listening::Inet(listener)),
+            Bind::Unix(_) => handover::unix(socket).map(Listening::Unix),
+        });
+        let mut sockets = listening.collect::<Result<Vec<_>, _>>().map_err(problem)?;
+        // Workers beyond share: to bind another would move connections that are about to be made to it.
+        for shared in 0..workers.saturating_sub(sockets.len()) {
+            sockets.push(sockets[shared].try_clone().map_err(problem)?);
+        }
+        let at = match (bind, sockets.first()) {
+            (Bind::Inet(_), Some(Listening::Inet(first))) => Bind::Inet(first.local_addr().map_err(problem)?),
+            _ => bind.clone(),
+        };
+        Ok(Self { at, written: bind.to_string(), front, sockets })
+    }
+
+    /// Duplicates of its sockets, for a process that takes over.
+    pub(crate) fn duplicates(&self) -> std::io::Result<Vec<Handed>> {
+        let (written, at) = (&self.written, self.at.to_string());
+        let one = |socket: &Listening| match socket {
+            Listening::Inet(socket) => Handed::of(Kind::Data, written.clone(), at.clone(), socket),
+            Listening::Unix(socket) => Handed::of(Kind::Data, written.clone(), at.clone(), socket),
+        };
+        self.sockets.iter().map(one).collect()
     }
 
     /// Where the node itself can fetch through this listener: plain, by address, open to itself.
@@ -91,6 +143,15 @@ impl Bound {
     pub fn into_shares(self) -> impl Iterator<Item = Share> {
         let front = self.front;
         self.sockets.into_iter().map(move |socket| Share { socket, front: front.clone() })
+    }
+}
+
+impl Listening {
+    fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(match self {
+            Self::Inet(socket) => Self::Inet(socket.try_clone()?),
+            Self::Unix(socket) => Self::Unix(socket.try_clone()?),
+        })
     }
 }
 

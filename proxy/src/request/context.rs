@@ -9,8 +9,8 @@ use littoral_cache::freshness::Unstorable;
 use littoral_cache::{FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
-use crate::request::compress::Encoder;
 use crate::observe::access::Stamps;
+use crate::request::compress::Encoder;
 use crate::site::Site;
 use crate::storage::CachePhase;
 

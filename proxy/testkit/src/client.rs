@@ -54,6 +54,12 @@ impl Client {
         let _ = self.stream.shutdown().await;
     }
 
+    /// Connects, if somebody listens.
+    pub async fn try_connect(address: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        Some(Self::over(stream))
+    }
+
     /// Sends bytes. A server that has closed already is no error here: what it answered is what counts.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref()).await;

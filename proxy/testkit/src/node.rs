@@ -15,6 +15,15 @@ pub struct Node {
     child: Child,
     addresses: HashMap<String, Vec<SocketAddr>>,
     directory: tempfile::TempDir,
+    successors: Vec<u32>,
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        for pid in &self.successors {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid.to_string()]).stderr(Stdio::null()).status();
+        }
+    }
 }
 
 impl Node {
@@ -40,7 +49,7 @@ impl Node {
         let pairs = line.split(' ').skip(1).filter_map(|part| part.split_once('='));
         let of = |list: &str| list.split(',').filter_map(|address| address.parse().ok()).collect();
         let addresses = pairs.map(|(name, list)| (name.to_owned(), of(list))).collect();
-        Self { child, addresses, directory }
+        Self { child, addresses, directory, successors: Vec::new() }
     }
 
     /// Where it listens first for `http`, `https`, `admin` or `dns`.
@@ -105,6 +114,11 @@ impl Node {
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().expect("running").to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill").success());
+    }
+
+    /// Another process has taken over; it is killed with the node.
+    pub fn succeeded_by(&mut self, pid: u32) {
+        self.successors.push(pid);
     }
 
     /// Waits for its end; the exit code.

@@ -36,6 +36,13 @@ async fn dig(node: &Node, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.expect("dig; `make setup` installs it").stdout).into_owned()
 }
 
+/// Whether it answers for its zone over both transports.
+pub(crate) async fn is_answered(node: &Node) -> bool {
+    let udp = dig(node, &["ns.kingcdn.example", "A"]).await;
+    let tcp = dig(node, &["ns.kingcdn.example", "A", "+tcp"]).await;
+    udp.contains("192.0.2.1") && tcp.contains("192.0.2.1")
+}
+
 #[tokio::test]
 async fn the_cluster_follows_the_clients_subnet_through_the_alias_and_the_api_explains_it() {
     let node = Node::start(BINARY, &config(), &[("k.zone", ZONE.as_bytes())]).await;

@@ -23,6 +23,7 @@ mod semantics;
 mod shield;
 mod tidy;
 mod tls;
+mod upgrade;
 mod upstreams;
 mod warm;
 

@@ -1,0 +1,129 @@
+//! Replacing this process by a new one of the same program, which may be a newer one by now, without losing a connection.
+//!
+//! The new process is started with this one's arguments and handed the listening sockets ([`crate::handover`]). When it says
+//! that it serves, this one stops accepting and drains; when it ends or says nothing in time, this one goes on as before. Only
+//! sockets are handed over: what is in memory, the cache above all, is not. Invariant: until the new process is ready, nothing
+//! of this one has changed.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use tokio::sync::watch;
+
+use crate::handover::{Handed, VARIABLE, hand_over, is_ready};
+
+/// How long a new process may take to become ready.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a running process needs to be replaced.
+#[derive(Debug)]
+pub struct Upgrade {
+    /// Where the program lies, however often the file there is replaced.
+    program: Result<PathBuf, String>,
+    /// Duplicates of the listening sockets, until this process stops.
+    sockets: Mutex<Arc<Vec<Handed>>>,
+    under_way: tokio::sync::Mutex<()>,
+    done: watch::Sender<bool>,
+}
+
+impl Default for Upgrade {
+    fn default() -> Self {
+        let program = std::env::current_exe().map_err(|error| error.to_string());
+        Self {
+            program,
+            sockets: Mutex::default(),
+            under_way: tokio::sync::Mutex::default(),
+            done: watch::Sender::new(false),
+        }
+    }
+}
+
+impl Upgrade {
+    /// Keeps what would be handed over.
+    pub(crate) fn keep(&self, sockets: Vec<Handed>) {
+        *self.sockets.lock() = Arc::new(sockets);
+    }
+
+    /// Lets go of it: this process no longer listens, and nobody shall wait in a backlog it does not look at.
+    pub(crate) fn forget(&self) {
+        *self.sockets.lock() = Arc::default();
+    }
+
+    /// Waits until a new process has taken over.
+    pub async fn done(&self) {
+        let mut done = self.done.subscribe();
+        // The sender lives as long as this.
+        let _ = done.wait_for(|done| *done).await;
+    }
+
+    /// Starts the new process and hands over to it. Returns its id.
+    ///
+    /// # Errors
+    /// One sentence that says why this process goes on.
+    pub async fn start(&self) -> Result<u32, String> {
+        let Ok(_alone) = self.under_way.try_lock() else {
+            return Err("an upgrade is under way".into());
+        };
+        if *self.done.borrow() {
+            return Err("this process has handed over already".into());
+        }
+        let (near, mut child) = self.spawn()?;
+        let (pid, sockets) = (child.id(), self.sockets.lock().clone());
+        tracing::info!(pid, sockets = sockets.len(), "upgrade: handing over");
+        let waiting = move || {
+            let ready = hand_over(&near, &sockets).is_ok() && is_ready(&near, PATIENCE);
+            if ready { Ok(()) } else { Err(end(&mut child)) }
+        };
+        let waited = tokio::task::spawn_blocking(waiting).await.map_err(|error| error.to_string())?;
+        waited.map_err(|why| format!("the new process {pid} {why}; this one goes on"))?;
+        // With `Type=notify`, systemd would take the end of this process for that of the service.
+        notify(&format!("MAINPID={pid}"));
+        self.done.send_replace(true);
+        Ok(pid)
+    }
+
+    fn spawn(&self) -> Result<(OwnedFd, Child), String> {
+        let program =
+            self.program.as_ref().map_err(|error| format!("where this program lies is not known: {error}"))?;
+        let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| format!("no socket for the new process: {error}"))?;
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1)).env(VARIABLE, "stdin").stdin(Stdio::from(far));
+        for given_to_this_one in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
+            command.env_remove(given_to_this_one);
+        }
+        let child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", program.display()))?;
+        Ok((near, child))
+    }
+}
+
+/// Ends a process that did not become ready, and says how it went.
+fn end(child: &mut Child) -> String {
+    // It closed its socket by ending, or is alive and late.
+    let late = matches!(child.try_wait(), Ok(None)) && child.kill().is_ok();
+    match child.wait() {
+        Ok(status) if !late || status.code().is_some() => format!("ended with {status}, its stderr says why"),
+        _ => format!("was not ready after {}s", PATIENCE.as_secs()),
+    }
+}
+
+/// Tells systemd, if it started this (sd_notify(3)).
+pub(crate) fn notify(state: &str) {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let address = match path.as_bytes().strip_prefix(b"@") {
+        Some(name) => std::os::unix::net::SocketAddr::from_abstract_name(name),
+        None => std::os::unix::net::SocketAddr::from_pathname(&path),
+    };
+    let told = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
+    if let Err(error) = told {
+        tracing::warn!(%error, "systemd could not be told of {state}");
+    }
+}

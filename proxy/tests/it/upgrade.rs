@@ -1,0 +1,207 @@
+//! A node that is replaced or stopped while clients are at it: none of their requests fails.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+
+use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use super::{BINARY, config, dns, get, node_before};
+
+/// Closed-loop clients.
+#[derive(Default)]
+struct Load {
+    ends: AtomicBool,
+    answered: AtomicUsize,
+    failed: AtomicUsize,
+    /// Of these, on connections that had been used before.
+    failed_kept: AtomicUsize,
+    closed: AtomicUsize,
+}
+
+impl Load {
+    /// One client: hits and misses in turn, on connections that are kept or not, until told to end or nobody listens.
+    async fn run(self: Arc<Self>, address: std::net::SocketAddr, number: usize, keeps: bool) {
+        let mut connection: Option<Client> = None;
+        for round in 0.. {
+            if self.ends.load(Relaxed) {
+                return;
+            }
+            let kept = connection.is_some();
+            let mut client = match connection.take() {
+                Some(client) => client,
+                None => match Client::try_connect(address).await {
+                    Some(client) => client,
+                    None => return,
+                },
+            };
+            let path = if round % 2 == 0 { "/hit".to_owned() } else { format!("/{number}/{round}") };
+            let fields = if keeps { "" } else { "Connection: close\r\n" };
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n{fields}\r\n")).await;
+            match client.reply(false).await.filter(|reply| reply.status == 200 && reply.whole) {
+                None => {
+                    self.failed.fetch_add(1, Relaxed);
+                    self.failed_kept.fetch_add(usize::from(kept), Relaxed);
+                }
+                Some(reply) => {
+                    self.answered.fetch_add(1, Relaxed);
+                    match reply.field("connection").eq_ignore_ascii_case("close") {
+                        true if keeps => drop(self.closed.fetch_add(1, Relaxed)),
+                        true => {}
+                        false => connection = Some(client),
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(address: std::net::SocketAddr) -> (Arc<Self>, Vec<tokio::task::JoinHandle<()>>) {
+        let load = Arc::new(Self::default());
+        let run = |number| tokio::spawn(load.clone().run(address, number, number % 2 == 0));
+        let clients = (0..8).map(run).collect();
+        (load, clients)
+    }
+
+    async fn answers(&self, more: usize) {
+        let upto = self.answered.load(Relaxed) + more;
+        while self.answered.load(Relaxed) < upto && self.failed.load(Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+async fn origin() -> Origin {
+    Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await
+}
+
+/// Upgrades by the admin API and minds the new process.
+async fn upgrade(node: &mut Node) -> u64 {
+    let (status, said) = node.admin("POST", "/v1/upgrade", "").await;
+    assert_eq!(status, 200, "{said}\n{}", node.log());
+    let pid = serde_json::from_str::<serde_json::Value>(&said).unwrap()["pid"].as_u64().unwrap();
+    node.succeeded_by(u32::try_from(pid).unwrap());
+    pid
+}
+
+#[tokio::test]
+async fn an_upgrade_under_load_fails_no_request_on_new_or_kept_connections() {
+    let origin = origin().await;
+    let mut node = node_before(&origin, "[limits]\nthreads = 2").await;
+    let (load, clients) = Load::start(node.address("http"));
+    load.answers(200).await;
+    upgrade(&mut node).await;
+    assert_eq!(node.ended().await, Some(0));
+    load.answers(200).await;
+    load.ends.store(true, Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(load.failed.load(Relaxed), 0, "{}", node.log());
+    assert!(load.closed.load(Relaxed) >= 4, "the old process says that it closes the connections it kept");
+    let (_, stats) = node.admin("GET", "/v1/stats", "").await;
+    assert!(stats.contains("\"hit\":"), "the new process answers for itself: {stats}");
+}
+
+#[tokio::test]
+async fn what_runs_when_a_new_process_takes_over_is_finished_by_the_old_one() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin =
+        Origin::start(move |_| Response::with(&[], Body::Gated(b"o".to_vec(), held.clone(), b"ne".to_vec()))).await;
+    let mut node = node_before(&origin, "").await;
+    let mut client = Client::connect(node.address("http")).await;
+    client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    assert_eq!(client.head().await.unwrap().status, 200);
+    upgrade(&mut node).await;
+    assert_eq!(node.admin("GET", "/readyz", "").await, (200, "ready\n".into()), "the new one is asked");
+    gate.open();
+    assert_eq!(client.bytes(3).await, b"one");
+    assert_eq!(node.ended().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_new_process_that_cannot_start_leaves_the_old_one_serving() {
+    let origin = origin().await;
+    let mut node = node_before(&origin, "").await;
+    let good = std::fs::read_to_string(node.file("node.toml")).unwrap();
+    std::fs::write(node.file("node.toml"), good.replace("hosts", "hots")).unwrap();
+    let (load, clients) = Load::start(node.address("http"));
+    load.answers(50).await;
+    let (status, said) = node.admin("POST", "/v1/upgrade", "").await;
+    assert!(status == 500 && said.contains("this one goes on"), "{status} {said}");
+    node.signal("USR2");
+    while !node.log().contains("not upgraded") {}
+    load.answers(50).await;
+    std::fs::write(node.file("node.toml"), good).unwrap();
+    upgrade(&mut node).await;
+    assert_eq!(node.ended().await, Some(0));
+    load.answers(50).await;
+    load.ends.store(true, Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(load.failed.load(Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_node_upgraded_twice_still_has_its_sockets_and_more_workers_share_them() {
+    let origin = origin().await;
+    let mut node = node_before(&origin, "[limits]\nthreads = 1").await;
+    for (before, after) in [("threads = 1", "threads = 3"), ("threads = 3", "threads = 2")] {
+        let config = std::fs::read_to_string(node.file("node.toml")).unwrap();
+        std::fs::write(node.file("node.toml"), config.replace(before, after)).unwrap();
+        upgrade(&mut node).await;
+        for _ in 0..20 {
+            assert_eq!(get(&node, "/hit").await.status, 200);
+        }
+    }
+}
+
+#[tokio::test]
+async fn dns_is_answered_over_the_same_sockets_after_an_upgrade() {
+    let mut node = Node::start(BINARY, &dns::config(), &[("k.zone", dns::ZONE.as_bytes())]).await;
+    upgrade(&mut node).await;
+    assert_eq!(node.ended().await, Some(0));
+    assert!(dns::is_answered(&node).await);
+}
+
+#[tokio::test]
+async fn a_stop_under_load_answers_every_kept_connection_and_says_that_it_closes() {
+    let origin = origin().await;
+    let mut node = node_before(&origin, "[limits]\nthreads = 2").await;
+    let (load, clients) = Load::start(node.address("http"));
+    load.answers(200).await;
+    node.signal("TERM");
+    assert_eq!(node.ended().await, Some(0));
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert!(load.closed.load(Relaxed) >= 1);
+    // One that connects the moment the last socket closes meets nobody; a kept connection is always answered.
+    assert_eq!(load.failed_kept.load(Relaxed), 0, "{}", node.log());
+}
+
+#[tokio::test]
+async fn sockets_of_systemd_are_used_instead_of_binding() {
+    let origin = origin().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("node.toml");
+    let text = config(&[&origin], "").replacen("127.0.0.1:0", &address.to_string(), 1);
+    std::fs::write(&file, text).unwrap();
+    let script = "exec 3<&0; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$0\" run -c \"$1\"";
+    let mut child = tokio::process::Command::new("sh")
+        .args(["-c", script, BINARY])
+        .arg(&file)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(listener)))
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let ready = lines.next_line().await.unwrap().unwrap();
+    assert!(ready.contains(&format!("http={address}")), "{ready}");
+    assert_eq!(Client::connect(address).await.get("site.example", "/a", &[]).await.status, 200);
+}
