@@ -43,6 +43,8 @@ pub const RETRIES_MAX: usize = 4;
 pub const AT_A_TIME_MAX: usize = 1 << 20;
 /// Entries of each list of a site's key.
 pub const KEY_PARTS_MAX: usize = 64;
+/// Bytes of a slice, at least.
+pub const SLICE_MIN: u64 = 64 << 10;
 /// Plugins of one config.
 pub const PLUGINS_MAX: usize = 64;
 /// Worker threads.

@@ -2,6 +2,7 @@
 //!
 //! Built once by [`crate::run`]; what a reload may change is behind an [`ArcSwap`], the rest is fixed.
 
+use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
@@ -60,6 +61,12 @@ pub struct Node {
     pub load: AtomicU16,
     /// A signal has come: no connection is accepted any more.
     pub stopping: AtomicBool,
+    /// Where the node can ask itself over plain HTTP.
+    pub door: Option<std::net::SocketAddr>,
+    /// Asks it for slices.
+    pub(crate) slices: reqwest::Client,
+    /// What only this process knows: by it a request is known as its own.
+    pub(crate) token: String,
     /// Its name: `node.name`.
     pub name: String,
     pub(crate) via: HeaderValue,
@@ -95,6 +102,12 @@ impl Node {
             keepalive: limits.keepalive.0,
             write_timeout: limits.write_timeout.0,
         }
+    }
+
+    /// A secret of this process, from the entropy that the standard library seeds its maps with.
+    pub(crate) fn secret() -> String {
+        let half = || std::collections::hash_map::RandomState::new().hash_one(std::time::Instant::now());
+        format!("{:016x}{:016x}", half(), half())
     }
 
     /// Load of this node in permille.

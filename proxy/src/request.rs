@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, TRANSFER_ENCODING, VIA};
+use http::header::{COOKIE, HOST, RANGE, TRANSFER_ENCODING, VIA};
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use littoral_cache::Entry;
 use littoral_cache::conditions::{self, Condition};
@@ -40,6 +40,7 @@ pub(crate) use admission::key;
 pub(crate) use respond::own as respond_own;
 mod range;
 pub(crate) mod respond;
+pub(crate) mod slices;
 mod target;
 mod upstream;
 pub use upstream::ATTEMPTS_MAX;
@@ -94,6 +95,7 @@ impl ProxyHttp for RequestPath {
             return rescue::refuse(session, 421, "no site of this node has this host").await;
         };
         target::normalise(session.req_header_mut(), &site);
+        ctx.slice = slices::Slice::take(session.req_header_mut(), &self.node, site.slice);
         if site.client_directives {
             ctx.demand = Demand::of(&session.req_header().headers);
         }
@@ -101,6 +103,11 @@ impl ProxyHttp for RequestPath {
         if site.auto && !self.node.rate.resolve(session, ctx).await? {
             return rescue::refuse(session, 404, "no representation for this auto URL").await;
         }
+        if let Some(size) = site.slice.filter(|_| slices::are_for(session, &self.node, ctx)) {
+            slices::serve(session, &self.node, ctx, size).await?;
+            return Ok(true);
+        }
+        ctx.background |= ctx.slice.is_some();
         Ok(false)
     }
 
@@ -117,7 +124,9 @@ impl ProxyHttp for RequestPath {
         let Some(site) = &ctx.site else { return Ok(()) };
         let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
         let key = admission::key(site, &ctx.host, path);
-        ctx.passed = self.node.store.is_passed(&key, SystemTime::now());
+        // What is stored all the same, perhaps for others, is looked at.
+        let store = &self.node.store;
+        ctx.passed = store.is_passed(&key, SystemTime::now()) && store.stored(&key, None).is_none();
         ctx.key = Some(key);
         let mut overrides = CacheOptionOverrides::default();
         overrides.wait_timeout = Some(self.node.collapse_wait);
@@ -135,6 +144,7 @@ impl ProxyHttp for RequestPath {
     fn cache_vary_filter(&self, meta: &CacheMeta, ctx: &mut Context, request: &RequestHeader) -> Option<[u8; 16]> {
         let site = ctx.site.as_ref()?;
         let variance = Vary::of(meta.headers()).variance(&request.headers, &site.selectors);
+        let variance = if site.slice.is_some() { Some(slices::variance(variance, ctx.slice)) } else { variance };
         // Asked again for the response itself, which varies with nobody: what the lookup saw stands.
         ctx.other_variant |= variance.is_some() && meta.variance().is_some() && meta.variance() != variance;
         variance
@@ -228,6 +238,9 @@ impl ProxyHttp for RequestPath {
         if let Some(site) = ctx.site.as_ref().filter(|_| ctx.key.is_some()) {
             target::take_out_misleading(upstream, site);
         }
+        if let Some(slice) = ctx.slice {
+            upstream.insert_header(RANGE, slice.range())?;
+        }
         upstream.append_header(VIA, self.node.via.clone())?;
         upstream.insert_header(cdn_loop::CDN_LOOP, self.cdn_loop(session, ctx))?;
         upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
@@ -293,7 +306,7 @@ impl ProxyHttp for RequestPath {
                 RespCacheable::Cacheable(meta)
             }
             Err(reason) => {
-                if admission::is_lasting(reason, response.status) {
+                if ctx.slice.is_none() && admission::is_lasting(reason, response.status) {
                     let pass_for = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.pass_for);
                     ctx.key.iter().for_each(|key| self.node.store.remember_passed(key, ctx.asked + pass_for));
                 }

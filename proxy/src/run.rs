@@ -152,6 +152,8 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
     };
     let settings = Settings { memory_bytes: config.cache.memory.0, object_bytes_max: config.cache.max_object.0 };
     let store = Store::new(settings, plugins.eviction());
+    // A slice is what the node itself answered: nothing is followed.
+    let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     Ok(Arc::new(Node {
         sites: ArcSwap::from_pointee(Sites::of(&config, &Sites::default())),
@@ -164,6 +166,9 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         plugins,
         directing,
         warm: door.map(|door| Arc::new(Jobs::new(door))),
+        door,
+        slices: slices.build().map_err(|error| format!("cannot ask for slices: {error}"))?,
+        token: Node::secret(),
         fronts,
         access,
         upgrade: Upgrade::default(),

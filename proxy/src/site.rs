@@ -42,6 +42,8 @@ pub struct Site {
     pub selectors: Selectors,
     /// Negotiation fields that are folded to what the origin has.
     pub folded: Vec<(HeaderName, Vec<String>)>,
+    /// Bytes of a slice, where objects are kept in slices.
+    pub slice: Option<u64>,
     /// What is compressed, and how.
     pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
@@ -96,6 +98,7 @@ impl Sites {
                     cookies: raw.key.cookies.clone(),
                 },
                 folded: folded_of(raw),
+                slice: raw.slice.map(|size| size.0),
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
             });

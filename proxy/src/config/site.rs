@@ -65,6 +65,8 @@ pub struct Site {
     pub encodings: Option<Vec<String>>,
     /// Languages the origin has, best first: Accept-Language is folded to one of them.
     pub languages: Option<Vec<String>>,
+    /// Keeps responses in slices of so many bytes.
+    pub slice: Option<Size>,
     /// Compresses what the origin sends plain.
     pub compress: Option<Compress>,
 }

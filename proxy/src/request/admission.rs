@@ -42,7 +42,13 @@ pub(super) fn admit(
     };
     let dated = ctx.confirmed.as_ref().unwrap_or(&response.headers).contains_key(DATE);
     respond::complete(&mut headers, status, (!dated).then_some(now));
-    let storable = assess(&request.headers, status, &headers, (ctx.asked, now), &site.rules)?;
+    // A slice is whole in itself.
+    let is_slice = status == StatusCode::PARTIAL_CONTENT && ctx.slice.is_some();
+    if ctx.slice.is_some_and(|slice| is_slice && ctx.confirmed.is_none() && !slice.is_in(response)) {
+        return Err(Unstorable::Status);
+    }
+    let as_if = if is_slice { StatusCode::OK } else { status };
+    let storable = assess(&request.headers, as_if, &headers, (ctx.asked, now), &site.rules)?;
     if Vary::of(&headers) == Vary::Any {
         return Err(Unstorable::VaryAny);
     }

@@ -11,6 +11,7 @@ use littoral_cache::{FwdReason, Key, Outcome};
 use super::upstream::Attempts;
 use crate::observe::access::Stamps;
 use crate::request::compress::Encoder;
+use crate::request::slices::Slice;
 use crate::site::Site;
 use crate::storage::CachePhase;
 
@@ -61,6 +62,8 @@ pub struct Context {
     pub patient: bool,
     /// The conditions of the request have failed: 412.
     pub failed: bool,
+    /// The slice that this process asked itself for.
+    pub slice: Option<Slice>,
     /// A GET or HEAD with a body, of which no key can tell.
     pub fat: bool,
     /// What came under the key of late was not stored: nobody waits for anybody.
@@ -101,6 +104,7 @@ impl Context {
             insists: false,
             patient: false,
             failed: false,
+            slice: None,
             fat: false,
             passed: false,
             encoder: None,

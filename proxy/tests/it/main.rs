@@ -21,6 +21,7 @@ mod purge;
 mod reload;
 mod semantics;
 mod shield;
+mod slices;
 mod tidy;
 mod tls;
 mod upgrade;

@@ -1,10 +1,11 @@
 //! `[[site]]`.
 
 use super::{Wrong, at_most, unique, wrong};
-use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, SITES_MAX, Site};
+use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, SITES_MAX, SLICE_MIN, Site};
 
 impl Config {
     pub(super) fn check_sites(&self) -> Result<(), Wrong> {
+        self.check_slices()?;
         at_most("site", self.site.len(), SITES_MAX)?;
         for (at, site) in self.site.iter().enumerate() {
             if site.hosts.is_empty() || site.origin.is_empty() {
@@ -23,6 +24,22 @@ impl Config {
             site.hosts.iter().enumerate().map(move |(place, host)| (format!("site.{at}.hosts.{place}"), host))
         });
         unique("host", hosts)
+    }
+}
+
+impl Config {
+    fn check_slices(&self) -> Result<(), Wrong> {
+        let largest = self.cache.max_object.0;
+        for (at, size) in self.site.iter().enumerate().filter_map(|(at, site)| Some((at, site.slice?.0))) {
+            if !(SLICE_MIN..=largest).contains(&size) {
+                return wrong(format!("site.{at}.slice"), "slice is 64KiB to cache.max_object; 1MiB is a good one");
+            }
+            if self.listen.http.is_empty() {
+                let fix = "slice needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
+                return wrong(format!("site.{at}.slice"), fix);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -60,6 +77,9 @@ impl Site {
             }
             if let Some(bad) = compress.types.iter().find(|text| text.split_once('/').is_none()) {
                 return wrong("compress.types", format!("{bad:?} is no media type: write \"text/html\" or \"text/*\""));
+            }
+            if self.slice.is_some() {
+                return wrong("compress", "what is kept in slices cannot be compressed: remove compress or slice");
             }
             if self.encodings.is_some() {
                 return wrong("encodings", "compress already says which codings there are: remove encodings");

@@ -76,6 +76,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("site.heuristic.longest", "duration", "`1d`", "live", "At most."),
     key(
+        "site.slice",
+        "size, 64KiB to `cache.max_object`",
+        "none: whole",
+        "live",
+        "Keeps responses in slices of this size, each fetched by a range: of a large file only what is asked for. The origin must answer \
+         ranges and give a validator. Needs `listen.http`. Give large files a site of their own: a slice is never the fastest hit.",
+    ),
+    key(
         "site.compress.codings",
         "list of `br`, `zstd`, `gzip`, best first",
         "all three",

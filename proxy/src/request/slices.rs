@@ -1,0 +1,338 @@
+//! Large objects as slices: a site with `slice` keeps a response as parts of that size, each fetched by a range of its own, so that
+//! of a large file only what is asked for is fetched and kept.
+//!
+//! A request of a client is answered here by putting slices together. Each slice is a request to this very node, so that it
+//! collapses, is stored, revalidated and purged like any other; in the cache it is a variant of the URL. Invariants: all slices of
+//! one answer have the same validator and the same whole length, else the answer breaks and the URL is purged; a slice
+//! whose bytes are not the ones asked for is not stored; only this process can ask for one.
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HOST, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use littoral_cache::Target;
+use littoral_cache::conditions::{Condition, evaluate, if_range};
+use littoral_cache::range::{ByteRange, Part, parse};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+use tokio::task::JoinHandle;
+
+use super::context::Context;
+use super::respond::content_length;
+use crate::node::Node;
+
+/// Says which slice is asked for, behind the token of this process.
+pub(super) const SLICE: HeaderName = HeaderName::from_static("x-littoral-slice");
+
+/// One part of a large object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Its place, from 0.
+    pub index: u64,
+    /// Bytes of every slice but the last.
+    pub size: u64,
+}
+
+/// What tells one version of an object from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Version {
+    total: u64,
+    validator: Option<http::HeaderValue>,
+}
+
+impl Slice {
+    /// The slice a request of this process is for. The field goes either way: nobody outside can ask for one.
+    pub(super) fn take(request: &mut RequestHeader, node: &Node, size: Option<u64>) -> Option<Self> {
+        let field = request.remove_header(&SLICE)?;
+        let (token, index) = field.to_str().ok()?.split_once(' ')?;
+        let index = index.parse().ok().filter(|_| token == node.token)?;
+        Some(Self { index, size: size? })
+    }
+
+    fn first(self) -> u64 {
+        self.index.saturating_mul(self.size)
+    }
+
+    fn last(self) -> u64 {
+        self.first().saturating_add(self.size - 1)
+    }
+
+    /// The Range field that asks an origin for it.
+    pub(super) fn range(self) -> String {
+        format!("bytes={}-{}", self.first(), self.last())
+    }
+
+    /// Whether a 206 is this slice and nothing else.
+    pub(super) fn is_in(self, response: &ResponseHeader) -> bool {
+        let Some((part, total)) = content_range(&response.headers) else {
+            return false;
+        };
+        let expected = Part { first: self.first(), last: self.last().min(total.saturating_sub(1)) };
+        response.status == StatusCode::PARTIAL_CONTENT
+            && part == expected
+            && content_length(&response.headers).is_none_or(|length| length == part.last - part.first + 1)
+    }
+}
+
+/// `bytes first-last/total` (RFC 9110 §14.4).
+fn content_range(headers: &HeaderMap) -> Option<(Part, u64)> {
+    let (range, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
+    let (first, last) = range.split_once('-')?;
+    let (part, total) = (Part { first: first.parse().ok()?, last: last.parse().ok()? }, total.parse().ok()?);
+    (part.first <= part.last && part.last < total).then_some((part, total))
+}
+
+/// The whole length that a 416 tells.
+fn total_of_unsatisfiable(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?.parse().ok()
+}
+
+/// Answers a GET or HEAD from slices.
+pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Context, size: u64) -> Result<()> {
+    let request = session.req_header();
+    let asked = request.headers.get(RANGE).filter(|_| request.method == Method::GET).cloned();
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let fetch = Fetch { node: node.clone(), host: ctx.host.clone(), path, size };
+    let guess = asked.as_ref().map_or(0, |field| first_named(field.as_bytes())) / size;
+    let mut reply = fetch.slice(guess).await?;
+    if reply.status() == StatusCode::RANGE_NOT_SATISFIABLE && guess > 0 {
+        // Behind the end: how long it is says the answer, or the first slice.
+        if let Some(total) = total_of_unsatisfiable(reply.headers()) {
+            return unsatisfiable(session, total).await;
+        }
+        reply = fetch.slice(0).await?;
+    }
+    note_outcome(ctx, reply.headers());
+    let Some((_, total)) = content_range(reply.headers()).filter(|_| reply.status() == StatusCode::PARTIAL_CONTENT)
+    else {
+        return pass_on(session, reply).await;
+    };
+    let request = session.req_header();
+    let parts = match asked.filter(|_| if_range(&request.headers, reply.headers())) {
+        Some(field) => parse(field.as_bytes(), total),
+        None => ByteRange::Whole,
+    };
+    let part = match parts {
+        ByteRange::Parts(parts) if parts.len() == 1 => Some(parts[0]),
+        ByteRange::Unsatisfiable => return unsatisfiable(session, total).await,
+        // §14.2 lets us send the whole for several.
+        _ => None,
+    };
+    let condition = evaluate(&request.headers, StatusCode::OK, reply.headers());
+    let bodiless = request.method == Method::HEAD || condition != Condition::Holds;
+    let head = head_of(reply.headers(), total, part, condition)?;
+    session.write_response_header(Box::new(head), bodiless).await?;
+    if bodiless {
+        return Ok(());
+    }
+    let part = part.unwrap_or(Part { first: 0, last: total - 1 });
+    let version = Version::of(reply.headers(), total);
+    let first = if part.first / size == guess { Some(reply) } else { None };
+    let sent = send(session, &fetch, part, &version, first).await;
+    if sent.is_err() {
+        if let Some(site) = &ctx.site {
+            node.store.purge(&[Target::Url(super::key(site, &fetch.host, &fetch.path))]);
+        }
+    }
+    sent
+}
+
+/// Whether a request is one to put slices together for.
+pub(super) fn are_for(session: &Session, node: &Node, ctx: &Context) -> bool {
+    let request = session.req_header();
+    let reads = matches!(request.method, Method::GET | Method::HEAD) && !super::target::has_body(&request.headers);
+    let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
+    // A path that the client in here would write differently is another URL.
+    let as_written = url::Url::parse(&format!("http://h{path}"))
+        .is_ok_and(|url| &url[url::Position::BeforePath..url::Position::AfterQuery] == path);
+    as_written && reads && ctx.slice.is_none() && !ctx.background && node.door.is_some() && !ctx.demand.only_if_cached
+}
+
+/// The secondary key of a slice, or of the whole, of a response with this one.
+pub(super) fn variance(of_response: Option<[u8; 16]>, slice: Option<Slice>) -> [u8; 16] {
+    let (index, size) = slice.map_or((u64::MAX, 0), |slice| (slice.index, slice.size));
+    let text = [&of_response.unwrap_or_default()[..], &index.to_le_bytes(), &size.to_le_bytes()].concat();
+    littoral_cache::key::hash_bytes(&text).to_le_bytes()
+}
+
+/// The first byte that a Range field names, when it is a plain number; else 0.
+fn first_named(field: &[u8]) -> u64 {
+    let text = std::str::from_utf8(field).unwrap_or("");
+    let spec = text.split_once('=').map_or("", |(_, specs)| specs);
+    spec.trim().split('-').next().and_then(|first| first.trim().parse().ok()).unwrap_or(0)
+}
+
+/// The body of `part`, slice after slice; the next one is asked for while one is sent.
+async fn send(
+    session: &mut Session,
+    fetch: &Fetch,
+    part: Part,
+    version: &Version,
+    first: Option<reqwest::Response>,
+) -> Result<()> {
+    let (from, to) = (part.first / fetch.size, part.last / fetch.size);
+    let mut current = match first {
+        Some(reply) => reply,
+        None => fetch.slice(from).await?,
+    };
+    for index in from..=to {
+        let next = (index < to).then(|| fetch.ahead(index + 1));
+        let slice = Slice { index, size: fetch.size };
+        let whole = content_range(current.headers()).filter(|(part, _)| part.first == slice.first());
+        let changed = || Error::explain(ErrorType::ReadError, "the object changed between two of its slices").into_up();
+        let (_, total) = whole.ok_or_else(changed)?;
+        if Version::of(current.headers(), total) != *version {
+            return Err(changed());
+        }
+        let mut at = slice.first();
+        while let Some(bytes) = current.chunk().await.map_err(|error| failed(&error))? {
+            let end = at + bytes.len() as u64;
+            let (skip, keep) = (part.first.max(at) - at, (part.last + 1).min(end).saturating_sub(at));
+            if skip < keep {
+                let wanted = bytes.slice(skip as usize..keep as usize);
+                session.write_response_body(Some(wanted), false).await?;
+            }
+            at = end;
+        }
+        if at != slice.last().min(total - 1) + 1 {
+            return Err(Error::explain(ErrorType::ReadError, "a slice ended early").into_up());
+        }
+        if let Some(next) = next {
+            current = next.await.map_err(|_| failed(&"the fetch of a slice was lost"))??;
+        }
+    }
+    session.write_response_body(None, true).await
+}
+
+impl Version {
+    fn of(headers: &HeaderMap, total: u64) -> Self {
+        Self { total, validator: headers.get(ETAG).or_else(|| headers.get(LAST_MODIFIED)).cloned() }
+    }
+}
+
+/// Asks this node for slices.
+#[derive(Clone)]
+struct Fetch {
+    node: Arc<Node>,
+    host: String,
+    path: String,
+    size: u64,
+}
+
+impl Fetch {
+    async fn slice(&self, index: u64) -> Result<reqwest::Response> {
+        let no_door = || Error::explain(ErrorType::InternalError, "slices need a listener for plain HTTP");
+        let door = self.node.door.ok_or_else(no_door)?;
+        let url = format!("http://{door}{}", self.path);
+        let request = self.node.slices.get(url).header(HOST, &self.host);
+        let reply = request.header(SLICE, format!("{} {index}", self.node.token)).send().await;
+        reply.map_err(|error| failed(&error))
+    }
+
+    fn ahead(&self, index: u64) -> JoinHandle<Result<reqwest::Response>> {
+        let fetch = self.clone();
+        tokio::spawn(async move { fetch.slice(index).await })
+    }
+}
+
+fn failed(error: &impl ToString) -> Box<Error> {
+    Error::explain(ErrorType::ReadError, format!("fetching a slice: {}", error.to_string())).into_up()
+}
+
+/// The head of an answer made of slices, from that of one of them.
+fn head_of(slice: &HeaderMap, total: u64, part: Option<Part>, condition: Condition) -> Result<ResponseHeader> {
+    let status = match (condition, part) {
+        (Condition::NotModified, _) => StatusCode::NOT_MODIFIED,
+        (Condition::Failed, _) => StatusCode::PRECONDITION_FAILED,
+        (_, Some(_)) => StatusCode::PARTIAL_CONTENT,
+        (_, None) => StatusCode::OK,
+    };
+    let mut head = ResponseHeader::build_no_case(status, Some(slice.len() + 2))?;
+    const ITS_OWN: [HeaderName; 5] = [CONTENT_RANGE, CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION, DATE];
+    for (name, value) in slice.iter().filter(|(name, _)| !ITS_OWN.contains(name)) {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    head.insert_header(ACCEPT_RANGES, "bytes")?;
+    match (status, part) {
+        (StatusCode::PARTIAL_CONTENT, Some(Part { first, last })) => {
+            head.insert_header(CONTENT_RANGE, format!("bytes {first}-{last}/{total}"))?;
+            head.insert_header(CONTENT_LENGTH, last - first + 1)?;
+        }
+        (StatusCode::OK, _) => head.insert_header(CONTENT_LENGTH, total)?,
+        (StatusCode::PRECONDITION_FAILED, _) => head.insert_header(CONTENT_LENGTH, 0)?,
+        _ => {}
+    }
+    Ok(head)
+}
+
+async fn unsatisfiable(session: &mut Session, total: u64) -> Result<()> {
+    let mut head = ResponseHeader::build_no_case(StatusCode::RANGE_NOT_SATISFIABLE, Some(2))?;
+    head.insert_header(CONTENT_RANGE, format!("bytes */{total}"))?;
+    head.insert_header(CONTENT_LENGTH, 0)?;
+    session.write_response_header(Box::new(head), true).await
+}
+
+/// What is no slice (an error, a redirect, the whole of an origin that has no ranges) goes on as it is.
+async fn pass_on(session: &mut Session, mut reply: reqwest::Response) -> Result<()> {
+    let mut head = ResponseHeader::build_no_case(reply.status(), Some(reply.headers().len()))?;
+    for (name, value) in reply.headers().iter().filter(|(name, _)| **name != CONNECTION && **name != DATE) {
+        head.append_header(name.clone(), value.clone())?;
+    }
+    let bodiless = session.req_header().method == Method::HEAD;
+    session.write_response_header(Box::new(head), bodiless).await?;
+    if bodiless {
+        return Ok(());
+    }
+    while let Some(bytes) = reply.chunk().await.map_err(|error| failed(&error))? {
+        session.write_response_body(Some(bytes), false).await?;
+    }
+    session.write_response_body(None, true).await
+}
+
+/// The first slice says whether the client waited for the origin.
+fn note_outcome(ctx: &mut Context, slice: &HeaderMap) {
+    let is_hit = slice
+        .get(super::respond::CACHE_STATUS)
+        .is_some_and(|status| status.to_str().is_ok_and(|text| text.contains("littoral; hit")));
+    ctx.outcome = Some(match is_hit {
+        true => littoral_cache::Outcome::Hit,
+        false => littoral_cache::Outcome::Miss(littoral_cache::FwdReason::UriMiss),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_very_bytes_of_a_slice_are_that_slice() {
+        let check = |index, range: &str, length: &str, expected| {
+            let mut response = ResponseHeader::build(206, None).unwrap();
+            response.insert_header(CONTENT_RANGE, range).unwrap();
+            response.insert_header(CONTENT_LENGTH, length).unwrap();
+            assert_eq!(Slice { index, size: 10 }.is_in(&response), expected, "{index} {range} {length}");
+        };
+        check(0, "bytes 0-9/25", "10", true);
+        check(2, "bytes 20-24/25", "5", true);
+        check(2, "bytes 20-23/25", "4", false);
+        check(0, "bytes 0-8/25", "9", false);
+        check(1, "bytes 0-9/25", "10", false);
+        check(0, "bytes 0-9/*", "10", false);
+        check(0, "bytes 0-9/25", "9", false);
+        check(0, "bytes 0-9/5", "10", false);
+        assert_eq!(Slice { index: 3, size: 10 }.range(), "bytes=30-39");
+        assert_eq!(Slice { index: u64::MAX, size: 10 }.last(), u64::MAX);
+    }
+
+    #[test]
+    fn the_first_byte_named_is_found_where_it_is_plain() {
+        for (field, first) in
+            [("bytes=20-", 20), ("bytes= 7-9,1-2", 7), ("bytes=-5", 0), ("x", 0), ("bytes=99999999999999999999-", 0)]
+        {
+            assert_eq!(first_named(field.as_bytes()), first, "{field}");
+        }
+    }
+}

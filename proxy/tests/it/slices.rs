@@ -1,0 +1,126 @@
+//! Large objects in slices: what is fetched, what is kept, and what happens when the object changes between two of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use littoral_testkit::{Body, Client, Node, Origin, Reply, Request, Response};
+
+use super::node_before;
+
+const SIZE: usize = 64 << 10;
+const SITE: &str = "[site]\nslice = \"64KiB\"\n";
+
+fn body(length: usize, version: u8) -> Vec<u8> {
+    (0..length).map(|at| (at / 1000) as u8 ^ version).collect()
+}
+
+/// The part of `whole` that a request asks for, as an origin with ranges answers it.
+fn ranged(request: &Request, whole: &[u8], tag: &str) -> Response {
+    let range = request.field("range").and_then(|field| field.strip_prefix("bytes=")?.split_once('-'));
+    let Some((first, last)) = range else {
+        return Response::ok(&["cache-control: max-age=60", tag], whole);
+    };
+    let (first, last): (usize, usize) = (first.parse().unwrap(), last.parse::<usize>().unwrap().min(whole.len() - 1));
+    if first > last {
+        let field = format!("content-range: bytes */{}", whole.len());
+        return Response { status: 416, fields: vec![field], body: Body::Whole(Vec::new()) };
+    }
+    let field = format!("content-range: bytes {first}-{last}/{}", whole.len());
+    let fields = vec!["cache-control: max-age=60".into(), tag.to_owned(), field];
+    Response { status: 206, fields, body: Body::Whole(whole[first..=last].to_vec()) }
+}
+
+async fn origin_of(length: usize) -> Origin {
+    Origin::start(move |request| ranged(request, &body(length, 0), "etag: \"a\"")).await
+}
+
+async fn part(node: &Node, range: &str) -> Reply {
+    node.get("site.example", "/a", &[&format!("Range: bytes={range}")]).await
+}
+
+fn fetched(origin: &Origin) -> Vec<String> {
+    origin.requests().iter().map(|request| request.field("range").unwrap_or("whole").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn of_a_large_object_only_the_slices_asked_for_are_fetched_and_kept() {
+    let length = 10 * SIZE + 123;
+    let origin = origin_of(length).await;
+    let node = node_before(&origin, SITE).await;
+    for round in ["miss", "hit"] {
+        let reply = part(&node, "200000-270000").await;
+        assert_eq!((reply.status, reply.whole), (206, true), "{round}");
+        assert_eq!(reply.field("content-range"), format!("bytes 200000-270000/{length}"));
+        assert!(reply.body == body(length, 0)[200_000..=270_000], "{round}");
+        assert_eq!(reply.field("cache-status").contains("; hit"), round == "hit", "{}", reply.field("cache-status"));
+    }
+    assert_eq!(fetched(&origin), ["bytes=196608-262143", "bytes=262144-327679"]);
+    assert_eq!(node.metrics().await["littoral_cache_objects"], 2.0);
+}
+
+#[tokio::test]
+async fn the_whole_the_end_and_what_lies_behind_it_are_answered_from_slices() {
+    let length = 3 * SIZE + 5;
+    let origin = origin_of(length).await;
+    let node = node_before(&origin, SITE).await;
+    let whole = node.get("site.example", "/a", &[]).await;
+    assert_eq!((whole.status, whole.field("content-length")), (200, length.to_string().as_str()));
+    assert!(whole.body == body(length, 0) && whole.whole);
+    for (range, first, last) in [("-5", length - 5, length - 1), ("196608-", 3 * SIZE, length - 1), ("0-0", 0, 0)] {
+        let reply = part(&node, range).await;
+        assert_eq!(
+            (reply.status, reply.field("content-range")),
+            (206, format!("bytes {first}-{last}/{length}").as_str())
+        );
+        assert!(reply.body == body(length, 0)[first..=last], "{range}");
+    }
+    let behind = part(&node, "9000000-").await;
+    assert_eq!((behind.status, behind.field("content-range")), (416, format!("bytes */{length}").as_str()));
+    let mut client = Client::connect(node.address("http")).await;
+    client.send("HEAD /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    let head = client.reply(true).await.unwrap();
+    assert_eq!((head.status, head.field("content-length")), (200, length.to_string().as_str()));
+    assert_eq!(client.get("site.example", "/a", &["If-None-Match: \"a\""]).await.status, 304);
+    let slices = ["bytes=0-65535", "bytes=65536-131071", "bytes=131072-196607", "bytes=196608-262143"];
+    assert_eq!(fetched(&origin), [&slices[..], &["bytes=8978432-9043967"]].concat());
+}
+
+#[tokio::test]
+async fn an_object_that_changes_between_two_slices_breaks_and_is_fetched_anew() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    let origin = Origin::start(move |request| match count.fetch_add(1, Relaxed) {
+        0 => ranged(request, &body(2 * SIZE, 0), "etag: \"a\""),
+        _ => ranged(request, &body(2 * SIZE, 9), "etag: \"b\""),
+    })
+    .await;
+    let node = node_before(&origin, SITE).await;
+    let broken = node.get("site.example", "/a", &[]).await;
+    assert!(!broken.whole && broken.body == body(SIZE, 0), "{} bytes", broken.body.len());
+    let fresh = node.get("site.example", "/a", &[]).await;
+    assert!(fresh.whole && fresh.body == body(2 * SIZE, 9));
+}
+
+#[tokio::test]
+async fn an_origin_without_ranges_is_passed_on_and_a_purge_takes_every_slice() {
+    let length = 2 * SIZE;
+    let plain = Origin::start(move |_| Response::ok(&["cache-control: max-age=60"], &body(length, 0))).await;
+    let node = node_before(&plain, SITE).await;
+    assert!(node.get("site.example", "/a", &[]).await.body == body(length, 0));
+    let origin = origin_of(length).await;
+    let node = node_before(&origin, SITE).await;
+    node.get("site.example", "/a", &[]).await;
+    node.admin("POST", "/v1/purge", r#"{"url":"http://site.example/a"}"#).await;
+    assert_eq!(node.metrics().await["littoral_cache_objects"], 0.0);
+    part(&node, "70000-70001").await;
+    assert_eq!(fetched(&origin), ["bytes=0-65535", "bytes=65536-131071", "bytes=65536-131071"]);
+}
+
+#[tokio::test]
+async fn nobody_outside_can_ask_for_a_slice() {
+    let origin = origin_of(SIZE).await;
+    let node = node_before(&origin, SITE).await;
+    let reply = node.get("site.example", "/a", &["X-Littoral-Slice: 0000 0"]).await;
+    assert_eq!((reply.status, reply.body.len()), (200, SIZE));
+    assert!(origin.requests().iter().all(|request| request.field("x-littoral-slice").is_none()));
+}
