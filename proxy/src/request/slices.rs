@@ -24,6 +24,9 @@ use super::context::Context;
 use super::respond::content_length;
 use crate::node::Node;
 
+/// The error of an object that is another one from a slice on.
+const CHANGED: &str = "the object changed";
+
 /// Says which slice is asked for, behind the token of this process.
 pub(super) const SLICE: HeaderName = HeaderName::from_static("x-littoral-slice");
 
@@ -131,13 +134,12 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     let part = part.unwrap_or(Part { first: 0, last: total - 1 });
     let version = Version::of(reply.headers(), total);
     let first = if part.first / size == guess { Some(reply) } else { None };
-    let sent = send(session, &fetch, part, &version, first).await;
-    if sent.is_err() {
-        if let Some(site) = &ctx.site {
+    send(session, &fetch, part, &version, first).await.inspect_err(|error| {
+        // Not when it was the client that left.
+        if let (ErrorType::Custom(CHANGED), Some(site)) = (error.etype(), &ctx.site) {
             node.store.purge(&[Target::Url(super::key(site, &fetch.host, &fetch.path))]);
         }
-    }
-    sent
+    })
 }
 
 /// Whether a request is one to put slices together for.
@@ -182,7 +184,7 @@ async fn send(
         let next = (index < to).then(|| fetch.ahead(index + 1));
         let slice = Slice { index, size: fetch.size };
         let whole = content_range(current.headers()).filter(|(part, _)| part.first == slice.first());
-        let changed = || Error::explain(ErrorType::ReadError, "the object changed between two of its slices").into_up();
+        let changed = || Error::explain(ErrorType::Custom(CHANGED), "between two of its slices").into_up();
         let (_, total) = whole.ok_or_else(changed)?;
         if Version::of(current.headers(), total) != *version {
             return Err(changed());

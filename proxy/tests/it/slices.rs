@@ -102,6 +102,20 @@ async fn an_object_that_changes_between_two_slices_breaks_and_is_fetched_anew() 
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_takes_no_slice_away() {
+    let length = 64 * SIZE;
+    let origin = origin_of(length).await;
+    let node = node_before(&origin, SITE).await;
+    let mut client = Client::connect(node.address("http")).await;
+    client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    client.head().await.unwrap();
+    assert_eq!(client.bytes(100).await.len(), 100);
+    drop(client);
+    while node.metrics().await["littoral_http_broken_total"] == 0.0 {}
+    assert!(part(&node, "0-9").await.field("cache-status").contains("; hit"));
+}
+
+#[tokio::test]
 async fn an_origin_without_ranges_is_passed_on_and_a_purge_takes_every_slice() {
     let length = 2 * SIZE;
     let plain = Origin::start(move |_| Response::ok(&["cache-control: max-age=60"], &body(length, 0))).await;
