@@ -122,6 +122,8 @@ pub struct Limits {
     pub write_timeout: Span,
     /// Time given to running requests at shutdown.
     pub drain: Span,
+    /// Idle connections kept to all origins.
+    pub origin_connections_idle: usize,
     /// How often a request may have passed this node before.
     pub passes: usize,
 }
@@ -273,6 +275,7 @@ impl Default for Limits {
             keepalive: seconds(60),
             write_timeout: seconds(60),
             drain: seconds(10),
+            origin_connections_idle: 256,
             passes: 0,
         }
     }
@@ -322,7 +325,9 @@ impl Config {
         let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
         let databases = self.geo.database.iter_mut();
         let logs = self.log.access.iter_mut().map(|log| &mut log.file).filter(|file| **file != Path::new(STDOUT));
-        for path in listeners.chain(plugins).chain(zones).chain(databases).chain(self.node.data.as_mut()).chain(logs) {
+        let origins = self.site.iter_mut().flat_map(Site::paths_mut);
+        let named = origins.chain(listeners).chain(plugins).chain(zones).chain(databases).chain(logs);
+        for path in named.chain(self.node.data.as_mut()) {
             *path = base.join(&path);
         }
     }

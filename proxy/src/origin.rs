@@ -1,7 +1,7 @@
 //! Origins of a site: what is said of them, what is known of them, and whose turn it is.
 //!
 //! [`choice`] picks one, [`health`] says who is left out, [`slots`] bounds what each gets at a time, [`budget`] what is asked
-//! again, [`lookup`] finds addresses, [`probe`] asks how they are, [`peer`] says how to connect, [`shield`]
+//! again, [`lookup`] finds addresses, [`probe`] asks how they are, [`peer`] and [`secure`] say how to connect, [`shield`]
 //! has the nodes that are asked before. Connecting, pooling and time-outs are the proxy framework's; when an origin is asked,
 //! and what its answer means, is `request`'s.
 
@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 
 use crate::config::origin::Origin as Raw;
+use secure::Secure;
 
 pub mod budget;
 pub mod choice;
@@ -19,6 +21,7 @@ pub mod health;
 pub mod lookup;
 pub mod peer;
 pub mod probe;
+pub mod secure;
 pub mod shield;
 pub mod slots;
 
@@ -28,6 +31,9 @@ pub use lookup::{keep_looking_up, look_up};
 pub use probe::Probes;
 pub use shield::Shield;
 pub use slots::{Busy, Slot, Slots};
+
+/// A key of an origin and what is wrong with its value.
+pub type Wrong = (&'static str, String);
 
 /// One origin of a site.
 #[derive(Debug)]
@@ -42,6 +48,12 @@ pub struct Origin {
     pub weight: u32,
     /// Asked only when no other can be.
     pub backup: bool,
+    /// Host field of requests to it, when it is not the site's.
+    pub host_field: Option<HeaderValue>,
+    /// Whether to speak HTTP/2.
+    pub h2: bool,
+    /// What is said of TLS, where it is spoken.
+    secure: Option<Secure>,
     /// Of a node of a shield: its name.
     pub name: Option<String>,
     /// Its bound, when it has one.
@@ -65,15 +77,20 @@ impl Origin {
     /// As the config says.
     ///
     /// # Errors
-    /// What to write instead.
-    pub fn of(raw: &Raw) -> Result<Self, String> {
-        let (host, port, tls) = parse_url(&raw.url)?;
+    /// The key that is wrong and what to write instead.
+    pub fn of(raw: &Raw) -> Result<Self, Wrong> {
+        let (host, port, tls) = parse_url(&raw.url).map_err(|problem| ("url", problem))?;
+        let secure = match tls {
+            true => Some(Secure::of(raw, &host)?),
+            false => secure::refuse(raw).map(|()| None)?,
+        };
+        let host_field = raw.host.as_deref().map(host_field).transpose().map_err(|problem| ("host", problem))?;
         let literal = host.parse().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
         let live = Live { addresses: ArcSwap::from_pointee(literal), ..Live::default() };
         let slots = raw.max_connections.map(|places| Slots::new(places, raw.queue, raw.queue_timeout.0));
         let name_hash = hash_of(format!("{}://{host}:{port}", if tls { "https" } else { "http" }).as_bytes());
-        let (weight, backup, live) = (raw.weight, raw.backup, Arc::new(live));
-        Ok(Self { host, port, tls, weight, backup, name: raw.name.clone(), slots, name_hash, live })
+        let (weight, backup, h2, name, live) = (raw.weight, raw.backup, raw.h2, raw.name.clone(), Arc::new(live));
+        Ok(Self { host, port, tls, weight, backup, host_field, h2, secure, name, slots, name_hash, live })
     }
 
     /// With what has been learnt of `known`, which is the same.
@@ -152,6 +169,16 @@ fn parse_url(text: &str) -> Result<(String, u16, bool), String> {
     Ok((host.trim_matches(['[', ']']).to_owned(), port, tls))
 }
 
+/// A Host field (RFC 9110 §7.2).
+///
+/// # Errors
+/// What to write instead.
+fn host_field(text: &str) -> Result<HeaderValue, String> {
+    let problem = || format!("host {text:?}: write a host name and perhaps a port, such as \"o.example\"");
+    let is_authority = text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.as_str().contains('@'));
+    HeaderValue::from_str(text).ok().filter(|_| is_authority).ok_or_else(problem)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,7 +186,7 @@ mod tests {
     #[test]
     fn only_bare_http_urls_are_origins() {
         for bad in ["ftp://a", "http://a/path", "a:80", "http://u:p@a", "http://a?q"] {
-            assert!(Origin::of(&Raw::of_url(bad)).unwrap_err().contains("http:// or https://"), "{bad}");
+            assert!(Origin::of(&Raw::of_url(bad)).unwrap_err().1.contains("http:// or https://"), "{bad}");
         }
         let origin = Origin::of(&Raw::of_url("https://[::1]")).unwrap();
         assert_eq!(origin.identity(), ("::1", 443, true));

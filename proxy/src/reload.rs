@@ -64,6 +64,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("listen", new.listen.needs_restart(&old.listen)),
         ("cache", old.cache != new.cache),
         ("limits.threads", old.limits.threads != new.limits.threads),
+        ("limits.origin_connections_idle", old.limits.origin_connections_idle != new.limits.origin_connections_idle),
         ("limits.drain", old.limits.drain != new.limits.drain),
     ];
     differing.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()

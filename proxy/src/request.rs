@@ -231,7 +231,10 @@ impl ProxyHttp for RequestPath {
         ctx: &mut Context,
     ) -> Result<()> {
         // In the spelling of the key, without a port: what is stored must not depend on what the key does not say.
-        upstream.insert_header(HOST, ctx.host.as_str())?;
+        match ctx.attempts.origin().and_then(|origin| origin.host_field.clone()) {
+            Some(host) => upstream.insert_header(HOST, host)?,
+            None => upstream.insert_header(HOST, ctx.host.as_str())?,
+        }
         if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
             upstream.insert_header(COOKIE, cookies)?;
         }

@@ -37,8 +37,6 @@ use crate::storage::{CacheLock, Shelf};
 use crate::upgrade::Upgrade;
 use crate::warm::Jobs;
 
-/// Idle connections kept to all origins.
-const ORIGIN_CONNECTIONS_IDLE_MAX: usize = 256;
 /// How old a fill may get before those who wait for it start over.
 const FILL_LOCK_AGE: Duration = Duration::from_secs(60);
 
@@ -260,7 +258,7 @@ fn start_workers(
     let conf = Arc::new(ServerConf {
         max_retries: crate::request::ATTEMPTS_MAX,
         threads: workers,
-        upstream_keepalive_pool_size: ORIGIN_CONNECTIONS_IDLE_MAX,
+        upstream_keepalive_pool_size: node.settings.load().limits.origin_connections_idle,
         ..ServerConf::default()
     });
     let proxy = Arc::new(http_proxy(&conf, RequestPath { node: node.clone() }));

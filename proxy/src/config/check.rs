@@ -22,7 +22,8 @@ use crate::origin::lookup::SERVERS_MAX;
 
 use super::units::Span;
 use super::{
-    CLUSTERS_MAX, Cluster, Config, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service, THREADS_MAX, Tier, error,
+    AT_A_TIME_MAX, CLUSTERS_MAX, Cluster, Config, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service, THREADS_MAX,
+    Tier, error,
 };
 
 /// A key and what is wrong with its value.
@@ -163,6 +164,10 @@ impl Config {
         if limits.threads > THREADS_MAX {
             let problem = format!("limits.threads is at most {THREADS_MAX}; leave it out for one per core");
             return wrong("limits.threads", problem);
+        }
+        if !(1..=AT_A_TIME_MAX).contains(&limits.origin_connections_idle) {
+            let problem = format!("limits.origin_connections_idle is 1 to {AT_A_TIME_MAX}");
+            return wrong("limits.origin_connections_idle", problem);
         }
         if limits.passes > PASSES_MAX {
             return wrong("limits.passes", format!("limits.passes is at most {PASSES_MAX}: a loop must end"));

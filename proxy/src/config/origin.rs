@@ -1,6 +1,7 @@
 //! Keys of a `[[site]]` about where its content comes from: `origin`, `balance`, `health`, `retry`, `timeouts`.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -29,6 +30,19 @@ pub struct Origin {
     /// How long each waits.
     #[serde(default = "Origin::queue_timeout_default")]
     pub queue_timeout: Span,
+    /// Host field of requests to it, in place of the site's.
+    pub host: Option<String>,
+    /// HTTP/2: where it agrees to with TLS, by prior knowledge without.
+    #[serde(default)]
+    pub h2: bool,
+    /// Name for TLS, in place of the URL's host.
+    pub sni: Option<String>,
+    /// Who may have signed its certificate, PEM, in place of the system's authorities.
+    pub ca: Option<PathBuf>,
+    /// Certificate chain to show it, PEM.
+    pub cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
     /// Of a node of a shield: its `node.name`, by which it knows itself.
     pub name: Option<String>,
 }
@@ -43,8 +57,19 @@ impl Origin {
             max_connections: None,
             queue: 0,
             queue_timeout: Self::queue_timeout_default(),
+            host: None,
+            h2: false,
+            sni: None,
+            ca: None,
+            cert: None,
+            key: None,
             name: None,
         }
+    }
+
+    /// The files it names.
+    pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [&mut self.ca, &mut self.cert, &mut self.key].into_iter().flatten()
     }
 
     fn weight_default() -> u32 {

@@ -95,6 +95,13 @@ const LIMITS: &[Key] = &[
     key("limits.keepalive", "duration", "`60s`", "live", "Time an idle client connection is kept."),
     key("limits.write_timeout", "duration, more than 0s", "`60s`", "live", "Time one write to a client may take."),
     key(
+        "limits.origin_connections_idle",
+        "number, at least 1",
+        "`256`",
+        "restart",
+        "Idle connections kept to all origins, the least recently used go first; see `site.timeouts.idle`.",
+    ),
+    key(
         "limits.passes",
         "number, at most 16",
         "`0`",

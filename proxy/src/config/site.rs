@@ -194,6 +194,14 @@ impl Default for HeuristicTtl {
     }
 }
 
+impl Site {
+    /// The files that its origins name.
+    pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut std::path::PathBuf> {
+        let nodes = self.shield.iter_mut().flat_map(|shield| &mut shield.nodes);
+        self.origin.iter_mut().chain(nodes).flat_map(Origin::paths_mut)
+    }
+}
+
 /// DASH features of a site.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -9,6 +9,7 @@ use http::header::{HOST, USER_AGENT};
 use parking_lot::Mutex;
 use pingora::connectors::http::Connector;
 use pingora::http::RequestHeader;
+use pingora::protocols::http::client::HttpSession;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
@@ -58,7 +59,9 @@ impl Probes {
 
 impl Prober {
     fn new(connector: Arc<Connector>, site: &Site, origin: Arc<Origin>, rule: OriginHealth) -> Self {
-        let host = if site.name == "*" { origin.host.clone() } else { site.name.clone() };
+        let own = origin.host_field.as_ref().and_then(|field| field.to_str().ok());
+        let of_site = if site.name == "*" { &origin.host } else { &site.name };
+        let host = own.unwrap_or(of_site).to_owned();
         Self { connector, origin, timeouts: site.timeouts.clone(), rule, host }
     }
 
@@ -81,7 +84,13 @@ impl Prober {
         let peer = self.origin.peer(self.origin.address(0)?, &self.timeouts);
         let (mut session, _) = self.connector.get_http_session(&*peer).await.ok()?;
         let mut request = RequestHeader::build("GET", self.rule.path.as_bytes(), Some(2)).ok()?;
-        request.insert_header(HOST, self.host.as_str()).ok()?;
+        if matches!(session, HttpSession::H2(_)) {
+            let scheme = if self.origin.tls { "https" } else { "http" };
+            let uri = http::Uri::builder().scheme(scheme).authority(self.host.as_str());
+            request.set_uri(uri.path_and_query(self.rule.path.as_str()).build().ok()?);
+        } else {
+            request.insert_header(HOST, self.host.as_str()).ok()?;
+        }
         request.insert_header(USER_AGENT, "littoral").ok()?;
         session.write_request_header(Box::new(request)).await.ok()?;
         session.finish_request_body().await.ok()?;

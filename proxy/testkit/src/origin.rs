@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
+use tokio_rustls::TlsAcceptor;
+
+pub mod h2;
 
 /// Bytes of a request head.
 const HEAD_BYTES_MAX: usize = 64 << 10;
@@ -120,6 +123,25 @@ impl Origin {
     /// # Panics
     /// When it is taken.
     pub async fn start_at(address: SocketAddr, script: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
+        Self::start_with(address, None, script).await
+    }
+
+    /// Starts one that speaks TLS.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn start_tls(
+        tls: Arc<rustls::ServerConfig>,
+        script: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_with(([127, 0, 0, 1], 0).into(), Some(tls), script).await
+    }
+
+    async fn start_with(
+        address: SocketAddr,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        script: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free address");
         let address = listener.local_addr().expect("its address");
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -127,7 +149,15 @@ impl Origin {
         let (seen, script): (_, Arc<Script>) = ((requests.clone(), came.clone()), Arc::new(script));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, seen.clone(), script.clone()));
+                let (seen, script) = (seen.clone(), script.clone());
+                match tls.clone().map(TlsAcceptor::from) {
+                    None => drop(tokio::spawn(serve(stream, seen, script))),
+                    Some(tls) => drop(tokio::spawn(async move {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            serve(stream, seen, script).await;
+                        }
+                    })),
+                }
             }
         });
         Self { address, requests, came }
@@ -159,7 +189,11 @@ impl Origin {
     }
 }
 
-async fn serve(mut stream: TcpStream, (seen, came): (Arc<Mutex<Vec<Request>>>, Arc<Notify>), script: Arc<Script>) {
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    (seen, came): (Arc<Mutex<Vec<Request>>>, Arc<Notify>),
+    script: Arc<Script>,
+) {
     let mut read = Vec::new();
     while let Some(request) = next_request(&mut stream, &mut read).await {
         seen.lock().expect("no panic").push(request.clone());
@@ -171,7 +205,7 @@ async fn serve(mut stream: TcpStream, (seen, came): (Arc<Mutex<Vec<Request>>>, A
     }
 }
 
-async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Request> {
+async fn next_request(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> Option<Request> {
     loop {
         let mut fields = [httparse::EMPTY_HEADER; 256];
         let mut parsed = httparse::Request::new(&mut fields);
@@ -199,7 +233,7 @@ async fn next_request(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Requ
 }
 
 /// Sends a response; `false` when the connection is over.
-async fn send(stream: &mut TcpStream, request: &Request, response: Response) -> bool {
+async fn send(stream: &mut (impl AsyncWrite + Unpin), request: &Request, response: Response) -> bool {
     let Response { status, fields, body } = response;
     let status = if status == 0 { 200 } else { status };
     let mut head =

@@ -33,7 +33,7 @@ impl Site {
 
 impl Origin {
     fn check(&self) -> Result<(), Wrong> {
-        crate::origin::Origin::of(self).map_err(|problem| ("url".to_owned(), problem))?;
+        crate::origin::Origin::of(self).map_err(|(key, problem)| (key.to_owned(), problem))?;
         if !(1..=WEIGHT_MAX).contains(&self.weight) {
             return wrong(
                 "weight",

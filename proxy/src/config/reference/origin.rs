@@ -59,6 +59,31 @@ pub(super) const KEYS: &[Key] = &[
          for by the same list is never sent on to another of them.",
     ),
     key("site.shield.balance", "as `site.balance`", "`hash`", "live", "How requests are spread over those nodes."),
+    key("site.origin.host", "host, perhaps with port", "the request's host", "live", "Host field of requests to it."),
+    key(
+        "site.origin.h2",
+        "true or false",
+        "`false`",
+        "live",
+        "HTTP/2: with `https://` where the origin agrees to it (ALPN), with `http://` always (prior knowledge). At most 100 \
+         requests at a time over one connection.",
+    ),
+    key(
+        "site.origin.sni",
+        "host name",
+        "the URL's host",
+        "live",
+        "Name to ask for in TLS; it has to be in the certificate, which is always verified.",
+    ),
+    key(
+        "site.origin.ca",
+        "file",
+        "the system's authorities",
+        "live",
+        "PEM certificates: who may have signed the origin's.",
+    ),
+    key("site.origin.cert", "file", "none", "live", "PEM certificate chain to show to the origin, with `key`."),
+    key("site.origin.key", "file", "none", "live", "Its private key, PEM."),
     key("site.origin.name", "a node's name", "none", "live", "Of a node of a shield only: see `site.shield.nodes`."),
     key(
         "site.health.path",
@@ -108,7 +133,8 @@ pub(super) const KEYS: &[Key] = &[
         "duration, more than 0s",
         "`15s`",
         "live",
-        "Between two reads from an origin, the first byte included; then 504.",
+        "Between two reads from an origin, the first byte included; then 504. One that sends a byte now and then is read for as long \
+         as it does; a body that ends early is cut for the client as well, and not kept.",
     ),
     key(
         "site.timeouts.idle",

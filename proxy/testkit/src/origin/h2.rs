@@ -1,0 +1,71 @@
+//! An origin that speaks HTTP/2 and nothing else, with TLS or by prior knowledge.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+/// A running origin; it answers every request with `h2`.
+pub struct H2Origin {
+    /// Where it listens.
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Default)]
+struct Seen {
+    connections: usize,
+    uris: Vec<String>,
+}
+
+impl H2Origin {
+    /// Starts one.
+    ///
+    /// # Panics
+    /// When no port is free.
+    pub async fn start(tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let (address, seen) = (listener.local_addr().expect("its address"), Arc::new(Mutex::new(Seen::default())));
+        let told = seen.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (seen, tls) = (told.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, seen).await,
+                        Some(config) => {
+                            if let Ok(stream) = TlsAcceptor::from(config).accept(stream).await {
+                                serve(stream, seen).await;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        Self { address, seen }
+    }
+
+    /// Connections over which a request came, and what was asked for.
+    ///
+    /// # Panics
+    /// When a connection task panicked.
+    pub fn seen(&self) -> (usize, Vec<String>) {
+        let seen = self.seen.lock().expect("no panic");
+        (seen.connections, seen.uris.clone())
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Mutex<Seen>>) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    seen.lock().expect("no panic").connections += 1;
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        seen.lock().expect("no panic").uris.push(request.uri().to_string());
+        let response = http::Response::builder().header("cache-control", "no-store").body(()).expect("a response");
+        if let Ok(mut body) = respond.send_response(response, false) {
+            let _ = body.send_data(Bytes::from_static(b"h2"), true);
+        }
+    }
+}
