@@ -1,7 +1,8 @@
 //! Origins of a site: what is said of them, what is known of them, and whose turn it is.
 //!
 //! [`choice`] picks one, [`health`] says who is left out, [`slots`] bounds what each gets at a time, [`budget`] what is asked
-//! again, [`lookup`] finds addresses, [`probe`] asks how they are, [`peer`] and [`secure`] say how to connect, [`shield`]
+//! again, [`lookup`] finds addresses, [`probe`] asks how they are, [`peer`] and [`secure`] say how to connect, [`sign`] how a store
+//! knows who asks, [`shield`]
 //! has the nodes that are asked before. Connecting, pooling and time-outs are the proxy framework's; when an origin is asked,
 //! and what its answer means, is `request`'s.
 
@@ -23,6 +24,7 @@ pub mod peer;
 pub mod probe;
 pub mod secure;
 pub mod shield;
+pub mod sign;
 pub mod slots;
 
 pub use budget::Budget;
@@ -52,6 +54,8 @@ pub struct Origin {
     pub host_field: Option<HeaderValue>,
     /// Whether to speak HTTP/2.
     pub h2: bool,
+    /// Who signs requests to it.
+    pub signer: Option<sign::Signer>,
     /// What is said of TLS, where it is spoken.
     secure: Option<Secure>,
     /// Of a node of a shield: its name.
@@ -87,10 +91,11 @@ impl Origin {
         let host_field = raw.host.as_deref().map(host_field).transpose().map_err(|problem| ("host", problem))?;
         let literal = host.parse().map(|ip| vec![SocketAddr::new(ip, port)]).unwrap_or_default();
         let live = Live { addresses: ArcSwap::from_pointee(literal), ..Live::default() };
+        let signer = raw.sign.as_ref().map(sign::Signer::of).transpose()?;
         let slots = raw.max_connections.map(|places| Slots::new(places, raw.queue, raw.queue_timeout.0));
         let name_hash = hash_of(format!("{}://{host}:{port}", if tls { "https" } else { "http" }).as_bytes());
         let (weight, backup, h2, name, live) = (raw.weight, raw.backup, raw.h2, raw.name.clone(), Arc::new(live));
-        Ok(Self { host, port, tls, weight, backup, host_field, h2, secure, name, slots, name_hash, live })
+        Ok(Self { host, port, tls, weight, backup, host_field, h2, signer, secure, name, slots, name_hash, live })
     }
 
     /// With what has been learnt of `known`, which is the same.

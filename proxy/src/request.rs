@@ -247,7 +247,7 @@ impl ProxyHttp for RequestPath {
         upstream.append_header(VIA, self.node.via.clone())?;
         upstream.insert_header(cdn_loop::CDN_LOOP, self.cdn_loop(session, ctx))?;
         upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
-        Ok(())
+        upstream::sign(upstream, ctx)
     }
 
     /// The origin's head, before anything else sees it.

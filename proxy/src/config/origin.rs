@@ -43,6 +43,8 @@ pub struct Origin {
     pub cert: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
+    /// Whose signature requests to it have.
+    pub sign: Option<Sign>,
     /// Of a node of a shield: its `node.name`, by which it knows itself.
     pub name: Option<String>,
 }
@@ -63,13 +65,15 @@ impl Origin {
             ca: None,
             cert: None,
             key: None,
+            sign: None,
             name: None,
         }
     }
 
     /// The files it names.
     pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [&mut self.ca, &mut self.cert, &mut self.key].into_iter().flatten()
+        let credentials = self.sign.as_mut().and_then(|sign| sign.credentials.as_mut());
+        [self.ca.as_mut(), self.cert.as_mut(), self.key.as_mut(), credentials].into_iter().flatten()
     }
 
     fn weight_default() -> u32 {
@@ -98,6 +102,41 @@ impl<'de> Deserialize<'de> for Origin {
             }
         }
         deserializer.deserialize_any(UrlOrTable)
+    }
+}
+
+/// How requests to an origin are signed, and by whom.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sign {
+    /// How.
+    pub kind: SignKind,
+    /// Where the store is.
+    pub region: String,
+    /// Variable of the environment with the access key.
+    pub access_key_env: Option<String>,
+    /// With the secret key.
+    pub secret_key_env: Option<String>,
+    /// With the token of a session.
+    pub session_token_env: Option<String>,
+    /// In place of them: a file with all of that, as AWS's tools have it.
+    pub credentials: Option<PathBuf>,
+    /// Which profile in it.
+    #[serde(default = "Sign::profile_default")]
+    pub profile: String,
+}
+
+/// Ways to sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignKind {
+    /// AWS Signature Version 4 as S3 has it.
+    S3,
+}
+
+impl Sign {
+    fn profile_default() -> String {
+        "default".to_owned()
     }
 }
 

@@ -187,6 +187,7 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
         "cluster.nodes" => expected_keys("[[cluster]]\nnodes = [{ no-such-key = 1 }]"),
         "cluster.health" => expected_keys("[[cluster]]\nhealth = { no-such-key = 1 }"),
+        "site.origin.sign" => expected_keys("[[site]]\norigin = [{ url = \"http://a\", sign = { no-such-key = 1 } }]"),
         "site.origin" => expected_keys("[[site]]\norigin = [{ no-such-key = 1 }]"),
         // Its nodes have the keys of an origin.
         "site.shield" => expected_keys("[[site]]\nshield = { no-such-key = 1 }").into_iter().chain(["nodes"]).collect(),
@@ -200,8 +201,20 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 11] =
-        ["compress", "http", "https", "certs", "nodes", "health", "dash", "timeouts", "retry", "heuristic", "shield"];
+    const TABLES: [&str; 12] = [
+        "compress",
+        "http",
+        "https",
+        "certs",
+        "nodes",
+        "health",
+        "dash",
+        "timeouts",
+        "retry",
+        "heuristic",
+        "shield",
+        "sign",
+    ];
     let is_table = |key: &str| TABLES.contains(&key) || (key == "key" && keys.contains("hosts"));
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use http::header::HOST;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
@@ -175,6 +177,17 @@ impl RequestPath {
         let worth_it = another || ctx.attempts.is_at_shield() || *error.etype() != ErrorType::ReadTimedout;
         *error.esource() != ErrorSource::Downstream && is_repeatable(session) && untouched && worth_it
     }
+}
+
+/// Last before it is sent: signs a request to an origin that wants it.
+pub(super) fn sign(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
+    let Some((origin, signer)) = ctx.attempts.origin().and_then(|origin| Some((origin, origin.signer.as_ref()?)))
+    else {
+        return Ok(());
+    };
+    let fails = |why: String| Error::explain(ErrorType::InternalError, format!("cannot sign the request: {why}"));
+    let host = request.headers.get(HOST).cloned().ok_or_else(|| fails("it has no host".to_owned()))?;
+    signer.sign(request, origin.tls, &host, SystemTime::now()).map_err(fails)
 }
 
 fn is_repeatable(session: &Session) -> bool {

@@ -9,6 +9,7 @@ pub mod client;
 pub mod mmdb;
 pub mod node;
 pub mod origin;
+pub mod s3;
 pub mod tls;
 
 pub use client::{Client, Reply};

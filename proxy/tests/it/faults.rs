@@ -1,7 +1,6 @@
 //! What origins do wrong on the wire, and what becomes of it: a status, or a body that is seen not to be whole; never a panic,
 //! a place that stays taken, or an object that is kept.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use littoral_testkit::{Client, Node, Origin, Response};
@@ -144,7 +143,7 @@ async fn bytes_behind_the_told_length_answer_nobody() {
 async fn a_body_that_comes_byte_by_byte_is_passed_on_byte_by_byte() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut origin = Origin::start(|_| Response::default()).await;
-    origin.address = SocketAddr::from(listener.local_addr().unwrap());
+    origin.address = listener.local_addr().unwrap();
     let node = node_before(&origin, "").await;
     let mut client = Client::connect(node.address("http")).await;
     client.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;

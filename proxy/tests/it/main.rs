@@ -20,6 +20,7 @@ mod plugins;
 mod poisoning;
 mod purge;
 mod reload;
+mod s3;
 mod secure;
 mod semantics;
 mod shield;

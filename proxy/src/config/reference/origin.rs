@@ -84,6 +84,32 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("site.origin.cert", "file", "none", "live", "PEM certificate chain to show to the origin, with `key`."),
     key("site.origin.key", "file", "none", "live", "Its private key, PEM."),
+    key(
+        "site.origin.sign.kind",
+        "`s3`",
+        "required",
+        "live",
+        "With a table `sign`, requests to the origin are signed: AWS Signature Version 4, over host, time and (of GET) the empty \
+         body. A client's `Authorization` and `x-amz-…` are taken away.",
+    ),
+    key("site.origin.sign.region", "name", "required", "live", "Where the store is, such as `eu-central-1`."),
+    key("site.origin.sign.access_key_env", "name", "none", "live", "Variable of the environment with the access key."),
+    key("site.origin.sign.secret_key_env", "name", "none", "live", "Variable of the environment with the secret key."),
+    key(
+        "site.origin.sign.session_token_env",
+        "name",
+        "none",
+        "live",
+        "Variable of the environment with the token of a session.",
+    ),
+    key(
+        "site.origin.sign.credentials",
+        "file",
+        "none",
+        "live",
+        "In place of those variables, a shared credentials file as AWS's tools have it; read again by each reload.",
+    ),
+    key("site.origin.sign.profile", "name", "`default`", "live", "Which profile in that file."),
     key("site.origin.name", "a node's name", "none", "live", "Of a node of a shield only: see `site.shield.nodes`."),
     key(
         "site.health.path",
