@@ -27,7 +27,7 @@ pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, P
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
 pub use site::{Coding, Compress, Dash, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
-use units::{Bandwidth, Size, Span};
+use units::{Bandwidth, Prefix, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
 pub const CLUSTERS_MAX: usize = 64;
@@ -55,6 +55,8 @@ pub const NODE_NAME_BYTES_MAX: usize = 253;
 pub const PASSES_MAX: usize = 16;
 /// Bytes for objects in memory, 256 TiB: what an address can have.
 pub const MEMORY_MAX: u64 = 1 << 48;
+/// Fields of a request head: what the framework reads.
+pub const HEADER_FIELDS_MAX: usize = 256;
 /// Bytes of a config file.
 pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
@@ -126,6 +128,30 @@ pub struct Limits {
     pub origin_connections_idle: usize,
     /// How often a request may have passed this node before.
     pub passes: usize,
+    /// Fields of a request head.
+    pub header_fields: usize,
+    /// Bytes of a request target.
+    pub uri_bytes: Size,
+    /// Bytes of a request body.
+    pub body_bytes: Option<Size>,
+    /// Time between two pieces of a request body.
+    pub body_timeout: Span,
+    /// Bytes of a request body a second, once it has taken `body_timeout`; 0: as slow as it likes.
+    pub body_rate: Size,
+    /// Requests of one connection; 0: no bound.
+    pub requests: u32,
+    /// HTTP/2 streams at a time of one connection.
+    pub h2_streams: u32,
+    /// Connections of one client; 0: no bound.
+    pub client_connections: usize,
+    /// New connections of one client a second; 0: no bound.
+    pub client_connection_rate: u32,
+    /// Requests of one client a second; 0: no bound.
+    pub client_request_rate: u32,
+    /// How many seconds' worth of these may come at once.
+    pub client_burst: Span,
+    /// Clients that are not bounded.
+    pub clients_exempt: Vec<Prefix>,
 }
 
 /// Geo-IP.
@@ -276,6 +302,20 @@ impl Default for Limits {
             write_timeout: seconds(60),
             drain: seconds(10),
             origin_connections_idle: 256,
+            header_fields: HEADER_FIELDS_MAX,
+            uri_bytes: Size(8 << 10),
+            body_bytes: None,
+            body_timeout: seconds(30),
+            body_rate: Size(512),
+            requests: 0,
+            h2_streams: 100,
+            client_connections: 0,
+            client_connection_rate: 0,
+            client_request_rate: 0,
+            client_burst: seconds(10),
+            clients_exempt: ["127.0.0.0/8", "::1/128"]
+                .map(|own| Prefix(own.parse().expect("invariant: a prefix")))
+                .into(),
             passes: 0,
         }
     }

@@ -23,15 +23,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::listen::Presence;
+use crate::listen::chunks::{Broken, Chunks};
+use crate::listen::clients::Guest;
 use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
+use crate::observe::figures::Refused;
+
+use framing::{Follows, follows, has_bare_line_end, has_end};
+
+mod framing;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
 const FIELDS_MAX: usize = 64;
-/// Fields of a request that the framework takes.
-const FIELDS_MOST: usize = 256;
-/// Said to a head that is too large.
-const TOO_LARGE: &str = "431 Request Header Fields Too Large";
 /// Bodies up to this size are copied behind the head and written with it.
 const INLINE_BYTES: usize = 16 << 10;
 /// Slices of one vectored write.
@@ -45,6 +48,9 @@ pub(crate) struct Connection {
     presence: Arc<Presence>,
     hot: Hot,
     client: Client,
+    guest: Guest,
+    /// Requests so far.
+    requests: u32,
     /// The response is the last on this connection, because the node stops.
     closes: bool,
     read: BytesMut,
@@ -64,8 +70,8 @@ pub(crate) struct Client {
 pub(crate) enum Next {
     /// The connection is over.
     Close,
-    /// These bytes, a request or what came of one, are the framework's.
-    HandOff(BytesMut),
+    /// These bytes, a request or what came of one, are the framework's. More of a body in chunks may come.
+    HandOff(BytesMut, Option<Chunks>),
 }
 
 /// A look at the bytes read so far.
@@ -74,25 +80,44 @@ enum Look {
     Partial,
     /// A fresh hit.
     Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body>, begun: SystemTime },
-    /// A request that is not answered here: so many of the bytes are its own.
-    HandOff(usize),
-    /// No HTTP.
-    Malformed,
-    /// A head that is larger than heads may be.
-    TooLarge,
+    /// A request that is not answered here: so many of the bytes are its own, and the rest of a body in chunks.
+    HandOff(usize, Option<Chunks>),
+    /// Nobody's.
+    Refused(Refused),
 }
 
 impl Connection {
-    pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client) -> Self {
-        let hot = node.hot();
-        let (read, head) = (BytesMut::with_capacity(BUFFER_BYTES), Vec::with_capacity(1024));
-        Self { node, presence, hot, client, closes: false, read, head }
+    /// A connection of `guest` on which `read` has come already.
+    pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client, guest: Guest, read: BytesMut) -> Self {
+        let (hot, head) = (node.hot(), Vec::with_capacity(1024));
+        Self { node, presence, hot, client, guest, requests: 0, closes: false, read, head }
+    }
+
+    /// Whether no request may come after the one that was handed on.
+    pub(crate) fn is_at_last(&self) -> bool {
+        self.hot.requests > 0 && self.requests >= self.hot.requests
+    }
+
+    /// These bytes came behind a request that was handed on.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        self.read.extend_from_slice(bytes);
     }
 
     /// Serves hits until something else is asked for.
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Next {
         loop {
-            match self.look() {
+            let look = self.look();
+            if matches!(look, Look::Hit { .. } | Look::HandOff(..)) {
+                self.requests = self.requests.saturating_add(1);
+                if let Err(wait_s) = self.guest.request() {
+                    return self.refuse(stream, Refused::Rate, Some(wait_s)).await;
+                }
+            }
+            match look {
+                // Who asks for the last time is told so by the framework.
+                Look::Hit { head_bytes, .. } if self.is_at_last() => {
+                    return Next::HandOff(self.read.split_to(head_bytes), None);
+                }
                 Look::Hit { head_bytes, body_wanted, entry, body, begun } => {
                     // What came behind it is answered first.
                     self.closes = self.node.stopping.load(Relaxed) && self.read.len() == head_bytes;
@@ -109,9 +134,8 @@ impl Connection {
                         return Next::Close;
                     }
                 }
-                Look::HandOff(bytes) => return Next::HandOff(self.read.split_to(bytes)),
-                Look::Malformed => return refuse(stream, "400 Bad Request").await,
-                Look::TooLarge => return refuse(stream, TOO_LARGE).await,
+                Look::HandOff(bytes, chunks) => return Next::HandOff(self.read.split_to(bytes), chunks),
+                Look::Refused(why) => return self.refuse(stream, why, None).await,
                 Look::Partial => {
                     if let Err(next) = self.fill(stream).await {
                         return next;
@@ -125,7 +149,9 @@ impl Connection {
     async fn fill<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Next> {
         let begun = !self.read.is_empty();
         if self.read.len() >= self.hot.header_bytes {
-            return Err(refuse(stream, TOO_LARGE).await);
+            // A head without a single line end is all target.
+            let why = if self.read.contains(&b'\n') { Refused::Head } else { Refused::Uri };
+            return Err(self.refuse(stream, why, None).await);
         }
         self.read.reserve(BUFFER_BYTES);
         if !begun {
@@ -157,7 +183,7 @@ impl Connection {
             Ok(false) => Err(Next::Close),
             Err(_) => {
                 self.node.figures.header_timeout();
-                Err(refuse(stream, "408 Request Timeout").await)
+                Err(self.refuse(stream, Refused::HeadTime, None).await)
             }
         }
     }
@@ -175,41 +201,65 @@ impl Connection {
             Ok(httparse::Status::Partial) => return Look::Partial,
             Err(httparse::Error::TooManyHeaders) => return self.look_at_many(),
             // The framework reads HTTP more leniently than is safe.
-            Err(_) => return Look::Malformed,
+            Err(_) => return Look::Refused(Refused::Malformed),
         };
+        if let Some(why) = self.objection(&request, head_bytes) {
+            return Look::Refused(why);
+        }
         let follows = follows(request.headers);
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && follows == Follows::Nothing;
         let hit = || simple(&request).and_then(|asked| find(&self.node, &asked));
         match bodiless.then(hit).flatten() {
-            Some((entry, body, begun)) if head_bytes <= self.hot.header_bytes => {
+            Some((entry, body, begun)) => {
                 Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body, begun }
             }
-            _ => self.hand_off(head_bytes, follows),
+            None => self.hand_off(head_bytes, follows),
         }
     }
 
     /// The same for a request with more fields than a hit has.
     #[cold]
     fn look_at_many(&self) -> Look {
-        let mut fields = vec![httparse::EMPTY_HEADER; FIELDS_MOST];
+        let mut fields = vec![httparse::EMPTY_HEADER; self.hot.header_fields.max(FIELDS_MAX)];
         let mut request = httparse::Request::new(&mut fields);
         match request.parse(&self.read) {
-            Ok(httparse::Status::Complete(head_bytes)) => self.hand_off(head_bytes, follows(request.headers)),
+            Ok(httparse::Status::Complete(head_bytes)) => match self.objection(&request, head_bytes) {
+                Some(why) => Look::Refused(why),
+                None => self.hand_off(head_bytes, follows(request.headers)),
+            },
             Ok(httparse::Status::Partial) => Look::Partial,
-            Err(httparse::Error::TooManyHeaders) => Look::TooLarge,
-            Err(_) => Look::Malformed,
+            Err(httparse::Error::TooManyHeaders) => Look::Refused(Refused::Head),
+            Err(_) => Look::Refused(Refused::Malformed),
         }
+    }
+
+    /// What is wrong with a head that can be read.
+    fn objection(&self, request: &httparse::Request<'_, '_>, head_bytes: usize) -> Option<Refused> {
+        if request.path.is_some_and(|path| path.len() > self.hot.uri_bytes) {
+            return Some(Refused::Uri);
+        }
+        if request.headers.len() > self.hot.header_fields || head_bytes > self.hot.header_bytes {
+            return Some(Refused::Head);
+        }
+        has_bare_line_end(&self.read[..head_bytes]).then_some(Refused::Malformed)
     }
 
     fn hand_off(&self, head_bytes: usize, follows: Follows) -> Look {
         let length = match follows {
-            _ if head_bytes > self.hot.header_bytes => return Look::TooLarge,
             Follows::Nothing => 0,
             Follows::Bytes(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            Follows::Chunks => {
+                let mut chunks = Chunks::default();
+                match chunks.follow(&self.read[head_bytes..]) {
+                    Ok(Some(end)) => end,
+                    Ok(None) => return Look::HandOff(self.read.len(), Some(chunks)),
+                    Err(Broken) => return Look::Refused(Refused::Malformed),
+                }
+            }
             Follows::Unknown => usize::MAX,
-            Follows::Nonsense => return Look::Malformed,
+            Follows::Nonsense => return Look::Refused(Refused::Malformed),
         };
-        Look::HandOff(head_bytes.saturating_add(length).min(self.read.len()))
+        Look::HandOff(head_bytes.saturating_add(length).min(self.read.len()), None)
     }
 
     async fn send<S: AsyncWrite + Unpin>(
@@ -254,6 +304,20 @@ impl Connection {
             let Client { address: client, tls } = self.client;
             log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, took });
         }
+    }
+
+    /// Says why nothing more is read on this connection.
+    #[cold]
+    async fn refuse<S: AsyncWrite + Unpin>(&self, stream: &mut S, why: Refused, wait_s: Option<u64>) -> Next {
+        let status = http::StatusCode::from_u16(why.status()).unwrap_or_default();
+        self.node.figures.refused(why);
+        self.node.figures.request(None, why.status());
+        let wait = wait_s.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
+        let response = format!("HTTP/1.1 {status}\r\n{wait}connection: close\r\ncontent-length: 0\r\n\r\n");
+        // The client may be gone; the connection is over either way.
+        let _ = stream.write_all(response.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        Next::Close
     }
 
     /// Status and fields of a hit, in the connection's own buffer.
@@ -345,47 +409,6 @@ fn plain_host(field: &[u8]) -> Option<&str> {
     fine.then(|| std::str::from_utf8(host).ok()).flatten()
 }
 
-/// What comes behind a head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Follows {
-    Nothing,
-    /// A body of a stated length.
-    Bytes(u64),
-    /// Chunks, or another protocol.
-    Unknown,
-    /// More than one length, or one that is no number (RFC 9110 §8.6).
-    Nonsense,
-}
-
-fn follows(fields: &[httparse::Header<'_>]) -> Follows {
-    let mut seen = Follows::Nothing;
-    for field in fields {
-        let next = match field.name.len() {
-            7 if field.name.eq_ignore_ascii_case("upgrade") => Follows::Unknown,
-            14 if field.name.eq_ignore_ascii_case("content-length") => length_of(field.value),
-            17 if field.name.eq_ignore_ascii_case("transfer-encoding") => Follows::Unknown,
-            _ => continue,
-        };
-        seen = match (seen, next) {
-            (Follows::Nothing, next) => next,
-            (Follows::Bytes(_), Follows::Bytes(_)) | (Follows::Nonsense, _) | (_, Follows::Nonsense) => {
-                Follows::Nonsense
-            }
-            _ => Follows::Unknown,
-        };
-    }
-    seen
-}
-
-fn length_of(value: &[u8]) -> Follows {
-    let digits = std::str::from_utf8(value).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits.and_then(|digits| digits.parse().ok()).map_or(Follows::Nonsense, Follows::Bytes)
-}
-
-fn has_end(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(4).any(|four| four == b"\r\n\r\n")
-}
-
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -433,14 +456,6 @@ async fn write_vectored<S: AsyncWrite + Unpin>(
         }
     }
     Ok(())
-}
-
-async fn refuse<S: AsyncWrite + Unpin>(stream: &mut S, status: &str) -> Next {
-    let response = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-    // The client may be gone; the connection is over either way.
-    let _ = stream.write_all(response.as_bytes()).await;
-    let _ = stream.shutdown().await;
-    Next::Close
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use futures_util::FutureExt;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
@@ -21,19 +22,24 @@ use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::hits::{Client, Connection, Next};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
+use chunks::{Checked, Chunks};
+use clients::Guest;
 use front::Front;
 use socket::{Listening, Share};
 use tls::Secured;
 
 mod announce;
+pub(crate) mod chunks;
+pub mod clients;
 pub mod front;
+pub mod h2;
 pub mod proxy_protocol;
 pub mod rules;
 pub mod socket;
@@ -47,6 +53,10 @@ const QUIET: Duration = Duration::from_secs(1);
 const REST_MAX: usize = 4096;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
+/// First size of a connection's read buffer.
+const FIRST_READ: usize = 4 << 10;
+/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Who comes over a unix socket, unless a PROXY header says more.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -188,7 +198,7 @@ impl Worker {
     }
 
     /// Learns whom a connection is for, then serves it.
-    async fn greet<S: Raw>(&self, mut stream: S, source: SocketAddr, front: &Front) {
+    async fn greet<S: Raw>(self: &Arc<Self>, mut stream: S, source: SocketAddr, front: &Front) {
         let mut client = source;
         if front.rules.load().is_spoken_to() {
             let patience = self.node.hot().header_timeout;
@@ -200,23 +210,55 @@ impl Worker {
             }
             client = told;
         }
+        let guest = match self.node.clients.enter(client.ip(), &self.node.settings.load().limits) {
+            Ok(guest) => guest,
+            Err(denied) => return self.node.figures.denied(denied),
+        };
         match front.tls.load_full() {
-            None => self.serve_plain(stream, client).await,
-            Some(tls) => self.serve_tls(stream, client, &tls).await,
+            None if front.rules.load().h2c => self.serve_either(stream, client, guest).await,
+            None => self.serve_plain(stream, client, guest, BytesMut::with_capacity(FIRST_READ)).await,
+            Some(tls) => self.serve_tls(stream, client, guest, &tls).await,
         }
     }
 
     /// HTTP/1 on a plain connection: hits directly, the rest through the framework, back and forth.
-    async fn serve_plain<S: Raw>(&self, mut stream: S, client: SocketAddr) {
+    async fn serve_plain<S: Raw>(&self, mut stream: S, client: SocketAddr, guest: Guest, read: BytesMut) {
         let whose = Client { address: client, tls: "" };
-        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose);
-        let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
+        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
+        let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
-        self.alternate(connection, Box::new(l4(stream, client)), bytes).await;
+        self.alternate(connection, Box::new(l4(stream, client)), handed).await;
     }
 
-    async fn serve_tls<S: Raw>(&self, stream: S, client: SocketAddr, tls: &tls::Tls) {
+    /// HTTP/2 where a plain connection begins with its preface (RFC 9113 §3.3), else HTTP/1.
+    async fn serve_either<S: Raw>(self: &Arc<Self>, mut stream: S, client: SocketAddr, guest: Guest) {
+        let mut read = BytesMut::with_capacity(FIRST_READ);
+        let first = async {
+            let idle = self.presence.idle();
+            let mut idle = Some(idle);
+            while read.len() < H2_PREFACE.len() && H2_PREFACE.starts_with(&read) {
+                let mut rest = (&mut stream).take((H2_PREFACE.len() - read.len()) as u64);
+                if !matches!(rest.read_buf(&mut read).await, Ok(1..)) {
+                    return false;
+                }
+                idle = None;
+            }
+            drop(idle);
+            true
+        };
+        match tokio::time::timeout(self.node.hot().keepalive, first).await {
+            Ok(true) if read == H2_PREFACE => {
+                let mut stream = l4(stream, client);
+                stream.rewind(&read);
+                h2::serve(self, Box::new(stream), guest).await;
+            }
+            Ok(true) => self.serve_plain(stream, client, guest, read).await,
+            _ => {}
+        }
+    }
+
+    async fn serve_tls<S: Raw>(self: &Arc<Self>, stream: S, client: SocketAddr, guest: Guest, tls: &tls::Tls) {
         let figures = &self.node.figures;
         let handshake = Secured::accept(l4(stream, client), tls.config.clone());
         let stream = match tokio::time::timeout(self.node.hot().handshake_timeout, handshake).await {
@@ -228,48 +270,67 @@ impl Worker {
         if stream.is_resumed() {
             figures.tls_resumed.add(1);
         }
-        let is_h2 = stream.is_h2();
-        let mut stream: Stream = Box::new(stream);
-        if is_h2 {
-            pingora::apps::ServerApp::process_new(&self.proxy, stream, &self.shutdown).await;
-            return;
+        if stream.is_h2() {
+            return h2::serve(self, Box::new(stream), guest).await;
         }
+        let mut stream: Stream = Box::new(stream);
         let whose = Client { address: client, tls: tls::version(&stream) };
-        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose);
-        let Some(bytes) = self.until_handed_off(&mut connection, &mut stream).await else {
+        let read = BytesMut::with_capacity(FIRST_READ);
+        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
+        let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
-        self.alternate(connection, stream, bytes).await;
+        self.alternate(connection, stream, handed).await;
     }
 
-    async fn alternate(&self, mut connection: Connection, mut stream: Stream, mut bytes: bytes::BytesMut) {
+    /// The framework has its turn with what was handed to it, then hits are served again.
+    async fn alternate(&self, mut connection: Connection, mut stream: Stream, mut handed: Handed) {
         loop {
+            let (bytes, chunks) = handed;
+            let checked = chunks.is_some();
+            if let Some(chunks) = chunks {
+                stream = Box::new(Checked::new(stream, chunks));
+            }
             let mut session = ServerSession::new_http1(stream);
             // The connection comes back here between requests, where `limits.keepalive` holds; this only lets it.
             session.set_keepalive(Some(FRAMEWORK_KEEPALIVE_S));
             session.set_pipelined_prefix(bytes);
+            if connection.is_at_last() {
+                session.set_keepalive_reuses_remaining(Some(0));
+            }
             let Some(reusable) = self.proxy.process_new_http(session, &self.shutdown).await else {
                 return;
             };
             (stream, _) = reusable.consume();
+            if checked {
+                let Ok(inner) = stream.into_any().downcast::<Checked>() else {
+                    return;
+                };
+                let (inner, rest) = inner.into_parts();
+                connection.unread(&rest);
+                stream = inner;
+            }
             match self.until_handed_off(&mut connection, &mut stream).await {
-                Some(next) => bytes = next,
+                Some(next) => handed = next,
                 None => return,
             }
         }
     }
 
     /// Serves hits until something else is asked for (its bytes) or the connection is over.
-    async fn until_handed_off<S>(&self, connection: &mut Connection, stream: &mut S) -> Option<bytes::BytesMut>
+    async fn until_handed_off<S>(&self, connection: &mut Connection, stream: &mut S) -> Option<Handed>
     where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
         match connection.serve(stream).await {
-            Next::HandOff(bytes) => Some(bytes),
+            Next::HandOff(bytes, chunks) => Some((bytes, chunks)),
             Next::Close => None,
         }
     }
 }
+
+/// What the framework is given: the bytes of a request, and how far its body in chunks was followed when more will come.
+type Handed = (BytesMut, Option<Chunks>);
 
 /// A connection as it was accepted.
 trait Raw: AsyncRead + AsyncWrite + AsRawFd + Into<L4Stream> + Unpin + Send + 'static {}

@@ -13,6 +13,7 @@ use littoral_cache::Store;
 
 use crate::config::Config;
 use crate::directing::Directing;
+use crate::listen::clients::Clients;
 use crate::listen::front::Fronts;
 use crate::observe::access::{Access, Log};
 use crate::observe::figures::Figures;
@@ -55,6 +56,8 @@ pub struct Node {
     pub access: Access,
     /// What it takes to be replaced by a new process.
     pub upgrade: Upgrade,
+    /// What each client has done, where that is bounded.
+    pub clients: Clients,
     /// What is counted.
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.
@@ -83,6 +86,11 @@ pub(crate) struct Hot {
     pub(crate) handshake_timeout: Duration,
     pub(crate) keepalive: Duration,
     pub(crate) write_timeout: Duration,
+    pub(crate) body_timeout: Duration,
+    pub(crate) uri_bytes: usize,
+    pub(crate) header_fields: usize,
+    pub(crate) requests: u32,
+    pub(crate) h2_streams: u32,
 }
 
 impl Node {
@@ -101,6 +109,11 @@ impl Node {
             handshake_timeout: limits.handshake_timeout.0,
             keepalive: limits.keepalive.0,
             write_timeout: limits.write_timeout.0,
+            body_timeout: limits.body_timeout.0,
+            uri_bytes: usize::try_from(limits.uri_bytes.0).unwrap_or(usize::MAX),
+            header_fields: limits.header_fields,
+            requests: limits.requests,
+            h2_streams: limits.h2_streams,
         }
     }
 

@@ -38,6 +38,7 @@ pub(crate) mod compress;
 pub mod context;
 pub(crate) use admission::key;
 pub(crate) use respond::own as respond_own;
+mod intake;
 mod range;
 pub(crate) mod respond;
 pub(crate) mod slices;
@@ -72,7 +73,9 @@ impl ProxyHttp for RequestPath {
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.background = session.subrequest_ctx.is_some();
         session.set_proxy_tasks_enabled(true);
-        session.set_write_timeout(Some(self.node.settings.load().limits.write_timeout.0));
+        let settings = self.node.settings.load();
+        session.set_write_timeout(Some(settings.limits.write_timeout.0));
+        intake::prepare(session, &settings.limits);
         Ok(())
     }
 
@@ -85,6 +88,10 @@ impl ProxyHttp for RequestPath {
         if session.req_header().uri.path() == HEALTH_PATH {
             return respond::health(session, &self.node).await;
         }
+        if intake::is_too_long(session, &self.node) {
+            session.set_keepalive(None);
+            return rescue::refuse(session, 413, "the request body is larger than this node takes").await;
+        }
         let passes = self.node.settings.load().limits.passes;
         if cdn_loop::passes(&session.req_header().headers, &self.node.name) > passes {
             self.node.figures.loops.add(1);
@@ -92,6 +99,9 @@ impl ProxyHttp for RequestPath {
                 .await;
         }
         let Some(site) = self.node.sites.load().find(&host).cloned() else {
+            if host.is_empty() {
+                return rescue::refuse(session, 400, target::NO_HOST).await;
+            }
             return rescue::refuse(session, 421, "no site of this node has this host").await;
         };
         target::normalise(session.req_header_mut(), &site);
@@ -109,6 +119,17 @@ impl ProxyHttp for RequestPath {
         }
         ctx.background |= ctx.slice.is_some();
         Ok(false)
+    }
+
+    /// A piece of the body, on its way to the origin.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<()> {
+        intake::take(session, body.as_ref(), end_of_stream, &self.node, ctx)
     }
 
     /// GET and HEAD go through the cache, everything else past it.
@@ -231,9 +252,11 @@ impl ProxyHttp for RequestPath {
         ctx: &mut Context,
     ) -> Result<()> {
         // In the spelling of the key, without a port: what is stored must not depend on what the key does not say.
-        match ctx.attempts.origin().and_then(|origin| origin.host_field.clone()) {
+        let origin = ctx.attempts.origin();
+        let own = origin.filter(|_| ctx.host.is_empty()).map(|origin| origin.host.as_str());
+        match origin.and_then(|origin| origin.host_field.clone()) {
             Some(host) => upstream.insert_header(HOST, host)?,
-            None => upstream.insert_header(HOST, ctx.host.as_str())?,
+            None => upstream.insert_header(HOST, own.unwrap_or(&ctx.host))?,
         }
         if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
             upstream.insert_header(COOKIE, cookies)?;

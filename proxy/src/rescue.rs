@@ -79,6 +79,8 @@ pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
     };
     match (error.esource(), error.etype()) {
         (_, busy) if *busy == BUSY => (503, "the origin is busy"),
+        // A client that stopped sending its body may still read.
+        (ErrorSource::Downstream, ReadTimedout) => (408, "the request did not come in time"),
         (_, HTTPStatus(status)) => (*status, "the request cannot be answered"),
         (ErrorSource::Upstream, ConnectTimedout | ReadTimedout | WriteTimedout | TLSHandshakeTimedout) => {
             (504, "the origin did not answer in time")
@@ -105,6 +107,7 @@ mod tests {
         assert_eq!(status(ErrorType::ConnectTimedout, ErrorSource::Upstream), 504);
         assert_eq!(status(ErrorType::ConnectRefused, ErrorSource::Upstream), 502);
         assert_eq!(status(ErrorType::WriteError, ErrorSource::Downstream), CLIENT_LEFT);
+        assert_eq!(status(ErrorType::ReadTimedout, ErrorSource::Downstream), 408);
         assert_eq!(status(ErrorType::WriteError, ErrorSource::Unset), CLIENT_LEFT);
         assert_eq!(status(ErrorType::WriteError, ErrorSource::Upstream), 502);
         assert_eq!(status(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream), 400);

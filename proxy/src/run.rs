@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use crate::config::{Config, Listen};
 use crate::directing::Directing;
 use crate::handover::{Handed, Inherited, Kind};
+use crate::listen::clients::Clients;
 use crate::listen::front::Fronts;
 use crate::listen::socket::{Bound, Share};
 use crate::listen::{Presence, Worker};
@@ -170,6 +171,7 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         fronts,
         access,
         upgrade: Upgrade::default(),
+        clients: Clients::default(),
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),

@@ -13,6 +13,7 @@ use littoral_geo::limits::{PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MA
 use littoral_geo::stub::absolute;
 
 mod cache;
+mod limits;
 mod listen;
 mod log;
 mod origin;
@@ -39,6 +40,7 @@ impl Config {
         self.check_zones()?;
         self.check_cache()?;
         self.check_log()?;
+        self.check_client_limits()?;
         self.check_limits()
     }
 

@@ -91,6 +91,8 @@ struct HttpTable {
     deny: Vec<Prefix>,
     backlog: Option<u32>,
     mode: Option<Mode>,
+    #[serde(default)]
+    h2c: bool,
 }
 
 /// A plain listener: written as its address alone, or as a table.
@@ -115,12 +117,14 @@ pub struct Door {
     pub backlog: Option<u32>,
     /// Of a unix socket.
     pub mode: Option<Mode>,
+    /// HTTP/2 without TLS, for clients that know (RFC 9113 §3.3).
+    pub h2c: bool,
 }
 
 impl From<HttpTable> for Http {
     fn from(table: HttpTable) -> Self {
-        let HttpTable { bind, proxy_protocol, allow, deny, backlog, mode } = table;
-        Self { bind, door: Door { proxy_protocol, allow, deny, backlog, mode } }
+        let HttpTable { bind, proxy_protocol, allow, deny, backlog, mode, h2c } = table;
+        Self { bind, door: Door { proxy_protocol, allow, deny, backlog, mode, h2c } }
     }
 }
 
@@ -218,7 +222,7 @@ impl Https {
     /// How it is bound and who may come.
     pub fn door(&self) -> Door {
         let Self { proxy_protocol, allow, deny, backlog, mode, .. } = self.clone();
-        Door { proxy_protocol, allow, deny, backlog, mode }
+        Door { proxy_protocol, allow, deny, backlog, mode, h2c: false }
     }
 
     /// All its certificates, the default first.

@@ -1,6 +1,7 @@
 //! The reference of the config file, from which `docs/config.md` is printed.
 
 mod cache;
+mod limits;
 mod listen;
 mod log;
 mod origin;
@@ -33,7 +34,7 @@ const fn key(
 
 /// Every key there is, section by section.
 pub const SECTIONS: &[&[Key]] =
-    &[NODE, listen::KEYS, cache::KEYS, log::KEYS, LIMITS, PLUGINS, site::KEYS, origin::KEYS, CLUSTERS];
+    &[NODE, listen::KEYS, cache::KEYS, log::KEYS, LIMITS, limits::KEYS, PLUGINS, site::KEYS, origin::KEYS, CLUSTERS];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static Key> {

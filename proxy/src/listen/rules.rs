@@ -16,6 +16,8 @@ pub struct Rules {
     lists: Vec<(IpNet, bool)>,
     allows: bool,
     speakers: Vec<IpNet>,
+    /// Whether HTTP/2 may be spoken without TLS.
+    pub(super) h2c: bool,
 }
 
 impl Rules {
@@ -27,7 +29,7 @@ impl Rules {
         lists.extend::<Vec<_>>(of(&door.deny, false));
         lists.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.prefix_len()));
         let speakers = door.proxy_protocol.iter().map(|prefix| prefix.0).collect();
-        Self { lists, allows: !door.allow.is_empty(), speakers }
+        Self { lists, allows: !door.allow.is_empty(), speakers, h2c: door.h2c }
     }
 
     /// Whether a client may come in.

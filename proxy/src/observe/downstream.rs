@@ -1,6 +1,6 @@
 //! Samples of what is counted at the listeners: who was closed, TLS. Declared in [`super::metrics::METRICS`].
 
-use super::figures::{Counter, Denied};
+use super::figures::{Counter, Denied, H2Ended, Refused};
 use super::metrics::{Sample, by, one};
 use crate::listen::tls::FAILURES;
 use crate::node::Node;
@@ -11,6 +11,10 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
     let sums = |counters: &[Counter]| counters.iter().map(Counter::sum).collect::<Vec<_>>();
     match name {
         "littoral_downstream_denied_total" => by("reason", Denied::LABELS.into_iter().zip(sums(&figures.denied))),
+        "littoral_downstream_refused_total" => by("reason", Refused::LABELS.into_iter().zip(sums(&figures.refused))),
+        "littoral_downstream_h2_ended_total" => by("reason", H2Ended::LABELS.into_iter().zip(sums(&figures.h2_ended))),
+        "littoral_downstream_clients" => one(node.clients.known() as u64),
+        "littoral_downstream_clients_untracked_total" => one(node.clients.untracked.sum()),
         "littoral_downstream_accept_failures_total" => one(figures.accept_failures.sum()),
         "littoral_tls_handshakes_total" => one(figures.tls_handshakes.sum()),
         "littoral_tls_resumed_total" => one(figures.tls_resumed.sum()),

@@ -69,11 +69,62 @@ pub enum Denied {
     Source,
     /// It brought no good PROXY header, or not in time.
     Header,
+    /// Its client has too many.
+    ClientConnections,
+    /// Its client comes too often.
+    ClientRate,
 }
 
 impl Denied {
     /// As metric labels, in the order of the variants.
-    pub const LABELS: [&str; 3] = ["list", "source", "header"];
+    pub const LABELS: [&str; 5] = ["list", "source", "header", "client_connections", "client_rate"];
+}
+
+/// Why a request is refused before anybody asks what it is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is no HTTP, or could be read in two ways.
+    Malformed,
+    /// Its head took too long.
+    HeadTime,
+    /// Its body is too large.
+    Body,
+    /// Its body came too slowly.
+    BodyTime,
+    /// Its target is too long.
+    Uri,
+    /// Its client asks too often.
+    Rate,
+    /// Its head is too large.
+    Head,
+}
+
+impl Refused {
+    /// As metric labels, in the order of the variants.
+    pub const LABELS: [&str; 7] = ["malformed", "head_time", "body", "body_time", "uri", "rate", "head"];
+
+    /// The status the client is told.
+    pub fn status(self) -> u16 {
+        [400, 408, 413, 408, 414, 429, 431][self as usize]
+    }
+}
+
+/// Why an HTTP/2 connection was ended by us.
+#[derive(Debug, Clone, Copy)]
+pub enum H2Ended {
+    /// No stream for `limits.keepalive`.
+    Idle,
+    /// Too many frames that only cost: PING, SETTINGS, resets, CONTINUATION.
+    Flood,
+    /// Too many malformed requests.
+    Malformed,
+    /// It broke the protocol.
+    Protocol,
+}
+
+impl H2Ended {
+    /// As metric labels, in the order of the variants.
+    pub const LABELS: [&str; 4] = ["idle", "flood", "malformed", "protocol"];
 }
 
 /// The counters of the request path.
@@ -129,6 +180,10 @@ pub struct Figures {
     pub connections_refused: Counter,
     /// Client connections closed for who they are, by [`Denied`].
     pub denied: [Counter; Denied::LABELS.len()],
+    /// Requests refused before anybody asks what they are for, by [`Refused`].
+    pub refused: [Counter; Refused::LABELS.len()],
+    /// HTTP/2 connections ended by us, by [`H2Ended`].
+    pub h2_ended: [Counter; H2Ended::LABELS.len()],
     /// Times no connection could be accepted, for want of file descriptors or memory.
     pub accept_failures: Counter,
     /// TLS handshakes done.
@@ -168,6 +223,14 @@ impl Figures {
 
     pub(crate) fn denied(&self, why: Denied) {
         self.denied[why as usize].add(1);
+    }
+
+    pub(crate) fn refused(&self, why: Refused) {
+        self.refused[why as usize].add(1);
+    }
+
+    pub(crate) fn h2_ended(&self, why: H2Ended) {
+        self.h2_ended[why as usize].add(1);
     }
 
     pub(crate) fn fetch(&self, again: bool) {

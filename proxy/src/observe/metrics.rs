@@ -46,8 +46,24 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_http_connections_refused_total", "", "Client connections closed at once for limits.connections."),
     metric(
         "littoral_downstream_denied_total",
-        "reason: list, source, header",
-        "Client connections closed at once: by allow or deny, not from a source of PROXY headers, without a good one.",
+        "reason: list, source, header, client_connections, client_rate",
+        "Client connections closed at once: by allow or deny, not from a source of PROXY headers, without a good one, for a limit on clients.",
+    ),
+    metric(
+        "littoral_downstream_refused_total",
+        "reason: malformed, head_time, body, body_time, uri, rate, head",
+        "Requests refused for a limit before anybody asks what they are for: 400, 408, 413, 408, 414, 429, 431.",
+    ),
+    metric(
+        "littoral_downstream_h2_ended_total",
+        "reason: idle, flood, malformed, protocol",
+        "HTTP/2 connections ended by this node.",
+    ),
+    metric("littoral_downstream_clients", "", "Clients known to the limits on clients; at most 65536."),
+    metric(
+        "littoral_downstream_clients_untracked_total",
+        "",
+        "Connections not bounded by client because so many clients were known.",
     ),
     metric(
         "littoral_downstream_accept_failures_total",

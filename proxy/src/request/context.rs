@@ -20,6 +20,8 @@ use crate::storage::CachePhase;
 pub struct Context {
     /// When it came.
     pub started: Instant,
+    /// Bytes of its body that came.
+    pub received: u64,
     /// Where it is routed to.
     pub site: Option<Arc<Site>>,
     /// Its host, normalised.
@@ -83,6 +85,7 @@ impl Context {
     pub fn new() -> Self {
         Self {
             started: Instant::now(),
+            received: 0,
             site: None,
             host: String::new(),
             key: None,

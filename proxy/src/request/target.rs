@@ -12,7 +12,7 @@ use pingora::http::RequestHeader;
 use crate::site::{Site, normalise_host};
 
 const NO_PATH: &str = "the request target is no path: write /path, http://host/path or, for OPTIONS, *";
-const NO_HOST: &str = "the Host field is missing or no host name";
+pub(super) const NO_HOST: &str = "the Host field is missing or no host name";
 
 /// The host a request is for (RFC 9112 §3.2): that of its target when it is absolute, else of its one Host field. The target
 /// is in origin-form afterwards (§3.2.1), as a gateway sends it on.
@@ -23,14 +23,14 @@ pub(super) fn settle(request: &mut RequestHeader) -> Result<String, &'static str
     let target = std::str::from_utf8(request.raw_path()).map_err(|_| "the request target is no UTF-8")?;
     let path = request.uri.path_and_query().map(PathAndQuery::as_str);
     if target == "*" && request.method == Method::OPTIONS {
-        return host_field(&request.headers);
+        return host_field(request);
     }
     if target.starts_with('/') {
         // What is not the same as it was parsed would be asked for as one thing and kept as another.
         return match (path == Some(target), request.uri.authority()) {
             (false, _) => Err(NO_PATH),
             (true, Some(authority)) => normalise_host(authority.as_str()).ok_or(NO_HOST),
-            (true, None) => host_field(&request.headers),
+            (true, None) => host_field(request),
         };
     }
     let absolute: Uri = target.parse().map_err(|_| NO_PATH)?;
@@ -43,9 +43,14 @@ pub(super) fn settle(request: &mut RequestHeader) -> Result<String, &'static str
     Ok(host)
 }
 
-fn host_field(headers: &HeaderMap) -> Result<String, &'static str> {
-    let mut fields = headers.get_all(HOST).into_iter();
-    let field = fields.next().filter(|_| fields.next().is_none()).and_then(|field| field.to_str().ok());
+/// A client of HTTP/1.0 need not say it: then it is empty, and the site for every other host is meant.
+fn host_field(request: &RequestHeader) -> Result<String, &'static str> {
+    let mut fields = request.headers.get_all(HOST).into_iter();
+    let first = fields.next();
+    if first.is_none() && request.version < Version::HTTP_11 {
+        return Ok(String::new());
+    }
+    let field = first.filter(|_| fields.next().is_none()).and_then(|field| field.to_str().ok());
     field.and_then(normalise_host).ok_or(NO_HOST)
 }
 

@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 pub mod client;
+pub mod h2;
 pub mod mmdb;
 pub mod node;
 pub mod origin;
+pub mod recorder;
 pub mod s3;
 pub mod tls;
 

@@ -164,3 +164,42 @@ async fn a_confirmation_without_a_date_makes_an_object_fresh_again() {
     }
     assert_eq!(origin.count("/a"), 2, "asked once, confirmed once, then fresh");
 }
+
+#[tokio::test]
+async fn a_client_of_http_1_0_need_not_say_a_host_where_a_site_takes_every_other() {
+    let origin = Origin::start(|_| Response::ok(KEPT, b"x")).await;
+    let node = node_before(&origin, "").await;
+    assert_eq!(raw(&node, "GET /a HTTP/1.0\r\n\r\n").await.map(|reply| reply.status), Some(400));
+    let text = std::fs::read_to_string(node.file("node.toml")).unwrap().replace("\"site.example\"", "\"*\"");
+    std::fs::write(node.file("node.toml"), text).unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
+    for expected in ["miss", "hit"] {
+        let reply = raw(&node, "GET /a HTTP/1.0\r\n\r\n").await.unwrap();
+        assert_eq!((reply.status, reply.field("connection")), (200, "close"));
+        assert!(reply.field("cache-status").contains(expected), "{reply:?}");
+    }
+    assert_eq!(origin.requests()[0].field("host"), Some("127.0.0.1"));
+    assert_eq!(raw(&node, "GET /a HTTP/1.1\r\n\r\n").await.map(|reply| reply.status), Some(400));
+}
+
+#[tokio::test]
+async fn requests_pipelined_behind_chunks_and_hits_are_answered_in_order() {
+    let fields = [KEPT[0], "connection: close"];
+    let origin = Origin::start(move |request| Response::ok(&fields, request.path.as_bytes())).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/hit").await;
+    let host = "HTTP/1.1\r\nHost: site.example\r\n";
+    let chunks = format!("GET /a {host}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    let (hit, miss) = (format!("GET /hit {host}\r\n"), format!("GET /miss {host}\r\n"));
+    let all = [hit.clone(), chunks, hit.clone(), miss, hit].concat();
+    let expected = ["/hit", "/a", "/hit", "/miss", "/hit"];
+    for cut in [all.len(), 1, 50, all.len() / 2] {
+        let mut client = Client::connect(node.address("http")).await;
+        for piece in all.as_bytes().chunks(cut) {
+            client.send(piece).await;
+        }
+        for path in expected {
+            assert_eq!(client.reply(false).await.map(|reply| reply.body), Some(path.into()), "{cut}");
+        }
+    }
+}

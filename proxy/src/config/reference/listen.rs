@@ -18,6 +18,13 @@ pub(super) const KEYS: &[Key] = &[
     key("listen.http.deny", "list of prefixes", "none", "live", DENY),
     key("listen.http.backlog", "number, 1 to 1048576", "`4096`", "restart", BACKLOG),
     key("listen.http.mode", "octal digits", "`0660`", "restart", MODE),
+    key(
+        "listen.http.h2c",
+        "true or false",
+        "`false`",
+        "live",
+        "HTTP/2 without TLS for clients that begin with its preface (prior knowledge, RFC 9113 §3.3); there is no upgrade.",
+    ),
     key("listen.https.bind", "address or unix socket", "required", "restart", BIND),
     key(
         "listen.https.cert",

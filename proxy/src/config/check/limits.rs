@@ -1,0 +1,28 @@
+//! `[limits]`, as far as it bounds what clients send.
+
+use super::{Wrong, some_time, wrong};
+use crate::config::{Config, HEADER_FIELDS_MAX, Limits, PREFIXES_OF_LIST_MAX};
+
+/// HTTP/2 streams at a time that a connection may have at most.
+const STREAMS_MAX: u32 = 10_000;
+
+impl Config {
+    pub(super) fn check_client_limits(&self) -> Result<(), Wrong> {
+        let limits = &self.limits;
+        if !(1..=HEADER_FIELDS_MAX).contains(&limits.header_fields) {
+            return wrong("limits.header_fields", format!("limits.header_fields is 1 to {HEADER_FIELDS_MAX}"));
+        }
+        let untouched = limits.uri_bytes == Limits::default().uri_bytes;
+        if !untouched && !(16..=limits.header_bytes.0).contains(&limits.uri_bytes.0) {
+            return wrong("limits.uri_bytes", "limits.uri_bytes is 16B to limits.header_bytes");
+        }
+        if !(1..=STREAMS_MAX).contains(&limits.h2_streams) {
+            return wrong("limits.h2_streams", format!("limits.h2_streams is 1 to {STREAMS_MAX}"));
+        }
+        if limits.clients_exempt.len() > PREFIXES_OF_LIST_MAX {
+            let problem = format!("{} prefixes: at most {PREFIXES_OF_LIST_MAX}", limits.clients_exempt.len());
+            return wrong("limits.clients_exempt", problem);
+        }
+        some_time("limits.body_timeout".into(), "limits.body_timeout", limits.body_timeout)
+    }
+}

@@ -1,0 +1,308 @@
+//! Chunked request bodies, read strictly (RFC 9112 §7.1): where one ends, and that it can be read in one way only.
+//!
+//! The framework takes bodies apart itself, and more leniently: an empty size, a line that ends with LF, an extension without end.
+//! Here every byte is looked at before it gets there. Invariant: the framework is never given a byte beyond the body, nor one of
+//! a body that is broken up to there; what follows the body is kept for the next request.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use bytes::BytesMut;
+use pingora::protocols::raw_connect::ProxyDigest;
+use pingora::protocols::tls::SslDigest;
+use pingora::protocols::{
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
+    UniqueID,
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Bytes of a line with a chunk's size and extensions.
+const LINE_BYTES_MAX: usize = 256;
+/// Bytes of all trailers.
+const TRAILER_BYTES_MAX: usize = 8 << 10;
+/// Digits of a size: 64 bits.
+const DIGITS_MAX: usize = 16;
+
+/// How far a body has been followed.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Chunks {
+    at: At,
+    /// Of the line or the trailers.
+    bytes: usize,
+    digits: usize,
+    size: u64,
+}
+
+/// What the next byte is of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum At {
+    #[default]
+    Size,
+    Extension,
+    /// The LF of a size's line.
+    SizeEnd,
+    Data,
+    /// CR and LF behind data.
+    DataCr,
+    DataLf,
+    /// The first byte of a trailer line.
+    Trailer,
+    TrailerLine,
+    TrailerLf,
+    /// The last LF.
+    LastLf,
+    End,
+}
+
+/// A body that could be read in two ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Broken;
+
+impl Chunks {
+    /// Follows what came. `Some`: the body ends behind so many of these bytes.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
+        let mut place = 0;
+        while place < bytes.len() && self.at != At::End {
+            if self.at == At::Data {
+                let data = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len() - place);
+                self.size -= data as u64;
+                place += data;
+                if self.size == 0 {
+                    self.at = At::DataCr;
+                }
+                continue;
+            }
+            self.at = self.next(bytes[place])?;
+            place += 1;
+        }
+        Ok((self.at == At::End).then_some(place))
+    }
+
+    fn next(&mut self, byte: u8) -> Result<At, Broken> {
+        self.bytes += 1;
+        let in_line = self.bytes <= LINE_BYTES_MAX;
+        let in_trailers = self.bytes <= TRAILER_BYTES_MAX;
+        Ok(match (self.at, byte) {
+            (At::Size, digit) if digit.is_ascii_hexdigit() && self.digits < DIGITS_MAX => {
+                self.digits += 1;
+                self.size = self.size << 4 | u64::from((digit as char).to_digit(16).unwrap_or(0));
+                At::Size
+            }
+            (At::Size, b';') if self.digits > 0 => At::Extension,
+            (At::Size, b'\r') if self.digits > 0 => At::SizeEnd,
+            (At::Extension, b'\r') => At::SizeEnd,
+            (At::Extension, b'\t' | b' '..=b'~' | 0x80..) if in_line => At::Extension,
+            (At::SizeEnd, b'\n') => {
+                (self.bytes, self.digits) = (0, 0);
+                if self.size == 0 { At::Trailer } else { At::Data }
+            }
+            (At::DataCr, b'\r') => At::DataLf,
+            (At::DataLf, b'\n') => {
+                self.bytes = 0;
+                At::Size
+            }
+            (At::Trailer, b'\r') => At::LastLf,
+            // A fold would begin with a blank, a field without a name with a colon.
+            (At::Trailer, b'!'..=b'9' | b';'..=b'~') if in_trailers => At::TrailerLine,
+            (At::TrailerLine, b'\r') => At::TrailerLf,
+            (At::TrailerLine, b'\t' | b' '..=b'~' | 0x80..) if in_trailers => At::TrailerLine,
+            (At::TrailerLf, b'\n') => At::Trailer,
+            (At::LastLf, b'\n') => At::End,
+            _ => return Err(Broken),
+        })
+    }
+}
+
+/// A connection that brings the rest of a chunked body.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    stream: Stream,
+    chunks: Chunks,
+    /// What came behind the body.
+    rest: BytesMut,
+}
+
+impl Checked {
+    /// A connection whose body has been followed as far as `chunks`.
+    pub(crate) fn new(stream: Stream, chunks: Chunks) -> Self {
+        Self { stream, chunks, rest: BytesMut::new() }
+    }
+
+    /// The connection, and what came behind the body.
+    pub(crate) fn into_parts(self) -> (Stream, BytesMut) {
+        (self.stream, self.rest)
+    }
+}
+
+impl AsyncRead for Checked {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.chunks.at == At::End {
+            // Only whether the client is still there is of interest now. What it sends is the next request's.
+            if !this.rest.is_empty() {
+                return Poll::Pending;
+            }
+            let mut room = [0; 1024];
+            let mut more = ReadBuf::new(&mut room);
+            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut more))?;
+            this.rest.extend_from_slice(more.filled());
+            return if this.rest.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        let came = &buf.filled()[before..];
+        match this.chunks.follow(came) {
+            Ok(None) => {}
+            Ok(Some(end)) => {
+                this.rest.extend_from_slice(&came[end..]);
+                buf.set_filled(before + end);
+            }
+            Err(Broken) => {
+                buf.set_filled(before);
+                let why = "a chunked body that could be read in two ways";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, why)));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Checked {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[async_trait]
+impl Shutdown for Checked {
+    async fn shutdown(&mut self) {
+        self.stream.shutdown().await;
+    }
+}
+
+impl UniqueID for Checked {
+    fn id(&self) -> i32 {
+        self.stream.id()
+    }
+}
+
+impl Ssl for Checked {
+    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
+        self.stream.get_ssl_digest()
+    }
+
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.stream.selected_alpn_proto()
+    }
+}
+
+impl GetTimingDigest for Checked {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        self.stream.get_timing_digest()
+    }
+}
+
+impl GetProxyDigest for Checked {
+    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
+        self.stream.get_proxy_digest()
+    }
+}
+
+impl GetSocketDigest for Checked {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        self.stream.get_socket_digest()
+    }
+}
+
+impl Peek for Checked {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How a body is read when it comes in pieces of this size.
+    fn read(body: &[u8], piece: usize) -> Result<Option<usize>, Broken> {
+        let (mut chunks, mut at) = (Chunks::default(), 0);
+        for piece in body.chunks(piece) {
+            if let Some(end) = chunks.follow(piece)? {
+                return Ok(Some(at + end));
+            }
+            at += piece.len();
+        }
+        Ok(None)
+    }
+
+    #[test]
+    fn a_body_ends_where_it_ends_however_it_is_cut() {
+        for (body, end) in [
+            ("0\r\n\r\n", Some(5)),
+            ("3\r\nabc\r\n0\r\n\r\nGET", Some(13)),
+            ("A;x=\"y\"\r\n0123456789\r\n000\r\n\r\n", Some(28)),
+            ("3\r\n\r\n0\r\n0\r\nX: y\r\nZ: \r\n\r\nGET", Some(24)),
+            ("3\r\nab", None),
+            ("0\r\n", None),
+        ] {
+            for piece in 1..=body.len() {
+                assert_eq!(read(body.as_bytes(), piece), Ok(end), "{body:?} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_broken() {
+        let long = format!("3;{}\r\nabc\r\n0\r\n\r\n", "a".repeat(LINE_BYTES_MAX));
+        let trailers = format!("0\r\n{}\r\n", "X: y\r\n".repeat(2000));
+        for body in [
+            "\r\n",
+            "x\r\n",
+            "-1\r\n",
+            "+1\r\n",
+            " 1\r\n",
+            "1 \r\n",
+            "0x1\r\n",
+            "1\n",
+            "1\r1",
+            "1;a\nb\r\n",
+            "1;a\rb\r\n",
+            "1;\0\r\n",
+            "3\r\nabcd\r\n",
+            "3\r\nabc\n0\r\n",
+            "3\r\nabc\r0",
+            "00000000000000001\r\n",
+            "0\r\n\n",
+            "0\r\n X: y\r\n\r\n",
+            "0\r\n: y\r\n",
+            "0\r\nX: y\n\r\n",
+            "0\r\nX\0: y\r\n",
+            &long,
+            &trailers,
+        ] {
+            for piece in [1, 7, 100_000] {
+                assert_eq!(read(body.as_bytes(), piece), Err(Broken), "{body:?} {piece}");
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! How much of a request is taken in: the size of its body, and how fast it comes.
+//!
+//! Heads are bounded before ([`crate::hits`], [`crate::listen`]). Invariant: a body that breaks a bound is not passed on any
+//! further, and the request ends with 413 or 408.
+
+use bytes::Bytes;
+use pingora::proxy::Session;
+use pingora::{Error, ErrorType, Result};
+
+use super::context::Context;
+use super::respond::content_length;
+use crate::config::Limits;
+use crate::listen::h2::Upload;
+use crate::node::Node;
+use crate::observe::figures::Refused;
+
+/// What holds for the body of a request before any of it is read.
+pub(super) fn prepare(session: &mut Session, limits: &Limits) {
+    session.set_read_timeout(Some(limits.body_timeout.0));
+    // What is left of a body that nobody asked for is read for as long as a piece of it may take.
+    session.set_total_drain_timeout(Some(limits.body_timeout.0));
+}
+
+/// Whether the length it states is too much already.
+pub(super) fn is_too_long(session: &Session, node: &Node) -> bool {
+    let most = node.settings.load().limits.body_bytes;
+    let stated = content_length(&session.req_header().headers);
+    let too_long = most.zip(stated).is_some_and(|(most, stated)| stated > most.0);
+    if too_long {
+        node.figures.refused(Refused::Body);
+    }
+    too_long
+}
+
+/// A piece of a body came.
+///
+/// # Errors
+/// With the status, when it is too much or too slow.
+pub(super) fn take(session: &Session, body: Option<&Bytes>, end: bool, node: &Node, ctx: &mut Context) -> Result<()> {
+    let piece = body.map_or(0, Bytes::len);
+    if let Some(upload) = session.req_header().extensions.get::<std::sync::Arc<Upload>>() {
+        upload.note(piece, end);
+    }
+    if piece == 0 {
+        return Ok(());
+    }
+    ctx.received += piece as u64;
+    let settings = node.settings.load();
+    let limits = &settings.limits;
+    let elapsed = ctx.started.elapsed();
+    let slow =
+        elapsed > limits.body_timeout.0 && (ctx.received as f64) < limits.body_rate.0 as f64 * elapsed.as_secs_f64();
+    let why = match limits.body_bytes {
+        Some(most) if ctx.received > most.0 => Refused::Body,
+        _ if slow => Refused::BodyTime,
+        _ => return Ok(()),
+    };
+    node.figures.refused(why);
+    Err(Error::explain(ErrorType::HTTPStatus(why.status()), "a request body breaks a limit").into_down())
+}
