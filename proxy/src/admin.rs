@@ -15,14 +15,14 @@ use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use littoral_cache::Found;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::clock::now_ms;
 use crate::node::Node;
 use crate::observe::metrics;
 use crate::purge::{Done, NO_URL, Order, key_of_url};
+
+mod report;
 
 /// Bytes of a request body.
 pub const BODY_BYTES_MAX: usize = 64 << 10;
@@ -77,6 +77,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/readyz", get(ready))
         .route("/metrics", get(expose))
         .route("/v1/stats", get(stats))
+        .route("/v1/top", get(top))
         .route("/v1/purge", post(purge))
         .route("/v1/reload", post(reload))
         .route("/v1/upgrade", post(upgrade))
@@ -167,24 +168,14 @@ struct ObjectQuery {
 
 async fn object(State(admin): State<Admin>, Query(query): Query<ObjectQuery>) -> Answer {
     let key = key_of_url(&admin.node, &query.url).ok_or_else(|| Refusal(StatusCode::BAD_REQUEST, NO_URL.into()))?;
-    let text = String::from_utf8_lossy(key.text()).into_owned();
-    let now = now_ms();
-    Ok(Json(match admin.node.store.lookup(&key, None) {
-        None => json!({ "key": text, "state": "absent" }),
-        Some(Found::Filling(fill)) => json!({ "key": text, "state": "filling", "status": fill.head().status.as_u16() }),
-        Some(Found::Stored(entry)) => json!({
-            "key": text,
-            "state": if entry.ttl_ms(now) > 0 { "fresh" } else { "stale" },
-            "status": entry.head().status.as_u16(),
-            "bytes": entry.body().map_or(0, |body| body.length()),
-            "cost_bytes": entry.cost(),
-            "ttl_ms": entry.ttl_ms(now),
-            "age_s": entry.age_s(now),
-            "hits": entry.hits(),
-            "varies": entry.varies(),
-            "pinned_until_ms": entry.pinned_until_ms(),
-        }),
-    }))
+    Ok(Json(report::object(&admin.node, &key)))
+}
+
+async fn top(State(admin): State<Admin>) -> Answer {
+    let (node, started) = (admin.node.clone(), admin.started);
+    // It looks at many objects: not on the admin runtime.
+    let told = tokio::task::spawn_blocking(move || report::top(&node, started)).await;
+    told.map(Json).map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 async fn plugins(State(admin): State<Admin>) -> Json<Value> {

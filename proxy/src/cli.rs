@@ -57,6 +57,9 @@ enum Command {
     /// Remove objects from a running node's cache.
     #[command(after_help = "Example: littoral purge --prefix http://video.example/title/ --key news --soft")]
     Purge(crate::purge::PurgeArgs),
+    /// Watch a running node on the terminal: requests, hit ratio, cache, origins, plugins, hot keys.
+    #[command(after_help = "Example: littoral top --once")]
+    Top(crate::top::TopArgs),
     /// Replace a running node's process by a new one of the same program, without losing a connection.
     ///
     /// The new process takes over the listening sockets; the old one finishes what it began. When the new one does not become
@@ -205,6 +208,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Play(args) => block_on(crate::play::main(args)),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(Failed::wrong_use),
         Command::Purge(args) => block_on(crate::purge::main(args)),
+        Command::Top(args) => block_on(crate::top::main(args)),
         Command::Upgrade(admin) => block_on(async {
             println!("{}", call(admin.admin, reqwest::Method::POST, "/v1/upgrade", None).await?);
             Ok(ExitCode::SUCCESS)

@@ -30,5 +30,6 @@ pub mod rescue;
 pub mod run;
 pub mod site;
 pub mod storage;
+pub mod top;
 pub mod upgrade;
 pub mod warm;

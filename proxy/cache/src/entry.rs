@@ -296,6 +296,11 @@ impl Entry {
         self.usage.pinned_until_ms.load(Relaxed)
     }
 
+    /// How many surrogate keys it has.
+    pub fn surrogate_keys(&self) -> usize {
+        self.surrogates.len()
+    }
+
     /// Hashes of its surrogate keys.
     pub(crate) fn surrogates(&self) -> &[u128] {
         &self.surrogates

@@ -40,6 +40,9 @@ pub const PURGE_REGEX_PATTERN_BYTES: usize = 4096;
 /// Bytes of such an expression when compiled, and of the cache that matching it keeps.
 pub const PURGE_REGEX_BYTES: usize = 256 << 10;
 
+/// Objects looked at for those with the most hits.
+pub const HOT_SAMPLE: usize = 64 << 10;
+
 /// Entries looked at, or removed, by a purge while it holds a lock.
 pub const PURGE_STEP: usize = 256;
 

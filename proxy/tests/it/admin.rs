@@ -65,10 +65,65 @@ async fn health_stats_and_objects_are_told() {
         object.contains("\"state\":\"fresh\"") && object.contains("\"bytes\":5") && object.contains("\"hits\":1"),
         "{object}"
     );
+    let told: serde_json::Value = serde_json::from_str(&object).unwrap();
+    assert_eq!((&told["key"], &told["tier"]), (&"site.example /a".into(), &"memory".into()), "{object}");
+    assert_eq!(told["variants"].as_array().map(Vec::len), Some(1), "{object}");
     let (_, absent) = node.admin("GET", "/v1/cache/object?url=http://site.example/b", "").await;
     assert!(absent.contains("\"state\":\"absent\""), "{absent}");
     let (_, page) = node.admin("GET", "/", "").await;
     assert!(page.contains("<!doctype html>") || page.contains("<!DOCTYPE html>"));
+}
+
+#[tokio::test]
+async fn every_variant_of_a_url_and_what_is_on_its_way_is_told() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.field("x-slow") {
+        Some(_) => Response::with(
+            &["cache-control: max-age=60", "vary: x-kind, x-slow"],
+            Body::Gated(b"o".to_vec(), held.clone(), b"ne".to_vec()),
+        ),
+        None => Response::ok(
+            &["cache-control: max-age=60, stale-if-error=9", "vary: x-kind, x-slow", "surrogate-key: a b"],
+            b"hello",
+        ),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    for kind in ["x-kind: 1", "x-kind: 2"] {
+        node.get("site.example", "/a", &[kind]).await;
+    }
+    let mut client = Client::connect(node.address("http")).await;
+    client.send("GET /a HTTP/1.1\r\nHost: site.example\r\nX-Slow: 1\r\n\r\n").await;
+    client.head().await.unwrap();
+    let (_, said) = node.admin("GET", "/v1/cache/object?url=http://site.example/a", "").await;
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let (variants, in_flight) = (told["variants"].as_array().unwrap(), told["in_flight"].as_array().unwrap());
+    assert_eq!((variants.len(), in_flight.len()), (2, 1), "{said}");
+    for variant in variants {
+        assert_eq!((&variant["surrogate_keys"], &variant["stale_if_error_s"]), (&2.into(), &9.into()), "{said}");
+        assert_eq!((&variant["pinned"], &variant["vary"]), (&false.into(), &"x-kind, x-slow".into()), "{said}");
+    }
+    assert_eq!((&in_flight[0]["state"], &in_flight[0]["promised_bytes"]), (&"filling".into(), &3.into()));
+    gate.open();
+    assert_eq!(client.bytes(3).await, b"one");
+}
+
+#[tokio::test]
+async fn top_tells_the_hottest_keys_first_and_the_origins() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await;
+    let node = node_before(&origin, "").await;
+    for (path, times) in [("/cold", 1), ("/hot", 5), ("/warm", 3)] {
+        for _ in 0..times {
+            get(&node, path).await;
+        }
+    }
+    let (status, said) = node.admin("GET", "/v1/top", "").await;
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let keys: Vec<&str> = told["hot"].as_array().unwrap().iter().map(|hot| hot["key"].as_str().unwrap()).collect();
+    assert_eq!((status, keys), (200, vec!["site.example /hot", "site.example /warm", "site.example /cold"]));
+    assert_eq!((&told["requests"]["hit"], &told["cache"]["objects"]), (&6.into(), &3.into()), "{said}");
+    assert_eq!((&told["origins"][0]["origin"], &told["origins"][0]["asked"]), (&origin.url().into(), &true.into()));
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ async fn what_did_not_work_out_ends_with_code_1() {
     check(&["purge", "--all", "--admin", NOBODY], 1, "no node answers on").await;
     check(&["explain", "--client", "192.0.2.1", "--name", "x", "--admin", NOBODY], 1, "no node answers on").await;
     check(&["warm", title, "--admin", NOBODY], 1, "no node answers on").await;
+    check(&["top", "--admin", NOBODY], 1, "no node answers on").await;
     check(&["explain", "--client", "192.0.2.1", "--name", "x", "--admin", &admin], 1, "no [[service]]").await;
     check(&["warm", "http://other.example/m.mpd", "--admin", &admin], 1, "no [[site]]").await;
 }
@@ -67,6 +68,7 @@ async fn a_manifest_that_lists_nothing_is_nothing_to_play_or_warm() {
 async fn the_admin_api_is_called_directly_and_with_what_was_written() {
     let node = Node::start(BINARY, &dns::config(), &[("k.zone", dns::ZONE.as_bytes())]).await;
     let admin = node.address("admin").to_string();
+    check(&["top", "--once", "--admin", &admin], 0, "hit ratio 0.0%").await;
     check(&["purge", "--all", "--json", "--admin", &admin], 0, "\"purged\":0").await;
     check(&["purge", "--all", "--admin", &admin], 0, "purged 0 objects in ").await;
     let many = ["--prefix", "http://h/a", "--host", "h", "--regex", "x|y", "--key", "k", "--tag", "t", "--soft"];

@@ -92,7 +92,7 @@ impl Store {
         }
     }
 
-    fn slots_of_url(&self, key: &Key) -> Vec<u128> {
+    pub(super) fn slots_of_url(&self, key: &Key) -> Vec<u128> {
         [key.hash()].into_iter().chain(self.variants.of(key.hash())).collect()
     }
 

@@ -356,6 +356,21 @@ fn a_purge_that_walks_all_objects_takes_those_it_names_and_counts_each_once() {
 }
 
 #[test]
+fn the_hottest_objects_are_found_among_many_and_none_is_told_twice() {
+    let store = store(64 * MIB);
+    let objects = 3 * crate::limits::PURGE_STEP + 5;
+    for number in 0..objects {
+        let entry = put(&store, &format!("/{number}"), b"x").unwrap();
+        (0..number % 100).for_each(|_| entry.touch(1));
+    }
+    let hottest = store.hottest(20);
+    let hits: Vec<u32> = hottest.iter().map(|entry| entry.hits()).collect();
+    assert!(hits.is_sorted_by(|a, b| a >= b) && hits[0] == 99 && hits.len() == 20, "{hits:?}");
+    let slots: std::collections::HashSet<u128> = hottest.iter().map(|entry| entry.slot()).collect();
+    assert_eq!((slots.len(), store.hottest(objects + 9).len()), (20, objects));
+}
+
+#[test]
 fn a_304_to_what_was_asked_before_a_hard_purge_does_not_keep_the_object() {
     for target in every_kind() {
         let store = store(MIB);
