@@ -70,6 +70,29 @@ pub struct Worker {
     pub shutdown: ShutdownWatch,
     /// Its connections.
     pub presence: Arc<Presence>,
+    /// All workers of the node.
+    pub crew: Arc<Crew>,
+}
+
+/// How many workers still have requests under way. A kept connection to an origin lives on the runtime of the worker that made
+/// it, whoever uses it: no worker ends before all are done.
+#[derive(Debug)]
+pub struct Crew(AtomicUsize);
+
+/// Counts a worker among the crew while it lives.
+struct AtWork<'a>(&'a Crew);
+
+impl Crew {
+    /// Of so many workers, none of which has begun.
+    pub fn of(workers: usize) -> Arc<Self> {
+        Arc::new(Self(AtomicUsize::new(workers)))
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
 }
 
 /// How many connections a worker has, and how many of them wait for a request.
@@ -109,6 +132,7 @@ impl Worker {
     /// # Errors
     /// When a socket is lost.
     pub async fn run(self: Arc<Self>, shares: Vec<Share>, drain: Duration) -> Result<(), String> {
+        let at_work = AtWork(&self.crew);
         let mut accepting = Vec::new();
         for share in shares {
             let lost = |error| format!("a listener is lost: {error}");
@@ -136,6 +160,10 @@ impl Worker {
                     true => {}
                     false => quiet_since = None,
                 }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            drop(at_work);
+            while self.crew.0.load(Relaxed) > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

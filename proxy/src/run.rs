@@ -24,7 +24,7 @@ use crate::handover::{Handed, Inherited, Kind};
 use crate::listen::clients::Clients;
 use crate::listen::front::Fronts;
 use crate::listen::socket::{Bound, Share};
-use crate::listen::{Presence, Worker};
+use crate::listen::{Crew, Presence, Worker};
 use crate::node::Node;
 use crate::observe::access::Access;
 use crate::observe::figures::Figures;
@@ -271,9 +271,11 @@ fn start_workers(
             shares[number % workers].push(share);
         }
     }
+    let crew = Crew::of(shares.iter().filter(|shares| !shares.is_empty()).count());
     let start = |(number, shares): (usize, Vec<Share>)| {
         let (node, proxy, shutdown) = (node.clone(), proxy.clone(), stopped.clone());
-        let worker = Arc::new(Worker { node, proxy, shutdown, presence: Arc::new(Presence::default()) });
+        let worker =
+            Arc::new(Worker { node, proxy, shutdown, presence: Arc::new(Presence::default()), crew: crew.clone() });
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime.map_err(|error| error.to_string()).and_then(|rt| rt.block_on(worker.run(shares, drain))) {
