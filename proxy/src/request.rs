@@ -189,8 +189,7 @@ impl ProxyHttp for RequestPath {
         let now_ms = now_ms();
         entry.touch(now_ms);
         // What was confirmed since the request came was confirmed for it too.
-        let confirmed =
-            is_fresh && entry.stored_ms() >= now_ms.saturating_sub(ctx.started.elapsed().as_millis() as u64);
+        let confirmed = is_fresh && entry.stored_ms() > now_ms.saturating_sub(ctx.started.elapsed().as_millis() as u64);
         let lifetime = entry.lifetime();
         Ok(match ctx.demand.on(entry.age_s(now_ms), entry.ttl_ms(now_ms), lifetime.may_be_stale) {
             Reuse::AfterValidation if !confirmed => {
