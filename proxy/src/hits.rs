@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::listen::Presence;
-use crate::listen::chunks::{Broken, Chunks};
+use crate::listen::chunks::{Broken, Chunks, Rest};
 use crate::listen::clients::Guest;
 use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
@@ -70,8 +70,8 @@ pub(crate) struct Client {
 pub(crate) enum Next {
     /// The connection is over.
     Close,
-    /// These bytes, a request or what came of one, are the framework's. More of a body in chunks may come.
-    HandOff(BytesMut, Option<Chunks>),
+    /// These bytes, a request or what came of one, are the framework's, and what of it is still to come; `None`: whatever comes.
+    HandOff(BytesMut, Option<Rest>),
 }
 
 /// A look at the bytes read so far.
@@ -80,8 +80,8 @@ enum Look {
     Partial,
     /// A fresh hit.
     Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body>, begun: SystemTime },
-    /// A request that is not answered here: so many of the bytes are its own, and the rest of a body in chunks.
-    HandOff(usize, Option<Chunks>),
+    /// A request that is not answered here: so many of the bytes are its own, and what is still to come, as in [`Next`].
+    HandOff(usize, Option<Rest>),
     /// Nobody's.
     Refused(Refused),
 }
@@ -116,7 +116,7 @@ impl Connection {
             match look {
                 // Who asks for the last time is told so by the framework.
                 Look::Hit { head_bytes, .. } if self.is_at_last() => {
-                    return Next::HandOff(self.read.split_to(head_bytes), None);
+                    return Next::HandOff(self.read.split_to(head_bytes), Some(Rest::Bytes(0)));
                 }
                 Look::Hit { head_bytes, body_wanted, entry, body, begun } => {
                     // What came behind it is answered first.
@@ -134,7 +134,7 @@ impl Connection {
                         return Next::Close;
                     }
                 }
-                Look::HandOff(bytes, chunks) => return Next::HandOff(self.read.split_to(bytes), chunks),
+                Look::HandOff(bytes, rest) => return Next::HandOff(self.read.split_to(bytes), rest),
                 Look::Refused(why) => return self.refuse(stream, why, None).await,
                 Look::Partial => {
                     if let Err(next) = self.fill(stream).await {
@@ -245,21 +245,17 @@ impl Connection {
     }
 
     fn hand_off(&self, head_bytes: usize, follows: Follows) -> Look {
-        let length = match follows {
-            Follows::Nothing => 0,
-            Follows::Bytes(length) => usize::try_from(length).unwrap_or(usize::MAX),
-            Follows::Chunks => {
-                let mut chunks = Chunks::default();
-                match chunks.follow(&self.read[head_bytes..]) {
-                    Ok(Some(end)) => end,
-                    Ok(None) => return Look::HandOff(self.read.len(), Some(chunks)),
-                    Err(Broken) => return Look::Refused(Refused::Malformed),
-                }
-            }
-            Follows::Unknown => usize::MAX,
+        let mut rest = match follows {
+            Follows::Nothing => Rest::Bytes(0),
+            Follows::Bytes(length) => Rest::Bytes(length),
+            Follows::Chunks => Rest::Chunks(Chunks::default()),
+            Follows::Unknown => return Look::HandOff(self.read.len(), None),
             Follows::Nonsense => return Look::Refused(Refused::Malformed),
         };
-        Look::HandOff(head_bytes.saturating_add(length).min(self.read.len()), None)
+        match rest.follow(&self.read[head_bytes..]) {
+            Ok(end) => Look::HandOff(end.map_or(self.read.len(), |end| head_bytes + end), Some(rest)),
+            Err(Broken) => Look::Refused(Refused::Malformed),
+        }
     }
 
     async fn send<S: AsyncWrite + Unpin>(

@@ -29,7 +29,7 @@ use crate::hits::{Client, Connection, Next};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
-use chunks::{Checked, Chunks};
+use chunks::{Checked, Rest};
 use clients::Guest;
 use front::Front;
 use socket::{Listening, Share};
@@ -314,10 +314,10 @@ impl Worker {
     /// The framework has its turn with what was handed to it, then hits are served again.
     async fn alternate(&self, mut connection: Connection, mut stream: Stream, mut handed: Handed) {
         loop {
-            let (bytes, chunks) = handed;
-            let checked = chunks.is_some();
-            if let Some(chunks) = chunks {
-                stream = Box::new(Checked::new(stream, chunks));
+            let (bytes, rest) = handed;
+            let checked = rest.is_some();
+            if let Some(rest) = rest {
+                stream = Box::new(Checked::new(stream, rest));
             }
             let mut session = ServerSession::new_http1(stream);
             // The connection comes back here between requests, where `limits.keepalive` holds; this only lets it.
@@ -334,8 +334,8 @@ impl Worker {
                 let Ok(inner) = stream.into_any().downcast::<Checked>() else {
                     return;
                 };
-                let (inner, rest) = inner.into_parts();
-                connection.unread(&rest);
+                let (inner, beyond) = inner.into_parts();
+                connection.unread(&beyond);
                 stream = inner;
             }
             match self.until_handed_off(&mut connection, &mut stream).await {
@@ -351,14 +351,14 @@ impl Worker {
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
     {
         match connection.serve(stream).await {
-            Next::HandOff(bytes, chunks) => Some((bytes, chunks)),
+            Next::HandOff(bytes, rest) => Some((bytes, rest)),
             Next::Close => None,
         }
     }
 }
 
 /// What the framework is given: the bytes of a request, and how far its body in chunks was followed when more will come.
-type Handed = (BytesMut, Option<Chunks>);
+type Handed = (BytesMut, Option<Rest>);
 
 /// A connection as it was accepted.
 trait Raw: AsyncRead + AsyncWrite + AsRawFd + Into<L4Stream> + Unpin + Send + 'static {}

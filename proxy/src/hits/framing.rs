@@ -39,7 +39,7 @@ pub(super) fn follows(fields: &[httparse::Header<'_>]) -> Follows {
         body = if body == Follows::Nothing { next } else { Follows::Nonsense };
     }
     match body {
-        Follows::Nothing if upgrades => Follows::Unknown,
+        Follows::Nothing | Follows::Bytes(0) if upgrades => Follows::Unknown,
         body => body,
     }
 }
@@ -78,6 +78,7 @@ mod tests {
             (&[length], Follows::Bytes(3)),
             (&[chunks], Follows::Chunks),
             (&[("upgrade", "websocket")], Follows::Unknown),
+            (&[("upgrade", "websocket"), ("content-length", "0")], Follows::Unknown),
             (&[("upgrade", "websocket"), length], Follows::Bytes(3)),
             (&[length, length], Follows::Nonsense),
             (&[length, chunks], Follows::Nonsense),

@@ -1,8 +1,9 @@
-//! Chunked request bodies, read strictly (RFC 9112 §7.1): where one ends, and that it can be read in one way only.
+//! Where a request ends; chunked bodies are read strictly for it (RFC 9112 §7.1), so that they can be read in one way only.
 //!
 //! The framework takes bodies apart itself, and more leniently: an empty size, a line that ends with LF, an extension without end.
-//! Here every byte is looked at before it gets there. Invariant: the framework is never given a byte beyond the body, nor one of
-//! a body that is broken up to there; what follows the body is kept for the next request.
+//! It also takes a request that a client sends before the answer to the one before for a fault of that one. Here every byte is
+//! looked at before it gets there. Invariant: the framework is never given a byte beyond a request, nor one of
+//! a body that is broken up to there; what follows is kept for the next request.
 
 use std::io;
 use std::pin::Pin;
@@ -25,6 +26,15 @@ const LINE_BYTES_MAX: usize = 256;
 const TRAILER_BYTES_MAX: usize = 8 << 10;
 /// Digits of a size: 64 bits.
 const DIGITS_MAX: usize = 16;
+
+/// What of a request is still to come.
+#[derive(Debug, Clone)]
+pub(crate) enum Rest {
+    /// So many bytes of its body.
+    Bytes(u64),
+    /// Chunks.
+    Chunks(Chunks),
+}
 
 /// How far a body has been followed.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +70,27 @@ enum At {
 /// A body that could be read in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken;
+
+impl Rest {
+    /// Follows what came. `Some`: the request ends behind so many of these bytes.
+    pub(crate) fn follow(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
+        match self {
+            Self::Bytes(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= taken as u64;
+                Ok((*left == 0).then_some(taken))
+            }
+            Self::Chunks(chunks) => chunks.follow(bytes),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Bytes(left) => *left == 0,
+            Self::Chunks(chunks) => chunks.at == At::End,
+        }
+    }
+}
 
 impl Chunks {
     /// Follows what came. `Some`: the body ends behind so many of these bytes.
@@ -116,48 +147,48 @@ impl Chunks {
     }
 }
 
-/// A connection that brings the rest of a chunked body.
+/// A connection that brings the rest of a request.
 #[derive(Debug)]
 pub(crate) struct Checked {
     stream: Stream,
-    chunks: Chunks,
-    /// What came behind the body.
-    rest: BytesMut,
+    rest: Rest,
+    /// What came behind it.
+    beyond: BytesMut,
 }
 
 impl Checked {
-    /// A connection whose body has been followed as far as `chunks`.
-    pub(crate) fn new(stream: Stream, chunks: Chunks) -> Self {
-        Self { stream, chunks, rest: BytesMut::new() }
+    /// A connection whose request has been followed up to `rest`.
+    pub(crate) fn new(stream: Stream, rest: Rest) -> Self {
+        Self { stream, rest, beyond: BytesMut::new() }
     }
 
-    /// The connection, and what came behind the body.
+    /// The connection, and what came behind the request.
     pub(crate) fn into_parts(self) -> (Stream, BytesMut) {
-        (self.stream, self.rest)
+        (self.stream, self.beyond)
     }
 }
 
 impl AsyncRead for Checked {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.chunks.at == At::End {
+        if this.rest.is_over() {
             // Only whether the client is still there is of interest now. What it sends is the next request's.
-            if !this.rest.is_empty() {
+            if !this.beyond.is_empty() {
                 return Poll::Pending;
             }
             let mut room = [0; 1024];
             let mut more = ReadBuf::new(&mut room);
             ready!(Pin::new(&mut this.stream).poll_read(cx, &mut more))?;
-            this.rest.extend_from_slice(more.filled());
-            return if this.rest.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            this.beyond.extend_from_slice(more.filled());
+            return if this.beyond.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         let came = &buf.filled()[before..];
-        match this.chunks.follow(came) {
+        match this.rest.follow(came) {
             Ok(None) => {}
             Ok(Some(end)) => {
-                this.rest.extend_from_slice(&came[end..]);
+                this.beyond.extend_from_slice(&came[end..]);
                 buf.set_filled(before + end);
             }
             Err(Broken) => {
@@ -253,6 +284,17 @@ mod tests {
             at += piece.len();
         }
         Ok(None)
+    }
+
+    #[test]
+    fn a_stated_length_ends_where_it_says() {
+        for (length, pieces, ends) in
+            [(0, &[7][..], &[Some(0)][..]), (5, &[3, 3], &[None, Some(2)]), (3, &[3], &[Some(3)])]
+        {
+            let mut rest = Rest::Bytes(length);
+            let followed: Vec<_> = pieces.iter().map(|piece| rest.follow(&vec![0; *piece]).unwrap()).collect();
+            assert_eq!((&followed[..], rest.is_over()), (ends, true));
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! HTTP between a client, the node and an origin: targets, framing, what ends at a hop.
 
-use littoral_testkit::origin::Body;
+use littoral_testkit::origin::{Body, Gate};
 use littoral_testkit::{Client, Node, Origin, Reply, Response};
 
 use super::{get, node_before};
@@ -193,9 +193,8 @@ async fn requests_pipelined_behind_chunks_and_hits_are_answered_in_order() {
     let (hit, miss) = (format!("GET /hit {host}\r\n"), format!("GET /miss {host}\r\n"));
     let all = [hit.clone(), chunks, hit.clone(), miss, hit].concat();
     let expected = ["/hit", "/a", "/hit", "/miss", "/hit"];
-    // Not cut between a head and its chunks: an origin that answers and closes before the body has come, as this one does,
-    // still makes it a 400 now and then.
-    for cut in [all.len(), 50] {
+    // Between any two bytes, also behind a request that is on its way to the origin.
+    for cut in (1..=8).chain([50, 108, 113, 118, all.len() / 2, all.len()]) {
         let mut client = Client::connect(node.address("http")).await;
         for piece in all.as_bytes().chunks(cut) {
             client.send(piece).await;
@@ -203,5 +202,42 @@ async fn requests_pipelined_behind_chunks_and_hits_are_answered_in_order() {
         for path in expected {
             assert_eq!(client.reply(false).await.map(|reply| reply.body), Some(path.into()), "{cut}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_request_sent_while_the_one_before_is_at_the_origin_is_answered_after_it() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.path.as_str() {
+        "/a" => Response::with(KEPT, Body::Gated(b"a".to_vec(), held.clone(), b"b".to_vec())),
+        _ => Response::ok(KEPT, b"c"),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    for method in ["GET", "POST"] {
+        let mut client = Client::connect(node.address("http")).await;
+        client.send(format!("{method} /a HTTP/1.1\r\nHost: site.example\r\n\r\n")).await;
+        assert_eq!(client.head().await.map(|head| head.status), Some(200));
+        client.send("GET /c HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        gate.open();
+        assert_eq!(client.bytes(2).await, b"ab");
+        assert_eq!(client.reply(false).await.map(|reply| reply.body), Some(b"c".to_vec()), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_answers_before_the_body_has_come_is_heard_or_has_failed() {
+    let origin =
+        Origin::start(|_| Response { status: 403, fields: vec![], body: Body::CutShort(2, b"no".to_vec()) }).await;
+    let node = node_before(&origin, "").await;
+    for _ in 0..20 {
+        let mut client = Client::connect(node.address("http")).await;
+        client.send("POST /a HTTP/1.1\r\nHost: site.example\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n").await;
+        origin.asked("/a", 1).await;
+        client.send("3\r\nabc\r\n").await;
+        client.send("0\r\n\r\n").await;
+        let status = client.reply(false).await.map(|reply| reply.status);
+        assert!(matches!(status, Some(403 | 502)), "{status:?} {}", node.log());
     }
 }
