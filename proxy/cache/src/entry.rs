@@ -11,6 +11,7 @@ use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODI
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::budget::Reservation;
+use crate::disk::layout::id_of;
 use crate::evict::Candidate;
 use crate::freshness::Lifetime;
 use crate::key::Key;
@@ -59,6 +60,7 @@ pub struct Entry {
     stored_ms: u64,
     fetch_us: u32,
     surrogates: Box<[u128]>,
+    purges: u64,
     pub(crate) usage: Usage,
 }
 
@@ -91,6 +93,8 @@ pub(crate) struct Parts {
     pub(crate) stored: SystemTime,
     pub(crate) fetch_us: u32,
     pub(crate) surrogates: Box<[u128]>,
+    /// Purges with this number or a higher one may name it.
+    pub(crate) purges: u64,
     pub(crate) overhead: Reservation,
 }
 
@@ -181,7 +185,7 @@ impl Body {
 
 impl Entry {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { key, slot, variance, head, body, lifetime, stored, fetch_us, surrogates, overhead } = parts;
+        let Parts { key, slot, variance, head, body, lifetime, stored, fetch_us, surrogates, purges, overhead } = parts;
         let wire = head.wire(body.length());
         let stored_ms = millis(stored);
         Arc::new(Self {
@@ -199,6 +203,7 @@ impl Entry {
             stored_ms,
             fetch_us,
             surrogates,
+            purges,
             usage: Usage { last_ms: AtomicU64::new(stored_ms), ..Usage::default() },
         })
     }
@@ -216,6 +221,16 @@ impl Entry {
     /// Where it is stored: the primary hash, or the variant's.
     pub(crate) fn slot(&self) -> u128 {
         self.slot
+    }
+
+    /// Whether it is a variant beside the primary slot.
+    pub(crate) fn is_variant(&self) -> bool {
+        self.slot != self.key.hash()
+    }
+
+    /// What it is called on disk.
+    pub(crate) fn disk_id(&self) -> u128 {
+        id_of(self.key.text(), self.variance.as_ref().filter(|_| self.is_variant()))
     }
 
     /// The secondary key it was stored under, when the response varies.
@@ -281,6 +296,12 @@ impl Entry {
         self.usage.last_ms.store(now_ms, Relaxed);
     }
 
+    /// Goes on from what was known of it on disk: it is about to be used.
+    pub(crate) fn resume(&self, hits: u16, now_ms: u64) {
+        self.usage.hits.store(u32::from(hits), Relaxed);
+        self.usage.last_ms.store(now_ms, Relaxed);
+    }
+
     /// Hits since it was stored.
     pub fn hits(&self) -> u32 {
         self.usage.hits.load(Relaxed)
@@ -304,6 +325,16 @@ impl Entry {
     /// Hashes of its surrogate keys.
     pub(crate) fn surrogates(&self) -> &[u128] {
         &self.surrogates
+    }
+
+    /// Purges with this number or a higher one may name it.
+    pub(crate) fn purges(&self) -> u64 {
+        self.purges
+    }
+
+    /// When it was last used, in Unix milliseconds.
+    pub(crate) fn used_ms(&self) -> u64 {
+        self.usage.last_ms.load(Relaxed)
     }
 
     pub(crate) fn fetch_us(&self) -> u32 {

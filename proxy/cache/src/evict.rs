@@ -3,7 +3,7 @@
 //! Policies are asked off the request path, on a sample drawn from the dense index; they see figures, never objects.
 //! A policy must be pure: the same arguments give the same answer.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// What a policy sees of an object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -65,6 +65,27 @@ impl Eviction for LfuSize {
             let frequency = f32::from(object.hits) + 1.0;
             *score = frequency / ((object.idle_s as f32 + 1.0) * (object.bytes as f32 + 1.0));
         }
+    }
+}
+
+/// xorshift64*: entropy for samples, not for secrets.
+#[derive(Debug)]
+pub(crate) struct Entropy(AtomicU64);
+
+impl Default for Entropy {
+    fn default() -> Self {
+        Self(AtomicU64::new(crate::key::hash_bytes(b"eviction") as u64 | 1))
+    }
+}
+
+impl Entropy {
+    pub(crate) fn next(&self) -> u64 {
+        let mut x = self.0.load(Relaxed);
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        self.0.store(x, Relaxed);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
     }
 }
 

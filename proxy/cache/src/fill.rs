@@ -36,6 +36,8 @@ pub struct Fill {
     pub(crate) head: Head,
     pub(crate) lifetime: Lifetime,
     pub(crate) surrogates: Box<[u128]>,
+    /// The number of purges when its request went out.
+    pub(crate) begun_purges: u64,
     /// The strongest purge that named it since its request went out, as [`Purged`].
     purged: AtomicU8,
     /// Set by a pin that came while it fills (Unix milliseconds).
@@ -94,6 +96,7 @@ pub(crate) struct FillParts {
     pub(crate) head: Head,
     pub(crate) lifetime: Lifetime,
     pub(crate) surrogates: Box<[u128]>,
+    pub(crate) begun_purges: u64,
     pub(crate) length: Option<u64>,
     pub(crate) bytes: Reservation,
     pub(crate) counters: Arc<Counters>,
@@ -101,7 +104,8 @@ pub(crate) struct FillParts {
 
 impl Fill {
     pub(crate) fn new(parts: FillParts) -> Arc<Self> {
-        let FillParts { id, key, slot, variance, head, lifetime, surrogates, length, bytes, counters } = parts;
+        let FillParts { id, key, slot, variance, head, lifetime, surrogates, begun_purges, length, bytes, counters } =
+            parts;
         let state = State::new(bytes);
         let (purged, pinned_until_ms) = (AtomicU8::new(Purged::No as u8), AtomicU64::new(0));
         let (state, moved) = (Mutex::new(state), Notify::new());
@@ -113,6 +117,7 @@ impl Fill {
             head,
             lifetime,
             surrogates,
+            begun_purges,
             purged,
             pinned_until_ms,
             length,

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 
 use foldhash::quality::RandomState;
+use sha2::{Digest, Sha256};
 
 /// Seeded once per process, so that nobody outside can aim at a bucket.
 fn seeds() -> &'static (RandomState, RandomState) {
@@ -30,6 +31,12 @@ impl Key {
         text.push(b' ');
         text.extend_from_slice(path_and_query.as_bytes());
         Self { hash: hash_of(host, path_and_query), text: text.into_boxed_slice() }
+    }
+
+    /// The key that has this text; `None` when [`Self::new`] cannot have made it.
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        let (host, path_and_query) = std::str::from_utf8(text).ok()?.split_once(' ')?;
+        Some(Self::new(host, path_and_query))
     }
 
     /// The hash, which finds the object.
@@ -69,7 +76,20 @@ pub fn variant_hash(primary: u128, variance: &[u8; 16]) -> u128 {
     u128::from(mix(low)) | u128::from(mix(high)) << 64
 }
 
-/// A 128-bit hash of `bytes` under this process's seeds, for variance and surrogate keys.
+/// 128 bits of the SHA-256 of `parts`, each framed by its length: what is the same in every process, for all that is kept on
+/// disk. Nobody finds two texts with the same.
+pub fn digest(parts: &[&[u8]]) -> u128 {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut low = [0; 16];
+    low.copy_from_slice(&hasher.finalize()[..16]);
+    u128::from_le_bytes(low)
+}
+
+/// A 128-bit hash of `bytes` under this process's seeds, for what lives no longer than it.
 pub fn hash_bytes(bytes: &[u8]) -> u128 {
     let (low, high) = seeds();
     u128::from(low.hash_one(bytes)) | u128::from(high.hash_one(bytes)) << 64
@@ -94,6 +114,19 @@ mod tests {
         assert_ne!(a.hash(), b.hash());
         assert!(is_key_of(a.text(), "a.example", "/x"));
         assert!(!is_key_of(a.text(), "a.exampl", "e/x"));
+    }
+
+    #[test]
+    fn a_key_comes_back_from_its_text_and_nothing_else_is_one() {
+        let key = Key::new("a.example", "/x?q=a b");
+        assert_eq!(Key::from_text(key.text()), Some(key));
+        assert!(Key::from_text(b"no-space").is_none() && Key::from_text(b"h /\xff").is_none());
+    }
+
+    #[test]
+    fn a_digest_tells_parts_apart_and_is_the_same_everywhere() {
+        assert_ne!(digest(&[b"ab", b"c"]), digest(&[b"a", b"bc"]));
+        assert_eq!(digest(&[b"a.example /x"]), 0xa1e5_5eae_40fe_7368_7d70_efa9_f624_6f17);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod budget;
 pub mod conditions;
 pub mod control;
 pub mod demand;
+pub mod disk;
 pub mod entry;
 pub mod evict;
 pub mod fill;

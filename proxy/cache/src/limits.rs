@@ -58,5 +58,41 @@ pub const HIGH_WATERMARK_PERMILLE: u64 = 970;
 /// Eviction stops below this share of the bound, in permille.
 pub const LOW_WATERMARK_PERMILLE: u64 = 955;
 
+/// Bytes of one object file's header: key, fields and checksums. An object that needs more is not written and counted.
+pub const DISK_HEADER_BYTES: u64 = 4 << 20;
+
+/// Bytes under one checksum on disk: what is read, verified and handed out at a time.
+pub const DISK_BLOCK_BYTES: u64 = 256 << 10;
+
+/// Bytes of bodies waiting to be written to one disk; what comes on top is not written and counted.
+pub const DISK_QUEUE_BYTES: u64 = 64 << 20;
+
+/// Objects waiting to be written to one disk, or to be removed from it.
+pub const DISK_QUEUE_JOBS: usize = 8192;
+
+/// Reads of objects waiting for a reading thread; a lookup on top is a miss and counted.
+pub const DISK_READS: usize = 1024;
+
+/// Threads that read, for all disks.
+pub const DISK_READERS: usize = 8;
+
+/// Threads that look through one disk at the start.
+pub const DISK_SCANNERS: usize = 4;
+
+/// Failures of one disk in a row, reading or writing, after which it is taken out.
+pub const DISK_FAILURES: u32 = 8;
+
+/// Disks of one node.
+pub const DISKS: usize = 64;
+
+/// Purges remembered for objects on disk; when more come in, all that is on disk before them counts as purged.
+pub const LEDGER_TARGETS: usize = 1 << 18;
+
+/// Of these, prefixes and expressions, each of which is tried on every object read from disk.
+pub const LEDGER_PATTERNS: usize = 256;
+
+/// Bytes of one record of a journal of purges: a prefix or an expression, and what frames it.
+pub const JOURNAL_RECORD_BYTES: usize = 1 << 20;
+
 const _: () = assert!(LOW_WATERMARK_PERMILLE < HIGH_WATERMARK_PERMILLE && HIGH_WATERMARK_PERMILLE < 1000);
 const _: () = assert!(EVICTION_SAMPLE <= 64);

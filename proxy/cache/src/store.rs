@@ -12,13 +12,15 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+mod disk;
 mod look;
 mod purge;
 mod room;
 
 use crate::budget::{Budget, Reservation};
+use crate::disk::{Disks, SharedPolicy};
 use crate::entry::{Body, Entry, Head, Parts, millis};
-use crate::evict::{Candidate, Eviction, Seen, Verdict};
+use crate::evict::{Candidate, Entropy, Eviction, Seen, Verdict};
 use crate::fill::{Fill, FillParts, FillWriter};
 use crate::freshness::Lifetime;
 use crate::histogram::{Bytes, Histogram, Seconds};
@@ -134,9 +136,11 @@ pub struct Store {
     surrogates: Arc<Slots>,
     in_flight: Mutex<HashMap<u128, Arc<Fill>>>,
     purges: PurgeLog,
-    policy: ArcSwap<Box<dyn Eviction>>,
+    policy: SharedPolicy,
+    disks: Option<Disks>,
+    loading: disk::Loading,
     seen: Seen,
-    random: AtomicU64,
+    random: Entropy,
     fill_ids: AtomicU64,
     outgrown: Remembered,
     passed: Remembered,
@@ -153,6 +157,10 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// An empty store.
     pub fn new(settings: Settings, policy: Box<dyn Eviction>) -> Arc<Self> {
+        Self::with(settings, policy, None)
+    }
+
+    fn with(settings: Settings, policy: Box<dyn Eviction>, disks: Option<Disks>) -> Arc<Self> {
         let (index, surrogates) = (Arc::new(DenseIndex::default()), Arc::new(Slots::default()));
         let counters = Arc::new(Counters::default());
         let (dropped_index, dropped_slots, dropped_counters) = (index.clone(), surrogates.clone(), counters.clone());
@@ -171,10 +179,12 @@ impl Store {
             variants: Slots::default(),
             surrogates,
             in_flight: Mutex::default(),
-            purges: PurgeLog::default(),
-            policy: ArcSwap::from_pointee(policy),
+            purges: PurgeLog::from(disks.as_ref().map_or(0, Disks::next_purge)),
+            policy: Arc::new(ArcSwap::from_pointee(policy)),
+            disks,
+            loading: disk::Loading::default(),
             seen: Seen::new(),
-            random: AtomicU64::new(crate::key::hash_bytes(b"eviction") as u64 | 1),
+            random: Entropy::default(),
             fill_ids: AtomicU64::new(1),
             outgrown: Remembered::new(OUTGROWN_KEYS),
             passed: Remembered::new(PASSED_KEYS),
@@ -269,7 +279,7 @@ impl Store {
             hits: self.seen.count(key.hash()),
             ..Candidate::default()
         };
-        let verdict = self.policy.load().admit(&candidate, self.budget.fill_permille(), now_ms, self.next_random());
+        let verdict = self.policy.load().admit(&candidate, self.budget.fill_permille(), now_ms, self.random.next());
         verdict == Verdict::Admit
     }
 
@@ -298,6 +308,7 @@ impl Store {
             stored: now,
             fetch_us: u32::try_from(fetch.as_micros()).unwrap_or(u32::MAX),
             surrogates: fill.surrogates.clone(),
+            purges: fill.begun_purges,
             overhead,
         });
         // Under the lock of the objects in flight, which a purge takes too: it sees the fill or the entry, never neither.
@@ -318,6 +329,10 @@ impl Store {
         match fill.pinned_until_ms.load(Relaxed) {
             0 => {}
             until_ms => entry.pin(until_ms),
+        }
+        // Before a purge can come: it must find the object in memory or on its way to a disk.
+        if let Some(disks) = &self.disks {
+            disks.offer(&entry);
         }
         drop(in_flight);
         self.counters.published.fetch_add(1, Relaxed);
@@ -413,7 +428,8 @@ impl Ticket {
         let Begin { key, head, lifetime, length, begun, begun_purges } = begin;
         let (id, slot) = (store.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance));
         let counters = store.counters.clone();
-        let parts = FillParts { id, key, slot, variance, head, lifetime, surrogates, length, bytes, counters };
+        let parts =
+            FillParts { id, key, slot, variance, head, lifetime, surrogates, begun_purges, length, bytes, counters };
         let fill = Fill::new(parts);
         // Under the lock that purges take, so that none falls between the look at the log and the entry here.
         let mut in_flight = store.in_flight.lock();

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use http::HeaderMap;
 use parking_lot::Mutex;
 
-use crate::key::hash_bytes;
+use crate::key::digest;
 use crate::limits::{PURGE_LOG_BYTES, PURGE_LOG_ENTRIES, SURROGATE_KEY_BYTES, SURROGATE_KEYS_PER_OBJECT};
 use crate::target::Target;
 
@@ -65,7 +65,7 @@ pub fn keys_of(response: &HeaderMap) -> (Box<[u128]>, usize) {
 
 /// The hash of one surrogate key, as purges name it.
 pub fn key_hash(key: &str) -> u128 {
-    hash_bytes(key.as_bytes())
+    digest(&[key.as_bytes()])
 }
 
 impl Slots {
@@ -94,14 +94,20 @@ impl Slots {
 }
 
 impl PurgeLog {
+    /// An empty log whose first purge has this number.
+    pub(crate) fn from(next: u64) -> Self {
+        Self { inner: Mutex::new(Log { next, ..Log::default() }) }
+    }
+
     /// The number the next purge will have: what a fill remembers as its beginning.
     pub(crate) fn now(&self) -> u64 {
         self.inner.lock().next
     }
 
-    /// Notes a purge; what is more than the log holds is forgotten, oldest first.
-    pub(crate) fn record(&self, target: Target, purged: Purged) {
+    /// Notes a purge; what is more than the log holds is forgotten, oldest first. Returns its number.
+    pub(crate) fn record(&self, target: Target, purged: Purged) -> u64 {
         let mut log = self.inner.lock();
+        let number = log.next;
         log.next += 1;
         log.bytes += target.weight();
         log.entries.push_back((target, purged));
@@ -109,6 +115,7 @@ impl PurgeLog {
             let Some((forgotten, _)) = log.entries.pop_front() else { break };
             log.bytes -= forgotten.weight();
         }
+        number
     }
 
     /// The strongest purge since `begun` that names an object of this key text and these surrogate keys. When the log

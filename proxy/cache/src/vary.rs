@@ -7,7 +7,7 @@
 use http::HeaderMap;
 use http::header::{ACCEPT, ACCEPT_CHARSET, ACCEPT_ENCODING, ACCEPT_LANGUAGE, COOKIE, HeaderName, VARY};
 
-use crate::key::hash_bytes;
+use crate::key::digest;
 use crate::limits::VARY_FIELDS;
 
 /// The request fields a response varies on.
@@ -72,7 +72,7 @@ impl Vary {
             text.extend_from_slice(cookie(request, name).unwrap_or_default());
             text.push(b'\n');
         }
-        Some(hash_bytes(&text).to_le_bytes())
+        Some(digest(&[&text]).to_le_bytes())
     }
 }
 

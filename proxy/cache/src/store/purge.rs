@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use super::Store;
+use crate::disk::url_id;
 use crate::entry::{Entry, Head, Parts, millis};
 use crate::fill::Fill;
 use crate::freshness::Lifetime;
@@ -24,10 +25,27 @@ impl Store {
     /// many objects, published or in flight. Takes time linear in all objects for what is found by walking them: not for
     /// the request path.
     pub fn purge(&self, targets: &[Target]) -> usize {
+        let count = self.take_out(targets);
+        self.settle_on_disk();
+        count
+    }
+
+    /// Removes all variants of a URL as [`Self::purge`] does, but waits for no disk: a crash right after it may bring back what
+    /// a disk has of it.
+    pub fn invalidate(&self, key: Key) {
+        self.take_out(&[Target::Url(key)]);
+        if let Some(disks) = &self.disks {
+            disks.commit_soon();
+        }
+    }
+
+    fn take_out(&self, targets: &[Target]) -> usize {
         let doomed = self.tell_fills(targets, Purged::Hard);
+        let on_disk = self.drop_urls(targets);
         let removed = self.each_named(targets, |entry| self.remove(entry));
         self.counters.purged.fetch_add(removed as u64, Relaxed);
-        removed + doomed
+        // What is in memory mostly has its copy on disk, which is the same object.
+        (removed + doomed).max(on_disk)
     }
 
     /// Makes stale what any of `targets` names, so that it is revalidated; fills and revalidations that began earlier end in
@@ -39,6 +57,7 @@ impl Store {
             true
         });
         self.counters.expired.fetch_add(expired as u64, Relaxed);
+        self.settle_on_disk();
         filling + expired
     }
 
@@ -47,7 +66,10 @@ impl Store {
         let in_flight = self.in_flight.lock();
         for target in targets {
             self.counters.purges[target.kind()].fetch_add(1, Relaxed);
-            self.purges.record(target.clone(), purged);
+            let number = self.purges.record(target.clone(), purged);
+            if let Some(disks) = &self.disks {
+                disks.note(number, target, purged);
+            }
         }
         let mut filling: Vec<_> = in_flight.values().cloned().collect();
         drop(in_flight);
@@ -56,6 +78,23 @@ impl Store {
         // What is no longer there was published meanwhile, and is found there, or is seen by nobody.
         let there = |fill: &&Arc<Fill>| in_flight.get(&fill.slot).is_some_and(|there| there.id == fill.id);
         filling.iter().filter(there).filter(|fill| fill.note_purge(purged)).count()
+    }
+
+    /// Removes the files of URLs, once the purge is noted; how many there were.
+    fn drop_urls(&self, targets: &[Target]) -> usize {
+        let Some(disks) = &self.disks else { return 0 };
+        let url = |target: &Target| match target {
+            Target::Url(key) => disks.drop_url(url_id(key.text())),
+            _ => 0,
+        };
+        targets.iter().map(url).sum()
+    }
+
+    /// Makes durable what the disks were told, before anybody is told that it is done.
+    fn settle_on_disk(&self) {
+        if let Some(disks) = &self.disks {
+            disks.commit();
+        }
     }
 
     /// Does `one` to every published entry that any of `targets` names; counts those for which it says so.
@@ -122,6 +161,7 @@ impl Store {
             stored: now,
             fetch_us: entry.fetch_us(),
             surrogates,
+            purges: begun_purges,
             overhead,
         });
         let in_flight = self.in_flight.lock();
@@ -137,8 +177,12 @@ impl Store {
             }
             Purged::No => self.replace(&fresh),
         }
+        let kept = current && purged != Purged::Hard;
+        if let Some(disks) = self.disks.as_ref().filter(|_| kept) {
+            disks.offer(&fresh);
+        }
         drop(in_flight);
-        current && purged != Purged::Hard
+        kept
     }
 
     /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins), those in flight too. Returns how many.
@@ -149,7 +193,14 @@ impl Store {
         let filling = filling.inspect(|fill| fill.pinned_until_ms.store(until_ms, Relaxed)).count();
         let entries = self.slots_of_url(key).into_iter().filter_map(|slot| self.table.get(slot));
         let entries = entries.filter(|entry| entry.key() == key);
-        filling + entries.inspect(|entry| entry.pin(until_ms)).count()
+        let named: Vec<_> = entries.inspect(|entry| entry.pin(until_ms)).collect();
+        drop(in_flight);
+        if let Some(disks) = &self.disks {
+            let variants = named.iter().filter(|entry| entry.is_variant()).map(|entry| entry.disk_id());
+            disks.pin(url_id(key.text()), variants, until_ms);
+            disks.commit();
+        }
+        filling + named.len()
     }
 }
 

@@ -54,27 +54,20 @@ impl Store {
         let mut sample = Vec::with_capacity(EVICTION_SAMPLE);
         let mut evicted = 0;
         while !enough() {
-            self.index.sample(now_ms, || self.next_random(), &mut sample);
-            let Some(worst) = lowest(policy.as_ref().as_ref(), &sample, now_ms, self.next_random()) else {
+            self.index.sample(now_ms, || self.random.next(), &mut sample);
+            let Some(worst) = lowest(policy.as_ref().as_ref(), &sample, now_ms, self.random.next()) else {
                 break;
             };
             if self.remove(&sample[worst]) {
+                if let Some(disks) = &self.disks {
+                    disks.note_use(&sample[worst]);
+                }
                 evicted += 1;
                 self.counters.evicted.fetch_add(1, Relaxed);
                 self.counters.evicted_bytes.fetch_add(sample[worst].cost(), Relaxed);
             }
         }
         evicted
-    }
-
-    /// xorshift64*: entropy for samples, not for secrets.
-    pub(super) fn next_random(&self) -> u64 {
-        let mut x = self.random.load(Relaxed);
-        x ^= x >> 12;
-        x ^= x << 25;
-        x ^= x >> 27;
-        self.random.store(x, Relaxed);
-        x.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 11
     }
 }
 

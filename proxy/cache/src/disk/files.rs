@@ -1,0 +1,134 @@
+//! The operations on files that the disk tier makes: what a test may let fail.
+
+use std::fs::File;
+use std::io::{Result, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// A file system, as far as objects need one.
+pub trait Files: Send + Sync + 'static {
+    /// Opens an object to read it.
+    ///
+    /// # Errors
+    /// What the file system says, here and below.
+    fn open(&self, path: &Path) -> Result<Box<dyn Opened>>;
+    /// Makes a file that is not there yet.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn create(&self, path: &Path) -> Result<Box<dyn Created>>;
+    /// Opens a file to append to it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn append_to(&self, path: &Path) -> Result<Box<dyn Created>>;
+    /// Puts a finished file in its place, whatever was there; makes the directory.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn publish(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Brings the names in a directory to the medium.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn sync_directory(&self, path: &Path) -> Result<()>;
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn remove(&self, path: &Path) -> Result<()>;
+    /// Bytes free for us on the file system that holds `path`.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn free_bytes(&self, path: &Path) -> Result<u64>;
+}
+
+/// A file to read.
+pub trait Opened: Send + Sync {
+    /// Its length in bytes.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn length(&self) -> Result<u64>;
+    /// Reads exactly `into`, from byte `at` on.
+    ///
+    /// # Errors
+    /// What the file system says, also when the file ends before.
+    fn read_at(&self, into: &mut [u8], at: u64) -> Result<()>;
+}
+
+/// A file that is being written.
+pub trait Created: Send {
+    /// Appends `bytes`.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn append(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Brings it to the medium.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn sync(&mut self) -> Result<()>;
+}
+
+/// The real ones.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealFiles;
+
+impl Files for RealFiles {
+    fn open(&self, path: &Path) -> Result<Box<dyn Opened>> {
+        Ok(Box::new(File::open(path)?))
+    }
+
+    fn create(&self, path: &Path) -> Result<Box<dyn Created>> {
+        Ok(Box::new(File::create_new(path)?))
+    }
+
+    fn append_to(&self, path: &Path) -> Result<Box<dyn Created>> {
+        Ok(Box::new(File::options().append(true).open(path)?))
+    }
+
+    fn publish(&self, from: &Path, to: &Path) -> Result<()> {
+        match (std::fs::rename(from, to), to.parent()) {
+            (Err(error), Some(parent)) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(parent)?;
+                std::fs::rename(from, to)
+            }
+            (renamed, _) => renamed,
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn free_bytes(&self, path: &Path) -> Result<u64> {
+        let told = nix::sys::statvfs::statvfs(path)?;
+        Ok(told.blocks_available().saturating_mul(told.fragment_size()))
+    }
+}
+
+impl Opened for File {
+    fn length(&self) -> Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn read_at(&self, into: &mut [u8], at: u64) -> Result<()> {
+        self.read_exact_at(into, at)
+    }
+}
+
+impl Created for File {
+    fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.sync_data()
+    }
+}
