@@ -135,6 +135,7 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
             "bytes": node.store.budget().used(),
             "bound_bytes": node.store.budget().bound(),
             "evicted": node.store.counters().evicted.load(Relaxed),
+            "disks": crate::disks::status(&node.store),
         },
         "load_permille": node.load_permille(),
     }))
@@ -143,8 +144,13 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
 async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<Json<Done>, Refusal> {
     let node = admin.node.clone();
     // It may look at every object there is: not on the admin runtime.
+    let unrecorded = || admin.node.store.disks().map_or(0, |disks| disks.counters().unrecorded.load(Relaxed));
+    let before = unrecorded();
     let done = tokio::task::spawn_blocking(move || order.carry_out(&node)).await;
     let done = done.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    if unrecorded() > before {
+        return Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, crate::disks::UNRECORDED.into()));
+    }
     done.map(Json).map_err(|wrong| Refusal(StatusCode::BAD_REQUEST, wrong))
 }
 

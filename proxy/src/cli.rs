@@ -66,6 +66,9 @@ enum Command {
     /// ready, the old one goes on. SIGUSR2 does the same. What is cached in memory is not handed over.
     #[command(after_help = "Example: littoral upgrade")]
     Upgrade(Admin),
+    /// Look at what a disk keeps, without a node.
+    #[command(subcommand)]
+    Cache(crate::cached::CacheCommand),
     /// Ask a running node why a client gets the cluster it gets.
     #[command(after_help = "Example: littoral explain --client 198.51.100.7 --name a1105.kingcdn.example")]
     Explain(ExplainArgs),
@@ -213,6 +216,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             println!("{}", call(admin.admin, reqwest::Method::POST, "/v1/upgrade", None).await?);
             Ok(ExitCode::SUCCESS)
         }),
+        Command::Cache(command) => crate::cached::main(&command),
         Command::Explain(args) => block_on(explain(args)),
         Command::Plugin(command) => plugin(command),
         Command::Docs(args) => {

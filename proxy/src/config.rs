@@ -21,7 +21,7 @@ pub mod reference;
 mod site;
 pub mod units;
 
-pub use cache::Cache;
+pub use cache::{Cache, Disk, Fsync};
 pub use error::ConfigError;
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use log::{AccessLog, Log, STDOUT};
@@ -364,9 +364,10 @@ impl Config {
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.file);
         let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
         let databases = self.geo.database.iter_mut();
+        let disks = self.cache.disk.iter_mut().map(|disk| &mut disk.path);
         let logs = self.log.access.iter_mut().map(|log| &mut log.file).filter(|file| **file != Path::new(STDOUT));
         let origins = self.site.iter_mut().flat_map(Site::paths_mut);
-        let named = origins.chain(listeners).chain(plugins).chain(zones).chain(databases).chain(logs);
+        let named = origins.chain(listeners).chain(plugins).chain(zones).chain(databases).chain(logs).chain(disks);
         for path in named.chain(self.node.data.as_mut()) {
             *path = base.join(&path);
         }

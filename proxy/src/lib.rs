@@ -6,12 +6,14 @@
 //! is the control side; [`demo`] and [`play`] are commands of their own.
 
 pub mod admin;
+pub mod cached;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dashboard;
 pub mod demo;
 pub mod directing;
+pub mod disks;
 pub mod fileserver;
 pub mod handover;
 pub mod hits;

@@ -141,7 +141,7 @@ pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
 
 /// Host and path of a URL in the spelling of keys. Taken apart and not parsed: a request's path is kept as it came, dots,
 /// braces and all.
-fn host_and_path(url: &str) -> Option<(String, String)> {
+pub(crate) fn host_and_path(url: &str) -> Option<(String, String)> {
     let (scheme, rest) = url.split_once("://")?;
     if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
         return None;

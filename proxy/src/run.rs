@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use littoral_cache::{Settings, Store};
+use littoral_cache::Store;
 use pingora::proxy::http_proxy;
 use pingora::server::configuration::ServerConf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -149,8 +149,7 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         }
         None => None,
     };
-    let settings = Settings { memory_bytes: config.cache.memory.0, object_bytes_max: config.cache.max_object.0 };
-    let store = Store::new(settings, plugins.eviction());
+    let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     // A slice is what the node itself answered: nothing is followed.
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
@@ -221,6 +220,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         }
         node.probes.follow(&node);
         tokio::spawn(keep_looking_up(node.clone()));
+        tokio::spawn(crate::disks::report(node.store.clone()));
         tokio::spawn(measure_load(node.clone(), workers));
         if let Some(directing) = &node.directing {
             directing.probe(&node.settings.load());
@@ -244,6 +244,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     }
     // Nobody answers any more: what was logged is written now.
     node.access.adopt(None);
+    crate::disks::finish(&node.store, drain);
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
 }

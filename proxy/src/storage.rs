@@ -34,6 +34,9 @@ use littoral_cache::{Entry, Fill, FillWriter, Found, Head, Key, Store, Ticket};
 /// Bytes given to the framework at a time: one write to the client, whose time-out is per write.
 const SLICE_BYTES: u64 = 256 << 10;
 
+/// How often an object is looked for that is evicted between being found and being read.
+const FINDS_MAX: usize = 3;
+
 /// The framework's view of the store.
 pub struct Shelf {
     store: Arc<Store>,
@@ -206,11 +209,19 @@ impl Shelf {
 impl Storage for Shelf {
     async fn lookup(&'static self, key: &CacheKey, _: &SpanHandle) -> Result<Option<(CacheMeta, HitHandler)>> {
         let variance = key.get_variance_key();
-        Ok(match self.store.lookup(our_key(key)?, variance) {
-            Some(Found::Stored(entry)) => Self::stored(key, &entry),
-            Some(Found::Filling(fill)) => Self::filling(key, &fill, false),
-            None => None,
-        })
+        for _ in 0..FINDS_MAX {
+            match self.store.find(our_key(key)?, variance).await {
+                Some(Found::Stored(entry)) => {
+                    // Evicted again already, it is on disk still.
+                    if let Some(found) = Self::stored(key, &entry) {
+                        return Ok(Some(found));
+                    }
+                }
+                Some(Found::Filling(fill)) => return Ok(Self::filling(key, &fill, false)),
+                None => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     async fn lookup_streaming_write(

@@ -74,11 +74,14 @@ fn hot_key(entry: &Entry, now: u64) -> Value {
 pub(super) fn object(node: &Node, key: &Key) -> Value {
     let now = now_ms();
     let (entries, fills) = node.store.all_of(key);
+    let on_disk = node.store.disks().and_then(|disks| disks.item(key)).map(|item| item.bytes());
     let mut told = match (entries.first(), fills.first()) {
         (Some(entry), _) => stored(entry, now),
         (None, Some(fill)) => filling(fill),
+        (None, None) if on_disk.is_some() => json!({ "state": "on disk", "tier": "disk" }),
         (None, None) => json!({ "state": "absent" }),
     };
+    told["disk_bytes"] = on_disk.into();
     told["key"] = String::from_utf8_lossy(key.text()).into();
     told["variants"] = entries.iter().map(|entry| stored(entry, now)).collect();
     told["in_flight"] = fills.iter().map(|fill| filling(fill)).collect();

@@ -185,6 +185,7 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "listen.http" => expected_keys("[listen]\nhttp = [{ no-such-key = 1 }]"),
         "listen.https" => expected_keys("[listen]\nhttps = [{ no-such-key = 1 }]"),
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
+        "cache.disk" => expected_keys("[cache]\ndisk = { no-such-key = 1 }"),
         "cluster.nodes" => expected_keys("[[cluster]]\nnodes = [{ no-such-key = 1 }]"),
         "cluster.health" => expected_keys("[[cluster]]\nhealth = { no-such-key = 1 }"),
         "site.origin.sign" => expected_keys("[[site]]\norigin = [{ url = \"http://a\", sign = { no-such-key = 1 } }]"),
@@ -201,7 +202,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 12] = [
+    const TABLES: [&str; 13] = [
+        "disk",
         "compress",
         "http",
         "https",

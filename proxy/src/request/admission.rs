@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use littoral_cache::freshness::{SetCookie, Storable, Unstorable, assess};
 
 use littoral_cache::vary::Vary;
-use littoral_cache::{Begin, Head, Key, Refused, Target};
+use littoral_cache::{Begin, Head, Key, Refused};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -100,7 +100,7 @@ pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHead
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| key_of(&response.headers, name, path, ctx));
     for key in named.chain([key(site, &ctx.host, path)]) {
-        node.store.purge(&[Target::Url(key)]);
+        node.store.invalidate(key);
         node.figures.invalidated.add(1);
     }
 }

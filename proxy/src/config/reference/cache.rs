@@ -24,4 +24,41 @@ pub(super) const KEYS: &[Key] = &[
         "restart",
         "How long a request waits for another's fill to begin before it goes to the origin alone.",
     ),
+    key(
+        "cache.disk.path",
+        "directory",
+        "required",
+        "restart",
+        "Keeps what is stored beyond memory and restarts. `disk` is one table or a list of them, one for each file system; \
+         a directory has one node and holds nothing else.",
+    ),
+    key(
+        "cache.disk.size",
+        "size, at least 1MiB",
+        "required",
+        "restart",
+        "Bytes of files there, in whole blocks of 4 KiB; the policy evicts beyond.",
+    ),
+    key(
+        "cache.disk.weight",
+        "number, 1 to 1000",
+        "`1`",
+        "restart",
+        "Its share of the objects, relative to other disks.",
+    ),
+    key(
+        "cache.disk.min_free",
+        "size",
+        "`1GiB`",
+        "restart",
+        "Bytes left free on its file system, whoever fills it: below it, objects are evicted and new ones not written.",
+    ),
+    key(
+        "cache.disk.fsync",
+        "`none` or `data`",
+        "`none`",
+        "restart",
+        "`data` brings each object to the medium before it appears. With `none` a loss of power may tear files, which are \
+         then misses; purges are always on the medium before they are answered.",
+    ),
 ];
