@@ -27,7 +27,7 @@ impl Store {
         let mut place = usize::MAX;
         for _ in 0..HOT_SAMPLE.div_ceil(PURGE_STEP) {
             if objects > HOT_SAMPLE {
-                place = (self.next_random() % objects as u64) as usize + PURGE_STEP / 2;
+                place = (self.random.next() % objects as u64) as usize + PURGE_STEP / 2;
             }
             seen.extend(self.index.walk(&mut place, PURGE_STEP).into_iter().map(|entry| (entry.slot(), entry)));
             if place == 0 && objects <= HOT_SAMPLE {
