@@ -177,8 +177,7 @@ fn created(key: &CacheKey) -> SystemTime {
 }
 
 impl Shelf {
-    fn stored(key: &CacheKey, entry: &Arc<Entry>) -> Option<(CacheMeta, HitHandler)> {
-        let body = entry.body()?;
+    fn stored(key: &CacheKey, entry: &Arc<Entry>, body: Arc<Body>) -> Option<(CacheMeta, HitHandler)> {
         let mut lifetime = *entry.lifetime();
         if let Some(Grace(seconds)) = key.extensions.get().filter(|_| lifetime.may_be_stale) {
             lifetime.stale_if_error = lifetime.stale_if_error.max(Duration::from_secs(u64::from(*seconds)));
@@ -211,12 +210,12 @@ impl Storage for Shelf {
         let variance = key.get_variance_key();
         for _ in 0..FINDS_MAX {
             match self.store.find(our_key(key)?, variance).await {
-                Some(Found::Stored(entry)) => {
-                    // Evicted again already, it is on disk still.
-                    if let Some(found) = Self::stored(key, &entry) {
-                        return Ok(Some(found));
-                    }
-                }
+                // Evicted since it was found, a disk may have it.
+                Some(Found::Stored(entry)) => match entry.body() {
+                    Some(body) => return Ok(Self::stored(key, &entry, body)),
+                    None => continue,
+                },
+                Some(Found::Read(entry, body)) => return Ok(Self::stored(key, &entry, body)),
                 Some(Found::Filling(fill)) => return Ok(Self::filling(key, &fill, false)),
                 None => return Ok(None),
             }

@@ -36,6 +36,7 @@ pub use volume::{Standing, Volume};
 use crate::entry::{Entry, millis};
 use crate::evict::{Entropy, Eviction};
 use crate::key::Key;
+use crate::limits::{DISK_QUEUE_BYTES, DISK_QUEUE_SHARE};
 use crate::surrogate::Purged;
 use crate::target::Target;
 use files::{Files, RealFiles};
@@ -182,8 +183,11 @@ impl Disks {
     }
 
     /// Begins to write, to evict and to look through what is there.
-    pub(crate) fn start(&self, policy: SharedPolicy) -> std::io::Result<()> {
+    /// `memory_bytes`: what the memory tier may take, which holds what waits to be written.
+    pub(crate) fn start(&self, policy: SharedPolicy, memory_bytes: u64) -> std::io::Result<()> {
         let _ = self.shared.policy.set(policy);
+        let queued_max = DISK_QUEUE_BYTES.min(memory_bytes / DISK_QUEUE_SHARE / self.volumes.len().max(1) as u64);
+        self.volumes.iter().for_each(|volume| volume.queue.set_bound(queued_max));
         for (number, volume) in self.volumes.iter().enumerate() {
             let (volume, shared) = (volume.clone(), self.shared.clone());
             let body = move || volume.write_all(&shared);
@@ -334,6 +338,12 @@ impl Shared {
         if volumes.iter().any(|volume| volume.standing() != Standing::InUse) {
             // What is out may come back, and the others have to know what it missed.
             return;
+        }
+        // A loss of power must not undo what was done to files because of purges that nobody remembers any more.
+        for volume in volumes {
+            if let Err(error) = volume.files.sync_all(&volume.root) {
+                return volume.failed("bringing removals to the medium", &error, &self.counters);
+            }
         }
         let _one_at_a_time = self.commit.lock();
         self.ledger.forget(number, millis(SystemTime::now()));

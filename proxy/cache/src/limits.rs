@@ -67,6 +67,9 @@ pub const DISK_BLOCK_BYTES: u64 = 256 << 10;
 /// Bytes of bodies waiting to be written to one disk; what comes on top is not written and counted.
 pub const DISK_QUEUE_BYTES: u64 = 64 << 20;
 
+/// What waits for all disks takes at most this part of memory: it is not free there before it is written.
+pub const DISK_QUEUE_SHARE: u64 = 8;
+
 /// Objects waiting to be written to one disk, or to be removed from it.
 pub const DISK_QUEUE_JOBS: usize = 8192;
 

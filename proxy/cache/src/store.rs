@@ -46,6 +46,8 @@ pub struct Settings {
 pub enum Found {
     /// A published entry, fresh or not.
     Stored(Arc<Entry>),
+    /// What only a disk had, with its body, which memory may not keep for as long as it is read.
+    Read(Arc<Entry>, Arc<Body>),
     /// An object in flight.
     Filling(Arc<Fill>),
 }

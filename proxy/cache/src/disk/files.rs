@@ -12,6 +12,11 @@ pub trait Files: Send + Sync + 'static {
     /// # Errors
     /// What the file system says, here and below.
     fn open(&self, path: &Path) -> Result<Box<dyn Opened>>;
+    /// Opens an object to change it.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn change(&self, path: &Path) -> Result<Box<dyn Opened>>;
     /// Makes a file that is not there yet.
     ///
     /// # Errors
@@ -27,6 +32,11 @@ pub trait Files: Send + Sync + 'static {
     /// # Errors
     /// As [`Self::open`].
     fn publish(&self, from: &Path, to: &Path) -> Result<()>;
+    /// Brings all that was changed on the file system that holds `path` to the medium.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    fn sync_all(&self, path: &Path) -> Result<()>;
     /// Brings the names in a directory to the medium.
     ///
     /// # Errors
@@ -44,7 +54,7 @@ pub trait Files: Send + Sync + 'static {
     fn free_bytes(&self, path: &Path) -> Result<u64>;
 }
 
-/// A file to read.
+/// A file to read, or to change.
 pub trait Opened: Send + Sync {
     /// Its length in bytes.
     ///
@@ -56,6 +66,11 @@ pub trait Opened: Send + Sync {
     /// # Errors
     /// What the file system says, also when the file ends before.
     fn read_at(&self, into: &mut [u8], at: u64) -> Result<()>;
+    /// Writes `bytes` over what is there, from byte `at` on; only into what [`Files::change`] opened.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn write_at(&self, bytes: &[u8], at: u64) -> Result<()>;
 }
 
 /// A file that is being written.
@@ -81,6 +96,10 @@ impl Files for RealFiles {
         Ok(Box::new(File::open(path)?))
     }
 
+    fn change(&self, path: &Path) -> Result<Box<dyn Opened>> {
+        Ok(Box::new(File::options().read(true).write(true).open(path)?))
+    }
+
     fn create(&self, path: &Path) -> Result<Box<dyn Created>> {
         Ok(Box::new(File::create_new(path)?))
     }
@@ -97,6 +116,10 @@ impl Files for RealFiles {
             }
             (renamed, _) => renamed,
         }
+    }
+
+    fn sync_all(&self, path: &Path) -> Result<()> {
+        Ok(nix::unistd::syncfs(File::open(path)?)?)
     }
 
     fn sync_directory(&self, path: &Path) -> Result<()> {
@@ -120,6 +143,10 @@ impl Opened for File {
 
     fn read_at(&self, into: &mut [u8], at: u64) -> Result<()> {
         self.read_exact_at(into, at)
+    }
+
+    fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {
+        self.write_all_at(bytes, at)
     }
 }
 

@@ -159,6 +159,22 @@ impl Volume {
         }
     }
 
+    /// Writes into the file of an object that was stored before purge `purges` that it was soft purged since, so that the purge
+    /// can be forgotten. `true` when it says so, or is another object's by now.
+    pub(super) fn mark_expired(&self, id: u128, purges: u64) -> bool {
+        let _changing = self.changing.lock();
+        let Ok(object) = self.files.change(&self.path_of(id)).map_err(Miss::from).and_then(Object::open) else {
+            return false;
+        };
+        if object.header.purges != purges || object.header.expired {
+            return true;
+        }
+        let (file, header) = (object.file, Header { expired: true, ..object.header });
+        // As long as the one before: nothing but a flag differs. Torn, it is refused.
+        let encoded = header.encode().filter(|encoded| encoded.len() as u64 == object.body_at);
+        encoded.is_some_and(|encoded| file.write_at(&encoded, 0).is_ok())
+    }
+
     /// Reads the body of an object. What has changed is removed.
     pub(crate) fn read_body(&self, id: u128, object: &Object, counters: &DiskCounters) -> Option<Vec<Bytes>> {
         object.read_body().inspect_err(|broken| self.broke(id, broken, counters)).ok()

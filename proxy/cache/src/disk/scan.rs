@@ -21,9 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub(super) fn keep(shared: &Shared, volumes: &[Arc<Volume>]) {
     while !shared.closing.load(Relaxed) {
         let number = shared.next_purge.load(Relaxed);
-        look_through_all(shared, volumes);
-        // What was published before the purges noted so far may be written until here.
+        // What is being written may have been found in order before the purges noted so far; what is written from here on is
+        // not.
         volumes.iter().for_each(|volume| volume.flush(None));
+        look_through_all(shared, volumes);
         if shared.closing.load(Relaxed) {
             return;
         }
@@ -87,11 +88,16 @@ fn look_at(shared: &Shared, volumes: &[Arc<Volume>], volume: &Arc<Volume>, id: u
     let header = &object.header;
     let url = url_id(&header.key);
     let (surrogates, _) = keys_of(&header.head.headers);
-    if shared.ledger.since(header.purges, &header.key, &surrogates) == Purged::Hard {
+    let purged = shared.ledger.since(header.purges, &header.key, &surrogates);
+    if purged == Purged::Hard {
         counters.purged.fetch_add(1, Relaxed);
         return volume.remove_now(id, counters);
     }
     if !volume::place(volumes, id).is_some_and(|placed| Arc::ptr_eq(placed, volume)) {
+        return volume.remove_now(id, counters);
+    }
+    if purged == Purged::Soft && !header.expired && !volume.mark_expired(id, header.purges) {
+        // It would be fresh again once the purge is forgotten.
         return volume.remove_now(id, counters);
     }
     let mut item = item_of(id, object.file_bytes, header, header.stored_ms);

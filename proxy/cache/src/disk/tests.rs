@@ -12,7 +12,7 @@ use super::files::{Created, Opened};
 use super::*;
 use crate::entry::Head;
 use crate::freshness::Lifetime;
-use crate::limits::{DISK_FAILURES, DISK_QUEUE_BYTES};
+use crate::limits::{DISK_FAILURES, DISK_QUEUE_BYTES, DISK_QUEUE_SHARE};
 use crate::surrogate::key_hash;
 use crate::target::Target;
 use crate::{Begin, Found, Key, LfuSize, Settings, Store};
@@ -61,6 +61,10 @@ impl Files for Faults {
         self.0.check("open")?;
         Ok(Box::new(Faulty(self.0.clone(), RealFiles.open(path)?)))
     }
+    fn change(&self, path: &Path) -> std::io::Result<Box<dyn Opened>> {
+        self.0.check("change")?;
+        Ok(Box::new(Faulty(self.0.clone(), RealFiles.change(path)?)))
+    }
     fn create(&self, path: &Path) -> std::io::Result<Box<dyn Created>> {
         let mut shut = self.0.shut.lock();
         while *shut {
@@ -75,6 +79,10 @@ impl Files for Faults {
     fn publish(&self, from: &Path, to: &Path) -> std::io::Result<()> {
         self.0.check("publish")?;
         RealFiles.publish(from, to)
+    }
+    fn sync_all(&self, path: &Path) -> std::io::Result<()> {
+        self.0.check("sync")?;
+        RealFiles.sync_all(path)
     }
     fn sync_directory(&self, path: &Path) -> std::io::Result<()> {
         RealFiles.sync_directory(path)
@@ -96,6 +104,10 @@ impl Opened for Faulty<dyn Opened> {
     fn read_at(&self, into: &mut [u8], at: u64) -> std::io::Result<()> {
         self.0.check("read")?;
         self.1.read_at(into, at)
+    }
+    fn write_at(&self, bytes: &[u8], at: u64) -> std::io::Result<()> {
+        self.0.check("write")?;
+        self.1.write_at(bytes, at)
     }
 }
 
@@ -159,7 +171,7 @@ fn settle(store: &Store) {
 fn find(store: &Arc<Store>, path: &str, variance: Option<&[u8; 16]>) -> Option<Arc<Entry>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     match runtime.block_on(store.find(&Key::new("h", path), variance)) {
-        Some(Found::Stored(entry)) => Some(entry),
+        Some(Found::Stored(entry) | Found::Read(entry, _)) => Some(entry),
         _ => None,
     }
 }

@@ -28,6 +28,8 @@ pub struct Volume {
     pub(super) files: Arc<dyn Files>,
     pub(super) index: DiskIndex,
     pub(super) queue: Queue,
+    /// Held while a file is put in its place or changed there.
+    pub(super) changing: Mutex<()>,
     /// Objects written under another journal are not this one's.
     pub(super) epoch: u64,
     pub(super) looked_at: AtomicU64,
@@ -103,6 +105,7 @@ impl Volume {
             files,
             index: DiskIndex::default(),
             queue: Queue::default(),
+            changing: Mutex::default(),
             epoch: journal.as_ref().map_or(0, |journal: &Journal| journal.epoch),
             looked_at: AtomicU64::new(0),
             scanned: (Mutex::new(false), Condvar::new()),

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
@@ -15,13 +15,15 @@ use super::format::{Header, checksums};
 use super::index::Item;
 use super::{DiskCounters, Shared, Skip, Volume, layout, url_id};
 use crate::entry::{Body, Entry, millis};
-use crate::limits::{DISK_QUEUE_BYTES, DISK_QUEUE_JOBS};
+use crate::limits::DISK_QUEUE_JOBS;
 use crate::surrogate::Purged;
 
 /// What waits to be done to a disk, in order.
 #[derive(Default)]
 pub(super) struct Queue {
     state: Mutex<State>,
+    /// Bytes of bodies that may wait.
+    bytes_max: AtomicU64,
     /// Something waits, or the queue is closed.
     filled: Condvar,
     /// Something was done.
@@ -60,6 +62,11 @@ impl Job {
 }
 
 impl Queue {
+    /// How many bytes of bodies may wait; at first one body.
+    pub(super) fn set_bound(&self, bytes: u64) {
+        self.bytes_max.store(bytes, Relaxed);
+    }
+
     pub(super) fn waiting(&self) -> (usize, u64) {
         let state = self.state.lock();
         (state.jobs.len(), state.bytes)
@@ -74,7 +81,9 @@ impl Queue {
         let mut state = self.state.lock();
         let full = match &job {
             Job::Write { body, .. } => {
-                state.jobs.len() >= DISK_QUEUE_JOBS || state.bytes.saturating_add(body.length()) > DISK_QUEUE_BYTES
+                // One is always taken, however large it is.
+                let bytes_max = self.bytes_max.load(Relaxed).max(body.length());
+                state.jobs.len() >= DISK_QUEUE_JOBS || state.bytes.saturating_add(body.length()) > bytes_max
             }
             Job::Remove { .. } => state.jobs.len() >= 2 * DISK_QUEUE_JOBS,
         };
@@ -215,7 +224,7 @@ impl Volume {
             variance: entry.variance(),
             head: entry.head().clone(),
             lifetime: *entry.lifetime(),
-            expired: entry.is_expired(),
+            expired: entry.is_expired() || purged == Purged::Soft,
             stored_ms: entry.stored_ms(),
             pinned_until_ms,
             fetch_us: entry.fetch_us(),
@@ -257,6 +266,7 @@ impl Volume {
             if self.settings().sync {
                 file.sync()?;
             }
+            let _changing = self.changing.lock();
             self.files.publish(&unfinished, &self.path_of(id))
         };
         let written = write();

@@ -22,6 +22,9 @@ use crate::surrogate::{Purged, keys_of};
 /// Objects that are being read from disk, and who waits for them.
 pub(super) type Loading = Arc<Mutex<HashMap<u128, Vec<oneshot::Sender<Option<Found>>>>>>;
 
+/// An entry and its body.
+type Loaded = (Arc<Entry>, Arc<Body>);
+
 /// One read. When it is dropped, those who still wait learn that there is nothing.
 struct Load {
     loading: Loading,
@@ -50,7 +53,7 @@ impl Store {
     pub fn on_disks(settings: Settings, policy: Box<dyn Eviction>, disks: Disks) -> std::io::Result<Arc<Self>> {
         let store = Self::with(settings, policy, Some(disks));
         if let Some(disks) = &store.disks {
-            disks.start(store.policy.clone())?;
+            disks.start(store.policy.clone(), settings.memory_bytes)?;
         }
         Ok(store)
     }
@@ -79,7 +82,7 @@ impl Store {
             let (load, store) = (Load { loading: self.loading.clone(), id }, self.clone());
             let (key, slot) = (key.clone(), slot_of(key, variance));
             let read = move || {
-                let found = store.read_back(&volume, id, key, slot).map(Found::Stored);
+                let found = store.read_back(&volume, id, key, slot).map(|(entry, body)| Found::Read(entry, body));
                 // Whoever is told may be the last to use them.
                 drop((store, volume));
                 load.tell(&found);
@@ -92,7 +95,7 @@ impl Store {
     }
 
     /// Reads an object and publishes it. Blocks.
-    fn read_back(&self, volume: &Volume, id: u128, key: Key, slot: u128) -> Option<Arc<Entry>> {
+    fn read_back(&self, volume: &Volume, id: u128, key: Key, slot: u128) -> Option<Loaded> {
         let disks = self.disks.as_ref()?;
         let (counters, begun_purges) = (disks.counters(), self.purges());
         let object = volume.open(id, counters)?;
@@ -113,12 +116,13 @@ impl Store {
             None => disks.shared.ledger.pinned_until_ms(url_id(key.text())).unwrap_or(object.header.pinned_until_ms),
         };
         let Object { header, .. } = object;
+        let body = Body::new(blocks, header.body, bytes);
         let entry = Entry::new(Parts {
             key,
             slot,
             variance: header.variance,
             head: header.head,
-            body: Body::new(blocks, header.body, bytes),
+            body: body.clone(),
             lifetime: header.lifetime,
             stored: time_of(header.stored_ms),
             fetch_us: header.fetch_us,
@@ -131,23 +135,24 @@ impl Store {
         }
         entry.pin(pinned_until_ms);
         entry.resume(known.map_or(0, |item| item.hits), millis(SystemTime::now()));
-        self.publish_again(entry, begun_purges, disks)
+        self.publish_again(entry, body, begun_purges, disks)
     }
 
-    fn publish_again(&self, entry: Arc<Entry>, begun_purges: u64, disks: &Disks) -> Option<Arc<Entry>> {
+    fn publish_again(&self, entry: Arc<Entry>, body: Arc<Body>, begun_purges: u64, disks: &Disks) -> Option<Loaded> {
         let in_flight = self.in_flight.lock();
         match self.purges.since(begun_purges, entry.key().text(), entry.surrogates()) {
             Purged::Hard => return None,
             Purged::Soft => entry.expire(),
             Purged::No => {}
         }
-        if let Some(newer) = self.table.get(entry.slot()).filter(|there| there.key() == entry.key()) {
+        let newer = self.table.get(entry.slot()).filter(|there| there.key() == entry.key());
+        if let Some(newer) = newer.and_then(|newer| newer.body().map(|body| (newer, body))) {
             return Some(newer);
         }
         self.replace(&entry);
         drop(in_flight);
         disks.counters().hits.fetch_add(1, Relaxed);
         self.signal_pressure();
-        Some(entry)
+        Some((entry, body))
     }
 }

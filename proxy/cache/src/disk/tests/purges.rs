@@ -44,13 +44,17 @@ fn what_only_the_disk_has_is_purged_too() {
 }
 
 #[test]
-fn a_soft_purge_leaves_the_copy_on_disk_stale() {
+fn a_soft_purge_leaves_the_copy_on_disk_stale_also_when_it_is_forgotten() {
     for target in targets() {
         let directory = tempfile::tempdir().unwrap();
         let store = start(directory.path());
         put(&store, "/a", b"x");
         settle(&store);
         assert_eq!(store.expire(std::slice::from_ref(&target)), 1);
+        drop(store);
+        let store = start(directory.path());
+        store.disks().unwrap().kept();
+        assert_eq!(store.disks().unwrap().shared.ledger.targets(), 0);
         drop(store);
         let found = find(&start(directory.path()), "/a", None).expect("there to be revalidated");
         assert!(found.is_expired() && found.ttl_ms(millis(SystemTime::now())) < 0, "{target:?}");
