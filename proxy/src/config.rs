@@ -14,6 +14,7 @@ use serde::Deserialize;
 mod cache;
 mod check;
 pub mod error;
+mod forward;
 mod listen;
 mod log;
 pub mod origin;
@@ -23,6 +24,7 @@ pub mod units;
 
 pub use cache::{Cache, Disk, Fsync};
 pub use error::ConfigError;
+pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
@@ -68,6 +70,8 @@ pub struct Config {
     pub node: Node,
     /// `[listen]`
     pub listen: Listen,
+    /// `[forward]`
+    pub forward: Forward,
     /// `[cache]`
     pub cache: Cache,
     /// `[log]`

@@ -64,6 +64,8 @@ pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     /// The TLS version, empty without TLS.
     pub(crate) tls: &'static str,
+    /// It came to the explicit proxy: nothing is looked up by a path alone, and CONNECT means something.
+    pub(crate) forward: bool,
 }
 
 /// How serving hits ended.
@@ -72,6 +74,8 @@ pub(crate) enum Next {
     Close,
     /// These bytes, a request or what came of one, are the framework's, and what of it is still to come; `None`: whatever comes.
     HandOff(BytesMut, Option<Rest>),
+    /// A CONNECT to the explicit proxy: its head, and what came behind it.
+    Connect(BytesMut, BytesMut),
 }
 
 /// A look at the bytes read so far.
@@ -82,6 +86,8 @@ enum Look {
     Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body>, begun: SystemTime },
     /// A request that is not answered here: so many of the bytes are its own, and what is still to come, as in [`Next`].
     HandOff(usize, Option<Rest>),
+    /// A CONNECT with a head of so many bytes.
+    Connect(usize),
     /// Nobody's.
     Refused(Refused),
 }
@@ -91,6 +97,11 @@ impl Connection {
     pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client, guest: Guest, read: BytesMut) -> Self {
         let (hot, head) = (node.hot(), Vec::with_capacity(1024));
         Self { node, presence, hot, client, guest, requests: 0, closes: false, read, head }
+    }
+
+    /// Whose it is.
+    pub(crate) fn client(&self) -> Client {
+        self.client
     }
 
     /// Whether no request may come after the one that was handed on.
@@ -107,7 +118,7 @@ impl Connection {
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Next {
         loop {
             let look = self.look();
-            if matches!(look, Look::Hit { .. } | Look::HandOff(..)) {
+            if matches!(look, Look::Hit { .. } | Look::HandOff(..) | Look::Connect(_)) {
                 self.requests = self.requests.saturating_add(1);
                 if let Err(wait_s) = self.guest.request() {
                     return self.refuse(stream, Refused::Rate, Some(wait_s)).await;
@@ -135,6 +146,9 @@ impl Connection {
                     }
                 }
                 Look::HandOff(bytes, rest) => return Next::HandOff(self.read.split_to(bytes), rest),
+                Look::Connect(head_bytes) => {
+                    return Next::Connect(self.read.split_to(head_bytes), self.read.split());
+                }
                 Look::Refused(why) => return self.refuse(stream, why, None).await,
                 Look::Partial => {
                     if let Err(next) = self.fill(stream).await {
@@ -207,9 +221,12 @@ impl Connection {
             return Look::Refused(why);
         }
         let follows = follows(request.headers);
+        if self.client.forward && request.method == Some("CONNECT") && follows == Follows::Nothing {
+            return Look::Connect(head_bytes);
+        }
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && follows == Follows::Nothing;
         let hit = || simple(&request).and_then(|asked| find(&self.node, &asked));
-        match bodiless.then(hit).flatten() {
+        match (bodiless && !self.client.forward).then(hit).flatten() {
             Some((entry, body, begun)) => {
                 Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body, begun }
             }
@@ -297,7 +314,7 @@ impl Connection {
     #[cold]
     fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, took: Duration) {
         if let Some(log) = &self.hot.access {
-            let Client { address: client, tls } = self.client;
+            let Client { address: client, tls, .. } = self.client;
             log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, took });
         }
     }

@@ -2,7 +2,7 @@
 //! framework, and is the only crate that names it.
 //!
 //! Where to start reading: [`run`] puts a node together; [`hits`] and [`request`] are the way of a request; [`directing`]
-//! that of a DNS query; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
+//! that of a DNS query; [`forward`] is the explicit proxy; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
 //! is the control side; [`demo`] and [`play`] are commands of their own.
 
 pub mod admin;
@@ -15,6 +15,7 @@ pub mod demo;
 pub mod directing;
 pub mod disks;
 pub mod fileserver;
+pub mod forward;
 pub mod handover;
 pub mod hits;
 pub mod listen;

@@ -25,6 +25,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::forward::tunnel;
 use crate::hits::{Client, Connection, Next};
 use crate::node::Node;
 use crate::observe::figures::Denied;
@@ -66,6 +67,8 @@ pub struct Worker {
     pub node: Arc<Node>,
     /// The framework's request path.
     pub proxy: Arc<HttpProxy<RequestPath>>,
+    /// The same for clients of the explicit proxy, where there is one.
+    pub forward: Option<Arc<HttpProxy<RequestPath>>>,
     /// Turns true when the node stops.
     pub shutdown: ShutdownWatch,
     /// Its connections.
@@ -244,19 +247,21 @@ impl Worker {
         };
         match front.tls.load_full() {
             None if front.rules.load().h2c => self.serve_either(stream, client, guest).await,
-            None => self.serve_plain(stream, client, guest, BytesMut::with_capacity(FIRST_READ)).await,
+            None => {
+                let whose = Client { address: client, tls: "", forward: front.is_forward() };
+                self.serve_plain(stream, whose, guest, BytesMut::with_capacity(FIRST_READ)).await;
+            }
             Some(tls) => self.serve_tls(stream, client, guest, &tls).await,
         }
     }
 
     /// HTTP/1 on a plain connection: hits directly, the rest through the framework, back and forth.
-    async fn serve_plain<S: Raw>(&self, mut stream: S, client: SocketAddr, guest: Guest, read: BytesMut) {
-        let whose = Client { address: client, tls: "" };
+    async fn serve_plain<S: Raw>(&self, mut stream: S, whose: Client, guest: Guest, read: BytesMut) {
         let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
         let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
-        self.alternate(connection, Box::new(l4(stream, client)), handed).await;
+        self.alternate(connection, Box::new(l4(stream, whose.address)), handed).await;
     }
 
     /// HTTP/2 where a plain connection begins with its preface (RFC 9113 §3.3), else HTTP/1.
@@ -281,7 +286,10 @@ impl Worker {
                 stream.rewind(&read);
                 h2::serve(self, Box::new(stream), guest).await;
             }
-            Ok(true) => self.serve_plain(stream, client, guest, read).await,
+            Ok(true) => {
+                let whose = Client { address: client, tls: "", forward: false };
+                self.serve_plain(stream, whose, guest, read).await;
+            }
             _ => {}
         }
     }
@@ -302,7 +310,7 @@ impl Worker {
             return h2::serve(self, Box::new(stream), guest).await;
         }
         let mut stream: Stream = Box::new(stream);
-        let whose = Client { address: client, tls: tls::version(&stream) };
+        let whose = Client { address: client, tls: tls::version(&stream), forward: false };
         let read = BytesMut::with_capacity(FIRST_READ);
         let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
         let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
@@ -326,7 +334,8 @@ impl Worker {
             if connection.is_at_last() {
                 session.set_keepalive_reuses_remaining(Some(0));
             }
-            let Some(reusable) = self.proxy.process_new_http(session, &self.shutdown).await else {
+            let proxy = self.forward.as_ref().filter(|_| connection.client().forward).unwrap_or(&self.proxy);
+            let Some(reusable) = proxy.process_new_http(session, &self.shutdown).await else {
                 return;
             };
             (stream, _) = reusable.consume();
@@ -352,6 +361,10 @@ impl Worker {
     {
         match connection.serve(stream).await {
             Next::HandOff(bytes, rest) => Some((bytes, rest)),
+            Next::Connect(head, rest) => {
+                tunnel::serve(&self.node, connection.client(), stream, &head, &rest).await;
+                None
+            }
             Next::Close => None,
         }
     }

@@ -126,6 +126,9 @@ impl Order {
         ] {
             targets.extend(more);
         }
+        if !node.settings.load().listen.forward.is_empty() {
+            targets.extend(crate::forward::purged(&self.url, &self.prefix, &self.host));
+        }
         targets.extend(self.key.iter().map(|key| Target::Surrogate(key_hash(key))));
         targets.extend(self.all.then_some(Target::All));
         Ok(targets)

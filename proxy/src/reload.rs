@@ -48,6 +48,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
         directing.probe(&config);
     }
     node.fronts.put(fronts);
+    node.forward.put(&config.forward);
     node.access.adopt(access);
     node.access.reopen();
     node.sites.store(Arc::new(sites));

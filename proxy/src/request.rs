@@ -37,7 +37,8 @@ mod cdn_loop;
 pub(crate) mod compress;
 pub mod context;
 pub(crate) use admission::key;
-pub(crate) use respond::own as respond_own;
+pub(crate) use respond::{own as respond_own, own_value};
+pub(crate) mod forward;
 mod intake;
 mod range;
 pub(crate) mod respond;
@@ -56,6 +57,8 @@ const CAPABILITY: HeaderValue = HeaderValue::from_static("littoral=\"Surrogate/1
 /// The request path of a node.
 pub struct RequestPath {
     pub(crate) node: Arc<Node>,
+    /// Its clients came to the explicit proxy.
+    pub(crate) forward: bool,
 }
 
 #[async_trait]
@@ -81,6 +84,9 @@ impl ProxyHttp for RequestPath {
 
     /// Then: route to a site, or answer at once. `true`: answered.
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
+        if self.forward {
+            return forward::begin(session, &self.node, ctx).await;
+        }
         let host = match target::settle(session.req_header_mut()) {
             Ok(host) => host,
             Err(why) => return rescue::refuse(session, 400, why).await,
@@ -220,7 +226,7 @@ impl ProxyHttp for RequestPath {
             rescue::refuse(session, 504, "only-if-cached: nothing stored will do").await?;
             return Ok(false);
         }
-        Ok(true)
+        forward::find(session, &self.node, ctx).await
     }
 
     /// A miss: which origin is asked. Called again for a retry.
@@ -250,6 +256,9 @@ impl ProxyHttp for RequestPath {
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        if forward::send(upstream, &self.node, ctx)? {
+            return Ok(());
+        }
         // In the spelling of the key, without a port: what is stored must not depend on what the key does not say.
         let origin = ctx.attempts.origin();
         let own = origin.filter(|_| ctx.host.is_empty()).map(|origin| origin.host.as_str());
@@ -483,15 +492,4 @@ impl ProxyHttp for RequestPath {
 /// Another response follows. Not so after 101, which ends HTTP on the connection.
 fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
-}
-
-/// A field value made of this node's own text.
-pub(crate) fn own_value(text: &str) -> HeaderValue {
-    let visible: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
-    HeaderValue::from_str(&visible).expect("invariant: visible ASCII is a field value")
-}
-
-/// A body of this node's own text.
-pub(crate) fn own_body(text: &str) -> Bytes {
-    Bytes::from(format!("{text}\n"))
 }

@@ -22,7 +22,7 @@ use crate::config::{Config, Listen};
 use crate::directing::Directing;
 use crate::handover::{Handed, Inherited, Kind};
 use crate::listen::clients::Clients;
-use crate::listen::front::Fronts;
+use crate::listen::front::{Front, Fronts};
 use crate::listen::socket::{Bound, Share};
 use crate::listen::{Crew, Presence, Worker};
 use crate::node::Node;
@@ -75,10 +75,11 @@ impl Assembled {
     /// The line that tells what is bound where.
     pub fn ready_line(&self) -> String {
         let join = |addresses: Vec<String>| addresses.join(",");
-        let of = |tls: bool| self.sockets.http.iter().filter(move |bound| bound.front.is_tls() == tls);
+        let kind = |front: &Front| (front.is_tls(), front.is_forward());
         let mut parts = vec!["ready".to_owned()];
-        for (name, tls) in [("http", false), ("https", true)] {
-            let addresses: Vec<String> = of(tls).map(|bound| bound.at.to_string()).collect();
+        for (name, wanted) in [("http", (false, false)), ("https", (true, false)), ("forward", (false, true))] {
+            let of = self.sockets.http.iter().filter(|bound| kind(&bound.front) == wanted);
+            let addresses: Vec<String> = of.map(|bound| bound.at.to_string()).collect();
             if !addresses.is_empty() {
                 parts.push(format!("{name}={}", join(addresses)));
             }
@@ -168,6 +169,7 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         slices: slices.build().map_err(|error| format!("cannot ask for slices: {error}"))?,
         token: Node::secret(),
         fronts,
+        forward: crate::forward::Forward::new(&config.forward),
         access,
         upgrade: Upgrade::default(),
         clients: Clients::default(),
@@ -264,7 +266,10 @@ fn start_workers(
         upstream_keepalive_pool_size: node.settings.load().limits.origin_connections_idle,
         ..ServerConf::default()
     });
-    let proxy = Arc::new(http_proxy(&conf, RequestPath { node: node.clone() }));
+    let proxy = Arc::new(http_proxy(&conf, RequestPath { node: node.clone(), forward: false }));
+    // With connections of its own: those to origins are not for everybody's clients.
+    let forward = bound.iter().any(|bound| bound.front.is_forward());
+    let forward = forward.then(|| Arc::new(http_proxy(&conf, RequestPath { node: node.clone(), forward: true })));
     let mut shares: Vec<Vec<Share>> = (0..workers).map(|_| Vec::new()).collect();
     for bound in bound {
         // What was inherited may be more sockets than there are workers now.
@@ -274,9 +279,9 @@ fn start_workers(
     }
     let crew = Crew::of(shares.iter().filter(|shares| !shares.is_empty()).count());
     let start = |(number, shares): (usize, Vec<Share>)| {
-        let (node, proxy, shutdown) = (node.clone(), proxy.clone(), stopped.clone());
-        let worker =
-            Arc::new(Worker { node, proxy, shutdown, presence: Arc::new(Presence::default()), crew: crew.clone() });
+        let (node, proxy, forward, shutdown) = (node.clone(), proxy.clone(), forward.clone(), stopped.clone());
+        let presence = Arc::new(Presence::default());
+        let worker = Arc::new(Worker { node, proxy, forward, shutdown, presence, crew: crew.clone() });
         let body = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             match runtime.map_err(|error| error.to_string()).and_then(|rt| rt.block_on(worker.run(shares, drain))) {

@@ -11,7 +11,7 @@ use littoral_cache::freshness::{Heuristic, Rules, SetCookie, Statuses};
 use littoral_cache::query::{Keep, QueryRule};
 use littoral_cache::vary::Selectors;
 
-use crate::config::origin::OriginHealth;
+use crate::config::origin::{Balance, OriginHealth, Retry};
 use crate::config::{self, Config, KeyRules, QueryOrder, SetCookies, Timeouts};
 use crate::origin::{Origin, Origins, Shield};
 
@@ -48,6 +48,31 @@ pub struct Site {
     pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
     pub auto: bool,
+}
+
+impl Site {
+    /// What requests to the explicit proxy are cached by: a shared cache that is no CDN's.
+    pub fn of_forward(raw: &config::Forward) -> Self {
+        let heuristic = raw.heuristic.as_ref();
+        let heuristic = heuristic.map(|raw| Heuristic { percent: raw.percent, longest: raw.longest.0 });
+        Self {
+            name: "forward".to_owned(),
+            origins: Origins::new(Vec::new(), Balance::default(), Duration::ZERO, &Retry::default()),
+            shield: None,
+            timeouts: raw.timeouts.clone(),
+            health: None,
+            retries: Retry::default().times,
+            rules: Rules { heuristic, untargeted: true, ..Rules::default() },
+            client_directives: true,
+            pass_for: config::Site::pass_for_default().0,
+            query: QueryRule::default(),
+            selectors: Selectors::default(),
+            folded: Vec::new(),
+            slice: None,
+            compress: None,
+            auto: false,
+        }
+    }
 }
 
 /// All sites, by host.
@@ -150,6 +175,7 @@ fn rules_of(raw: &config::Site) -> Rules {
         },
         stale_while_revalidate: raw.stale_while_revalidate.0,
         stale_if_error: raw.stale_if_error.0,
+        untargeted: false,
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Rules {
     pub stale_while_revalidate: Duration,
     /// The same for when the origin fails.
     pub stale_if_error: Duration,
+    /// This is no CDN's cache: what is addressed to those alone (RFC 9213, Surrogate-Control) does not count.
+    pub untargeted: bool,
 }
 
 /// Statuses of a rule: one, or a class of a hundred.
@@ -141,7 +143,7 @@ pub fn assess(
     (asked, now): (SystemTime, SystemTime),
     rules: &Rules,
 ) -> Result<Storable, Unstorable> {
-    let targeted = CacheControl::targeted(response);
+    let targeted = if rules.untargeted { None } else { CacheControl::targeted(response) };
     let expires_counts = targeted.is_none();
     let control = targeted.unwrap_or_else(|| CacheControl::of(response));
     storable(request, status, response, &control, rules.set_cookie)?;

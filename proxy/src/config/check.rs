@@ -13,6 +13,7 @@ use littoral_geo::limits::{PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MA
 use littoral_geo::stub::absolute;
 
 mod cache;
+mod forward;
 mod limits;
 mod listen;
 mod log;
@@ -34,6 +35,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         self.check_node()?;
         self.check_listen()?;
+        self.check_forward()?;
         self.check_plugins()?;
         self.check_sites()?;
         self.check_clusters()?;

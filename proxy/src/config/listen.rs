@@ -23,6 +23,8 @@ pub struct Listen {
     pub http: Vec<Http>,
     /// HTTP over TLS.
     pub https: Vec<Https>,
+    /// Explicit proxy: requests in absolute form, and CONNECT.
+    pub forward: Vec<Http>,
     /// Admin API, metrics and dashboard.
     pub admin: Option<SocketAddr>,
     /// DNS, UDP and TCP.
@@ -235,7 +237,7 @@ impl Https {
 impl Listen {
     /// Every file named here, to be resolved against the directory of the config.
     pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let plain = self.http.iter_mut().map(|http| &mut http.bind);
+        let plain = self.http.iter_mut().chain(&mut self.forward).map(|http| &mut http.bind);
         let mut binds = Vec::new();
         let mut files = Vec::new();
         for https in &mut self.https {
@@ -256,14 +258,15 @@ impl Listen {
     /// What is bound at start: where, and how.
     pub fn bound(&self) -> impl Iterator<Item = (&Bind, Door)> {
         let plain = self.http.iter().map(|http| (&http.bind, http.door.clone()));
-        plain.chain(self.https.iter().map(|https| (&https.bind, https.door())))
+        let tls = self.https.iter().map(|https| (&https.bind, https.door()));
+        plain.chain(tls).chain(self.forward.iter().map(|forward| (&forward.bind, forward.door.clone())))
     }
 
     /// Whether `self` needs other sockets than `old`, which is what a reload cannot give.
     pub fn needs_restart(&self, old: &Self) -> bool {
         let fixed = |listen: &Self| {
             let bound: Vec<_> = listen.bound().map(|(bind, door)| (bind.clone(), door.backlog, door.mode)).collect();
-            (bound, listen.http.len(), listen.admin, listen.dns.clone())
+            (bound, listen.http.len(), listen.forward.len(), listen.admin, listen.dns.clone())
         };
         fixed(self) != fixed(old)
     }

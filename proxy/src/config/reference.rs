@@ -1,6 +1,7 @@
 //! The reference of the config file, from which `docs/config.md` is printed.
 
 mod cache;
+mod forward;
 mod limits;
 mod listen;
 mod log;
@@ -33,8 +34,19 @@ const fn key(
 }
 
 /// Every key there is, section by section.
-pub const SECTIONS: &[&[Key]] =
-    &[NODE, listen::KEYS, cache::KEYS, log::KEYS, LIMITS, limits::KEYS, PLUGINS, site::KEYS, origin::KEYS, CLUSTERS];
+pub const SECTIONS: &[&[Key]] = &[
+    NODE,
+    listen::KEYS,
+    forward::KEYS,
+    cache::KEYS,
+    log::KEYS,
+    LIMITS,
+    limits::KEYS,
+    PLUGINS,
+    site::KEYS,
+    origin::KEYS,
+    CLUSTERS,
+];
 
 /// Every key there is.
 pub fn keys() -> impl Iterator<Item = &'static Key> {

@@ -183,7 +183,7 @@ fn yes() -> bool {
 }
 
 impl Site {
-    fn pass_for_default() -> Span {
+    pub(crate) fn pass_for_default() -> Span {
         Span(Duration::from_secs(120))
     }
 }

@@ -184,6 +184,11 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "plugin" | "site" | "cluster" | "zone" | "service" => expected_keys(&format!("[[{section}]]\n{inner}")),
         "listen.http" => expected_keys("[listen]\nhttp = [{ no-such-key = 1 }]"),
         "listen.https" => expected_keys("[listen]\nhttps = [{ no-such-key = 1 }]"),
+        // The same table, of which one key has no meaning there.
+        "listen.forward" => {
+            let keys = expected_keys("[listen]\nforward = [{ no-such-key = 1 }]");
+            keys.into_iter().filter(|key| *key != "h2c").collect()
+        }
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
         "cache.disk" => expected_keys("[cache]\ndisk = { no-such-key = 1 }"),
         "cluster.nodes" => expected_keys("[[cluster]]\nnodes = [{ no-such-key = 1 }]"),
@@ -192,6 +197,9 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "site.origin" => expected_keys("[[site]]\norigin = [{ no-such-key = 1 }]"),
         // Its nodes have the keys of an origin.
         "site.shield" => expected_keys("[[site]]\nshield = { no-such-key = 1 }").into_iter().chain(["nodes"]).collect(),
+        forward if forward.starts_with("forward.") => {
+            expected_keys(&format!("[forward]\n{} = {{ {inner} }}", &section[8..]))
+        }
         site if site.starts_with("site.") => expected_keys(&format!("[[site]]\n{} = {{ {inner} }}", &section[5..])),
         _ => expected_keys(&format!("[{section}]\n{inner}")),
     }
@@ -202,9 +210,10 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 13] = [
+    const TABLES: [&str; 14] = [
         "disk",
         "compress",
+        "forward",
         "http",
         "https",
         "certs",
@@ -217,7 +226,9 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
         "shield",
         "sign",
     ];
-    let is_table = |key: &str| TABLES.contains(&key) || (key == "key" && keys.contains("hosts"));
+    // Of [listen] it is a list of tables, at the top a section.
+    let is_section = |key: &str| key == "forward" && keys.contains("listen");
+    let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && keys.contains("hosts"));
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }
 

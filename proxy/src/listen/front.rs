@@ -17,9 +17,10 @@ pub struct Front {
     pub(super) rules: ArcSwap<Rules>,
     pub(super) tls: ArcSwapOption<Tls>,
     is_tls: bool,
+    is_forward: bool,
 }
 
-/// The changing side of every listener: plain ones first, in the order of the config.
+/// The changing side of every listener: plain, TLS, forward, each in the order of the config.
 pub struct Fronts(Vec<Arc<Front>>);
 
 /// What a config says of every listener, read and found good.
@@ -30,12 +31,18 @@ impl Front {
     pub fn is_tls(&self) -> bool {
         self.is_tls
     }
+
+    /// Whether it is an explicit proxy.
+    pub fn is_forward(&self) -> bool {
+        self.is_forward
+    }
 }
 
 /// Every listener of a config in the order of [`Fronts`].
 fn listeners(config: &Config) -> impl Iterator<Item = (&Bind, Door, Option<&Https>)> {
     let plain = config.listen.http.iter().map(|http| (&http.bind, http.door.clone(), None));
-    plain.chain(config.listen.https.iter().map(|https| (&https.bind, https.door(), Some(https))))
+    let tls = config.listen.https.iter().map(|https| (&https.bind, https.door(), Some(https)));
+    plain.chain(tls).chain(config.listen.forward.iter().map(|forward| (&forward.bind, forward.door.clone(), None)))
 }
 
 impl Fronts {
@@ -44,10 +51,12 @@ impl Fronts {
     /// # Errors
     /// One line that names the file.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let fronts = listeners(config).map(|(bind, door, https)| {
+        let forward_from = config.listen.http.len() + config.listen.https.len();
+        let fronts = listeners(config).enumerate().map(|(at, (bind, door, https))| {
             let tls = https.map(|https| Tls::load(https, None)).transpose()?;
             let (rules, is_tls) = (ArcSwap::from_pointee(Rules::new(&door)), tls.is_some());
-            Ok(Arc::new(Front { bind: bind.clone(), rules, tls: ArcSwapOption::from_pointee(tls), is_tls }))
+            let (bind, tls, is_forward) = (bind.clone(), ArcSwapOption::from_pointee(tls), at >= forward_from);
+            Ok(Arc::new(Front { bind, rules, tls, is_tls, is_forward }))
         });
         fronts.collect::<Result<_, String>>().map(Self)
     }

@@ -135,7 +135,7 @@ impl Bound {
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        let open = !self.front.is_tls() && self.front.rules.load().is_open_to(address.ip());
+        let open = !self.front.is_tls() && !self.front.is_forward() && self.front.rules.load().is_open_to(address.ip());
         open.then_some(address)
     }
 

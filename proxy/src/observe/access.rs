@@ -20,7 +20,7 @@ pub mod format;
 mod told;
 
 pub use format::{Format, Record, Stages};
-pub(crate) use told::{Hit, Stamps};
+pub(crate) use told::{Hit, Stamps, Tunnel};
 
 use crate::config::AccessLog as Wanted;
 use crate::observe::figures::{STRIPES, stripe};

@@ -1,7 +1,11 @@
-//! Samples of what is counted at the listeners: who was closed, TLS. Declared in [`super::metrics::METRICS`].
+//! Samples of what is counted at the listeners: who was closed, TLS, the explicit proxy. Declared in [`super::metrics::METRICS`].
+
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::figures::{Counter, Denied, H2Ended, Refused};
 use super::metrics::{Sample, by, one};
+use crate::forward::Refusal;
+use crate::forward::tunnel::Ended;
 use crate::listen::tls::FAILURES;
 use crate::node::Node;
 
@@ -24,5 +28,22 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
             ends.map(|(listener, name, end)| (end as f64, vec![("listener", listener), ("name", name)])).collect()
         }
         _ => unreachable!("invariant: METRICS declares no other figure of the listeners: {name}"),
+    }
+}
+
+/// The samples of a declared metric of the explicit proxy; none while there is none.
+pub(super) fn forward(node: &Node, name: &str) -> Vec<Sample> {
+    let forward = &node.forward;
+    let sums = |counters: &[Counter]| counters.iter().map(Counter::sum).collect::<Vec<_>>();
+    if node.settings.load().listen.forward.is_empty() {
+        return Vec::new();
+    }
+    match name {
+        "littoral_forward_refused_total" => by("reason", Refusal::LABELS.into_iter().zip(sums(&forward.refused))),
+        "littoral_forward_lookups_total" => by("outcome", ["found", "failed"].into_iter().zip(sums(&forward.lookups))),
+        "littoral_forward_tunnels_open" => one(forward.open.load(Relaxed) as u64),
+        "littoral_forward_tunnels_total" => by("end", Ended::LABELS.into_iter().zip(sums(&forward.ended))),
+        "littoral_forward_tunnel_bytes_total" => by("from", ["client", "server"].into_iter().zip(sums(&forward.moved))),
+        _ => unreachable!("invariant: METRICS declares no other figure of the explicit proxy: {name}"),
     }
 }

@@ -92,6 +92,27 @@ pub const METRICS: &[Declared] = &[
         "",
         "Requests refused with 508 because they had passed this node before (RFC 8586).",
     ),
+    metric(
+        "littoral_forward_refused_total",
+        "reason: malformed, host, port, address, name, tunnels, unreachable, late",
+        "Requests that the explicit proxy refused: 400, 403, 403, 403, 502, 503, and tunnels that could not be opened: 502, 504.",
+    ),
+    metric(
+        "littoral_forward_lookups_total",
+        "outcome: found, failed",
+        "Names the explicit proxy wanted addresses of, known or asked for.",
+    ),
+    metric("littoral_forward_tunnels_open", "", "Tunnels open (CONNECT)."),
+    metric(
+        "littoral_forward_tunnels_total",
+        "end: closed, broken, idle, time, bytes",
+        "Tunnels that have ended: by both sides, by one that was gone, by forward.tunnel_idle, tunnel_time, tunnel_bytes.",
+    ),
+    metric(
+        "littoral_forward_tunnel_bytes_total",
+        "from: client, server",
+        "Bytes moved through tunnels that have ended.",
+    ),
     metric("littoral_origin_fetches_total", "", "Times an origin was asked."),
     metric("littoral_origin_retries_total", "", "Times an origin was asked again for the same request."),
     metric(
@@ -325,6 +346,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
             crate::observe::downstream::samples(node, name)
         }
         name if name.starts_with("littoral_cache_disk_") => crate::disks::samples(&node.store, name),
+        name if name.starts_with("littoral_forward_") => crate::observe::downstream::forward(node, name),
         name if name.starts_with("littoral_cache_") => one(cache(node, name)),
         name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),

@@ -87,6 +87,14 @@ impl Resolvers {
     }
 }
 
+/// The addresses of a name that is no origin's, and for how long they hold.
+///
+/// # Errors
+/// When nobody knows it.
+pub(crate) async fn addresses_of(node: &Node, host: &str) -> std::io::Result<(Vec<IpAddr>, Duration)> {
+    Resolvers::of(node).addresses(host).await
+}
+
 /// Looks the names of origins up, and waits for [`LOOK_UP_PATIENCE`] at most. What fails is a warning and counted: an origin
 /// keeps the addresses it has.
 pub async fn look_up(node: &Node, origins: Vec<Arc<Origin>>) {

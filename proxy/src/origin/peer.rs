@@ -22,11 +22,16 @@ impl Origin {
             peer.options.alpn = if self.tls { ALPN::H2H1 } else { ALPN::H2 };
             peer.options.max_h2_streams = H2_STREAMS_MAX;
         }
-        peer.options.connection_timeout = Some(timeouts.connect.0);
-        peer.options.total_connection_timeout = Some(timeouts.connect.0);
-        peer.options.read_timeout = Some(timeouts.read.0);
-        peer.options.write_timeout = Some(timeouts.send.0);
-        peer.options.idle_timeout = Some(timeouts.idle.0);
+        bound(&mut peer, timeouts);
         peer
     }
+}
+
+/// Bounds what a connection may take.
+pub(crate) fn bound(peer: &mut HttpPeer, timeouts: &Timeouts) {
+    peer.options.connection_timeout = Some(timeouts.connect.0);
+    peer.options.total_connection_timeout = Some(timeouts.connect.0);
+    peer.options.read_timeout = Some(timeouts.read.0);
+    peer.options.write_timeout = Some(timeouts.send.0);
+    peer.options.idle_timeout = Some(timeouts.idle.0);
 }

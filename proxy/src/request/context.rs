@@ -11,6 +11,7 @@ use littoral_cache::{FwdReason, Key, Outcome};
 use super::upstream::Attempts;
 use crate::observe::access::Stamps;
 use crate::request::compress::Encoder;
+use crate::request::forward::Forwarded;
 use crate::request::slices::Slice;
 use crate::site::Site;
 use crate::storage::CachePhase;
@@ -32,6 +33,8 @@ pub struct Context {
     pub background: bool,
     /// The representation an `auto` URL was resolved to.
     pub representation: Option<String>,
+    /// Whom a request to the explicit proxy is for.
+    pub(crate) forward: Option<Forwarded>,
     /// The origins asked.
     pub attempts: Attempts,
     /// When an origin was asked.
@@ -91,6 +94,7 @@ impl Context {
             key: None,
             background: false,
             representation: None,
+            forward: None,
             attempts: Attempts::default(),
             asked: SystemTime::now(),
             asked_purges: 0,

@@ -1,5 +1,6 @@
 //! Fields of responses, and the few responses this node writes itself.
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, TRANSFER_ENCODING,
     VARY, VIA,
@@ -11,7 +12,6 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::context::Context;
-use super::own_body;
 use crate::node::Node;
 
 /// RFC 9211.
@@ -45,7 +45,7 @@ pub(super) fn add_fields(response: &mut ResponseHeader, node: &Node, ctx: &Conte
     response.append_header(VIA, node.via.clone())?;
     response.insert_header(SERVED_BY, node.served_by.clone())?;
     if let Some(representation) = &ctx.representation {
-        response.insert_header(REPRESENTATION, super::own_value(representation))?;
+        response.insert_header(REPRESENTATION, own_value(representation))?;
     }
     Ok(())
 }
@@ -150,4 +150,15 @@ pub(crate) async fn own_with<const MORE: usize>(
         session.write_response_body(Some(body), true).await?;
     }
     Ok(true)
+}
+
+/// A field value made of this node's own text.
+pub(crate) fn own_value(text: &str) -> HeaderValue {
+    let visible: String = text.chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    HeaderValue::from_str(&visible).expect("invariant: visible ASCII is a field value")
+}
+
+/// A body of this node's own text.
+fn own_body(text: &str) -> Bytes {
+    Bytes::from(format!("{text}\n"))
 }

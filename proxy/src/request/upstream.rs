@@ -63,21 +63,30 @@ impl RequestPath {
         let unreachable =
             || Error::explain(ErrorType::HTTPStatus(502), "no origin of the site has an address").into_up();
         ctx.attempts.end();
+        if let Some(peer) = super::forward::peer(&self.node, ctx)? {
+            self.begin_fetch(&site, ctx);
+            return Ok(peer);
+        }
         let slot = match self.enter_shield(&site, session, ctx).await {
             Some(slot) => slot,
             None => self.enter(&site, session, ctx).await?.ok_or_else(unreachable)?,
         };
         let origin = slot.origin().clone();
         let address = origin.address(ctx.attempts.count).ok_or_else(unreachable)?;
+        ctx.attempts.tried.push(origin.clone());
+        ctx.attempts.slot = Some(slot);
+        self.begin_fetch(&site, ctx);
+        Ok(origin.peer(address, &site.timeouts))
+    }
+
+    /// Counts an attempt that begins.
+    fn begin_fetch(&self, site: &Site, ctx: &mut Context) {
         if ctx.attempts.count == usize::from(ctx.attempts.shielded) {
             site.origins.budget.deposit(now_ms());
         }
         ctx.attempts.count += 1;
-        ctx.attempts.tried.push(origin.clone());
-        ctx.attempts.slot = Some(slot);
         (ctx.asked, ctx.asked_purges) = (SystemTime::now(), self.node.store.purges());
         self.node.figures.fetch(ctx.attempts.count > 1);
-        Ok(origin.peer(address, &site.timeouts))
     }
 
     /// A place at the node of the site's shield that the object belongs to, unless the request came from there.

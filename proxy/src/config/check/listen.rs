@@ -9,8 +9,8 @@ const BACKLOG_MAX: u32 = 1 << 20;
 impl Config {
     pub(super) fn check_listen(&self) -> Result<(), Wrong> {
         let listen = &self.listen;
-        if listen.http.is_empty() && listen.https.is_empty() && listen.dns.is_empty() {
-            return wrong("listen", "nothing to listen on: give [listen] http, https or dns");
+        if listen.bound().next().is_none() && listen.dns.is_empty() {
+            return wrong("listen", "nothing to listen on: give [listen] http, https, forward or dns");
         }
         if !listen.dns.is_empty() && self.zone.is_empty() {
             return wrong("listen.dns", "it listens for DNS but has no [[zone]]: add one");
@@ -23,6 +23,9 @@ impl Config {
         for (at, http) in listen.http.iter().enumerate() {
             check_door(&format!("listen.http.{at}"), &http.bind, &http.door)?;
         }
+        for (at, forward) in listen.forward.iter().enumerate() {
+            check_door(&format!("listen.forward.{at}"), &forward.bind, &forward.door)?;
+        }
         for (at, https) in listen.https.iter().enumerate() {
             check_door(&format!("listen.https.{at}"), &https.bind, &https.door())?;
             check_tls(&format!("listen.https.{at}"), https)?;
@@ -34,6 +37,8 @@ impl Config {
         let listen = &self.listen;
         let plain = listen.http.iter().enumerate().map(|(at, http)| (format!("listen.http.{at}"), &http.bind));
         let tls = listen.https.iter().enumerate().map(|(at, https)| (format!("listen.https.{at}.bind"), &https.bind));
+        let forward = listen.forward.iter().enumerate();
+        let plain = plain.chain(forward.map(|(at, forward)| (format!("listen.forward.{at}"), &forward.bind)));
         let inet = |(key, bind): (String, &Bind)| match bind {
             Bind::Inet(address) => Some((key, *address)),
             Bind::Unix(_) => None,

@@ -70,6 +70,25 @@ pub(super) const KEYS: &[Key] = &[
     key("listen.https.backlog", "number, 1 to 1048576", "`4096`", "restart", BACKLOG),
     key("listen.https.mode", "octal digits", "`0660`", "restart", MODE),
     key(
+        "listen.forward.bind",
+        "address or unix socket",
+        "required",
+        "restart",
+        "An explicit proxy for clients that are told to use it: plain HTTP in absolute form, cached, and CONNECT by `forward.connect`. Off \
+         without it.",
+    ),
+    key("listen.forward.proxy_protocol", "list of prefixes", "none", "live", PROXY),
+    key(
+        "listen.forward.allow",
+        "list of prefixes",
+        "none; required unless the address is loopback or private",
+        "live",
+        "Clients that may use it. Of all prefixes in `allow` and `deny` the most specific one decides.",
+    ),
+    key("listen.forward.deny", "list of prefixes", "none", "live", DENY),
+    key("listen.forward.backlog", "number, 1 to 1048576", "`4096`", "restart", BACKLOG),
+    key("listen.forward.mode", "octal digits", "`0660`", "restart", MODE),
+    key(
         "listen.admin",
         "address:port",
         "none",

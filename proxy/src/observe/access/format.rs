@@ -35,6 +35,8 @@ pub struct Record<'a> {
     pub status: u16,
     /// Bytes of the body sent.
     pub bytes: u64,
+    /// Bytes of the request's body that came.
+    pub received: u64,
     /// `Referer`.
     pub referer: &'a [u8],
     /// `User-Agent`.
@@ -95,6 +97,7 @@ enum Field {
     Tls,
     Status,
     Bytes,
+    Received,
     Referer,
     UserAgent,
     RequestId,
@@ -128,7 +131,8 @@ const FIELDS: &[(&str, Field, &str)] = &[
     ("protocol", Field::Protocol, "`HTTP/1.0`, `HTTP/1.1` or `HTTP/2.0`"),
     ("tls", Field::Tls, "TLS version"),
     ("status", Field::Status, "status sent; 0 when none was"),
-    ("bytes", Field::Bytes, "bytes of the body sent"),
+    ("bytes", Field::Bytes, "bytes of the body sent; of a tunnel, those to the client"),
+    ("received", Field::Received, "bytes of the request's body that came; of a tunnel, those from the client"),
     ("referer", Field::Referer, "`Referer`"),
     ("user_agent", Field::UserAgent, "`User-Agent`"),
     ("request_id", Field::RequestId, "`X-Request-ID` of the request"),
@@ -285,6 +289,7 @@ impl Field {
             Self::Tls => text(record.tls.as_bytes()),
             Self::Status => Value::Number(i64::from(record.status)),
             Self::Bytes => Value::Number(i64::try_from(record.bytes).unwrap_or(i64::MAX)),
+            Self::Received => Value::Number(i64::try_from(record.received).unwrap_or(i64::MAX)),
             Self::Referer => text(record.referer),
             Self::UserAgent => text(record.agent),
             Self::RequestId => text(record.id),
@@ -404,6 +409,7 @@ mod tests {
             protocol: "HTTP/1.1",
             status: 200,
             bytes: 12,
+            received: 3,
             referer: b"",
             agent: b"curl \"8\"\n\xff",
             id: b"",

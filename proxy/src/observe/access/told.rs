@@ -44,6 +44,44 @@ pub(crate) struct Hit<'a> {
     pub(crate) took: Duration,
 }
 
+/// A CONNECT to the explicit proxy.
+pub(crate) struct Tunnel<'a> {
+    pub(crate) client: SocketAddr,
+    /// `host:port` as it was asked for.
+    pub(crate) target: &'a str,
+    pub(crate) agent: &'a [u8],
+    pub(crate) id: &'a [u8],
+    pub(crate) status: u16,
+    /// Bytes from the client, and to it.
+    pub(crate) received: u64,
+    pub(crate) bytes: u64,
+    /// Addresses that were tried.
+    pub(crate) attempts: usize,
+    pub(crate) whole: bool,
+    pub(crate) begun: Instant,
+    /// When connecting began and ended.
+    pub(crate) asked: Option<Instant>,
+    pub(crate) connected: Option<Instant>,
+}
+
+impl<'a> Tunnel<'a> {
+    /// Of a head that was parsed before.
+    pub(crate) fn new(head: &'a [u8], client: SocketAddr) -> Self {
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        let _ = request.parse(head);
+        let target = request.path.unwrap_or("");
+        let field = |name: &HeaderName| {
+            let found = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name.as_str()));
+            found.map_or(&[][..], |field| field.value)
+        };
+        let (agent, id) = (field(&USER_AGENT), field(&REQUEST_ID));
+        let (status, received, bytes, attempts, whole) = (0, 0, 0, 0, false);
+        let (begun, asked, connected) = (Instant::now(), None, None);
+        Self { client, target, agent, id, status, received, bytes, attempts, whole, begun, asked, connected }
+    }
+}
+
 impl Stamps {
     /// An origin is asked, perhaps again.
     pub(crate) fn ask(&mut self) {
@@ -95,6 +133,7 @@ impl Log {
             protocol: "HTTP/1.1",
             status: hit.entry.head().status.as_u16(),
             bytes: hit.bytes,
+            received: 0,
             referer: field(&REFERER),
             agent: field(&USER_AGENT),
             id: field(&REQUEST_ID),
@@ -107,6 +146,42 @@ impl Log {
             representation: "",
             whole: hit.whole,
             stages: Stages { total: Some(hit.took), send: Some(hit.took), ..Stages::default() },
+        });
+    }
+
+    /// Logs a tunnel that has ended, or was refused.
+    pub(crate) fn tunnel(&self, tunnel: &Tunnel<'_>) {
+        if !self.samples() {
+            return;
+        }
+        let host = tunnel.target.rsplit_once(':').map_or(tunnel.target, |(host, _)| host);
+        let port = tunnel.target.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        let stamps = Stamps { asked: tunnel.asked, connected: tunnel.connected, ..Stamps::default() };
+        let stages = Stages { send: None, ..stamps.stages(tunnel.begun, None, None) };
+        self.put(&Record {
+            ended: SystemTime::now(),
+            client: Some(tunnel.client),
+            tls: "",
+            site: "forward",
+            host,
+            method: "CONNECT",
+            path: tunnel.target,
+            protocol: "HTTP/1.1",
+            status: tunnel.status,
+            bytes: tunnel.bytes,
+            received: tunnel.received,
+            referer: &[],
+            agent: tunnel.agent,
+            id: tunnel.id,
+            outcome: "",
+            reason: "",
+            ttl_s: None,
+            age_s: None,
+            origin: port.filter(|_| tunnel.attempts > 0).map(|port| (host, port)),
+            attempts: tunnel.attempts,
+            representation: "",
+            whole: tunnel.whole,
+            stages,
         });
     }
 
@@ -132,6 +207,7 @@ impl Log {
             protocol: protocol(request.version),
             status: written.map_or(0, |head| head.status.as_u16()),
             bytes: session.body_bytes_sent() as u64,
+            received: ctx.received,
             referer: field(&REFERER),
             agent: field(&USER_AGENT),
             id: field(&REQUEST_ID),
