@@ -120,6 +120,8 @@ pub(crate) fn samples(store: &Store, name: &str) -> Vec<Sample> {
                 .collect();
         }
         "littoral_cache_disk_hits_total" => &counters.hits,
+        "littoral_cache_disk_streamed_total" => &counters.streamed,
+        "littoral_cache_disk_confirmed_total" => &counters.confirmed,
         "littoral_cache_disk_writes_total" => &counters.writes,
         "littoral_cache_disk_written_bytes_total" => &counters.written_bytes,
         "littoral_cache_disk_corrupt_total" => &counters.corrupt,

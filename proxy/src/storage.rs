@@ -26,6 +26,8 @@ pub use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, NoCacheReason, RespCacheable, Storage,
 };
 
+use littoral_cache::budget::Reservation;
+use littoral_cache::disk::Streamed;
 use littoral_cache::entry::Body;
 use littoral_cache::fill::{FillError, FillReader};
 use littoral_cache::freshness::Lifetime;
@@ -96,6 +98,15 @@ struct StoredHit {
     body: Arc<Body>,
     at: u64,
     end: u64,
+}
+
+struct StreamedHit {
+    body: Streamed,
+    at: u64,
+    end: u64,
+    /// The block read last, and where it begins.
+    block: (u64, Bytes),
+    _room: Reservation,
 }
 
 struct FillHit {
@@ -178,6 +189,11 @@ fn created(key: &CacheKey) -> SystemTime {
 
 impl Shelf {
     fn stored(key: &CacheKey, entry: &Arc<Entry>, body: Arc<Body>) -> Option<(CacheMeta, HitHandler)> {
+        let end = body.length();
+        Self::hit(key, entry, end, Box::new(StoredHit { body, at: 0, end }))
+    }
+
+    fn hit(key: &CacheKey, entry: &Arc<Entry>, length: u64, body: HitHandler) -> Option<(CacheMeta, HitHandler)> {
         let mut lifetime = *entry.lifetime();
         if let Some(Grace(seconds)) = key.extensions.get().filter(|_| lifetime.may_be_stale) {
             lifetime.stale_if_error = lifetime.stale_if_error.max(Duration::from_secs(u64::from(*seconds)));
@@ -188,11 +204,10 @@ impl Shelf {
         }
         let header = meta.response_header_mut();
         if header.status != http::StatusCode::NO_CONTENT {
-            header.insert_header(CONTENT_LENGTH, body.length()).ok()?;
+            header.insert_header(CONTENT_LENGTH, length).ok()?;
         }
         meta.extensions_mut().insert(entry.clone());
-        let end = body.length();
-        Some((meta, Box::new(StoredHit { body, at: 0, end })))
+        Some((meta, body))
     }
 
     /// `None` when the fill has let go of its beginning.
@@ -216,6 +231,11 @@ impl Storage for Shelf {
                     None => continue,
                 },
                 Some(Found::Read(entry, body)) => return Ok(Self::stored(key, &entry, body)),
+                Some(Found::Streamed(entry, body, room)) => {
+                    let end = body.length();
+                    let hit = StreamedHit { body, at: 0, end, block: (0, Bytes::new()), _room: room };
+                    return Ok(Self::hit(key, &entry, end, Box::new(hit)));
+                }
                 Some(Found::Filling(fill)) => return Ok(Self::filling(key, &fill, false)),
                 None => return Ok(None),
             }
@@ -291,6 +311,52 @@ impl HandleHit for StoredHit {
     fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
         self.at = (start as u64).min(self.body.length());
         self.end = end.map_or(self.body.length(), |end| (end as u64).min(self.body.length()));
+        Ok(())
+    }
+
+    fn should_count_access(&self) -> bool {
+        false
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}
+
+#[async_trait]
+impl HandleHit for StreamedHit {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        if self.at >= self.end {
+            return Ok(None);
+        }
+        if !(self.block.0..self.block.0 + self.block.1.len() as u64).contains(&self.at) {
+            self.block = (0, Bytes::new());
+            let read = self.body.block(self.at).await;
+            self.block = read.map_err(|broken| Error::because(ErrorType::ReadError, "reading from disk", broken))?;
+        }
+        let (from, block) = &self.block;
+        let upto = (self.end - from).min(block.len() as u64) as usize;
+        let slice = block.slice((self.at - from) as usize..upto);
+        self.at += slice.len() as u64;
+        Ok((!slice.is_empty()).then_some(slice))
+    }
+
+    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        let length = self.body.length();
+        self.at = (start as u64).min(length);
+        self.end = end.map_or(length, |end| (end as u64).min(length));
         Ok(())
     }
 

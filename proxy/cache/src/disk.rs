@@ -18,6 +18,7 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 use parking_lot::{Condvar, Mutex};
 
+mod amend;
 mod evict;
 pub mod files;
 pub mod format;
@@ -28,6 +29,7 @@ mod ledger;
 pub mod offline;
 mod reader;
 mod scan;
+mod stream;
 mod volume;
 mod writer;
 
@@ -39,6 +41,7 @@ use crate::key::Key;
 use crate::limits::{DISK_QUEUE_BYTES, DISK_QUEUE_SHARE};
 use crate::surrogate::Purged;
 use crate::target::Target;
+pub(crate) use amend::Stamp;
 use files::{Files, RealFiles};
 use index::Item;
 use journal::{Journal, Told, merge};
@@ -46,6 +49,7 @@ use layout::id_of;
 use ledger::Ledger;
 pub use reader::Broken;
 pub(crate) use reader::{Object, Readers};
+pub use stream::Streamed;
 
 /// How a disk is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +73,10 @@ pub struct DiskCounters {
     pub hits: AtomicU64,
     /// Objects written.
     pub writes: AtomicU64,
+    /// Objects whose fields were written anew, after a 304, without their body.
+    pub confirmed: AtomicU64,
+    /// Objects served from disk without being brought to memory.
+    pub streamed: AtomicU64,
     /// Bytes written.
     pub written_bytes: AtomicU64,
     /// Objects not written, by [`SKIPPED`].
@@ -236,6 +244,19 @@ impl Disks {
         if let Some(volume) = volume::place(&self.volumes, entry.disk_id()) {
             volume.offer(entry, &self.shared.counters);
         }
+    }
+
+    /// Has the file `stamp` of an object confirmed by an entry with other fields. Returns at once, as [`Self::offer`] does.
+    pub(crate) fn offer_confirmed(&self, stamp: Stamp, entry: &Arc<Entry>) {
+        if let Some(volume) = volume::place(&self.volumes, entry.disk_id()) {
+            volume.offer_confirmed(stamp, entry, &self.shared.counters);
+        }
+    }
+
+    /// The body of an object that is read while it is served.
+    pub(crate) fn stream(&self, id: u128, object: Object, volume: Arc<Volume>) -> Streamed {
+        self.shared.counters.streamed.fetch_add(1, Relaxed);
+        Streamed::new(id, object, volume, self.shared.clone(), self.readers.clone())
     }
 
     /// Notes that an entry left memory, so that its use there counts on disk.

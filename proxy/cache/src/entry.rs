@@ -158,6 +158,11 @@ impl Body {
         Arc::new(Self { blocks: blocks.into_boxed_slice(), length, _bytes: bytes })
     }
 
+    /// Stands for a body of this length that lies elsewhere.
+    pub(crate) fn elsewhere(length: u64, nothing: Reservation) -> Arc<Self> {
+        Arc::new(Self { blocks: Box::default(), length, _bytes: nothing })
+    }
+
     /// The blocks, in order.
     pub fn blocks(&self) -> &[Bytes] {
         &self.blocks

@@ -67,6 +67,9 @@ pub const DISK_BLOCK_BYTES: u64 = 256 << 10;
 /// Bytes of bodies waiting to be written to one disk; what comes on top is not written and counted.
 pub const DISK_QUEUE_BYTES: u64 = 64 << 20;
 
+/// An object takes at most this part of memory when it is read back from a disk; a larger one is read as it is served.
+pub const PROMOTED_SHARE: u64 = 16;
+
 /// What waits for all disks takes at most this part of memory: it is not free there before it is written.
 pub const DISK_QUEUE_SHARE: u64 = 8;
 

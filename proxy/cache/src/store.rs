@@ -18,7 +18,7 @@ mod purge;
 mod room;
 
 use crate::budget::{Budget, Reservation};
-use crate::disk::{Disks, SharedPolicy};
+use crate::disk::{Disks, SharedPolicy, Streamed};
 use crate::entry::{Body, Entry, Head, Parts, millis};
 use crate::evict::{Candidate, Entropy, Eviction, Seen, Verdict};
 use crate::fill::{Fill, FillParts, FillWriter};
@@ -42,12 +42,14 @@ pub struct Settings {
 }
 
 /// What a lookup finds.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub enum Found {
     /// A published entry, fresh or not.
     Stored(Arc<Entry>),
     /// What only a disk had, with its body, which memory may not keep for as long as it is read.
     Read(Arc<Entry>, Arc<Body>),
+    /// What stays on a disk: an entry without a body, and its body there; the bytes are for what is read of it at a time.
+    Streamed(Arc<Entry>, Streamed, Reservation),
     /// An object in flight.
     Filling(Arc<Fill>),
 }

@@ -184,6 +184,16 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_cache_disk_scan_objects", "disk", "Files looked at by the scan that runs or ran last."),
     metric("littoral_cache_disk_waiting_bytes", "disk", "Bytes of bodies that wait to be written."),
     metric("littoral_cache_disk_hits_total", "", "Objects read from disk back into memory."),
+    metric(
+        "littoral_cache_disk_streamed_total",
+        "",
+        "Objects served from disk without bringing them to memory: larger than a sixteenth of it, or not admitted there.",
+    ),
+    metric(
+        "littoral_cache_disk_confirmed_total",
+        "",
+        "Objects whose fields were written anew after a 304, without body.",
+    ),
     metric("littoral_cache_disk_writes_total", "", "Objects written."),
     metric("littoral_cache_disk_written_bytes_total", "", "Bytes written."),
     metric(

@@ -21,6 +21,15 @@ fn body_of(path: &str) -> Vec<u8> {
     (0..length).map(|at| (at / 3 + seed) as u8).collect()
 }
 
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 7_u64;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
+
 async fn origin() -> Origin {
     Origin::start(|request| Response::ok(&[FRESH, "surrogate-key: all", "etag: \"a\""], &body_of(&request.path))).await
 }
@@ -135,6 +144,42 @@ async fn what_does_not_fit_in_memory_comes_from_disk() {
     }
     assert_eq!(origin.requests().len(), paths.len(), "each was asked for once");
     assert!(node.metrics().await["littoral_cache_evicted_total"] > 0.0, "memory was too small");
+}
+
+#[tokio::test]
+async fn a_large_object_is_served_from_disk_whole_and_in_ranges_without_taking_memory() {
+    let (directory, body) = (tempfile::tempdir().unwrap(), noise(1_000_000));
+    let served = body.clone();
+    let origin = Origin::start(move |request| match request.field("if-none-match") {
+        Some("\"a\"") => Response { status: 304, ..Response::ok(&["cache-control: max-age=600", "x-new: 1"], b"") },
+        _ => Response::ok(&[FRESH, "etag: \"a\""], &served),
+    })
+    .await;
+    let config = on_disk(&origin, directory.path(), "4MiB");
+    let node = Node::start(BINARY, &config, &[]).await;
+    assert!(get(&node, "/large").await.body == body);
+    end(node, "TERM").await;
+    let node = Node::start(BINARY, &config, &[]).await;
+    for (range, expected) in
+        [("0-0", &body[..1]), ("262143-262144", &body[262_143..=262_144]), ("-5", &body[999_995..])]
+    {
+        let reply = node.get("site.example", "/large", &[&format!("range: bytes={range}")]).await;
+        assert_eq!((reply.status, &reply.body[..]), (206, expected), "{range}");
+        assert!(reply.field("cache-status").starts_with("littoral; hit"), "{reply:?}");
+    }
+    let ranges = node.get("site.example", "/large", &["range: bytes=3-4,500000-500001"]).await;
+    assert!(ranges.status == 206 && ranges.field("content-type").starts_with("multipart/byteranges"), "{ranges:?}");
+    assert!(get(&node, "/large").await.body == body);
+    let metrics = node.metrics().await;
+    assert_eq!((metrics["littoral_cache_disk_streamed_total"], metrics["littoral_cache_objects"]), (5.0, 0.0));
+    // Soft purged, it is confirmed by the origin where it lies.
+    assert_eq!(node.admin("POST", "/v1/purge", "{\"url\":\"http://site.example/large\",\"soft\":true}").await.0, 200);
+    assert!(get(&node, "/large").await.body == body);
+    node.until("littoral_cache_disk_confirmed_total", 1.0).await;
+    let confirmed = get(&node, "/large").await;
+    assert!(confirmed.field("x-new") == "1" && confirmed.body == body, "{:?}", confirmed.fields);
+    assert!(confirmed.field("cache-status").starts_with("littoral; hit"), "{:?}", confirmed.fields);
+    assert_eq!(origin.count("/large"), 2);
 }
 
 fn cache(arguments: &[&str]) -> (Option<i32>, String) {

@@ -1,9 +1,11 @@
 //! The operations on files that the disk tier makes: what a test may let fail.
 
 use std::fs::File;
-use std::io::{Result, Write};
+use std::io::{IoSliceMut, Result, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 /// A file system, as far as objects need one.
 pub trait Files: Send + Sync + 'static {
@@ -66,6 +68,12 @@ pub trait Opened: Send + Sync {
     /// # Errors
     /// What the file system says, also when the file ends before.
     fn read_at(&self, into: &mut [u8], at: u64) -> Result<()>;
+    /// Reads as [`Self::read_at`] does, if that takes no waiting for the medium. `false` when it would, or may: `into` is then
+    /// anything.
+    ///
+    /// # Errors
+    /// What the file system says.
+    fn read_at_once(&self, into: &mut [u8], at: u64) -> Result<bool>;
     /// Writes `bytes` over what is there, from byte `at` on; only into what [`Files::change`] opened.
     ///
     /// # Errors
@@ -143,6 +151,16 @@ impl Opened for File {
 
     fn read_at(&self, into: &mut [u8], at: u64) -> Result<()> {
         self.read_exact_at(into, at)
+    }
+
+    fn read_at_once(&self, into: &mut [u8], at: u64) -> Result<bool> {
+        let length = into.len();
+        match preadv2(self, &mut [IoSliceMut::new(into)], at, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(read == length),
+            // Not in memory, or a file system that cannot tell.
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write_at(&self, bytes: &[u8], at: u64) -> Result<()> {

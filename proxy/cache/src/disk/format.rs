@@ -18,6 +18,8 @@ const MAGIC: [u8; 8] = *b"LITTORAL";
 pub const VERSION: u32 = 1;
 /// Bytes of [`Lengths`] as they are written.
 pub const LENGTHS_BYTES: usize = 24;
+/// Bytes a header has to spare, so that the fields of a later 304 mostly fit.
+const SPARE_BYTES: usize = 128;
 /// Bytes of a checksum.
 const CHECKSUM_BYTES: usize = 4;
 /// Longest body a header may tell of: 16 TiB.
@@ -120,8 +122,23 @@ impl Lengths {
 }
 
 impl Header {
-    /// The header as it is written; `None` when it is longer than [`DISK_HEADER_BYTES`].
+    /// The header as it is written, with some bytes to spare for [`Self::encode_into`]; `None` when it is longer than
+    /// [`DISK_HEADER_BYTES`].
     pub fn encode(&self) -> Option<Vec<u8>> {
+        let mut out = self.encode_plain();
+        out.resize(out.len() + SPARE_BYTES, 0);
+        self.seal(out)
+    }
+
+    /// The header as it is written over one of `length` bytes; `None` when it needs more.
+    pub fn encode_into(&self, length: u64) -> Option<Vec<u8>> {
+        let mut out = self.encode_plain();
+        let room = usize::try_from(length).ok()?.checked_sub(CHECKSUM_BYTES).filter(|room| *room >= out.len())?;
+        out.resize(room, 0);
+        self.seal(out)
+    }
+
+    fn encode_plain(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512 + 4 * self.checksums.len());
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -156,9 +173,14 @@ impl Header {
             push_text(&mut out, name.as_str().as_bytes());
             push_text(&mut out, value.as_bytes());
         }
+        out.extend_from_slice(&(self.checksums.len() as u32).to_le_bytes());
         for checksum in &self.checksums {
             out.extend_from_slice(&checksum.to_le_bytes());
         }
+        out
+    }
+
+    fn seal(&self, mut out: Vec<u8>) -> Option<Vec<u8>> {
         let length = out.len() + CHECKSUM_BYTES;
         if length as u64 > DISK_HEADER_BYTES || self.body > BODY_BYTES_MAX {
             return None;
@@ -204,10 +226,13 @@ impl Header {
             headers.try_append(name, value).ok()?;
         }
         let blocks = usize::try_from(body.div_ceil(DISK_BLOCK_BYTES)).ok()?;
-        if rest.0.len() != blocks.checked_mul(CHECKSUM_BYTES)? || flags & !FLAGS != 0 {
+        if rest.u32()? as usize != blocks || rest.0.len() < blocks * CHECKSUM_BYTES || flags & !FLAGS != 0 {
             return None;
         }
         let checksums = (0..blocks).map(|_| rest.u32()).collect::<Option<_>>()?;
+        if rest.0.iter().any(|spare| *spare != 0) {
+            return None;
+        }
         let lifetime = Lifetime {
             born: time_of(born_ms),
             fresh_until: time_of(fresh_until_ms),

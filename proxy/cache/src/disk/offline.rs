@@ -86,7 +86,7 @@ impl Offline {
                 let finding = match body {
                     Ok(()) => self.finding_of(&object.header),
                     Err(broken @ Broken::Changed) => Finding::Refused(broken.to_string()),
-                    Err(Broken::Failed(error)) => Finding::Failed(error.to_string()),
+                    Err(broken) => Finding::Failed(broken.to_string()),
                 };
                 (Some(object.header), finding)
             }

@@ -22,9 +22,9 @@ const FIRST_BYTES: u64 = 16 << 10;
 pub(crate) struct Object {
     pub(crate) header: Header,
     pub(crate) file_bytes: u64,
-    file: Box<dyn Opened>,
+    pub(super) file: Box<dyn Opened>,
     /// Where the body begins.
-    body_at: u64,
+    pub(super) body_at: u64,
     /// What was read with the header.
     first: Vec<u8>,
 }
@@ -49,6 +49,18 @@ pub enum Broken {
     /// The file system failed.
     #[error("reading from disk: {0}")]
     Failed(std::io::Error),
+    /// Too many reads wait.
+    #[error("too many reads of the disk wait")]
+    Refused,
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => Self::Changed,
+            _ => Self::Failed(error),
+        }
+    }
 }
 
 impl From<Refused> for Miss {
@@ -110,16 +122,30 @@ impl Object {
         Ok(pieces)
     }
 
-    fn read_into(&self, block: &mut [u8], number: u64, from: u64) -> Result<(), Broken> {
-        let at = self.body_at + from;
-        let known = usize::try_from(at).ok().and_then(|at| self.first.get(at..at + block.len()));
-        match known {
-            Some(bytes) => block.copy_from_slice(bytes),
-            None => self.file.read_at(block, at).map_err(|error| match error.kind() {
-                ErrorKind::UnexpectedEof => Broken::Changed,
-                _ => Broken::Failed(error),
-            })?,
+    /// Reads a block that begins at `from` in the body, and verifies it. Waits for the medium.
+    pub(super) fn read_into(&self, block: &mut [u8], number: u64, from: u64) -> Result<(), Broken> {
+        if !self.is_read_first(block, from) {
+            self.file.read_at(block, self.body_at + from)?;
         }
+        self.verify(block, number)
+    }
+
+    /// Like [`Self::read_into`], but waits for nothing; `false` when it would have to.
+    pub(super) fn read_at_once(&self, block: &mut [u8], number: u64, from: u64) -> Result<bool, Broken> {
+        if !self.is_read_first(block, from) && !self.file.read_at_once(block, self.body_at + from)? {
+            return Ok(false);
+        }
+        self.verify(block, number).map(|()| true)
+    }
+
+    /// Takes a block from what was read with the header, when it is there.
+    fn is_read_first(&self, block: &mut [u8], from: u64) -> bool {
+        let at = usize::try_from(self.body_at + from).ok();
+        let first = at.and_then(|at| self.first.get(at..at.checked_add(block.len())?));
+        first.inspect(|first| block.copy_from_slice(first)).is_some()
+    }
+
+    fn verify(&self, block: &[u8], number: u64) -> Result<(), Broken> {
         let right = block.is_empty() || self.header.is_block(number, block);
         if right { Ok(()) } else { Err(Broken::Changed) }
     }
@@ -131,7 +157,11 @@ impl Volume {
     /// Opens the object `id`. A file that is not it is removed and counted; a failing disk counts its failures.
     pub(crate) fn open(&self, id: u128, counters: &DiskCounters) -> Option<Object> {
         let path = self.path_of(id);
-        let opened = self.files.open(&path).map_err(Miss::from).and_then(Object::open);
+        let opened = self.files.open(&path).map_err(Miss::from);
+        let opened = opened.and_then(|file| {
+            let _whole = self.amending.read();
+            Object::open(file)
+        });
         let opened = opened.and_then(|object| match object.header.epoch == self.epoch && object.id() == id {
             true => Ok(object),
             false => Err(Refused::Content.into()),
@@ -159,30 +189,17 @@ impl Volume {
         }
     }
 
-    /// Writes into the file of an object that was stored before purge `purges` that it was soft purged since, so that the purge
-    /// can be forgotten. `true` when it says so, or is another object's by now.
-    pub(super) fn mark_expired(&self, id: u128, purges: u64) -> bool {
-        let _changing = self.changing.lock();
-        let Ok(object) = self.files.change(&self.path_of(id)).map_err(Miss::from).and_then(Object::open) else {
-            return false;
-        };
-        if object.header.purges != purges || object.header.expired {
-            return true;
-        }
-        let (file, header) = (object.file, Header { expired: true, ..object.header });
-        // As long as the one before: nothing but a flag differs. Torn, it is refused.
-        let encoded = header.encode().filter(|encoded| encoded.len() as u64 == object.body_at);
-        encoded.is_some_and(|encoded| file.write_at(&encoded, 0).is_ok())
-    }
-
     /// Reads the body of an object. What has changed is removed.
     pub(crate) fn read_body(&self, id: u128, object: &Object, counters: &DiskCounters) -> Option<Vec<Bytes>> {
         object.read_body().inspect_err(|broken| self.broke(id, broken, counters)).ok()
     }
 
     /// Does what is to be done about an object whose body cannot be read.
-    fn broke(&self, id: u128, broken: &Broken, counters: &DiskCounters) {
+    pub(super) fn broke(&self, id: u128, broken: &Broken, counters: &DiskCounters) {
         match broken {
+            Broken::Refused => {
+                counters.reads_refused.fetch_add(1, Relaxed);
+            }
             Broken::Changed => self.refuse(id, counters),
             Broken::Failed(error) => self.failed("reading an object", error, counters),
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::amend::{Amended, Stamp};
 use super::writer::item_of;
 use super::{Shared, Volume, layout, url_id, volume};
 use crate::limits::DISK_SCANNERS;
@@ -96,9 +97,13 @@ fn look_at(shared: &Shared, volumes: &[Arc<Volume>], volume: &Arc<Volume>, id: u
     if !volume::place(volumes, id).is_some_and(|placed| Arc::ptr_eq(placed, volume)) {
         return volume.remove_now(id, counters);
     }
-    if purged == Purged::Soft && !header.expired && !volume.mark_expired(id, header.purges) {
-        // It would be fresh again once the purge is forgotten.
-        return volume.remove_now(id, counters);
+    if purged == Purged::Soft && !header.expired {
+        match volume.mark_expired(id, Stamp::of_header(header)) {
+            Amended::Done => {}
+            Amended::Other => return,
+            // It would be fresh again once the purge is forgotten.
+            Amended::Failed => return volume.remove_now(id, counters),
+        }
     }
     let mut item = item_of(id, object.file_bytes, header, header.stored_ms);
     item.class = u16::from(header.head.headers.contains_key(http::header::VIA));

@@ -19,6 +19,7 @@ use crate::{Begin, Found, Key, LfuSize, Settings, Store};
 
 mod faults;
 mod purges;
+mod streams;
 
 const MIB: u64 = 1 << 20;
 
@@ -105,6 +106,11 @@ impl Opened for Faulty<dyn Opened> {
         self.0.check("read")?;
         self.1.read_at(into, at)
     }
+    fn read_at_once(&self, into: &mut [u8], at: u64) -> std::io::Result<bool> {
+        self.0.check("read")?;
+        // As if nothing were in memory, unless the test says so.
+        if self.0.check("wait").is_err() { Ok(false) } else { self.1.read_at_once(into, at) }
+    }
     fn write_at(&self, bytes: &[u8], at: u64) -> std::io::Result<()> {
         self.0.check("write")?;
         self.1.write_at(bytes, at)
@@ -171,7 +177,7 @@ fn settle(store: &Store) {
 fn find(store: &Arc<Store>, path: &str, variance: Option<&[u8; 16]>) -> Option<Arc<Entry>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     match runtime.block_on(store.find(&Key::new("h", path), variance)) {
-        Some(Found::Stored(entry) | Found::Read(entry, _)) => Some(entry),
+        Some(Found::Stored(entry) | Found::Read(entry, _) | Found::Streamed(entry, ..)) => Some(entry),
         _ => None,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, RwLock};
 
 use super::DiskCounters;
 use super::DiskSettings;
@@ -30,6 +30,8 @@ pub struct Volume {
     pub(super) queue: Queue,
     /// Held while a file is put in its place or changed there.
     pub(super) changing: Mutex<()>,
+    /// Held by who writes over a header, and shared by who reads one.
+    pub(super) amending: RwLock<()>,
     /// Objects written under another journal are not this one's.
     pub(super) epoch: u64,
     pub(super) looked_at: AtomicU64,
@@ -106,6 +108,7 @@ impl Volume {
             index: DiskIndex::default(),
             queue: Queue::default(),
             changing: Mutex::default(),
+            amending: RwLock::default(),
             epoch: journal.as_ref().map_or(0, |journal: &Journal| journal.epoch),
             looked_at: AtomicU64::new(0),
             scanned: (Mutex::new(false), Condvar::new()),

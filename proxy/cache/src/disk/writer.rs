@@ -11,6 +11,7 @@ use std::time::{Instant, SystemTime};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::amend::{Amended, Stamp};
 use super::format::{Header, checksums};
 use super::index::Item;
 use super::{DiskCounters, Shared, Skip, Volume, layout, url_id};
@@ -34,7 +35,7 @@ pub(super) struct Queue {
 struct State {
     jobs: VecDeque<Job>,
     bytes: u64,
-    /// Objects that a job concerns, and how many.
+    /// Objects that a job replaces or removes, and how many.
     concerned: HashMap<u128, u32>,
     added: u64,
     done: u64,
@@ -42,20 +43,39 @@ struct State {
 }
 
 enum Job {
-    Write { id: u128, entry: Arc<Entry>, body: Arc<Body> },
-    Remove { id: u128 },
+    Write {
+        id: u128,
+        entry: Arc<Entry>,
+        body: Arc<Body>,
+    },
+    /// New fields for the file `stamp`; `body`, when there is one, to write it anew if they do not fit.
+    Confirm {
+        id: u128,
+        stamp: Stamp,
+        entry: Arc<Entry>,
+        body: Option<Arc<Body>>,
+    },
+    Remove {
+        id: u128,
+    },
 }
 
 impl Job {
     fn id(&self) -> u128 {
         match self {
-            Self::Write { id, .. } | Self::Remove { id } => *id,
+            Self::Write { id, .. } | Self::Confirm { id, .. } | Self::Remove { id } => *id,
         }
+    }
+
+    /// Whether what is on disk must not be found from now on. What a 304 confirms is the same object, only with older fields.
+    fn replaces(&self) -> bool {
+        !matches!(self, Self::Confirm { .. })
     }
 
     fn bytes(&self) -> u64 {
         match self {
             Self::Write { body, .. } => body.length(),
+            Self::Confirm { body, .. } => body.as_ref().map_or(0, |body| body.length()),
             Self::Remove { .. } => 0,
         }
     }
@@ -80,19 +100,21 @@ impl Queue {
     fn push(&self, job: Job) -> bool {
         let mut state = self.state.lock();
         let full = match &job {
-            Job::Write { body, .. } => {
-                // One is always taken, however large it is.
-                let bytes_max = self.bytes_max.load(Relaxed).max(body.length());
-                state.jobs.len() >= DISK_QUEUE_JOBS || state.bytes.saturating_add(body.length()) > bytes_max
-            }
             Job::Remove { .. } => state.jobs.len() >= 2 * DISK_QUEUE_JOBS,
+            _ => {
+                // One is always taken, however large it is.
+                let bytes_max = self.bytes_max.load(Relaxed).max(job.bytes());
+                state.jobs.len() >= DISK_QUEUE_JOBS || state.bytes.saturating_add(job.bytes()) > bytes_max
+            }
         };
         if full || state.closed {
             return false;
         }
         state.bytes += job.bytes();
         state.added += 1;
-        *state.concerned.entry(job.id()).or_default() += 1;
+        if job.replaces() {
+            *state.concerned.entry(job.id()).or_default() += 1;
+        }
         state.jobs.push_back(job);
         self.filled.notify_one();
         true
@@ -113,10 +135,10 @@ impl Queue {
         }
     }
 
-    fn finish(&self, id: u128) {
+    fn finish(&self, id: u128, replaced: bool) {
         let mut state = self.state.lock();
         state.done += 1;
-        if let Some(count) = state.concerned.get_mut(&id) {
+        if let Some(count) = state.concerned.get_mut(&id).filter(|_| replaced) {
             *count -= 1;
             if *count == 0 {
                 state.concerned.remove(&id);
@@ -131,7 +153,7 @@ impl Queue {
         let dropped = std::mem::take(&mut state.jobs);
         state.bytes = 0;
         state.done += dropped.len() as u64;
-        for job in &dropped {
+        for job in dropped.iter().filter(|job| job.replaces()) {
             state.concerned.remove(&job.id());
         }
         self.moved.notify_all();
@@ -161,7 +183,18 @@ impl Volume {
     pub(super) fn offer(&self, entry: &Arc<Entry>, counters: &DiskCounters) {
         let Some(body) = entry.body() else { return };
         let id = entry.disk_id();
-        if !self.queue.push(Job::Write { id, entry: entry.clone(), body }) {
+        self.push_or_doom(Job::Write { id, entry: entry.clone(), body }, counters);
+    }
+
+    /// Has the file `stamp` of an entry confirmed by it, unless too much waits.
+    pub(super) fn offer_confirmed(&self, stamp: Stamp, entry: &Arc<Entry>, counters: &DiskCounters) {
+        let (id, body) = (entry.disk_id(), entry.body());
+        self.push_or_doom(Job::Confirm { id, stamp, entry: entry.clone(), body }, counters);
+    }
+
+    fn push_or_doom(&self, job: Job, counters: &DiskCounters) {
+        let id = job.id();
+        if !self.queue.push(job) {
             counters.skipped[Skip::Queue as usize].fetch_add(1, Relaxed);
             if self.index.get(id).is_some() || !self.is_scanned() {
                 self.doom(id);
@@ -186,12 +219,13 @@ impl Volume {
     /// The writing thread: does what is in the queue until it is closed.
     pub(super) fn write_all(&self, shared: &Shared) {
         while let Some(job) = self.queue.next() {
-            let id = job.id();
+            let (id, replaces) = (job.id(), job.replaces());
             match job {
                 Job::Write { entry, body, .. } => self.write(id, &entry, &body, shared),
+                Job::Confirm { stamp, entry, body, .. } => self.confirm_now(id, stamp, &entry, body.as_deref(), shared),
                 Job::Remove { id } => self.remove_now(id, &shared.counters),
             }
-            self.queue.finish(id);
+            self.queue.finish(id, replaces);
         }
     }
 
@@ -206,6 +240,30 @@ impl Volume {
             Err(skip) => {
                 shared.skip(skip);
                 // What is there is older than what memory has.
+                self.remove_now(id, &shared.counters);
+            }
+        }
+    }
+
+    fn confirm_now(&self, id: u128, stamp: Stamp, entry: &Entry, body: Option<&Body>, shared: &Shared) {
+        let purged = shared.ledger.since(entry.purges(), entry.key().text(), entry.surrogates());
+        let expired = entry.is_expired() || purged == Purged::Soft;
+        let amended = match purged {
+            Purged::Hard => Amended::Failed,
+            _ => self.confirm(id, stamp, entry, expired),
+        };
+        match (amended, body) {
+            (Amended::Done, _) => {
+                shared.counters.confirmed.fetch_add(1, Relaxed);
+                self.index.change(id, |item| {
+                    item.stored_s = seconds(entry.stored_ms());
+                    item.fresh_until_s = seconds(millis(entry.lifetime().fresh_until));
+                });
+            }
+            (_, Some(body)) => self.write(id, entry, body, shared),
+            (Amended::Other, None) => {}
+            (Amended::Failed, None) => {
+                shared.skip(if purged == Purged::Hard { Skip::Purged } else { Skip::Header });
                 self.remove_now(id, &shared.counters);
             }
         }
@@ -279,7 +337,6 @@ impl Volume {
 
 /// What the index remembers of a file with this header.
 pub(super) fn item_of(id: u128, file_bytes: u64, header: &Header, used_ms: u64) -> Item {
-    let seconds = |ms: u64| u32::try_from(ms / 1000).unwrap_or(u32::MAX);
     Item {
         stored_s: seconds(header.stored_ms),
         used_s: seconds(used_ms),
@@ -288,4 +345,8 @@ pub(super) fn item_of(id: u128, file_bytes: u64, header: &Header, used_ms: u64) 
         fetch_us: header.fetch_us,
         ..Item::new(id, file_bytes)
     }
+}
+
+fn seconds(ms: u64) -> u32 {
+    u32::try_from(ms / 1000).unwrap_or(u32::MAX)
 }

@@ -12,18 +12,27 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Found, Settings, Store, slot_of};
+use crate::disk::format::Header;
 use crate::disk::layout::id_of;
-use crate::disk::{Disks, Object, Volume, url_id};
-use crate::entry::{Body, Entry, Parts, millis, time_of};
+use crate::disk::{Disks, Stamp, Streamed, Volume, url_id};
+use crate::entry::{Body, Entry, Head, Parts, millis, time_of};
 use crate::evict::Eviction;
+use crate::freshness::Lifetime;
 use crate::key::Key;
+use crate::limits::{DISK_BLOCK_BYTES, PROMOTED_SHARE};
 use crate::surrogate::{Purged, keys_of};
 
 /// Objects that are being read from disk, and who waits for them.
-pub(super) type Loading = Arc<Mutex<HashMap<u128, Vec<oneshot::Sender<Option<Found>>>>>>;
+pub(super) type Loading = Arc<Mutex<HashMap<u128, Vec<oneshot::Sender<Option<Loaded>>>>>>;
 
-/// An entry and its body.
-type Loaded = (Arc<Entry>, Arc<Body>);
+/// What was read.
+#[derive(Clone)]
+pub(super) enum Loaded {
+    /// An entry with its body.
+    Whole(Arc<Entry>, Arc<Body>),
+    /// An entry whose body stays where it is.
+    Streamed(Arc<Entry>, Streamed),
+}
 
 /// One read. When it is dropped, those who still wait learn that there is nothing.
 struct Load {
@@ -32,7 +41,7 @@ struct Load {
 }
 
 impl Load {
-    fn tell(&self, found: &Option<Found>) {
+    fn tell(&self, found: &Option<Loaded>) {
         for one in self.loading.lock().remove(&self.id).unwrap_or_default() {
             let _ = one.send(found.clone());
         }
@@ -63,7 +72,8 @@ impl Store {
         self.disks.as_ref()
     }
 
-    /// The object of a key, published, in flight or on disk. What is only on disk is published before this returns.
+    /// The object of a key, published, in flight or on disk. What is only on disk is published before this returns, if memory is
+    /// to have it.
     pub async fn find(self: &Arc<Self>, key: &Key, variance: Option<&[u8; 16]>) -> Option<Found> {
         if let Some(found) = self.lookup(key, variance) {
             return Some(found);
@@ -82,7 +92,7 @@ impl Store {
             let (load, store) = (Load { loading: self.loading.clone(), id }, self.clone());
             let (key, slot) = (key.clone(), slot_of(key, variance));
             let read = move || {
-                let found = store.read_back(&volume, id, key, slot).map(|(entry, body)| Found::Read(entry, body));
+                let found = store.read_back(&volume, id, key, slot);
                 // Whoever is told may be the last to use them.
                 drop((store, volume));
                 load.tell(&found);
@@ -91,11 +101,17 @@ impl Store {
                 disks.counters().reads_refused.fetch_add(1, Relaxed);
             }
         }
-        told.await.ok().flatten()
+        match told.await.ok().flatten()? {
+            Loaded::Whole(entry, body) => Some(Found::Read(entry, body)),
+            Loaded::Streamed(entry, body) => {
+                let block = self.make_room(body.length().min(DISK_BLOCK_BYTES)).ok()?;
+                Some(Found::Streamed(entry, body, block))
+            }
+        }
     }
 
-    /// Reads an object and publishes it. Blocks.
-    fn read_back(&self, volume: &Volume, id: u128, key: Key, slot: u128) -> Option<Loaded> {
+    /// Reads an object, and publishes it if memory is to have it. Blocks.
+    fn read_back(&self, volume: &Arc<Volume>, id: u128, key: Key, slot: u128) -> Option<Loaded> {
         let disks = self.disks.as_ref()?;
         let (counters, begun_purges) = (disks.counters(), self.purges());
         let object = volume.open(id, counters)?;
@@ -107,21 +123,27 @@ impl Store {
             volume.doom(id);
             return None;
         }
-        let overhead = self.make_room(Entry::overhead(&key, &object.header.head)).ok()?;
-        let bytes = self.make_room(object.header.body).ok()?;
-        let blocks = volume.read_body(id, &object, counters)?;
+        let expired = object.header.expired || purged == Purged::Soft;
         let known = volume.index().get(id);
         let pinned_until_ms = match known {
             Some(item) => u64::from(item.pinned_until_s) * 1000,
             None => disks.shared.ledger.pinned_until_ms(url_id(key.text())).unwrap_or(object.header.pinned_until_ms),
         };
-        let Object { header, .. } = object;
-        let body = Body::new(blocks, header.body, bytes);
+        let promoted = self.is_promoted(&key, &object.header, expired);
+        let (overhead, body) = match promoted {
+            true => {
+                let overhead = self.make_room(Entry::overhead(&key, &object.header.head)).ok()?;
+                let bytes = self.make_room(object.header.body).ok()?;
+                (overhead, Body::new(volume.read_body(id, &object, counters)?, object.header.body, bytes))
+            }
+            false => (self.make_room(0).ok()?, Body::elsewhere(object.header.body, self.make_room(0).ok()?)),
+        };
+        let header = &object.header;
         let entry = Entry::new(Parts {
             key,
             slot,
             variance: header.variance,
-            head: header.head,
+            head: header.head.clone(),
             body: body.clone(),
             lifetime: header.lifetime,
             stored: time_of(header.stored_ms),
@@ -130,29 +152,88 @@ impl Store {
             purges: header.purges,
             overhead,
         });
-        if header.expired || purged == Purged::Soft {
+        if expired {
             entry.expire();
         }
         entry.pin(pinned_until_ms);
-        entry.resume(known.map_or(0, |item| item.hits), millis(SystemTime::now()));
-        self.publish_again(entry, body, begun_purges, disks)
+        let now_ms = millis(SystemTime::now());
+        entry.resume(known.map_or(0, |item| item.hits), now_ms);
+        if promoted {
+            return self.publish_again(entry, body, begun_purges, disks);
+        }
+        entry.release();
+        volume.index().change(id, |item| {
+            item.hits = item.hits.saturating_add(1);
+            item.used_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
+        });
+        let purged = self.note_purges_since(begun_purges, &entry);
+        (purged != Purged::Hard).then(|| Loaded::Streamed(entry, disks.stream(id, object, volume.clone())))
+    }
+
+    /// Whether memory is to have an object that a disk has: what the policy admits there, but nothing that would take more than
+    /// its share. What has to be revalidated is served from memory meanwhile, if it has its share there.
+    fn is_promoted(&self, key: &Key, header: &Header, expired: bool) -> bool {
+        let (bytes, now) = (header.body + Entry::overhead(key, &header.head), SystemTime::now());
+        let stale = expired || header.lifetime.fresh_until <= now;
+        bytes <= self.budget.bound() / PROMOTED_SHARE && (stale || self.is_admitted(key, bytes, &header.lifetime, now))
+    }
+
+    /// Makes an entry stale if a soft purge has named it since.
+    fn note_purges_since(&self, begun_purges: u64, entry: &Entry) -> Purged {
+        let purged = self.purges.since(begun_purges, entry.key().text(), entry.surrogates());
+        if purged == Purged::Soft {
+            entry.expire();
+        }
+        purged
     }
 
     fn publish_again(&self, entry: Arc<Entry>, body: Arc<Body>, begun_purges: u64, disks: &Disks) -> Option<Loaded> {
         let in_flight = self.in_flight.lock();
-        match self.purges.since(begun_purges, entry.key().text(), entry.surrogates()) {
-            Purged::Hard => return None,
-            Purged::Soft => entry.expire(),
-            Purged::No => {}
+        if self.note_purges_since(begun_purges, &entry) == Purged::Hard {
+            return None;
         }
         let newer = self.table.get(entry.slot()).filter(|there| there.key() == entry.key());
-        if let Some(newer) = newer.and_then(|newer| newer.body().map(|body| (newer, body))) {
-            return Some(newer);
+        if let Some((newer, body)) = newer.and_then(|newer| newer.body().map(|body| (newer, body))) {
+            return Some(Loaded::Whole(newer, body));
         }
         self.replace(&entry);
         drop(in_flight);
         disks.counters().hits.fetch_add(1, Relaxed);
         self.signal_pressure();
-        Some((entry, body))
+        Some(Loaded::Whole(entry, body))
+    }
+
+    /// What [`Store::refresh`] does to an object that is only on disk.
+    pub(super) fn refresh_on_disk(
+        &self,
+        entry: &Arc<Entry>,
+        head: Head,
+        lifetime: Lifetime,
+        begun_purges: u64,
+        now: SystemTime,
+    ) -> bool {
+        let nothing = || self.make_room(0).ok();
+        let (Some(disks), Some(overhead), Some(bytes)) = (&self.disks, nothing(), nothing()) else { return false };
+        let (surrogates, _) = keys_of(&head.headers);
+        let fresh = Entry::new(Parts {
+            key: entry.key().clone(),
+            slot: entry.slot(),
+            variance: entry.variance(),
+            head,
+            body: Body::elsewhere(0, bytes),
+            lifetime,
+            stored: now,
+            fetch_us: entry.fetch_us(),
+            surrogates,
+            purges: begun_purges,
+            overhead,
+        });
+        fresh.release();
+        let _in_flight = self.in_flight.lock();
+        if self.note_purges_since(begun_purges, &fresh) == Purged::Hard || self.table.get(entry.slot()).is_some() {
+            return false;
+        }
+        disks.offer_confirmed(Stamp::of(entry), &fresh);
+        true
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use super::Store;
-use crate::disk::url_id;
+use crate::disk::{Stamp, url_id};
 use crate::entry::{Entry, Head, Parts, millis};
 use crate::fill::Fill;
 use crate::freshness::Lifetime;
@@ -146,7 +146,9 @@ impl Store {
         begun_purges: u64,
         now: SystemTime,
     ) -> bool {
-        let Some(body) = entry.body() else { return false };
+        let Some(body) = entry.body() else {
+            return self.refresh_on_disk(entry, head, lifetime, begun_purges, now);
+        };
         let Some(overhead) = self.budget.reserve(Entry::overhead(entry.key(), &head)) else {
             return false;
         };
@@ -179,7 +181,7 @@ impl Store {
         }
         let kept = current && purged != Purged::Hard;
         if let Some(disks) = self.disks.as_ref().filter(|_| kept) {
-            disks.offer(&fresh);
+            disks.offer_confirmed(Stamp::of(entry), &fresh);
         }
         drop(in_flight);
         kept

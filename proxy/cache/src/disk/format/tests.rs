@@ -77,6 +77,19 @@ fn a_header_that_is_whole_but_contradicts_itself_is_refused() {
 }
 
 #[test]
+fn a_header_that_needs_no_more_bytes_is_written_over_another() {
+    let before = header(b"hello");
+    let length = before.encode().unwrap().len() as u64;
+    let mut after = before.clone();
+    after.head.headers.insert("x-confirmed", HeaderValue::from_static("1"));
+    let bytes = after.encode_into(length).unwrap();
+    assert_eq!((bytes.len() as u64, Header::decode(&bytes)), (length, Ok(after.clone())));
+    after.head.headers.insert("x-long", HeaderValue::from_bytes(&[b'x'; SPARE_BYTES]).unwrap());
+    assert_eq!(after.encode_into(length), None);
+    assert_eq!(before.encode_into(3), None);
+}
+
+#[test]
 fn a_header_that_is_too_long_is_not_written() {
     let key = vec![b'k'; DISK_HEADER_BYTES as usize];
     assert!(Header { key, ..header(b"") }.encode().is_none());
