@@ -15,6 +15,7 @@ use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use littoral_cache::disk::Disks;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -148,6 +149,9 @@ async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<J
     let before = unrecorded();
     let done = tokio::task::spawn_blocking(move || order.carry_out(&node)).await;
     let done = done.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    if admin.node.store.disks().is_some_and(Disks::is_released) {
+        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, crate::disks::HANDED_OVER.into()));
+    }
     if unrecorded() > before {
         return Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, crate::disks::UNRECORDED.into()));
     }
@@ -162,7 +166,7 @@ async fn reload(State(admin): State<Admin>) -> Answer {
 }
 
 async fn upgrade(State(admin): State<Admin>) -> Answer {
-    let started = admin.node.upgrade.start().await;
+    let started = admin.node.upgrade.start(&admin.node.store).await;
     let pid = started.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     Ok(Json(json!({ "pid": pid })))
 }

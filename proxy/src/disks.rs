@@ -18,6 +18,10 @@ use crate::observe::metrics::Sample;
 pub(crate) const UNRECORDED: &str =
     "purged, but a disk could not record it and is out: empty its directory before it is used again";
 
+/// Said to a purge that comes while another process takes the disks over.
+pub(crate) const HANDED_OVER: &str =
+    "a new process is taking over and has the disks already: purge again, it will answer";
+
 /// How often it is looked whether a disk was taken out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -49,6 +53,9 @@ pub(crate) async fn report(store: Arc<Store>) {
     let mut every = tokio::time::interval(LOOK_EVERY);
     loop {
         every.tick().await;
+        if store.disks().is_none_or(Disks::is_released) {
+            return;
+        }
         for (volume, told) in volumes.iter().zip(&mut told).filter(|(_, told)| !**told) {
             if let Standing::Out(why) = volume.standing() {
                 *told = true;

@@ -1,8 +1,8 @@
 //! Bound sockets that come from, or go to, another process: the older one of an upgrade, or systemd (`sd_listen_fds`).
 //!
 //! An upgrade passes them over the new process's standard input, which is a socket: one message per listening socket with
-//! its name and its descriptor (unix(7), SCM_RIGHTS), an empty name after the last; the new process answers [`READY`] when it
-//! serves. It is the very sockets that are passed, so that no connection in a backlog is lost. Starting the new process is
+//! its name and its descriptor (unix(7), SCM_RIGHTS), an empty name after the last; the new process asks for the cache's directories
+//! when it has everything else, and answers [`READY`] when it serves. It is the very sockets that are passed, so that no connection in a backlog is lost. Starting the new process is
 //! [`crate::upgrade`]'s. Invariant: what nobody takes is closed and told.
 
 use std::io::{IoSlice, IoSliceMut};
@@ -22,6 +22,10 @@ use rustix::net::{
 pub const VARIABLE: &str = "LITTORAL_HANDOVER";
 /// What the new process says when it serves.
 pub const READY: &[u8] = b"ready";
+/// What the new process asks for last: the directories of the cache, which only one process uses.
+const DISKS: &[u8] = b"disks";
+/// What it is told when it may have them.
+const GIVEN: &[u8] = b"given";
 /// Bytes of a socket's name.
 const NAME_BYTES_MAX: usize = 1024;
 /// Sockets handed over at most.
@@ -175,6 +179,18 @@ impl Inherited {
         self.groups.iter().map(|group| group.bound.as_str()).collect()
     }
 
+    /// Asks whoever handed over for the directories of the cache, and waits until it lets go of them.
+    pub fn ask_for_disks(&self) {
+        let Some(channel) = &self.channel else { return };
+        let timeout = rustix::net::sockopt::Timeout::Recv;
+        let asked = send(channel, DISKS, SendFlags::NOSIGNAL).is_ok()
+            && rustix::net::sockopt::set_socket_timeout(channel, timeout, Some(2 * PATIENCE)).is_ok();
+        // Should it not answer, the directories say so: they are still locked.
+        if asked {
+            let _ = rustix::net::recv(channel, &mut [0; GIVEN.len()][..], RecvFlags::empty());
+        }
+    }
+
     /// Tells whoever handed over that this process serves now.
     pub fn ready(self) {
         if let Some(channel) = self.channel {
@@ -206,13 +222,24 @@ pub fn hand_over(channel: &OwnedFd, sockets: &[Handed]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Waits until the new process says that it is ready; `false` when it ends or `patience` does.
-pub fn is_ready(channel: &OwnedFd, patience: Duration) -> bool {
+/// Waits until the new process says that it is ready; `false` when it ends or `patience` does. Before that it may ask for the
+/// directories of the cache: `release` lets go of them.
+pub fn is_ready(channel: &OwnedFd, patience: Duration, mut release: impl FnMut(Duration)) -> bool {
     let timeout = rustix::net::sockopt::Timeout::Recv;
-    let mut said = [0; READY.len()];
-    rustix::net::sockopt::set_socket_timeout(channel, timeout, Some(patience)).is_ok()
-        && rustix::net::recv(channel, &mut said[..], RecvFlags::empty()).is_ok_and(|(bytes, _)| bytes == READY.len())
-        && said == READY
+    if rustix::net::sockopt::set_socket_timeout(channel, timeout, Some(patience)).is_err() {
+        return false;
+    }
+    loop {
+        let mut said = [0; READY.len()];
+        match rustix::net::recv(channel, &mut said[..], RecvFlags::empty()) {
+            Ok((_, bytes)) if bytes == DISKS.len() && said == *DISKS => {
+                release(PATIENCE);
+                let _ = send(channel, GIVEN, SendFlags::NOSIGNAL);
+            }
+            Ok((_, bytes)) => return bytes == READY.len() && said == *READY,
+            Err(_) => return false,
+        }
+    }
 }
 
 /// The next socket and its name; `None` after the last.
@@ -306,9 +333,16 @@ mod tests {
         assert_eq!(inherited.untaken(), [bound[1].to_string()]);
         let waiting = std::net::TcpStream::connect(bound[0]).unwrap();
         assert!(tcp(first.into_iter().next().unwrap()).unwrap().0.accept().is_ok(), "{waiting:?} was in its backlog");
-        assert!(!is_ready(&near, Duration::from_millis(1)));
-        inherited.ready();
-        assert!(is_ready(&near, PATIENCE));
+        assert!(!is_ready(&near, Duration::from_millis(1), |_| ()));
+        let mut released = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                inherited.ask_for_disks();
+                inherited.ready();
+            });
+            assert!(is_ready(&near, PATIENCE, |_| released += 1));
+        });
+        assert_eq!(released, 1);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Assembled {
         let fronts = Fronts::new(&config)?;
         let sockets = Sockets::bind(&config, workers, &fronts, inherited)?;
         let door = sockets.http.iter().find_map(Bound::own_door);
-        let node = assemble(config, door, fronts)?;
+        let node = assemble(config, door, fronts, inherited)?;
         Ok(Self { node, sockets, workers })
     }
 
@@ -139,7 +139,12 @@ impl Sockets {
     }
 }
 
-fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<Arc<Node>, String> {
+fn assemble(
+    config: Config,
+    door: Option<SocketAddr>,
+    fronts: Fronts,
+    inherited: &Inherited,
+) -> Result<Arc<Node>, String> {
     let access = Access::default();
     access.adopt(access.prepare(config.log.access.as_ref())?);
     let plugins = Plugins::load(&config)?;
@@ -150,6 +155,9 @@ fn assemble(config: Config, door: Option<SocketAddr>, fronts: Fronts) -> Result<
         }
         None => None,
     };
+    if !config.cache.disk.is_empty() {
+        inherited.ask_for_disks();
+    }
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     // A slice is what the node itself answered: nothing is followed.
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
@@ -376,7 +384,7 @@ impl Signals {
         };
         let upgrades = async {
             while self.user2.recv().await.is_some() {
-                match node.upgrade.start().await {
+                match node.upgrade.start(&node.store).await {
                     Ok(pid) => tracing::info!(pid, "a new process has taken over"),
                     Err(error) => tracing::error!(error, "not upgraded"),
                 }

@@ -1,17 +1,18 @@
 //! Replacing this process by a new one of the same program, which may be a newer one by now, without losing a connection.
 //!
 //! The new process is started with this one's arguments and handed the listening sockets ([`crate::handover`]). When it says
-//! that it serves, this one stops accepting and drains; when it ends or says nothing in time, this one goes on as before. Only
-//! sockets are handed over: what is in memory, the cache above all, is not. Invariant: until the new process is ready, nothing
-//! of this one has changed.
+//! that it serves, this one stops accepting and drains; when it ends or says nothing in time, this one goes on as before. What
+//! is in memory is not handed over; the cache's directories are, as the last thing before the new process is ready. Invariant: until
+//! it is ready, nothing else of this one has changed.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use littoral_cache::Store;
 use parking_lot::Mutex;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::sync::watch;
@@ -66,7 +67,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// One sentence that says why this process goes on.
-    pub async fn start(&self) -> Result<u32, String> {
+    pub async fn start(&self, store: &Arc<Store>) -> Result<u32, String> {
         let Ok(_alone) = self.under_way.try_lock() else {
             return Err("an upgrade is under way".into());
         };
@@ -76,8 +77,10 @@ impl Upgrade {
         let (near, mut child) = self.spawn()?;
         let (pid, sockets) = (child.id(), self.sockets.lock().clone());
         tracing::info!(pid, sockets = sockets.len(), "upgrade: handing over");
+        let store = store.clone();
+        let release = move |time| store.disks().into_iter().for_each(|disks| disks.release(Instant::now() + time));
         let waiting = move || {
-            let ready = hand_over(&near, &sockets).is_ok() && is_ready(&near, PATIENCE);
+            let ready = hand_over(&near, &sockets).is_ok() && is_ready(&near, PATIENCE, release);
             if ready { Ok(()) } else { Err(end(&mut child)) }
         };
         let waited = tokio::task::spawn_blocking(waiting).await.map_err(|error| error.to_string())?;

@@ -324,6 +324,21 @@ impl Disks {
         self.volumes.iter().for_each(|volume| volume.flush(Some(deadline)));
     }
 
+    /// Lets go of all directories, for another process: what waits is written until `deadline`, then nothing more is read, written
+    /// or recorded here. What is being served is served on.
+    pub fn release(&self, deadline: Instant) {
+        self.flush(deadline);
+        self.shared.closing.store(true, Relaxed);
+        // Nobody may believe that a purge is recorded which comes too late for it.
+        let _one_at_a_time = self.shared.commit.lock();
+        self.volumes.iter().for_each(|volume| volume.release());
+    }
+
+    /// Whether [`Self::release`] was called.
+    pub fn is_released(&self) -> bool {
+        self.shared.closing.load(Relaxed)
+    }
+
     /// Waits until purges before this process are settled: no file they name is left, and they are forgotten.
     pub fn kept(&self) {
         let mut rounds = self.shared.rounds.0.lock();

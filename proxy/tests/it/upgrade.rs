@@ -121,6 +121,32 @@ async fn what_runs_when_a_new_process_takes_over_is_finished_by_the_old_one() {
 }
 
 #[tokio::test]
+async fn the_cache_on_disk_goes_to_the_new_process_and_a_purge_of_it_holds() {
+    let (origin, directory) = (origin().await, tempfile::tempdir().unwrap());
+    let disk = format!("{{ path = {:?}, size = \"64MiB\", min_free = \"0\" }}", directory.path());
+    let mut node = node_before(&origin, &format!("[cache]\ndisk = {disk}")).await;
+    for path in ["/a", "/b"] {
+        get(&node, path).await;
+    }
+    let (load, clients) = Load::start(node.address("http"));
+    load.answers(50).await;
+    let in_use = format!("littoral_cache_disk_in_use{{disk=\"{}\"}}", directory.path().display());
+    upgrade(&mut node).await;
+    assert_eq!(node.metrics().await[&in_use], 1.0, "{}", node.log());
+    assert_eq!(node.admin("POST", "/v1/purge", "{\"url\":\"http://site.example/b\"}").await.0, 200);
+    assert_eq!(node.ended().await, Some(0));
+    load.ends.store(true, Relaxed);
+    for client in clients {
+        client.await.unwrap();
+    }
+    assert_eq!(load.failed.load(Relaxed), 0);
+    assert!(get(&node, "/a").await.field("cache-status").starts_with("littoral; hit"));
+    assert!(!get(&node, "/b").await.field("cache-status").contains("; hit"));
+    assert_eq!((origin.count("/a"), origin.count("/b")), (1, 2));
+    assert!(!node.log().contains("a disk is out"), "{}", node.log());
+}
+
+#[tokio::test]
 async fn a_new_process_that_cannot_start_leaves_the_old_one_serving() {
     let origin = origin().await;
     let mut node = node_before(&origin, "").await;

@@ -42,7 +42,7 @@ pub struct Volume {
     /// The index does not say all: a variant is there, which a purge of its URL names, or a file that could not be removed.
     holds_more: AtomicBool,
     out: OnceLock<String>,
-    _lock: Option<File>,
+    lock: Mutex<Option<File>>,
 }
 
 /// Whether a disk is used.
@@ -117,7 +117,7 @@ impl Volume {
             failures: AtomicU32::new(0),
             holds_more: AtomicBool::new(false),
             out,
-            _lock: lock,
+            lock: Mutex::new(lock),
         }
     }
 
@@ -182,6 +182,14 @@ impl Volume {
         let _ = self.out.set(why);
         self.queue.clear();
         self.set_scanned();
+    }
+
+    /// Lets go of the directory: another process may claim it.
+    pub(super) fn release(&self) {
+        self.take_out("handed over to another process".to_owned());
+        self.close();
+        *self.journal.lock() = None;
+        *self.lock.lock() = None;
     }
 
     /// Counts a failure of the file system; too many in a row, or one that will not pass, take the disk out.
