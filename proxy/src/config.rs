@@ -28,7 +28,7 @@ pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
-pub use site::{Coding, Compress, Dash, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
+pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
 use units::{Bandwidth, Prefix, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
@@ -47,6 +47,10 @@ pub const AT_A_TIME_MAX: usize = 1 << 20;
 pub const KEY_PARTS_MAX: usize = 64;
 /// Bytes of a slice, at least.
 pub const SLICE_MIN: u64 = 64 << 10;
+/// How often the rest of an object may be asked for.
+pub const RESUMES_MAX: u32 = 8;
+/// Fills that may go on unread.
+pub const UNREAD_MAX: usize = 1_000_000;
 /// Plugins of one config.
 pub const PLUGINS_MAX: usize = 64;
 /// Worker threads.

@@ -8,7 +8,8 @@
 //! is asked at most twice, and never again once its response head has come.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,8 +29,7 @@ use crate::node::Node;
 use crate::request::context::Context;
 use crate::rescue;
 use crate::storage::{
-    CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, NoCacheReason, PASSES,
-    RespCacheable, cache_key,
+    CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, PASSES, RespCacheable, cache_key,
 };
 
 mod admission;
@@ -42,8 +42,10 @@ pub(crate) mod forward;
 mod intake;
 mod range;
 pub(crate) mod respond;
+pub mod resume;
 pub(crate) mod slices;
 mod target;
+pub mod unread;
 mod upstream;
 pub use upstream::ATTEMPTS_MAX;
 
@@ -112,6 +114,8 @@ impl ProxyHttp for RequestPath {
         };
         target::normalise(session.req_header_mut(), &site);
         ctx.slice = slices::Slice::take(session.req_header_mut(), &self.node, site.slice);
+        ctx.is_rest = resume::take(session.req_header_mut(), &self.node);
+        ctx.background |= ctx.is_rest;
         if site.client_directives {
             ctx.demand = Demand::of(&session.req_header().headers);
         }
@@ -141,7 +145,8 @@ impl ProxyHttp for RequestPath {
     /// GET and HEAD go through the cache, everything else past it.
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let request = session.req_header();
-        if !matches!(request.method, Method::GET | Method::HEAD) || session.is_upgrade_req() {
+        let is_read = matches!(request.method, Method::GET | Method::HEAD);
+        if !is_read || ctx.is_rest || session.is_upgrade_req() {
             return Ok(());
         }
         ctx.fat = target::has_body(&request.headers);
@@ -269,7 +274,7 @@ impl ProxyHttp for RequestPath {
         if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
             upstream.insert_header(COOKIE, cookies)?;
         }
-        if let Some(site) = ctx.site.as_ref().filter(|_| ctx.key.is_some()) {
+        if let Some(site) = ctx.site.as_ref().filter(|_| ctx.key.is_some() || ctx.is_rest) {
             target::take_out_misleading(upstream, site);
         }
         if let Some(slice) = ctx.slice {
@@ -301,7 +306,9 @@ impl ProxyHttp for RequestPath {
         ctx.stamps.answered = Some(Instant::now());
         self.node.figures.first_byte(&ctx.stamps);
         respond::end_hop(response);
-        ctx.encoder = compress::begin(session.req_header(), response, ctx);
+        if !ctx.is_rest {
+            ctx.encoder = compress::begin(session.req_header(), response, ctx);
+        }
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
         self.note_origin(ctx, !failing);
         Ok(())
@@ -310,11 +317,12 @@ impl ProxyHttp for RequestPath {
     /// The origin's body: with its end, the origin has room for another request, however slow the client is.
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<std::time::Duration>> {
+        unread::check(session, ctx, &self.node.figures)?;
         if let Some(encoder) = &mut ctx.encoder {
             *body = encoder.encode(body.take(), end_of_stream)?;
         }
@@ -332,23 +340,7 @@ impl ProxyHttp for RequestPath {
         response: &ResponseHeader,
         ctx: &mut Context,
     ) -> Result<RespCacheable> {
-        Ok(match admission::admit(&self.node, session, response, ctx) {
-            Ok(meta) => {
-                if let Some(key) = ctx.key.as_ref().filter(|_| ctx.passed) {
-                    self.node.store.forget_passed(key);
-                }
-                RespCacheable::Cacheable(meta)
-            }
-            Err(reason) => {
-                if ctx.slice.is_none() && admission::is_lasting(reason, response.status) {
-                    let pass_for = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.pass_for);
-                    ctx.key.iter().for_each(|key| self.node.store.remember_passed(key, ctx.asked + pass_for));
-                }
-                ctx.unstorable = Some(reason);
-                self.node.figures.unstorable(reason);
-                RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()))
-            }
-        })
+        Ok(admission::decide(&self.node, session, response, ctx))
     }
 
     /// Conditions on what is stored (RFC 9110 §13.2.2): whether the client has it already.
@@ -370,10 +362,12 @@ impl ProxyHttp for RequestPath {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> pingora::proxy::RangeType {
-        match ctx.failed {
+        let range = match ctx.failed {
             true => range::fail(response),
             false => range::select(session.req_header(), response),
-        }
+        };
+        ctx.share = resume::Share::of(&range);
+        range
     }
 
     /// Every response, on its way to the client.
@@ -435,12 +429,16 @@ impl ProxyHttp for RequestPath {
             self.note_origin(ctx, false);
         }
         error.set_retry(self.is_worth_retrying(session, &error, ctx) && self.may_retry(ctx));
+        resume::take_over(&self.node, session, &error, ctx);
         error
     }
 
     /// The last word on an error: [`rescue`] picks the status.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
-        rescue::answer(session, error, &self.node, ctx).await
+        match ctx.resumed.take() {
+            Some(resumption) => resume::end(self, session, ctx, resumption).await,
+            None => rescue::answer(session, error, &self.node, ctx).await,
+        }
     }
 
     /// Last, always: what is known only now.
@@ -448,6 +446,7 @@ impl ProxyHttp for RequestPath {
         if ctx.background {
             return;
         }
+        let error = error.filter(|_| !ctx.mended);
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let sent = session.body_bytes_sent() as u64;
         let figures = &self.node.figures;
@@ -481,10 +480,14 @@ impl ProxyHttp for RequestPath {
     fn suppress_proxy_warn_log(
         &self,
         _session: &Session,
-        _ctx: &Context,
+        ctx: &Context,
         _error: &Error,
-        _context: pingora::proxy::ProxyWarnLogContext,
+        context: pingora::proxy::ProxyWarnLogContext,
     ) -> bool {
+        if matches!(context, pingora::proxy::ProxyWarnLogContext::DownstreamCache) {
+            // The only word on it: a client left while what it asked for is being filled.
+            ctx.left.store(true, Relaxed);
+        }
         true
     }
 }

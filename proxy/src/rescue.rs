@@ -17,6 +17,8 @@ use crate::request::{own_value, respond_own};
 pub(crate) const BUSY: ErrorType = ErrorType::Custom("origin-busy");
 /// A node of the shield said that it has no answer.
 pub(crate) const SHIELD: ErrorType = ErrorType::Custom("shield-failed");
+/// All who read a fill have left, and it is not fetched for nobody.
+pub(crate) const UNREAD: ErrorType = ErrorType::Custom("fill-unread");
 /// Seconds after which to come back then.
 const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -79,6 +81,7 @@ pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
     };
     match (error.esource(), error.etype()) {
         (_, busy) if *busy == BUSY => (503, "the origin is busy"),
+        (_, unread) if *unread == UNREAD => (CLIENT_LEFT, ""),
         // A client that stopped sending its body may still read.
         (ErrorSource::Downstream, ReadTimedout) => (408, "the request did not come in time"),
         (_, HTTPStatus(status)) => (*status, "the request cannot be answered"),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -44,6 +45,10 @@ pub struct Site {
     pub folded: Vec<(HeaderName, Vec<String>)>,
     /// Bytes of a slice, where objects are kept in slices.
     pub slice: Option<u64>,
+    /// What becomes of fills that meet trouble.
+    pub fill: config::Fill,
+    /// How many of them go on that nobody reads.
+    pub unread: Arc<AtomicUsize>,
     /// What is compressed, and how.
     pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
@@ -69,6 +74,8 @@ impl Site {
             selectors: Selectors::default(),
             folded: Vec::new(),
             slice: None,
+            fill: config::Fill::default(),
+            unread: Arc::default(),
             compress: None,
             auto: false,
         }
@@ -124,6 +131,8 @@ impl Sites {
                 },
                 folded: folded_of(raw),
                 slice: raw.slice.map(|size| size.0),
+                fill: raw.fill.clone(),
+                unread: Arc::default(),
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
             });

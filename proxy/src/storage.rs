@@ -116,13 +116,25 @@ struct FillHit {
 }
 
 struct Miss {
-    writer: FillWriter,
+    filling: Filling,
     written: usize,
 }
 
-/// In the framework's key: the fill that its request began, which reads along.
+/// In the framework's key: the fill that its request began and reads along, until it ends or is taken over.
 #[derive(Clone, Default)]
-struct Own(Arc<Mutex<Option<Arc<Fill>>>>);
+pub struct Filling(Arc<Mutex<Option<FillWriter>>>);
+
+impl Filling {
+    /// The fill that the request of a key began.
+    pub fn of(key: &CacheKey) -> Option<Arc<Fill>> {
+        key.extensions.get::<Self>()?.0.lock().as_ref().map(|writer| writer.fill().clone())
+    }
+
+    /// Takes it away from the framework, which can then neither end it nor let it fail.
+    pub fn take_over(key: &CacheKey) -> Option<FillWriter> {
+        key.extensions.get::<Self>()?.0.lock().take()
+    }
+}
 
 impl Shelf {
     /// Lives as long as the process, as the framework asks.
@@ -146,7 +158,7 @@ pub fn cache_key(key: &Key, passed: bool, grace: Option<u32>) -> CacheKey {
     let mut framework_key = CacheKey::new(key.text().to_vec(), "");
     framework_key.set_primary_bin_override(key.hash().to_le_bytes());
     framework_key.extensions.insert(key.clone());
-    framework_key.extensions.insert(Own::default());
+    framework_key.extensions.insert(Filling::default());
     if passed {
         framework_key.extensions.insert(Passed);
     }
@@ -160,7 +172,7 @@ pub fn cache_key(key: &Key, passed: bool, grace: Option<u32>) -> CacheKey {
 pub fn meta_of(head: &Head, lifetime: &Lifetime, variance: Option<[u8; 16]>, created: SystemTime) -> CacheMeta {
     let seconds = |window: Duration| u32::try_from(window.as_secs()).unwrap_or(u32::MAX);
     let (swr, sie) = (seconds(lifetime.stale_while_revalidate), seconds(lifetime.stale_if_error));
-    let mut meta = CacheMeta::new(lifetime.fresh_until, created, swr, sie, response_header(head));
+    let mut meta = CacheMeta::new(lifetime.fresh_until, created, swr, sie, head_of(head));
     meta.set_epoch_override(lifetime.born);
     if let Some(variance) = variance {
         meta.set_variance(variance);
@@ -168,7 +180,8 @@ pub fn meta_of(head: &Head, lifetime: &Lifetime, variance: Option<[u8; 16]>, cre
     meta
 }
 
-fn response_header(head: &Head) -> ResponseHeader {
+/// A head as the framework has it.
+pub fn head_of(head: &Head) -> ResponseHeader {
     let (mut parts, ()) = http::Response::new(()).into_parts();
     parts.status = head.status;
     parts.headers = head.headers.clone();
@@ -250,18 +263,16 @@ impl Storage for Shelf {
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         // Not by its place in the store, where another may have come: the framework panics when it is not found.
-        let fill = key.extensions.get::<Own>().and_then(|own| own.0.lock().take());
-        Ok(fill.and_then(|fill| Self::filling(key, &fill, true)))
+        Ok(Filling::of(key).and_then(|fill| Self::filling(key, &fill, true)))
     }
 
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
         let ticket = meta.extensions().get::<TicketSlot>().and_then(|slot| slot.0.lock().take());
         let no_ticket = || Error::explain(ErrorType::InternalError, "a fill begins without a ticket");
         let writer = ticket.ok_or_else(no_ticket)?.start(key.get_variance_key(), meta.variance());
-        if let Some(own) = key.extensions.get::<Own>() {
-            *own.0.lock() = Some(writer.fill().clone());
-        }
-        Ok(Box::new(Miss { writer, written: 0 }))
+        let filling = key.extensions.get::<Filling>().cloned().unwrap_or_default();
+        *filling.0.lock() = Some(writer);
+        Ok(Box::new(Miss { filling, written: 0 }))
     }
 
     async fn purge(&'static self, _: PurgeTarget<'_>, _: PurgeType, _: &SpanHandle) -> Result<PurgeOutcome> {
@@ -420,16 +431,30 @@ impl HandleHit for FillHit {
 impl HandleMiss for Miss {
     async fn write_body(&mut self, data: Bytes, _eof: bool) -> Result<()> {
         self.written += data.len();
-        self.writer.write(data).map_err(|error| match error {
-            FillError::Incomplete => Error::because(ErrorType::ReadError, "filling the cache", error).into_up(),
-            _ => Error::because(ErrorType::InternalError, "filling the cache", error),
+        let mut filling = self.filling.0.lock();
+        let written = filling.as_mut().map_or(Err(FillError::Incomplete), |writer| writer.write(data));
+        written.map_err(|error| {
+            // What came is wrong: there is nothing to go on from.
+            *filling = None;
+            match error {
+                FillError::Incomplete => Error::because(ErrorType::ReadError, "filling the cache", error).into_up(),
+                _ => Error::because(ErrorType::InternalError, "filling the cache", error),
+            }
         })
     }
 
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
         let written = self.written;
-        let finished = self.writer.finish(SystemTime::now());
+        let writer = self.filling.0.lock().take();
+        let finished = writer.map_or(Err(FillError::Incomplete), |writer| writer.finish(SystemTime::now()).map(drop));
         finished.map_err(|error| Error::because(ErrorType::ReadError, "filling the cache", error).into_up())?;
         Ok(MissFinishType::Created(written))
+    }
+}
+
+impl Drop for Miss {
+    fn drop(&mut self) {
+        // The key lives on in places; the fill does not.
+        drop(self.filling.0.lock().take());
     }
 }

@@ -6,7 +6,7 @@
 use http::header::{
     DATE, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
 };
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::freshness::date_field;
 
@@ -30,7 +30,7 @@ pub fn evaluate(request: &HeaderMap, status: StatusCode, stored: &HeaderMap) -> 
     if status != StatusCode::OK {
         return Condition::Holds;
     }
-    let tag = stored.get(ETAG).map(http::HeaderValue::as_bytes);
+    let tag = stored.get(ETAG).map(HeaderValue::as_bytes);
     let unchanged_by = |name| {
         let date = date_field(request, name)?;
         let modified = date_field(stored, LAST_MODIFIED)?;
@@ -65,6 +65,17 @@ pub fn if_range(request: &HeaderMap, stored: &HeaderMap) -> bool {
     }
     let modified = date_field(stored, LAST_MODIFIED).filter(|_| stored.get(LAST_MODIFIED) == Some(condition));
     modified.is_some_and(|modified| date_field(stored, DATE).is_none_or(|made| made > modified))
+}
+
+/// What tells the very bytes of a stored response (§8.8.1), for If-Range: its entity tag, or without one a Last-Modified that is
+/// strong (§8.8.2.2).
+pub fn strong_validator(stored: &HeaderMap) -> Option<&HeaderValue> {
+    if let Some(tag) = stored.get(ETAG) {
+        let is_strong = tag.len() > 1 && tag.as_bytes().starts_with(b"\"") && tag.as_bytes().ends_with(b"\"");
+        return is_strong.then_some(tag);
+    }
+    let made_later = date_field(stored, DATE)? > date_field(stored, LAST_MODIFIED)?;
+    stored.get(LAST_MODIFIED).filter(|_| made_later)
 }
 
 /// Whether a field names the entity tag of what is stored; `*` names whatever is.
@@ -106,7 +117,6 @@ fn opaque(tag: &[u8]) -> &[u8] {
 mod tests {
     use super::Condition::{Failed, Holds, NotModified};
     use super::*;
-    use http::HeaderValue;
 
     const OLD: &str = "Sat, 01 Jan 2022 00:00:00 GMT";
     const MID: &str = "Sun, 02 Jan 2022 00:00:00 GMT";
@@ -184,5 +194,22 @@ mod tests {
         check(&[("etag", "W/\"a\"")], "W/\"a\"", false);
         check(&[("last-modified", OLD), ("date", OLD)], OLD, false);
         assert!(if_range(&HeaderMap::new(), &map(&stored)));
+    }
+
+    #[test]
+    fn only_what_changes_with_every_byte_is_a_strong_validator() {
+        for (stored, strong) in [
+            (&[("etag", "\"a\"")][..], Some("\"a\"")),
+            (&[("etag", "W/\"a\"")], None),
+            (&[("etag", "a")], None),
+            (&[("etag", "\"")], None),
+            (&[("etag", "W/\"a\""), ("last-modified", OLD), ("date", NEW)], None),
+            (&[("last-modified", OLD), ("date", MID)], Some(OLD)),
+            (&[("last-modified", MID), ("date", MID)], None),
+            (&[("last-modified", OLD)], None),
+            (&[], None),
+        ] {
+            assert_eq!(strong_validator(&map(stored)).map(|value| value.to_str().unwrap()), strong, "{stored:?}");
+        }
     }
 }

@@ -157,6 +157,16 @@ impl Fill {
         self.length
     }
 
+    /// Bytes that came.
+    pub fn filled(&self) -> u64 {
+        self.state.lock().filled()
+    }
+
+    /// How many read it now.
+    pub fn readers(&self) -> usize {
+        self.state.lock().readers()
+    }
+
     /// Notes a purge; `false` when one as strong was noted already.
     pub(crate) fn note_purge(&self, purged: Purged) -> bool {
         self.purged.fetch_max(purged as u8, Relaxed) < purged as u8

@@ -69,6 +69,27 @@ pub struct Site {
     pub slice: Option<Size>,
     /// Compresses what the origin sends plain.
     pub compress: Option<Compress>,
+    /// What becomes of fills that meet trouble.
+    #[serde(default)]
+    pub fill: Fill,
+}
+
+/// What becomes of a fill whose origin breaks off, or whose clients leave.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fill {
+    /// How often the rest is asked for when an origin breaks off.
+    pub resume: u32,
+    /// How many go on that nobody reads any more.
+    pub unread: usize,
+    /// How much is fetched at most that nobody reads.
+    pub unread_bytes: Option<Size>,
+}
+
+impl Default for Fill {
+    fn default() -> Self {
+        Self { resume: 2, unread: 64, unread_bytes: None }
+    }
 }
 
 /// Compression of what the origin sends plain.

@@ -210,7 +210,7 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 14] = [
+    const TABLES: [&str; 15] = [
         "disk",
         "compress",
         "forward",
@@ -223,6 +223,7 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
         "timeouts",
         "retry",
         "heuristic",
+        "fill",
         "shield",
         "sign",
     ];
@@ -258,6 +259,8 @@ fn an_origin_is_a_url_or_a_table_and_what_is_wrong_with_it_is_told_its_place() {
         ("\"http://a\"", "retry = { budget_percent = 101 }", "9:28: site.retry.budget_percent is 0 to 100"),
         ("\"http://a\"", "health = { path = \"x\" }", "9:19: site.health.path begins with /"),
         ("\"http://a\"", "health = { down_after = 0 }", "9:25: site.health.down_after is at least 1"),
+        ("\"http://a\"", "fill = { resume = 9 }", "9:19: fill.resume is 0 to 8"),
+        ("\"http://a\"", "fill = { unread = 1000001 }", "9:19: fill.unread is 0 to 1000000"),
         ("\"http://a\"", "timeouts = { idle = \"0s\" }", "9:21: site.timeouts.idle is more than 0s"),
     ] {
         let problem = problem(&with(origin, more));

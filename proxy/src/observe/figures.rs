@@ -9,6 +9,7 @@ use littoral_cache::freshness::Unstorable;
 use littoral_cache::histogram::{Histogram, Seconds};
 
 use super::access::Stamps;
+use crate::request::unread::TooMuch;
 
 /// Lines a counter is spread over; threads beyond share.
 pub(crate) const STRIPES: usize = 16;
@@ -127,6 +128,22 @@ impl H2Ended {
     pub const LABELS: [&str; 4] = ["idle", "flood", "malformed", "protocol"];
 }
 
+/// How a fill ended that went on after its origin broke off.
+#[derive(Debug, Clone, Copy)]
+pub enum Resumed {
+    /// Whole.
+    Whole,
+    /// The object had changed, or no range of it was to be had.
+    Changed,
+    /// The rest did not come.
+    Failed,
+}
+
+impl Resumed {
+    /// As metric labels, in the order of the variants.
+    pub const LABELS: [&str; 3] = ["whole", "changed", "failed"];
+}
+
 /// The counters of the request path.
 #[derive(Debug, Default)]
 pub struct Figures {
@@ -172,6 +189,10 @@ pub struct Figures {
     pub failures: Counter,
     /// Responses not stored, by [`UNSTORABLE`].
     pub unstorable: [Counter; UNSTORABLE.len()],
+    /// Fills that went on after their origin broke off, by [`Resumed`].
+    pub resumed: [Counter; Resumed::LABELS.len()],
+    /// Fills ended because nobody read them any more, by [`TooMuch`].
+    pub unread_ended: [Counter; TooMuch::LABELS.len()],
     /// URLs invalidated by unsafe requests.
     pub invalidated: Counter,
     /// Client connections accepted.
@@ -219,6 +240,10 @@ impl Figures {
         if let Some((connected, answered)) = stamps.connected.zip(stamps.answered) {
             self.first_byte.record_time(answered.saturating_duration_since(connected));
         }
+    }
+
+    pub(crate) fn resumed(&self, how: Resumed) {
+        self.resumed[how as usize].add(1);
     }
 
     pub(crate) fn denied(&self, why: Denied) {

@@ -9,8 +9,9 @@ use prometheus::{Encoder, TextEncoder};
 use littoral_cache::Outcome;
 
 use crate::node::Node;
-use crate::observe::figures::{CLASSES, UNSTORABLE};
+use crate::observe::figures::{CLASSES, Resumed, UNSTORABLE};
 use crate::origin::Origin;
+use crate::request::unread::TooMuch;
 
 /// A metric there is.
 #[derive(Debug, Clone, Copy)]
@@ -170,6 +171,16 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_cache_expired_total", "", "Objects made stale by soft purges."),
     metric("littoral_cache_purged_total", "", "Objects removed by purges."),
     metric("littoral_cache_fills_purged_total", "", "Fills that a purge kept from being published."),
+    metric(
+        "littoral_cache_fills_resumed_total",
+        "outcome",
+        "Fills that went on after their origin broke off: whole, the object had changed, or the rest did not come.",
+    ),
+    metric(
+        "littoral_cache_fills_unread_ended_total",
+        "reason",
+        "Fills ended because all who read them had left: too many such fills of the site, or too many bytes.",
+    ),
     metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),
     metric("littoral_cache_invalidated_total", "", "URLs invalidated by successful unsafe requests."),
     metric("littoral_cache_surrogate_keys_ignored_total", "", "Surrogate keys ignored for their number or length."),
@@ -339,6 +350,10 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_origin_requests_waiting" => by("origin", origins(node, |origin| origin.waiting() as u64)),
         "littoral_origin_ejections_total" => one(figures.ejections.sum()),
         "littoral_origin_failures_total" => one(figures.failures.sum()),
+        "littoral_cache_fills_resumed_total" => by("outcome", Resumed::LABELS.into_iter().zip(sums(&figures.resumed))),
+        "littoral_cache_fills_unread_ended_total" => {
+            by("reason", TooMuch::LABELS.into_iter().zip(sums(&figures.unread_ended)))
+        }
         "littoral_cache_invalidated_total" => one(figures.invalidated.sum()),
         "littoral_cache_unstorable_total" => {
             by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))

@@ -2,7 +2,7 @@
 //!
 //! The rules are [`littoral_cache::freshness`]'s; here they meet the request, its site and the store.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_LOCATION, DATE, LOCATION, SET_COOKIE};
 use http::{HeaderMap, Method, StatusCode};
@@ -17,13 +17,34 @@ use super::context::Context;
 use super::respond;
 use crate::node::Node;
 use crate::site::Site;
-use crate::storage::{CacheMeta, Confirmed, TicketSlot, meta_of};
+use crate::storage::{CacheMeta, Confirmed, NoCacheReason, RespCacheable, TicketSlot, meta_of};
+
+/// Whether a response is stored, and what that says about the next one under its key.
+pub(super) fn decide(node: &Node, session: &Session, response: &ResponseHeader, ctx: &mut Context) -> RespCacheable {
+    match admit(node, session, response, ctx) {
+        Ok(meta) => {
+            if let Some(key) = ctx.key.as_ref().filter(|_| ctx.passed) {
+                node.store.forget_passed(key);
+            }
+            RespCacheable::Cacheable(meta)
+        }
+        Err(reason) => {
+            if ctx.slice.is_none() && is_lasting(reason, response.status) {
+                let pass_for = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.pass_for);
+                ctx.key.iter().for_each(|key| node.store.remember_passed(key, ctx.asked + pass_for));
+            }
+            ctx.unstorable = Some(reason);
+            node.figures.unstorable(reason);
+            RespCacheable::Uncacheable(NoCacheReason::Custom(reason.as_str()))
+        }
+    }
+}
 
 /// Metadata with a ticket for a response that may be stored, or of one that was confirmed.
 ///
 /// # Errors
 /// Why it is not stored.
-pub(super) fn admit(
+fn admit(
     node: &Node,
     session: &Session,
     response: &ResponseHeader,
@@ -84,7 +105,7 @@ fn withhold(headers: &mut HeaderMap, storable: &Storable, site: &Site, ctx: &mut
 
 /// Whether the next response under the key will hardly be stored either, so that requests for it should not wait for each
 /// other. Not when the request was the reason, nor when the origin is in trouble.
-pub(super) fn is_lasting(reason: Unstorable, status: StatusCode) -> bool {
+fn is_lasting(reason: Unstorable, status: StatusCode) -> bool {
     let by_the_request = matches!(reason, Unstorable::Request | Unstorable::Authorised | Unstorable::NoRoom);
     !by_the_request && !status.is_server_error() && status != StatusCode::NOT_MODIFIED
 }

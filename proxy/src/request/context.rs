@@ -1,6 +1,7 @@
 //! What one request remembers between phases.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -12,7 +13,9 @@ use super::upstream::Attempts;
 use crate::observe::access::Stamps;
 use crate::request::compress::Encoder;
 use crate::request::forward::Forwarded;
+use crate::request::resume::{Resumption, Share};
 use crate::request::slices::Slice;
+use crate::request::unread::Unread;
 use crate::site::Site;
 use crate::storage::CachePhase;
 
@@ -75,6 +78,18 @@ pub struct Context {
     pub passed: bool,
     /// Compresses the origin's body before anybody sees it.
     pub encoder: Option<Encoder>,
+    /// What of the response goes to the client.
+    pub share: Share,
+    /// The client has left, while what it asked for is being filled.
+    pub left: AtomicBool,
+    /// What is known of that fill then.
+    pub unread: Unread,
+    /// The fill that goes on although its origin broke off.
+    pub resumed: Option<Resumption>,
+    /// The client got all of it.
+    pub mended: bool,
+    /// It is this process that asks for the rest of an object.
+    pub is_rest: bool,
     /// Fields of the response that are this client's alone.
     pub withheld: Vec<(HeaderName, HeaderValue)>,
     /// When its stages began and ended.
@@ -115,6 +130,12 @@ impl Context {
             fat: false,
             passed: false,
             encoder: None,
+            share: Share::default(),
+            left: AtomicBool::new(false),
+            unread: Unread::default(),
+            resumed: None,
+            mended: false,
+            is_rest: false,
             withheld: Vec::new(),
             stamps: Stamps::default(),
             outcome: None,

@@ -81,7 +81,7 @@ impl Slice {
 }
 
 /// `bytes first-last/total` (RFC 9110 §14.4).
-fn content_range(headers: &HeaderMap) -> Option<(Part, u64)> {
+pub(super) fn content_range(headers: &HeaderMap) -> Option<(Part, u64)> {
     let (range, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (part, total) = (Part { first: first.parse().ok()?, last: last.parse().ok()? }, total.parse().ok()?);
@@ -147,10 +147,18 @@ pub(super) fn are_for(session: &Session, node: &Node, ctx: &Context) -> bool {
     let request = session.req_header();
     let reads = matches!(request.method, Method::GET | Method::HEAD) && !super::target::has_body(&request.headers);
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-    // A path that the client in here would write differently is another URL.
-    let as_written = url::Url::parse(&format!("http://h{path}"))
-        .is_ok_and(|url| &url[url::Position::BeforePath..url::Position::AfterQuery] == path);
-    as_written && reads && ctx.slice.is_none() && !ctx.background && node.door.is_some() && !ctx.demand.only_if_cached
+    is_as_written(path)
+        && reads
+        && ctx.slice.is_none()
+        && !ctx.background
+        && node.door.is_some()
+        && !ctx.demand.only_if_cached
+}
+
+/// Whether the client in here writes a path as it is: else it would ask for another URL.
+pub(super) fn is_as_written(path: &str) -> bool {
+    url::Url::parse(&format!("http://h{path}"))
+        .is_ok_and(|url| &url[url::Position::BeforePath..url::Position::AfterQuery] == path)
 }
 
 /// The secondary key of a slice, or of the whole, of a response with this one.

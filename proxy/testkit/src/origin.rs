@@ -70,6 +70,8 @@ pub enum Body {
     GatedChunks(Vec<Vec<u8>>, Gate, Vec<Vec<u8>>),
     /// It promises this length, sends these bytes and closes.
     CutShort(usize, Vec<u8>),
+    /// It promises this length; each part goes out after its gate. What is less than promised ends with the connection.
+    Steps(usize, Vec<(Gate, Vec<u8>)>),
     /// It sends these chunks and closes without the last one.
     CutChunks(Vec<Vec<u8>>),
     /// It never answers.
@@ -242,7 +244,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), request: &Request, respons
         Body::Nothing if status != 304 && status != 204 => head.push_str("content-length: 0\r\n"),
         Body::Whole(bytes) => head.push_str(&format!("content-length: {}\r\n", bytes.len())),
         Body::Gated(first, _, second) => head.push_str(&format!("content-length: {}\r\n", first.len() + second.len())),
-        Body::CutShort(length, _) => head.push_str(&format!("content-length: {length}\r\n")),
+        Body::CutShort(length, _) | Body::Steps(length, _) => head.push_str(&format!("content-length: {length}\r\n")),
         Body::Chunked(_) | Body::CutChunks(_) | Body::GatedChunks(..) => {
             head.push_str("transfer-encoding: chunked\r\n")
         }
@@ -266,6 +268,17 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), request: &Request, respons
         Body::CutShort(_, bytes) => {
             let _ = stream.write_all(&bytes).await;
             false
+        }
+        Body::Steps(length, parts) => {
+            let mut sent = 0;
+            for (gate, part) in parts {
+                gate.pass().await;
+                sent += part.len();
+                if stream.write_all(&part).await.is_err() {
+                    return false;
+                }
+            }
+            sent == length
         }
         Body::Chunked(chunks) => {
             let chunked = chunks_of(&chunks);

@@ -12,6 +12,7 @@ mod demo;
 mod disk;
 mod dns;
 mod faults;
+mod fills;
 mod forward;
 mod h2;
 mod http;

@@ -108,6 +108,10 @@ impl State {
         self.marks[mark] = position;
     }
 
+    pub(super) fn readers(&self) -> usize {
+        self.marks.len() - self.free.len()
+    }
+
     pub(super) fn detach(&mut self, mark: usize) {
         self.marks[mark] = GONE;
         self.free.push(mark);

@@ -1,7 +1,7 @@
 //! `[[site]]`.
 
 use super::{Wrong, at_most, unique, wrong};
-use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, SITES_MAX, SLICE_MIN, Site};
+use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, RESUMES_MAX, SITES_MAX, SLICE_MIN, Site, UNREAD_MAX};
 
 impl Config {
     pub(super) fn check_sites(&self) -> Result<(), Wrong> {
@@ -70,6 +70,12 @@ impl Site {
         }
         if let Some(name) = key.headers.iter().find(|name| http::HeaderName::try_from(*name).is_err()) {
             return wrong("key.headers", format!("{name:?} is no field name"));
+        }
+        if self.fill.resume > RESUMES_MAX {
+            return wrong("fill.resume", format!("fill.resume is 0 to {RESUMES_MAX}; 2 is a good one"));
+        }
+        if self.fill.unread > UNREAD_MAX {
+            return wrong("fill.unread", format!("fill.unread is 0 to {UNREAD_MAX}"));
         }
         if let Some(compress) = &self.compress {
             if compress.codings.is_empty() || compress.types.is_empty() {

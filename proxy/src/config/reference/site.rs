@@ -84,6 +84,28 @@ pub(super) const KEYS: &[Key] = &[
          ranges and give a validator. Needs `listen.http`. Give large files a site of their own: a slice is never the fastest hit.",
     ),
     key(
+        "site.fill.resume",
+        "0 to 8",
+        "`2`",
+        "live",
+        "How often the rest of an object is asked for by a range when an origin breaks off, where a strong validator (RFC 9110 §8.8) tells \
+         that it is the rest of the same: its readers notice nothing. Needs `listen.http`.",
+    ),
+    key(
+        "site.fill.unread",
+        "0 to 1000000",
+        "`64`",
+        "live",
+        "How many objects are fetched to their end at a time although all who asked for them have left; others end with their last reader.",
+    ),
+    key(
+        "site.fill.unread_bytes",
+        "size",
+        "none: to the end",
+        "live",
+        "How much of one object is still fetched when all have left; one known to need more ends at once.",
+    ),
+    key(
         "site.compress.codings",
         "list of `br`, `zstd`, `gzip`, best first",
         "all three",
