@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench soak fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -57,9 +57,13 @@ conformance: build ## run the public HTTP cache test suite against the binary
 	npm ci --prefix conformance --ignore-scripts --no-audit --no-fund --loglevel=error
 	node --no-warnings conformance/run.mjs $(LITTORAL) $(ARGS)
 
-bench: plugins setup-bench ## compare with nginx and Varnish on this machine, into bench/results/
+bench: plugins setup-bench ## compare with nginx, Varnish, Traffic Server and HAProxy, into bench/results/ (ARGS=--quick: some minutes)
 	$(CARGO) build --profile dist --locked -p littoral
-	$(TARGET)/release/littoral-bench hits --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
+	$(TARGET)/release/littoral-bench run --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) --disk $(TARGET) $(ARGS)
+
+soak: plugins setup-bench ## nine tenths of full load for ten minutes: no error, memory flat (ARGS="--minutes 60")
+	$(CARGO) build --profile dist --locked -p littoral
+	$(TARGET)/release/littoral-bench soak --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
 
 # Coverage-guided without a sanitizer: that works with the stable compiler, and there is little unsafe to sanitize.
 fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds

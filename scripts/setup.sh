@@ -26,6 +26,8 @@ NEEDS
     bench) cat <<'NEEDS' ;;
 nginx|nginx|compared with: proxy_cache
 varnishd|varnish|compared with: malloc storage
+traffic_server|trafficserver|compared with: RAM cache
+haproxy|haproxy|compared with: its small-object cache
 wrk|wrk|load generator
 h2load|nghttp2-client|second load generator
 taskset|util-linux|server and generator on different cores
@@ -66,10 +68,10 @@ packages() {
     command -v apt-get >/dev/null || die "no apt-get here; install by hand: ${missing[*]}"
     say "installing with apt-get: ${missing[*]}"
     install_quietly "${missing[@]}"
-    [ "$1" != bench ] || say "the services of nginx and varnish were not started, but will be at the next boot: systemctl disable nginx varnish"
+    [ "$1" != bench ] || say "their services were not started, but will be at the next boot: systemctl disable nginx varnish trafficserver haproxy"
 }
 
-# nginx and varnish would start as services on public ports when installed; a policy file tells Debian not to.
+# nginx and the others would start as services on public ports when installed; a policy file tells Debian not to.
 install_quietly() {
     local policy=/usr/sbin/policy-rc.d ours=
     if [ ! -e $policy ]; then

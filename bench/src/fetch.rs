@@ -1,5 +1,6 @@
-//! A small HTTP/1.1 client for warming, sampling and counting; one connection per request, never used under load.
+//! A small HTTP/1.1 client for warming, sampling and counting, never used under load.
 //!
+//! [`get`] and [`check`] take a connection each; a [`Client`] keeps one, for who asks often.
 //! Invariant: a body is given back only if it is as long as the answer said.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -26,6 +27,51 @@ pub fn get(peer: SocketAddr, path: &str) -> Result<Vec<u8>> {
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
     read_body(&mut BufReader::new(stream)).with_context(|| format!("GET http://{peer}{path}"))
+}
+
+/// A connection that is kept.
+#[derive(Debug)]
+pub struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached.
+    pub fn connect(peer: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
+        stream.set_read_timeout(Some(SILENCE_MAX))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::with_capacity(64 << 10, stream) })
+    }
+
+    /// GETs an object and gives its body.
+    ///
+    /// # Errors
+    /// As [`get`].
+    pub fn get(&mut self, object: Object) -> Result<Vec<u8>> {
+        let request = format!("GET {} HTTP/1.1\r\nHost: {HOST}\r\n\r\n", object.path());
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        read_body(&mut self.stream).with_context(|| format!("GET {}", object.path()))
+    }
+}
+
+/// POSTs JSON to the admin API of littoral.
+///
+/// # Errors
+/// When the peer cannot be reached or answers another status than 200.
+pub fn post(peer: SocketAddr, path: &str, json: &str) -> Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    let length = json.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {peer}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{json}"
+    )?;
+    read_body(&mut BufReader::new(stream)).with_context(|| format!("POST http://{peer}{path}"))
 }
 
 /// Fetches an object from an engine and compares it byte by byte with what the origin made.

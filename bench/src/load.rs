@@ -1,9 +1,13 @@
-//! Runs the load generators and reads what they print: wrk for rates and latency, h2load as a second opinion.
+//! Runs the load generators and reads what they print: wrk for rates and latency, h2load for TLS, HTTP/2 and a second opinion.
 //!
+//! Both are closed loops: a connection asks again when it was answered. [`open`] is the open one, for latency at a fixed rate.
 //! Invariant: a run with any failed, refused or non-2xx answer is an error, never a number.
 
+pub mod open;
+
 use std::net::SocketAddr;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,14 +17,33 @@ use crate::machine::GENERATOR_CORE;
 
 /// A generator that has not ended this long after its time is ended (h2load retries refused requests for ever).
 const GRACE_SECONDS: u64 = 15;
+/// Requests at a time on a connection of HTTP/2.
+const STREAMS: &str = "-m10";
+/// One suite for all: engines differ in which they prefer.
+const SUITE: &str = "--tls13-ciphers=TLS_AES_128_GCM_SHA256";
 
-/// Which program makes the load.
+/// Which program makes the load, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Generator {
-    /// wrk: one thread, closed loop, reports latency percentiles.
+    /// wrk: one thread, connections kept open, reports latency percentiles.
     Wrk,
-    /// h2load --h1: one thread, closed loop.
+    /// wrk with a new connection for each request.
+    WrkClose,
+    /// h2load --h1: one thread.
     H2load,
+    /// h2load --h1 over TLS 1.3.
+    H2loadTls,
+    /// h2load with HTTP/2 over TLS 1.3.
+    H2loadH2,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// One path.
+    Path(String),
+    /// What a script of wrk says.
+    Script(PathBuf),
 }
 
 /// What one run of a generator saw.
@@ -37,36 +60,86 @@ pub struct Load {
 }
 
 impl Generator {
-    /// Loads a path for some time, with so many connections, from the generator's core.
+    /// The name in results.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wrk | Self::WrkClose => "wrk",
+            Self::H2load | Self::H2loadTls | Self::H2loadH2 => "h2load",
+        }
+    }
+
+    /// Loads a server for some time, with so many connections, from the generator's core. `peer` is the address over TLS where
+    /// the generator speaks it.
     ///
     /// # Errors
     /// When the program cannot be run, or any answer failed or was not 2xx.
-    pub fn run(self, peer: SocketAddr, path: &str, connections: u32, time: Duration) -> Result<Load> {
-        let (core, connections, seconds) = (GENERATOR_CORE.to_string(), connections.to_string(), time.as_secs().max(1));
-        let mut command = Command::new("timeout");
-        command.arg((seconds + GRACE_SECONDS).to_string()).args(["taskset", "-c", &core]);
-        match self {
-            Self::Wrk => command
-                .args(["wrk", "-t1", "--latency", "-c", &connections])
-                .arg(format!("-d{seconds}s"))
-                .args(["-H", &format!("Host: {HOST}"), &format!("http://{peer}{path}")]),
-            // A Host header given to h2load goes out beside its own, and two of them are a bad request.
-            Self::H2load => command
-                .args(["h2load", "--h1", "-t1", "-c", &connections])
-                .arg(format!("-D{seconds}"))
-                .args([format!("--connect-to={peer}"), format!("http://{HOST}{path}")]),
-        };
-        let output = command.output().context("cannot run the load generator")?;
+    pub fn run(self, peer: SocketAddr, ask: &Ask, connections: u32, time: Duration) -> Result<Load> {
+        let output = self.command(peer, ask, connections, time).output().context("cannot run the load generator")?;
         let printed = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
             bail!("{self:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
         }
+        self.read(&printed)
+    }
+
+    /// The command of [`Self::run`], for who wants to run it beside other things.
+    #[must_use]
+    pub fn command(self, peer: SocketAddr, ask: &Ask, connections: u32, time: Duration) -> Command {
+        let (core, connections, seconds) = (GENERATOR_CORE.to_string(), connections.to_string(), time.as_secs().max(1));
+        let mut command = Command::new("timeout");
+        command.arg((seconds + GRACE_SECONDS).to_string()).args(["taskset", "-c", &core]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let path = match ask {
+            Ask::Path(path) => path,
+            Ask::Script(_) => "/",
+        };
+        if matches!(self, Self::Wrk | Self::WrkClose) {
+            command.args(["wrk", "-t1", "--latency", "-c", &connections]).arg(format!("-d{seconds}s"));
+            command.args(["-H", &format!("Host: {HOST}")]);
+            if self == Self::WrkClose {
+                command.args(["-H", "Connection: close"]);
+            }
+            if let Ask::Script(script) = ask {
+                command.arg("-s").arg(script);
+            }
+            command.arg(format!("http://{peer}{path}"));
+            return command;
+        }
+        // A Host header given to h2load goes out beside its own, and two of them are a bad request.
+        command.args(["h2load", "-t1", "-c", &connections, &format!("-D{seconds}"), &format!("--connect-to={peer}")]);
+        let scheme = if self == Self::H2load { "http" } else { "https" };
         match self {
-            Self::Wrk => read_wrk(&printed),
-            Self::H2load => read_h2load(&printed),
+            Self::H2loadH2 => command.args([SUITE, STREAMS]),
+            _ => command.args([SUITE, "--h1"]),
+        };
+        command.arg(format!("{scheme}://{HOST}{path}"));
+        command
+    }
+
+    /// What it printed.
+    ///
+    /// # Errors
+    /// When any answer failed or was not 2xx, or there was none.
+    pub fn read(self, printed: &str) -> Result<Load> {
+        match self {
+            Self::Wrk | Self::WrkClose => read_wrk(printed),
+            Self::H2load | Self::H2loadTls | Self::H2loadH2 => read_h2load(printed),
         }
         .with_context(|| format!("{self:?}"))
     }
+}
+
+/// h2load at a fixed rate over HTTP/2 and TLS: paths of a list, `per_connection` requests a second on each connection.
+#[must_use]
+pub fn paced_h2load(peer: SocketAddr, paths: &Path, connections: u32, per_connection: f64, time: Duration) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", &GENERATOR_CORE.to_string(), "h2load", "-t1", "-c", &connections.to_string(), STREAMS, SUITE]);
+    command.args([format!("-D{}", time.as_secs()), format!("--rps={per_connection:.2}")]);
+    command.args([format!("--connect-to={peer}"), format!("--base-uri=https://{HOST}")]);
+    command.arg("-i").arg(paths);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
 fn read_wrk(printed: &str) -> Result<Load> {

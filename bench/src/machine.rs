@@ -139,8 +139,9 @@ impl Server {
     /// # Errors
     /// When it cannot be started.
     pub fn start(core: u32, command: &[&str], log: PathBuf) -> Result<Self> {
-        let child = Command::new("taskset")
-            .args(["-c", &core.to_string()])
+        // It is told to end when this program is killed, too.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "TERM", "taskset", "-c", &core.to_string()])
             .args(command)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -150,7 +151,7 @@ impl Server {
         Ok(Self { child, log })
     }
 
-    /// The process id; taskset has replaced itself by the command.
+    /// The process id; setpriv and taskset have replaced themselves by the command.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
@@ -217,9 +218,22 @@ impl Drop for Server {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this program is one thread that only waits for others")]
+/// Raises the bound on open files of this process, and of what it starts, as far as it may.
+pub fn raise_descriptors() {
+    let bounds = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let highest = rustix::process::Rlimit { current: bounds.maximum, maximum: bounds.maximum };
+    // Where that is refused, the case that needs many says what it lacked.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, highest);
+}
+
 pub(crate) fn pause() {
-    std::thread::sleep(Duration::from_millis(5));
+    wait(Duration::from_millis(5));
+}
+
+/// Lets the others work.
+#[expect(clippy::disallowed_methods, reason = "this program is one thread that only waits for others")]
+pub(crate) fn wait(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// A loopback address that was free a moment ago, for servers that cannot take port 0.

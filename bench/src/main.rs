@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use littoral_bench::{hits, origin, report};
+use littoral_bench::load::open;
+use littoral_bench::{compare, origin, report, soak};
 
 /// Measures littoral beside other engines on this machine.
 #[derive(Parser)]
@@ -17,11 +18,24 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Compare warm cached hits of littoral, nginx and Varnish
+    /// Compare littoral with nginx, Varnish, Traffic Server and HAProxy
     #[command(
-        after_help = "Example: littoral-bench hits --littoral target/dist/littoral --plugins target/plugins --rounds 7"
+        after_help = "Example: littoral-bench run --littoral target/dist/littoral --plugins target/plugins --case hit-1k,mix"
     )]
-    Hits(hits::Options),
+    Run(compare::Options),
+    /// Load littoral for minutes with hits, misses and purges: no error, and memory that does not grow
+    #[command(after_help = "Example: littoral-bench soak --minutes 10 --littoral target/dist/littoral")]
+    Soak(soak::Options),
+    /// Ask for paths at a fixed rate and print the latency: an open loop
+    #[command(after_help = "Example: littoral-bench load --peer 127.0.0.1:8080 --paths list --rate 5000 --seconds 10")]
+    Load(open::Options),
+    /// Put small objects into the index of a disk and print the memory they take
+    #[command(after_help = "Example: littoral-bench index --objects 1000000")]
+    Index {
+        /// How many
+        #[arg(long, default_value_t = 10_000_000)]
+        objects: u64,
+    },
     /// Serve deterministic bodies: GET /o/BYTES/NUMBER; GET /count tells how often it was asked
     #[command(after_help = "Example: littoral-bench origin --bind 127.0.0.1:9000")]
     Origin {
@@ -32,7 +46,7 @@ enum Command {
     /// Render a results file as Markdown
     #[command(after_help = "Example: littoral-bench report bench/results/2026-11-21-abc1234.json --readme README.md")]
     Report {
-        /// Results written by `hits`
+        /// Results written by `run`
         results: PathBuf,
         /// Put the table between the bench markers of this file too
         #[arg(long)]
@@ -42,7 +56,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
-        Command::Hits(options) => hits::run(&options),
+        Command::Run(options) => compare::run(&options),
+        Command::Soak(options) => soak::run(&options),
+        Command::Load(options) => open::run(&options),
+        Command::Index { objects } => compare::index(objects),
         Command::Origin { bind } => origin::run(bind),
         Command::Report { results, readme } => report::render(&results, readme.as_deref()),
     };

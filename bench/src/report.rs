@@ -1,6 +1,9 @@
 //! What a run leaves: a JSON file with every round, and Markdown tables of medians and ratios.
 //!
-//! Invariant: a ratio compares two engines within one round; the spread is over rounds, never over engines.
+//! [`marks`] says which mark was met. Invariant: a ratio compares two engines within one round; the spread is over rounds, never
+//! over engines.
+
+mod marks;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -10,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::case::Case;
 use crate::engine::Engine;
 use crate::machine::Machine;
 
@@ -38,6 +42,10 @@ pub struct Results {
     pub rounds: Vec<Round>,
     /// Memory per cached object.
     pub memory: Vec<Memory>,
+    /// Memory of idle connections.
+    pub idle: Vec<Idle>,
+    /// Memory of the index of a disk.
+    pub index: Option<Index>,
     /// Milliseconds from spawning littoral to its first proxied answer.
     pub start_ms: Vec<f64>,
 }
@@ -49,19 +57,19 @@ pub struct Round {
     pub number: u32,
     /// The engine.
     pub engine: Engine,
-    /// `wrk` or `h2load`.
+    /// The case.
+    pub case: Case,
+    /// `wrk`, `h2load`, or `open` for the open loop.
     pub generator: String,
-    /// Object size.
-    pub object_bytes: usize,
     /// Answers counted.
     pub requests: u64,
-    /// Answers per second.
+    /// Answers per second; of the open loop, requests.
     pub requests_per_second: f64,
     /// CPU time of the server's process tree, user and system, divided by the answers.
     pub cpu_us_per_request: f64,
-    /// Median latency; wrk only.
+    /// Median latency; not of h2load.
     pub p50_us: Option<f64>,
-    /// 99th percentile of latency; wrk only.
+    /// 99th percentile of latency; not of h2load.
     pub p99_us: Option<f64>,
 }
 
@@ -75,6 +83,28 @@ pub struct Memory {
     /// Size of each.
     pub object_bytes: u64,
     /// Growth of resident memory, and of the files on tmpfs where bodies lie there.
+    pub held_bytes: u64,
+}
+
+/// Memory that idle connections took.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Idle {
+    /// The engine.
+    pub engine: Engine,
+    /// Connections held, each used once.
+    pub connections: u64,
+    /// Growth of resident memory.
+    pub held_bytes: u64,
+    /// All of resident memory with them.
+    pub total_bytes: u64,
+}
+
+/// Memory of the index of a disk.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Index {
+    /// Objects in it.
+    pub objects: u64,
+    /// Growth of resident memory.
     pub held_bytes: u64,
 }
 
@@ -116,8 +146,17 @@ impl Results {
             invalid: Vec::new(),
             rounds: Vec::new(),
             memory: Vec::new(),
+            idle: Vec::new(),
+            index: None,
             start_ms: Vec::new(),
         }
+    }
+
+    /// Whether nothing counts.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Self { rounds, memory, idle, index, start_ms, .. } = self;
+        rounds.is_empty() && memory.is_empty() && idle.is_empty() && index.is_none() && start_ms.is_empty()
     }
 
     /// Writes `DATE-COMMIT.json` and `LATEST.md` into a directory, and gives the path of the first.
@@ -150,9 +189,9 @@ impl Results {
             self.seconds,
             self.connections
         );
-        out.push_str(&self.cpu_table());
-        out.push_str(&self.rate_table());
-        out.push_str(&self.memory_table());
+        for table in [self.marks_table(), self.cpu_table(), self.rate_table(), self.memory_table()] {
+            out.push_str(&table);
+        }
         if let Some(start) = Spread::of(self.start_ms.clone()) {
             let runs = self.start_ms.len();
             let _ = writeln!(
@@ -173,59 +212,82 @@ impl Results {
         out
     }
 
-    /// The cases that were measured, in the order of the report.
-    fn cases(&self) -> Vec<(usize, &str)> {
-        let mut cases: Vec<_> =
-            self.rounds.iter().map(|round| (round.object_bytes, round.generator.as_str())).collect();
+    /// The cases that were measured under load, with their generators, in the order of the report.
+    fn cases(&self) -> Vec<(Case, &str)> {
+        let mut cases: Vec<_> = self.rounds.iter().map(|round| (round.case, round.generator.as_str())).collect();
         // wrk before h2load
-        cases.sort_by_key(|&(bytes, generator)| (bytes, std::cmp::Reverse(generator)));
+        cases.sort_by_key(|&(case, generator)| (case, std::cmp::Reverse(generator)));
         cases.dedup();
         cases
     }
 
-    fn values(&self, case: (usize, &str), engine: Engine, value: impl Fn(&Round) -> Option<f64>) -> BTreeMap<u32, f64> {
+    /// The engines that were measured, in the order of the report.
+    fn engines(&self) -> impl Iterator<Item = Engine> {
+        Engine::ALL.into_iter().filter(|engine| self.versions.contains_key(engine))
+    }
+
+    fn values(&self, case: (Case, &str), engine: Engine, value: impl Fn(&Round) -> Option<f64>) -> BTreeMap<u32, f64> {
         self.rounds
             .iter()
-            .filter(|round| (round.object_bytes, round.generator.as_str()) == case && round.engine == engine)
+            .filter(|round| (round.case, round.generator.as_str()) == case && round.engine == engine)
             .filter_map(|round| Some((round.number, value(round)?)))
             .collect()
     }
 
-    /// Ratios of CPU per request, littoral over another engine, one per round in which both counted.
-    fn ratios(&self, case: (usize, &str), other: Engine) -> Vec<f64> {
-        let cpu = |engine| self.values(case, engine, |round| Some(round.cpu_us_per_request));
-        let others = cpu(other);
-        cpu(Engine::Littoral).iter().filter_map(|(number, ours)| Some(ours / others.get(number)?)).collect()
+    /// CPU per request, or latency in the case that is about it.
+    fn figure(&self, case: (Case, &str), engine: Engine) -> BTreeMap<u32, f64> {
+        self.values(case, engine, |round| match round.case {
+            Case::Latency => round.p99_us,
+            _ => Some(round.cpu_us_per_request),
+        })
+    }
+
+    /// Ratios of [`Self::figure`], littoral over another engine, one per round in which both counted.
+    fn ratios(&self, case: (Case, &str), other: Engine) -> Vec<f64> {
+        let others = self.figure(case, other);
+        let ours = self.figure(case, Engine::Littoral);
+        ours.iter().filter_map(|(number, ours)| Some(ours / others.get(number)?)).collect()
+    }
+
+    fn header(&self, first: &str, last: &str) -> String {
+        let titles: Vec<&str> = self.engines().map(Engine::title).collect();
+        let line = format!("| {first} | generator | {} |{last}\n", titles.join(" | "));
+        let columns = line.matches('|').count() - 1;
+        line + "|" + &"---|".repeat(columns) + "\n"
     }
 
     fn cpu_table(&self) -> String {
+        let cases: Vec<_> = self.cases().into_iter().filter(|&(case, _)| case != Case::Latency).collect();
+        if cases.is_empty() {
+            return String::new();
+        }
         let mut out = String::from(
-            "CPU µs per cached hit (server, user + system): median; ratios: median (min–max) over rounds.\n\n\
-             | object | generator | littoral | without policies | nginx | Varnish | ÷ nginx | ÷ Varnish | ÷ without policies |\n\
-             |---|---|---|---|---|---|---|---|---|\n",
+            "CPU µs per request (server, user + system): medians over rounds; last: median (min–max).\n\n",
         );
-        for case in self.cases() {
-            let _ = write!(out, "| {} | {} |", size(case.0 as u64), case.1);
-            for engine in Engine::ALL {
-                let values = self.values(case, engine, |round| Some(round.cpu_us_per_request));
-                let _ = write!(out, " {} |", median(values.into_values(), 2));
+        out += &self.header("case", " littoral ÷ without policies |");
+        for case in cases {
+            let _ = write!(out, "| {} | {} |", case.0.name(), case.1);
+            for engine in self.engines() {
+                let _ = write!(out, " {} |", median(self.figure(case, engine).into_values(), 2));
             }
-            for other in [Engine::Nginx, Engine::Varnish, Engine::LittoralBare] {
-                let _ = write!(out, " {} |", spread(self.ratios(case, other)));
-            }
-            out.push('\n');
+            let _ = writeln!(out, " {} |", spread(self.ratios(case, Engine::LittoralBare)));
         }
         out + "\n"
     }
 
     fn rate_table(&self) -> String {
+        let cases: Vec<_> = self.cases().into_iter().filter(|&(_, generator)| generator != "h2load").collect();
+        if cases.is_empty() {
+            return String::new();
+        }
         let mut out = String::from(
-            "Requests per second / p50 µs / p99 µs under full load (wrk): medians.\n\n\
-             | object | littoral | without policies | nginx | Varnish |\n|---|---|---|---|---|\n",
+            "Requests per second / p50 µs / p99 µs, medians: under full load (wrk), and in an open loop at 70 % of each engine's own full \
+             load.\n\n",
         );
-        for case in self.cases().into_iter().filter(|&(_, generator)| generator == "wrk") {
-            let _ = write!(out, "| {} |", size(case.0 as u64));
-            for engine in Engine::ALL {
+        out += &self.header("case", "");
+        for case in cases {
+            let _ = write!(out, "| {} | {} |", case.0.name(), case.1);
+            for engine in self.engines() {
                 let rate = median(self.values(case, engine, |round| Some(round.requests_per_second)).into_values(), 0);
                 let p50 = median(self.values(case, engine, |round| round.p50_us).into_values(), 0);
                 let p99 = median(self.values(case, engine, |round| round.p99_us).into_values(), 0);
@@ -237,17 +299,28 @@ impl Results {
     }
 
     fn memory_table(&self) -> String {
-        if self.memory.is_empty() {
-            return String::new();
+        let mut out = String::new();
+        if !self.memory.is_empty() {
+            out += "| memory | objects | per object | ÷ bytes cached |\n|---|---|---|---|\n";
         }
-        let mut out = String::from("| memory | objects | per object | ÷ bytes cached |\n|---|---|---|---|\n");
         for memory in &self.memory {
             let each = memory.held_bytes as f64 / memory.objects as f64;
             let ratio = each / memory.object_bytes as f64;
-            let (name, objects, kind) = (memory.engine.name(), memory.objects, size(memory.object_bytes));
+            let (name, objects, kind) = (memory.engine.title(), memory.objects, size(memory.object_bytes));
             let _ = writeln!(out, "| {name} | {objects} × {kind} | {:.1} KiB | {ratio:.2} |", each / 1024.0);
         }
-        out + "\n"
+        if !self.idle.is_empty() {
+            out += "\n| idle connections | number | growth per connection | all of its memory with them |\n|---|---|---|---|\n";
+        }
+        for Idle { engine, connections, held_bytes, total_bytes } in &self.idle {
+            let (each, total) = (held_bytes / connections.max(&1), total_bytes >> 20);
+            let _ = writeln!(out, "| {} | {connections} | {each} B | {total} MiB |", engine.title());
+        }
+        if let Some(Index { objects, held_bytes }) = self.index {
+            let each = held_bytes as f64 / objects as f64;
+            let _ = writeln!(out, "\nIndex of a disk, {objects} objects: {each:.0} B of memory each.");
+        }
+        if out.is_empty() { out } else { out + "\n" }
     }
 }
 

@@ -1,4 +1,4 @@
-//! littoral: one serving thread, memory tier only, with or without the three policies.
+//! littoral: one serving thread, with or without the three policies.
 //!
 //! A node serves before its plugins are compiled. Invariant: with policies, [`start`] returns only when all three are live.
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use super::{CACHE_MIB, Place, Started};
+use super::{Place, Room, Up};
 use crate::fetch::{self, HOST};
 use crate::machine::{PATIENCE, SERVER_CORE, Server, pause};
 
@@ -35,19 +35,24 @@ pub(super) fn policies_are_built(plugins: &Path) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn start(place: &Place, work: &Path, with_policies: bool) -> Result<Started> {
-    std::fs::write(work.join("bench.zone"), ZONE)?;
-    let config = work.join("littoral.toml");
-    std::fs::write(&config, config_text(place, work, with_policies)?)?;
+/// Memory of a node whose objects are to come from its disk, in MiB: a hundredth of what is asked for.
+const MEMORY_BESIDE_DISK_MIB: u64 = 4;
+
+pub(super) fn start(place: &Place, room: &Room, with_policies: bool) -> Result<Up> {
+    std::fs::write(room.work.join("bench.zone"), ZONE)?;
+    let config = room.work.join("littoral.toml");
+    std::fs::write(&config, config_text(place, room, with_policies)?)?;
     let (binary, config) = (place.littoral.to_string_lossy(), config.to_string_lossy());
     let command = [&*binary, "run", "-c", &config, "--log", "error"];
-    let mut server = Server::start(SERVER_CORE, &command, work.join("stderr"))?;
+    let mut server = Server::start(SERVER_CORE, &command, room.work.join("stderr"))?;
     let ready = server.ready_line()?;
     let address = *ready.get("http").context("ready line without http=")?;
+    let tls = ready.get("https").copied();
+    let admin = *ready.get("admin").context("ready line without admin=")?;
     if with_policies {
-        policies_are_live(*ready.get("admin").context("ready line without admin=")?)?;
+        policies_are_live(admin)?;
     }
-    Ok((server, address, None))
+    Ok(Up { server, address, tls, admin: Some(admin), store: None })
 }
 
 /// Waits until the node tells a generation above 0 of every policy.
@@ -70,7 +75,13 @@ fn policies_are_live(admin: SocketAddr) -> Result<()> {
     }
 }
 
-fn config_text(place: &Place, work: &Path, with_policies: bool) -> Result<String> {
+fn config_text(place: &Place, room: &Room, with_policies: bool) -> Result<String> {
+    let (memory, disk) = match &room.stored {
+        None => (room.mib, String::new()),
+        Some(stored) => {
+            (MEMORY_BESIDE_DISK_MIB, format!("\n[cache.disk]\npath = {stored:?}\nsize = \"{}MiB\"\n", room.mib))
+        }
+    };
     let mut text = format!(
         "[node]
 name = \"bench\"
@@ -79,14 +90,16 @@ data = {data:?}
 
 [listen]
 http = [\"127.0.0.1:0\"]
+https = [{{ bind = \"127.0.0.1:0\", cert = {cert:?}, key = {key:?} }}]
 admin = \"127.0.0.1:0\"
 dns = [\"127.0.0.1:0\"]
 
 [cache]
-memory = \"{CACHE_MIB}MiB\"
-
+memory = \"{memory}MiB\"
+{disk}
 [limits]
 threads = 1
+keepalive = \"1h\"
 
 [[site]]
 hosts = [\"{HOST}\"]
@@ -108,7 +121,9 @@ name = \"a1.bench.example.\"
 clusters = [\"*\"]
 ttl = \"30s\"
 ",
-        data = work.join("data"),
+        data = room.work.join("data"),
+        cert = place.tls.certificate,
+        key = place.tls.key,
         origin = place.origin,
     );
     if with_policies {

@@ -1,16 +1,14 @@
-//! Varnish: malloc storage, its default VCL with our origin as backend.
+//! Varnish: malloc or file storage, its default VCL with our origin as backend. It speaks no TLS itself.
 //!
 //! Its shared-memory log cannot be turned off without losing statistics; nobody reads it here.
 
-use std::path::Path;
-
 use anyhow::Result;
 
-use super::{CACHE_MIB, Place, Started};
+use super::{Place, Room, Up};
 use crate::machine::{SERVER_CORE, Server, free_address};
 
-pub(super) fn start(place: &Place, work: &Path) -> Result<Started> {
-    let (address, config) = (free_address()?, work.join("bench.vcl"));
+pub(super) fn start(place: &Place, room: &Room) -> Result<Up> {
+    let (address, config) = (free_address()?, room.work.join("bench.vcl"));
     std::fs::write(
         &config,
         format!(
@@ -19,7 +17,11 @@ pub(super) fn start(place: &Place, work: &Path) -> Result<Started> {
             place.origin.port()
         ),
     )?;
-    let (listen, storage, state) = (address.to_string(), format!("malloc,{CACHE_MIB}m"), work.join("state"));
+    let storage = match &room.stored {
+        None => format!("malloc,{}m", room.mib),
+        Some(stored) => format!("file,{},{}m", stored.join("objects").display(), room.mib),
+    };
+    let (listen, state) = (address.to_string(), room.work.join("state"));
     let (config, state) = (config.to_string_lossy(), state.to_string_lossy());
     // -j none: the jail wants a user `vcache` that owns the state directory; the numbers do not depend on it.
     let command = [
@@ -42,7 +44,7 @@ pub(super) fn start(place: &Place, work: &Path) -> Result<Started> {
         "-p",
         "timeout_idle=3600",
     ];
-    let mut server = Server::start(SERVER_CORE, &command, work.join("stderr"))?;
+    let mut server = Server::start(SERVER_CORE, &command, room.work.join("stderr"))?;
     server.accepts(address)?;
-    Ok((server, address, None))
+    Ok(Up { server, address, tls: None, admin: None, store: None })
 }

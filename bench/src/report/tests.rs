@@ -17,8 +17,8 @@ fn round(number: u32, engine: Engine, cpu: f64) -> Round {
     Round {
         number,
         engine,
+        case: Case::Hit1k,
         generator: "wrk".to_owned(),
-        object_bytes: 1024,
         requests: 1000,
         requests_per_second: 333.0,
         cpu_us_per_request: cpu,
@@ -42,9 +42,51 @@ fn ratios_are_taken_within_a_round_and_only_where_both_counted() {
         results.rounds.push(round(number, Engine::Littoral, ours));
         results.rounds.extend(theirs.map(|cpu| round(number, Engine::Nginx, cpu)));
     }
-    assert_eq!(results.ratios((1024, "wrk"), Engine::Nginx), [0.8, 0.8]);
+    assert_eq!(results.ratios((Case::Hit1k, "wrk"), Engine::Nginx), [0.8, 0.8]);
+    for engine in [Engine::Littoral, Engine::Nginx] {
+        results.versions.insert(engine, "1".to_owned());
+    }
     let table = results.cpu_table();
-    assert!(table.contains("| 1 KiB | wrk | 8.00 | – | 15.00 | – | 0.80 (0.80–0.80) | – | – |"), "{table}");
+    assert!(table.contains("| hit-1k | wrk | 8.00 | 15.00 | – |"), "{table}");
+}
+
+#[test]
+fn a_mark_is_met_by_the_median_against_whom_it_names_and_never_by_what_was_not_measured() {
+    let mut results = Results::new(machine(), 3, 3, 32);
+    assert_eq!(results.marks_table(), "", "nothing was measured");
+    for (number, ours, theirs) in [(0, 8.0, 10.0), (1, 7.0, 10.0), (2, 9.0, 10.0)] {
+        results.rounds.push(round(number, Engine::Littoral, ours));
+        results.rounds.push(round(number, Engine::Nginx, theirs));
+    }
+    let table = results.marks_table();
+    assert!(table.contains("| ≤ 0.80 × nginx | 8.00 µs | nginx 10.00 µs | 0.80 (0.70–0.90) | met |"), "{table}");
+    assert!(!table.contains("stretch"), "HAProxy was not measured: {table}");
+    for number in 0..3 {
+        results.rounds.push(round(number, Engine::Haproxy, 7.0));
+    }
+    assert!(results.marks_table().contains("| 1.14 (1.00–1.29) | stretch missed |"), "{}", results.marks_table());
+}
+
+#[test]
+fn the_best_is_whoever_has_the_lowest_median() {
+    let mut results = Results::new(machine(), 1, 3, 32);
+    for (engine, cpu) in [(Engine::Littoral, 9.0), (Engine::Nginx, 20.0), (Engine::Varnish, 10.0)] {
+        results.rounds.push(Round { case: Case::Hit64k, ..round(0, engine, cpu) });
+    }
+    let table = results.marks_table();
+    assert!(table.contains("| ≤ 0.80 × the best | 9.00 µs | Varnish 10.00 µs | 0.90 | **missed** |"), "{table}");
+}
+
+#[test]
+fn figures_taken_once_have_marks_too() {
+    let mut results = Results::new(machine(), 1, 3, 32);
+    for (engine, total_bytes) in [(Engine::Littoral, 30 << 20), (Engine::Nginx, 20 << 20)] {
+        results.idle.push(Idle { engine, connections: 100, held_bytes: 100 << 10, total_bytes });
+    }
+    results.index = Some(Index { objects: 1000, held_bytes: 60_000 });
+    let table = results.marks_table();
+    assert!(table.contains("| ≤ 1.20 × nginx | 30 MiB | nginx 20 MiB | 1.50 | **missed** |"), "{table}");
+    assert!(table.contains("| ≤ 120 B | 60 B | – | – | met |"), "{table}");
 }
 
 #[test]

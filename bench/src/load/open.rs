@@ -1,0 +1,270 @@
+//! An open loop: requests come at a given rate, whether or not the earlier ones were answered, as users do.
+//!
+//! Latency is counted from when a request was due, not from when a connection was free for it, so that a server that stalls
+//! does not hide it (coordinated omission). Arrivals are random with a fixed seed. The loop polls without sleeping on the
+//! generator's core: timers of the kernel are coarser than what is measured.
+//! Invariant: an answer that is not a 200 of the length it tells ends the run with an error.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use serde::{Deserialize, Serialize};
+
+use crate::fetch::HOST;
+use crate::machine::GENERATOR_CORE;
+use crate::workload::Draws;
+
+/// Share of the time whose requests do not count.
+const WARM_UP: f64 = 0.1;
+/// What is still unanswered so long after the end is lost.
+const DRAIN: Duration = Duration::from_secs(10);
+/// Longest head of an answer, in bytes.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// What `littoral-bench load` takes.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// Server to ask
+    #[arg(long)]
+    pub peer: SocketAddr,
+    /// File of paths, one in a line, asked for in turn
+    #[arg(long)]
+    pub paths: PathBuf,
+    /// Requests a second
+    #[arg(long)]
+    pub rate: f64,
+    /// Connections
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub connections: u32,
+    /// Seconds
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+}
+
+/// What was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Answers that count.
+    pub requests: u64,
+    /// Median from due to answered, in µs.
+    pub p50_us: f64,
+    /// 99th percentile, in µs.
+    pub p99_us: f64,
+    /// 99th percentile of how late a request left though a connection was free: the generator's own part of the latency, in µs.
+    pub late_p99_us: f64,
+}
+
+/// Runs the loop and prints what it saw as JSON.
+///
+/// # Errors
+/// When the server cannot be reached, gives a wrong answer or none.
+pub fn run(options: &Options) -> Result<()> {
+    println!("{}", serde_json::to_string(&Loop::new(options)?.run()?)?);
+    Ok(())
+}
+
+/// Runs the loop as a process of its own on the generator's core.
+///
+/// # Errors
+/// As [`run`].
+pub fn measure(peer: SocketAddr, paths: &Path, rate: f64, seconds: u64) -> Result<Latency> {
+    let output = Command::new("taskset")
+        .args(["-c", &GENERATOR_CORE.to_string()])
+        .arg(std::env::current_exe()?)
+        .args(["load", &format!("--peer={peer}"), &format!("--rate={rate}"), &format!("--seconds={seconds}")])
+        .arg("--paths")
+        .arg(paths)
+        .output()?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+struct Loop {
+    poll: Poll,
+    connections: Vec<Connection>,
+    /// Connections nobody waits on; the last one used is used next.
+    free: Vec<usize>,
+    requests: Vec<Vec<u8>>,
+    next: usize,
+    rate: f64,
+    time: Duration,
+    seen: Vec<f64>,
+    late: Vec<f64>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// When the request it waits for was due; `None` when it is free.
+    due: Option<Duration>,
+    head: Vec<u8>,
+    /// Bytes of the body to come; `None` before the head is whole.
+    body_left: Option<u64>,
+}
+
+impl Loop {
+    fn new(options: &Options) -> Result<Self> {
+        ensure!(options.rate >= 1.0, "the rate is {}, less than 1 a second", options.rate);
+        let list =
+            fs::read_to_string(&options.paths).with_context(|| format!("cannot read {}", options.paths.display()))?;
+        let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").into_bytes();
+        let requests: Vec<Vec<u8>> = list.lines().map(request).collect();
+        ensure!(!requests.is_empty(), "{} is empty", options.paths.display());
+        let poll = Poll::new()?;
+        let mut connections = Vec::new();
+        for number in 0..options.connections as usize {
+            let stream = std::net::TcpStream::connect(options.peer)
+                .with_context(|| format!("cannot connect to {}", options.peer))?;
+            stream.set_nodelay(true)?;
+            stream.set_nonblocking(true)?;
+            let mut stream = TcpStream::from_std(stream);
+            poll.registry().register(&mut stream, Token(number), Interest::READABLE)?;
+            connections.push(Connection { stream, due: None, head: Vec::new(), body_left: None });
+        }
+        let free = (0..connections.len()).collect();
+        let (rate, time) = (options.rate, Duration::from_secs(options.seconds));
+        Ok(Self { poll, connections, free, requests, next: 0, rate, time, seen: Vec::new(), late: Vec::new() })
+    }
+
+    fn run(mut self) -> Result<Latency> {
+        let mut events = Events::with_capacity(self.connections.len());
+        let mut scratch = vec![0; 256 << 10];
+        let (mut arrivals, mut draws) = (Duration::ZERO, Draws::new(3));
+        let mut waiting = VecDeque::new();
+        let begun = Instant::now();
+        loop {
+            let now = begun.elapsed();
+            while arrivals <= now && arrivals < self.time {
+                waiting.push_back(arrivals);
+                arrivals += Duration::from_secs_f64(-draws.unit().ln() / self.rate);
+            }
+            while let Some(&due) = waiting.front()
+                && let Some(free) = self.free.pop()
+            {
+                waiting.pop_front();
+                self.send(free, due)?;
+                // One that had to wait for a connection is the server's matter.
+                if waiting.is_empty() {
+                    self.late.push((begun.elapsed() - due).as_secs_f64());
+                }
+            }
+            if now >= self.time && waiting.is_empty() && self.free.len() == self.connections.len() {
+                return self.latency();
+            }
+            ensure!(now < self.time + DRAIN, "{} requests were not answered", waiting.len());
+            self.poll.poll(&mut events, Some(Duration::ZERO))?;
+            for event in &events {
+                self.read(event.token().0, begun, &mut scratch)?;
+            }
+        }
+    }
+
+    fn send(&mut self, number: usize, due: Duration) -> Result<()> {
+        let connection = &mut self.connections[number];
+        let request = &self.requests[self.next];
+        self.next = (self.next + 1) % self.requests.len();
+        let written = connection.stream.write(request).context("the server closed a connection")?;
+        ensure!(written == request.len(), "the socket took {written} bytes of a request only");
+        connection.due = Some(due);
+        Ok(())
+    }
+
+    /// Reads until there is nothing more: readiness is told once.
+    fn read(&mut self, number: usize, begun: Instant, scratch: &mut [u8]) -> Result<()> {
+        loop {
+            let connection = &mut self.connections[number];
+            let read = match connection.stream.read(scratch) {
+                Ok(0) => bail!("the server closed a connection"),
+                Ok(read) => read,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if connection.take(&scratch[..read])? {
+                let due = connection.due.take().context("an answer that nobody asked for")?;
+                if due >= self.time.mul_f64(WARM_UP) {
+                    self.seen.push((begun.elapsed() - due).as_secs_f64());
+                }
+                self.free.push(number);
+            }
+        }
+    }
+
+    fn latency(mut self) -> Result<Latency> {
+        ensure!(!self.seen.is_empty(), "no request was answered");
+        let late_p99_us = percentile(&mut self.late, 0.99) * 1e6;
+        let p50_us = percentile(&mut self.seen, 0.50) * 1e6;
+        let p99_us = percentile(&mut self.seen, 0.99) * 1e6;
+        Ok(Latency { requests: self.seen.len() as u64, p50_us, p99_us, late_p99_us })
+    }
+}
+
+impl Connection {
+    /// Takes bytes of an answer; whether it is whole.
+    fn take(&mut self, bytes: &[u8]) -> Result<bool> {
+        let mut body = bytes.len() as u64;
+        if self.body_left.is_none() {
+            self.head.extend_from_slice(bytes);
+            let Some(end) = self.head.windows(4).position(|window| window == b"\r\n\r\n") else {
+                ensure!(self.head.len() <= HEAD_BYTES_MAX, "the head of an answer does not end");
+                return Ok(false);
+            };
+            self.body_left = Some(body_bytes(&self.head[..end])?);
+            body = (self.head.len() - end - 4) as u64;
+            self.head.clear();
+        }
+        let left = self.body_left.context("invariant: set above")?;
+        let left = left.checked_sub(body).context("an answer is longer than it told")?;
+        self.body_left = (left > 0).then_some(left);
+        Ok(left == 0)
+    }
+}
+
+/// The length an answer tells, if it is a 200.
+fn body_bytes(head: &[u8]) -> Result<u64> {
+    let head = std::str::from_utf8(head)?;
+    let mut lines = head.lines();
+    let status = lines.next().unwrap_or_default();
+    ensure!(status.split(' ').nth(1) == Some("200"), "an answer was {status:?}");
+    let length =
+        lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    Ok(length.context("an answer without Content-Length")?.1.trim().parse()?)
+}
+
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let at = ((values.len() - 1) as f64 * share).round() as usize;
+    *values.select_nth_unstable_by(at, f64::total_cmp).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_of_the_sorted_values() {
+        let mut values: Vec<f64> = (0..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&mut values, 0.99), 99.0);
+        assert_eq!(percentile(&mut values, 0.5), 50.0);
+        assert_eq!(percentile(&mut [], 0.5), 0.0);
+    }
+
+    #[test]
+    fn only_a_200_that_tells_its_length_counts() {
+        assert_eq!(body_bytes(b"HTTP/1.1 200 OK\r\ncontent-length: 12").expect("good"), 12);
+        assert!(body_bytes(b"HTTP/1.1 503 Busy\r\nContent-Length: 0").is_err());
+        assert!(body_bytes(b"HTTP/1.1 200 OK\r\nServer: x").is_err());
+    }
+}
