@@ -65,17 +65,9 @@ soak: plugins setup-bench ## nine tenths of full load for ten minutes: no error,
 	$(CARGO) build --profile dist --locked -p littoral
 	$(TARGET)/release/littoral-bench soak --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
 
-# Coverage-guided without a sanitizer: that works with the stable compiler, and there is little unsafe to sanitize.
-fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds
-	@scripts/setup.sh tool cargo-fuzz
-	for crate in $(patsubst %/fuzz/Cargo.toml,%,$(wildcard */fuzz/Cargo.toml */*/fuzz/Cargo.toml)); do \
-	    cd $(CURDIR)/$$crate; \
-	    for target in $$($(CARGO) fuzz list); do \
-	        mkdir -p fuzz/corpus/$$target fuzz/seeds/$$target; \
-	        $(CARGO) fuzz run --sanitizer none $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
-	            -max_total_time=$(or $(FUZZ_SECONDS),60) -print_final_stats=1; \
-	    done; \
-	done
+fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds (ARGS="range zone": only these)
+	@scripts/setup.sh packages fuzz
+	scripts/fuzz.sh $(TARGET)/fuzz $(or $(FUZZ_SECONDS),60) $(ARGS)
 
 dist: plugins ## an optimised binary with its policies, as a tar archive
 	$(CARGO) build --profile dist --locked -p littoral

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # Installs what a Makefile target needs and is not there yet. Called by the Makefile, never by hand:
-#   scripts/setup.sh packages build|bench|conformance|asset   system packages (apt, sudo only when not root)
+#   scripts/setup.sh packages build|bench|fuzz|conformance|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
-#   scripts/setup.sh tool NAME                    a cargo subcommand from crates.io, such as cargo-fuzz
 #   scripts/setup.sh guests FILE                  a way to compile guests; FILE gets the environment it needs
 # Every step first looks whether its result is there already, so a second run installs nothing and needs no network.
 set -euo pipefail
@@ -31,6 +30,9 @@ haproxy|haproxy|compared with: its small-object cache
 wrk|wrk|load generator
 h2load|nghttp2-client|second load generator
 taskset|util-linux|server and generator on different cores
+NEEDS
+    fuzz) cat <<'NEEDS' ;;
+g++|g++|compiles the fuzzing engine
 NEEDS
     conformance) cat <<'NEEDS' ;;
 node|nodejs|runs the public HTTP cache test suite
@@ -101,12 +103,6 @@ component() {
     case "$1" in rustfmt) cargo fmt --version ;; clippy) cargo clippy --version ;; esac >/dev/null 2>&1 && return
     say "installing $1"
     rustup component add "$1" >&2 || die "rustup could not add $1 (is there a network?)"
-}
-
-tool() {
-    command -v "$1" >/dev/null && return
-    say "installing $1 with cargo"
-    cargo install --locked --quiet "$1" >&2 || die "cargo could not install $1 (is there a network?)"
 }
 
 sysroot() { rustc --print sysroot; }
