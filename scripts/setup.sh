@@ -21,6 +21,7 @@ cmake|cmake|builds zlib-ng, which pingora compresses with
 /etc/ssl/certs/ca-certificates.crt|ca-certificates|cargo fetches crates over TLS
 curl|curl|the integration tests ask the node as an outside client
 dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
+pebble|pebble|the integration tests order certificates from it
 NEEDS
     bench) cat <<'NEEDS' ;;
 nginx|nginx|compared with: proxy_cache

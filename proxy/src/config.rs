@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+mod acme;
 mod cache;
 mod check;
 pub mod error;
@@ -22,6 +23,7 @@ pub mod reference;
 mod site;
 pub mod units;
 
+pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
 pub use error::ConfigError;
 pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
@@ -74,6 +76,8 @@ pub struct Config {
     pub node: Node,
     /// `[listen]`
     pub listen: Listen,
+    /// `[acme]`
+    pub acme: Option<Acme>,
     /// `[forward]`
     pub forward: Forward,
     /// `[cache]`
@@ -359,6 +363,7 @@ impl Config {
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
         let mut config: Self = toml::from_str(text).map_err(|error| ConfigError::of_toml(file, text, &error))?;
         config.resolve_paths(file.parent().unwrap_or(Path::new(".")));
+        config.place_acme();
         // A host with and without its final dot is the same.
         for host in config.site.iter_mut().flat_map(|site| &mut site.hosts) {
             host.truncate(host.strip_suffix('.').unwrap_or(host).len());
@@ -376,7 +381,8 @@ impl Config {
         let logs = self.log.access.iter_mut().map(|log| &mut log.file).filter(|file| **file != Path::new(STDOUT));
         let origins = self.site.iter_mut().flat_map(Site::paths_mut);
         let named = origins.chain(listeners).chain(plugins).chain(zones).chain(databases).chain(logs).chain(disks);
-        for path in named.chain(self.node.data.as_mut()) {
+        let acme = self.acme.iter_mut().flat_map(|acme| [&mut acme.state, &mut acme.ca]).flatten();
+        for path in named.chain(acme).chain(self.node.data.as_mut()) {
             *path = base.join(&path);
         }
     }

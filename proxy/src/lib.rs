@@ -5,6 +5,7 @@
 //! that of a DNS query; [`forward`] is the explicit proxy; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
 //! is the control side; [`demo`] and [`play`] are commands of their own.
 
+pub mod acme;
 pub mod admin;
 pub mod cached;
 pub mod cli;

@@ -52,6 +52,8 @@ pub struct Node {
     pub warm: Option<Arc<Jobs>>,
     /// Who may come in at which listener, and certificates.
     pub fronts: Fronts,
+    /// Orders of certificates.
+    pub acme: crate::acme::Acme,
     /// The explicit proxy.
     pub forward: crate::forward::Forward,
     /// The access log.

@@ -54,6 +54,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     node.sites.store(Arc::new(sites));
     node.probes.follow(node);
     node.settings.store(Arc::new(config));
+    node.acme.wake();
     Ok(restart)
 }
 

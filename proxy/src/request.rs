@@ -93,8 +93,8 @@ impl ProxyHttp for RequestPath {
             Ok(host) => host,
             Err(why) => return rescue::refuse(session, 400, why).await,
         };
-        if session.req_header().uri.path() == HEALTH_PATH {
-            return respond::health(session, &self.node).await;
+        if respond::node_itself(session, &self.node).await? {
+            return Ok(true);
         }
         if intake::is_too_long(session, &self.node) {
             session.set_keepalive(None);

@@ -177,6 +177,7 @@ fn assemble(
         slices: slices.build().map_err(|error| format!("cannot ask for slices: {error}"))?,
         token: Node::secret(),
         fronts,
+        acme: crate::acme::Acme::default(),
         forward: crate::forward::Forward::new(&config.forward),
         access,
         upgrade: Upgrade::default(),
@@ -230,6 +231,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         }
         node.probes.follow(&node);
         tokio::spawn(keep_looking_up(node.clone()));
+        tokio::spawn(crate::acme::keep(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
         tokio::spawn(measure_load(node.clone(), workers));
         if let Some(directing) = &node.directing {

@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use littoral_geo::limits::{PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MAX};
 use littoral_geo::stub::absolute;
 
+mod acme;
 mod cache;
 mod forward;
 mod limits;
@@ -36,6 +37,7 @@ impl Config {
         self.check_node()?;
         self.check_listen()?;
         self.check_forward()?;
+        self.check_acme()?;
         self.check_plugins()?;
         self.check_sites()?;
         self.check_clusters()?;

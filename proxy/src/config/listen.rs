@@ -162,6 +162,12 @@ pub struct Https {
     /// More certificates, chosen by the name the client asks for.
     #[serde(default)]
     pub certs: Vec<Cert>,
+    /// Names of a certificate that is ordered from the authority of `[acme]`.
+    #[serde(default)]
+    pub acme: Vec<String>,
+    /// Where that is kept; set when the config is read.
+    #[serde(skip)]
+    pub issued: Option<PathBuf>,
     /// The oldest version of TLS spoken.
     #[serde(default)]
     pub min_version: TlsVersion,

@@ -1,5 +1,6 @@
 //! The reference of the config file, from which `docs/config.md` is printed.
 
+mod acme;
 mod cache;
 mod forward;
 mod limits;
@@ -37,6 +38,7 @@ const fn key(
 pub const SECTIONS: &[&[Key]] = &[
     NODE,
     listen::KEYS,
+    acme::KEYS,
     forward::KEYS,
     cache::KEYS,
     log::KEYS,

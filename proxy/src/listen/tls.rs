@@ -49,7 +49,7 @@ impl Tls {
     /// One line that names the file and says what is wrong with it.
     pub fn load(https: &Https, before: Option<&Self>) -> Result<Self, String> {
         let provider = Arc::new(ring::default_provider());
-        let certs = Certs::load(&https.all_certs(), &provider)?;
+        let certs = Certs::load(&https.all_certs(), https.issued.as_deref(), &provider)?;
         let ends = certs.ends();
         let authorities = https.client_ca.as_deref().map(read_certs).transpose()?.unwrap_or_default();
         let sessions = Sessions::for_clients(authorities, https.client_auth, before.map(|tls| &tls.sessions))?;

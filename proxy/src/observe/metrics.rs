@@ -93,6 +93,9 @@ pub const METRICS: &[Declared] = &[
         "",
         "Requests refused with 508 because they had passed this node before (RFC 8586).",
     ),
+    metric("littoral_acme_orders_total", "outcome: issued, failed", "Orders of certificates (ACME)."),
+    metric("littoral_acme_proofs_total", "", "Requests of the authority that were answered (http-01)."),
+    metric("littoral_acme_failures", "name", "Orders of a certificate that have failed in a row; 0: it is in force."),
     metric(
         "littoral_forward_refused_total",
         "reason: malformed, host, port, address, name, tunnels, unreachable, late",
@@ -371,6 +374,11 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
             crate::observe::downstream::samples(node, name)
         }
         name if name.starts_with("littoral_cache_disk_") => crate::disks::samples(&node.store, name),
+        "littoral_acme_orders_total" => by("outcome", ["issued", "failed"].into_iter().zip(sums(&node.acme.orders))),
+        "littoral_acme_proofs_total" => one(node.acme.asked.sum()),
+        "littoral_acme_failures" => {
+            by("name", node.acme.failing().into_iter().map(|(name, failures)| (name, u64::from(failures))))
+        }
         name if name.starts_with("littoral_forward_") => crate::observe::downstream::forward(node, name),
         name if name.starts_with("littoral_cache_") => one(cache(node, name)),
         name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),

@@ -112,8 +112,20 @@ pub(super) fn update(stored: &mut HeaderMap, confirmed: &HeaderMap) {
     }
 }
 
+/// Answers what is for the node on every host: health probes, and the proof an authority asks for. Whether it was.
+pub(super) async fn node_itself(session: &mut Session, node: &Node) -> Result<bool> {
+    let path = session.req_header().uri.path();
+    if path == super::HEALTH_PATH {
+        return health(session, node).await;
+    }
+    match node.acme.answer(path) {
+        Some(proof) => own(session, 200, "text/plain", &proof).await,
+        None => Ok(false),
+    }
+}
+
 /// Answers a health probe.
-pub(super) async fn health(session: &mut Session, node: &Node) -> Result<bool> {
+async fn health(session: &mut Session, node: &Node) -> Result<bool> {
     let settings = node.settings.load();
     let figures = serde_json::json!({
         "node": settings.node.name,

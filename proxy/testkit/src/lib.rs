@@ -10,6 +10,7 @@ pub mod h2;
 pub mod mmdb;
 pub mod node;
 pub mod origin;
+pub mod pebble;
 pub mod recorder;
 pub mod s3;
 pub mod tls;

@@ -79,8 +79,8 @@ fn check_tls(at: &str, https: &Https) -> Result<(), Wrong> {
         return wrong(format!("{at}.bind"), "cert and key belong together: give both");
     }
     let certs = https.all_certs();
-    if certs.is_empty() {
-        return wrong(format!("{at}.bind"), "a TLS listener without a certificate: give cert and key, or certs");
+    if certs.is_empty() && https.acme.is_empty() {
+        return wrong(format!("{at}.bind"), "a TLS listener without a certificate: give cert and key, certs, or acme");
     }
     if certs.len() > CERTS_MAX {
         return wrong(format!("{at}.certs"), format!("{} certificates: at most {CERTS_MAX} a listener", certs.len()));

@@ -49,6 +49,14 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "OCSP response to staple. The node fetches none: let a timer write it and reload. Without it nothing is stapled.",
     ),
+    key(
+        "listen.https.acme",
+        "list of names, at most 100",
+        "none",
+        "live",
+        "Names of one certificate that the node orders and renews by itself; see `acme`. Until it is issued, clients get another of this \
+         listener, or no handshake when there is none.",
+    ),
     key("listen.https.min_version", "`1.2` or `1.3`", "`1.2`", "live", "Oldest version of TLS spoken."),
     key(
         "listen.https.client_ca",

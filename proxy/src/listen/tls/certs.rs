@@ -30,39 +30,48 @@ pub(super) struct Certs {
 }
 
 impl Certs {
-    /// Reads `files`, of which there is at least one.
+    /// Reads `files`, and what was `issued` to the node if it is there: that is its own to mend, so that it being damaged is no
+    /// error but a line in the log.
     ///
     /// # Errors
     /// One line that names the file.
-    pub(super) fn load(files: &[Cert], provider: &CryptoProvider) -> Result<Self, String> {
+    pub(super) fn load(files: &[Cert], issued: Option<&Path>, provider: &CryptoProvider) -> Result<Self, String> {
         let mut certs = Self { named: HashMap::new(), first: Vec::new(), ends: Vec::new() };
         for file in files {
             let (key, names, end) = load(file, provider)?;
-            let key = Arc::new(key);
-            let is_first = certs.first.is_empty();
-            if names.is_empty() && !is_first {
+            if names.is_empty() && !certs.first.is_empty() {
                 let problem = "it has no DNS name, so no client would be shown it: remove it, or put it first";
                 return Err(format!("cannot use the certificate {}: {problem}", file.cert.display()));
             }
-            certs.ends.push((names.first().map_or_else(|| "*".to_owned(), Clone::clone), end));
-            let like_first = names.iter().any(|name| {
-                certs.named.get(unstarred(name)).is_some_and(|known| Arc::ptr_eq(&known[0], &certs.first[0]))
-            });
-            if is_first || like_first {
-                certs.first.push(key.clone());
-            }
-            for name in names {
-                certs.named.entry(unstarred(&name).to_owned()).or_default().push(key.clone());
+            certs.add(key, names, end);
+        }
+        if let Some(file) = issued.filter(|file| file.exists()) {
+            match load(&Cert { cert: file.to_owned(), key: file.to_owned(), ocsp: None }, provider) {
+                Ok((key, names, end)) => certs.add(key, names, end),
+                Err(error) => tracing::error!(error, "an issued certificate is left out until another is issued"),
             }
         }
         Ok(certs)
+    }
+
+    fn add(&mut self, key: CertifiedKey, names: Vec<String>, end: u64) {
+        let key = Arc::new(key);
+        self.ends.push((names.first().map_or_else(|| "*".to_owned(), Clone::clone), end));
+        let is_like_first =
+            |name: &String| self.named.get(unstarred(name)).is_some_and(|known| Arc::ptr_eq(&known[0], &self.first[0]));
+        if self.first.is_empty() || names.iter().any(is_like_first) {
+            self.first.push(key.clone());
+        }
+        for name in names {
+            self.named.entry(unstarred(&name).to_owned()).or_default().push(key.clone());
+        }
     }
 
     pub(super) fn ends(&self) -> Vec<(String, u64)> {
         self.ends.clone()
     }
 
-    /// What there is for a name: at least one, the default's where nothing fits.
+    /// What there is for a name: the default's where nothing fits; none only before the first was issued.
     fn of(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
         let wild = |name: &str| self.named.get(&name[name.find('.')?..]);
         let found = name.and_then(|name| match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
