@@ -61,7 +61,7 @@ impl Truth {
         let Some(reply) = connection.reply(false).await.filter(|reply| reply.whole) else { return };
         assert_eq!(reply.status, 200, "{:?}", reply.fields);
         let version = version_of(path, &reply.body);
-        assert!(version >= floor, "version {version} of /{path} came back; it is purged below {floor}");
+        assert!(version >= floor, "version {version} of /{path} came back, purged below {floor}: {:?}", reply.fields);
         self.served.fetch_add(1, Relaxed);
         *client = Some(connection);
     }

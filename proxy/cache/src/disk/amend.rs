@@ -4,10 +4,10 @@
 //! bytes that the header has; torn by a loss of power, it is refused like any other. Invariant: only the file that was meant
 //! is changed, however often its name was given to another one meanwhile.
 
-use super::Volume;
 use super::files::Opened;
 use super::format::Header;
 use super::reader::{Miss, Object};
+use super::{DiskCounters, Volume};
 use crate::entry::Entry;
 
 /// Which file of an object is meant: when what it has was stored, and after which purges.
@@ -54,6 +54,18 @@ impl Volume {
             header.purges = entry.purges();
             header.pinned_until_ms = header.pinned_until_ms.max(entry.pinned_until_ms());
         })
+    }
+
+    /// Removes the file of an object unless it is another one than is meant.
+    pub(super) fn remove_stamped(&self, id: u128, stamp: Stamp, counters: &DiskCounters) {
+        let _changing = self.changing.lock();
+        let there = self.files.open(&self.path_of(id)).map_err(Miss::from).and_then(Object::open);
+        match there {
+            Ok(object) if Stamp::of_header(&object.header) != stamp => {}
+            Err(Miss::Absent) => {}
+            // What cannot be read is not kept for what it may be.
+            _ => self.remove_now(id, counters),
+        }
     }
 
     fn amend(&self, id: u128, stamp: Stamp, change: impl FnOnce(&mut Header)) -> Amended {

@@ -26,6 +26,8 @@ pub(super) fn keep(shared: &Shared, volumes: &[Arc<Volume>]) {
         // not.
         volumes.iter().for_each(|volume| volume.flush(None));
         look_through_all(shared, volumes);
+        // What was passed over because it is about to be replaced or removed is, until here.
+        volumes.iter().for_each(|volume| volume.flush(None));
         if shared.closing.load(Relaxed) {
             return;
         }
@@ -87,22 +89,22 @@ fn look_at(shared: &Shared, volumes: &[Arc<Volume>], volume: &Arc<Volume>, id: u
     }
     let Some(object) = volume.open(id, counters) else { return };
     let header = &object.header;
-    let url = url_id(&header.key);
+    let (url, stamp) = (url_id(&header.key), Stamp::of_header(header));
     let (surrogates, _) = keys_of(&header.head.headers);
     let purged = shared.ledger.since(header.purges, &header.key, &surrogates);
     if purged == Purged::Hard {
         counters.purged.fetch_add(1, Relaxed);
-        return volume.remove_now(id, counters);
+        return volume.remove_stamped(id, stamp, counters);
     }
     if !volume::place(volumes, id).is_some_and(|placed| Arc::ptr_eq(placed, volume)) {
         return volume.remove_now(id, counters);
     }
     if purged == Purged::Soft && !header.expired {
-        match volume.mark_expired(id, Stamp::of_header(header)) {
+        match volume.mark_expired(id, stamp) {
             Amended::Done => {}
             Amended::Other => return,
             // It would be fresh again once the purge is forgotten.
-            Amended::Failed => return volume.remove_now(id, counters),
+            Amended::Failed => return volume.remove_stamped(id, stamp, counters),
         }
     }
     let mut item = item_of(id, object.file_bytes, header, header.stored_ms);

@@ -22,8 +22,8 @@ use crate::key::Key;
 use crate::limits::{DISK_BLOCK_BYTES, PROMOTED_SHARE};
 use crate::surrogate::{Purged, keys_of};
 
-/// Objects that are being read from disk, and who waits for them.
-pub(super) type Loading = Arc<Mutex<HashMap<u128, Vec<oneshot::Sender<Option<Loaded>>>>>>;
+/// Objects that are being read from disk, and who waits for them and for the number of purges when the reading began.
+pub(super) type Loading = Arc<Mutex<HashMap<u128, Vec<oneshot::Sender<Option<(Loaded, u64)>>>>>>;
 
 /// What was read.
 #[derive(Clone)]
@@ -34,6 +34,14 @@ pub(super) enum Loaded {
     Streamed(Arc<Entry>, Streamed),
 }
 
+impl Loaded {
+    fn entry(&self) -> &Entry {
+        match self {
+            Self::Whole(entry, _) | Self::Streamed(entry, _) => entry,
+        }
+    }
+}
+
 /// One read. When it is dropped, those who still wait learn that there is nothing.
 struct Load {
     loading: Loading,
@@ -41,7 +49,7 @@ struct Load {
 }
 
 impl Load {
-    fn tell(&self, found: &Option<Loaded>) {
+    fn tell(&self, found: &Option<(Loaded, u64)>) {
         for one in self.loading.lock().remove(&self.id).unwrap_or_default() {
             let _ = one.send(found.clone());
         }
@@ -92,7 +100,12 @@ impl Store {
             let (load, store) = (Load { loading: self.loading.clone(), id }, self.clone());
             let (key, slot) = (key.clone(), slot_of(key, variance));
             let read = move || {
-                let found = store.read_back(&volume, id, key, slot);
+                // Under the lock of the objects in flight, under which a purge is told to the log and to the disks.
+                let begun_purges = {
+                    let _in_flight = store.in_flight.lock();
+                    store.purges()
+                };
+                let found = store.read_back(&volume, id, key, slot, begun_purges).map(|found| (found, begun_purges));
                 // Whoever is told may be the last to use them.
                 drop((store, volume));
                 load.tell(&found);
@@ -101,7 +114,12 @@ impl Store {
                 disks.counters().reads_refused.fetch_add(1, Relaxed);
             }
         }
-        match told.await.ok().flatten()? {
+        let (loaded, begun_purges) = told.await.ok().flatten()?;
+        // Whoever joined late may have come after a purge that the reading did not see.
+        if self.note_purges_since(begun_purges, loaded.entry()) == Purged::Hard {
+            return None;
+        }
+        match loaded {
             Loaded::Whole(entry, body) => Some(Found::Read(entry, body)),
             Loaded::Streamed(entry, body) => {
                 let block = self.make_room(body.length().min(DISK_BLOCK_BYTES)).ok()?;
@@ -111,9 +129,9 @@ impl Store {
     }
 
     /// Reads an object, and publishes it if memory is to have it. Blocks.
-    fn read_back(&self, volume: &Arc<Volume>, id: u128, key: Key, slot: u128) -> Option<Loaded> {
+    fn read_back(&self, volume: &Arc<Volume>, id: u128, key: Key, slot: u128, begun_purges: u64) -> Option<Loaded> {
         let disks = self.disks.as_ref()?;
-        let (counters, begun_purges) = (disks.counters(), self.purges());
+        let counters = disks.counters();
         let object = volume.open(id, counters)?;
         let (surrogates, _) = keys_of(&object.header.head.headers);
         // Purges before this; those that come while it is read are in the store's own log.
@@ -166,8 +184,7 @@ impl Store {
             item.hits = item.hits.saturating_add(1);
             item.used_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
         });
-        let purged = self.note_purges_since(begun_purges, &entry);
-        (purged != Purged::Hard).then(|| Loaded::Streamed(entry, disks.stream(id, object, volume.clone())))
+        Some(Loaded::Streamed(entry, disks.stream(id, object, volume.clone())))
     }
 
     /// Whether memory is to have an object that a disk has: what the policy admits there, but nothing that would take more than
@@ -175,7 +192,8 @@ impl Store {
     fn is_promoted(&self, key: &Key, header: &Header, expired: bool) -> bool {
         let (bytes, now) = (header.body + Entry::overhead(key, &header.head), SystemTime::now());
         let stale = expired || header.lifetime.fresh_until <= now;
-        bytes <= self.budget.bound() / PROMOTED_SHARE && (stale || self.is_admitted(key, bytes, &header.lifetime, now))
+        bytes <= self.budget.bound() / PROMOTED_SHARE
+            && (stale || self.is_admitted(key, bytes, &header.lifetime, now))
     }
 
     /// Makes an entry stale if a soft purge has named it since.
