@@ -223,6 +223,13 @@ impl Disks {
         (self.shared.ledger.targets(), self.shared.ledger.overflows.load(Relaxed))
     }
 
+    /// How full the emptiest disk in use is, in permille; 1000 when none is.
+    pub(crate) fn fill_permille(&self) -> u16 {
+        let in_use = self.volumes.iter().filter(|volume| !volume.is_out());
+        let full = in_use.map(|volume| volume.index().bytes().saturating_mul(1000) / volume.settings().bytes.max(1));
+        full.min().map_or(1000, |full| u16::try_from(full).unwrap_or(u16::MAX))
+    }
+
     /// The number of the next purge.
     pub(crate) fn next_purge(&self) -> u64 {
         self.shared.next_purge.load(Relaxed)

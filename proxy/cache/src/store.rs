@@ -267,13 +267,16 @@ impl Store {
         let overhead_bytes = Entry::overhead(&begin.key, &begin.head);
         let (surrogates, ignored) = keys_of(&begin.head.headers);
         self.counters.surrogate_keys_ignored.fetch_add(ignored as u64, Relaxed);
-        let publish = self.is_admitted(&begin.key, length + overhead_bytes, &begin.lifetime, begin.begun);
+        // What is admitted goes to a disk too: one that has room is reason enough.
+        let full = self.budget.fill_permille();
+        let full = self.disks.as_ref().map_or(full, |disks| full.min(disks.fill_permille()));
+        let publish = self.is_admitted(&begin.key, length + overhead_bytes, &begin.lifetime, begin.begun, full);
         let overhead = self.make_room(overhead_bytes)?;
         let bytes = self.make_room(length)?;
         Ok(Ticket { store: self.clone(), begin, surrogates, bytes, overhead, publish })
     }
 
-    fn is_admitted(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime) -> bool {
+    fn is_admitted(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime, full: u16) -> bool {
         let now_ms = millis(begun);
         let ttl_ms = millis(lifetime.fresh_until).saturating_sub(now_ms);
         let candidate = Candidate {
@@ -283,7 +286,7 @@ impl Store {
             hits: self.seen.count(key.hash()),
             ..Candidate::default()
         };
-        let verdict = self.policy.load().admit(&candidate, self.budget.fill_permille(), now_ms, self.random.next());
+        let verdict = self.policy.load().admit(&candidate, full, now_ms, self.random.next());
         verdict == Verdict::Admit
     }
 

@@ -331,6 +331,31 @@ fn a_disk_keeps_to_its_size_and_pinned_objects_outlive_the_pressure() {
 }
 
 #[test]
+fn while_a_disk_has_room_nothing_is_refused_because_memory_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { memory_bytes: 2 * MIB, object_bytes_max: MIB };
+    let on = |bytes: u64| {
+        let disks = Disks::open(vec![DiskSettings { bytes, ..disk(directory.path()) }]).unwrap();
+        Store::on_disks(settings, Box::new(LfuSize), disks).unwrap()
+    };
+    let admits = |store: &Arc<Store>| store.admit(begin(store, "/new", 100_000)).unwrap().will_publish();
+    let store = on(64 * MIB);
+    for at in 0..30 {
+        put(&store, &format!("/{at}"), &noise(100_000, at));
+        settle(&store);
+    }
+    assert!(store.budget().fill_permille() > 900, "memory is full");
+    assert!(admits(&store));
+    drop(store);
+    let store = on(3 * MIB);
+    store.disks().unwrap().scanned();
+    put(&store, "/small", b"x");
+    (0..40).for_each(|at| drop(put(&store, &format!("/s{at}"), &noise(50_000, at))));
+    settle(&store);
+    assert!(!admits(&store), "both are full, and nobody asked for it before");
+}
+
+#[test]
 fn objects_are_spread_over_disks_by_weight_and_found_again() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let disks = || vec![disk(directories[0].path()), DiskSettings { weight: 3, ..disk(directories[1].path()) }];

@@ -193,7 +193,7 @@ impl Store {
         let (bytes, now) = (header.body + Entry::overhead(key, &header.head), SystemTime::now());
         let stale = expired || header.lifetime.fresh_until <= now;
         bytes <= self.budget.bound() / PROMOTED_SHARE
-            && (stale || self.is_admitted(key, bytes, &header.lifetime, now))
+            && (stale || self.is_admitted(key, bytes, &header.lifetime, now, self.budget.fill_permille()))
     }
 
     /// Makes an entry stale if a soft purge has named it since.
