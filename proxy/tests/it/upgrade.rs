@@ -4,8 +4,11 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use littoral_testkit::h2::{Frames, Outcome, kind};
+use littoral_testkit::tls::{Authority, TlsClient};
 use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixStream;
 
 use super::{BINARY, config, dns, get, node_before};
 
@@ -230,4 +233,61 @@ async fn sockets_of_systemd_are_used_instead_of_binding() {
     let ready = lines.next_line().await.unwrap().unwrap();
     assert!(ready.contains(&format!("http={address}")), "{ready}");
     assert_eq!(Client::connect(address).await.get("site.example", "/a", &[]).await.status, 200);
+}
+
+/// Waits for the answer of a stream on a connection that is told to end.
+async fn answered(client: &mut Frames, stream: u32) -> bool {
+    while let Some(frame) = client.next().await {
+        if frame.kind == kind::HEADERS && frame.stream == stream {
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn tls_http_2_and_unix_sockets_go_over_and_what_runs_on_them_is_finished() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.path.as_str() {
+        "/held" => Response::with(&[], Body::HeadGated(held.clone())),
+        _ => Response::ok(&["cache-control: max-age=60"], b"x"),
+    })
+    .await;
+    let authority = Authority::default();
+    let issued = authority.issue(&["site.example"]);
+    let text = format!(
+        "[listen]\nadmin = \"127.0.0.1:0\"\nhttp = [\"unix:s.sock\"]\n\
+         https = [{{ bind = \"127.0.0.1:0\", cert = \"c.pem\", key = \"c.key\" }}]\n[limits]\nthreads = 2\n\
+         [[site]]\nhosts = [\"site.example\"]\norigin = [{:?}]\n",
+        origin.url()
+    );
+    let files = [("c.pem", issued.cert.as_bytes()), ("c.key", issued.key.as_bytes())];
+    let mut node = Node::start(BINARY, &text, &files).await;
+    let (tls, path) = (TlsClient::plain(&authority, &["h2"]), node.file("s.sock"));
+    let http_2 =
+        async |node: &Node| Frames::begin(tls.connect(node.address("https"), "site.example").await.unwrap()).await;
+    let unix = async || Client::over(UnixStream::connect(&path).await.unwrap());
+    let (mut stream, mut socket) = (http_2(&node).await, unix().await);
+    stream.get(1, "site.example", "/held").await;
+    socket.send("GET /held HTTP/1.1\r\nHost: site.example\r\nCache-Control: no-store\r\n\r\n").await;
+    while origin.requests().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    upgrade(&mut node).await;
+    for _ in 0..4 {
+        let mut stream = http_2(&node).await;
+        stream.get(1, "site.example", "/a").await;
+        assert_eq!(stream.outcome(1).await, Outcome::Status(200));
+        assert_eq!(unix().await.get("site.example", "/a", &[]).await.status, 200);
+    }
+    gate.open();
+    assert!(answered(&mut stream, 1).await, "{}", node.log());
+    assert_eq!(socket.reply(false).await.map(|reply| reply.status), Some(200));
+    assert_eq!(node.ended().await, Some(0));
+    assert_eq!(
+        unix().await.get("site.example", "/a", &[]).await.status,
+        200,
+        "the old one leaves the socket where it is"
+    );
 }
