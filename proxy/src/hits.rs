@@ -325,6 +325,9 @@ impl Connection {
         let status = http::StatusCode::from_u16(why.status()).unwrap_or_default();
         self.node.figures.refused(why);
         self.node.figures.request(None, why.status());
+        if let Some(log) = &self.hot.access {
+            log.refused(&self.read, self.client.address, self.client.tls, why.status());
+        }
         let wait = wait_s.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
         let response = format!("HTTP/1.1 {status}\r\n{wait}connection: close\r\ncontent-length: 0\r\n\r\n");
         // The client may be gone; the connection is over either way.

@@ -5,7 +5,7 @@
 //! stay within the budget of the site.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::header::HOST;
 use pingora::http::RequestHeader;
@@ -36,6 +36,8 @@ pub struct Attempts {
     slot: Option<Slot>,
     /// The first of them was a node of the site's shield.
     shielded: bool,
+    /// Waiting for room at them.
+    queued: Option<Duration>,
 }
 
 impl Attempts {
@@ -47,6 +49,11 @@ impl Attempts {
     /// Whether the one asked last is a node of the site's shield.
     pub(super) fn is_at_shield(&self) -> bool {
         self.shielded && self.count == 1
+    }
+
+    /// How long it waited for room at origins; `None`: it asked none.
+    pub fn queued(&self) -> Option<Duration> {
+        self.queued
     }
 
     /// The origin has nothing more to do for this request.
@@ -67,10 +74,12 @@ impl RequestPath {
             self.begin_fetch(&site, ctx);
             return Ok(peer);
         }
+        let wished = Instant::now();
         let slot = match self.enter_shield(&site, session, ctx).await {
             Some(slot) => slot,
             None => self.enter(&site, session, ctx).await?.ok_or_else(unreachable)?,
         };
+        ctx.attempts.queued = Some(ctx.attempts.queued.unwrap_or_default() + wished.elapsed());
         let origin = slot.origin().clone();
         let address = origin.address(ctx.attempts.count).ok_or_else(unreachable)?;
         ctx.attempts.tried.push(origin.clone());

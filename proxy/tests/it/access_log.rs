@@ -131,3 +131,29 @@ async fn what_was_logged_is_written_before_the_node_ends_and_a_broken_answer_is_
     let line = std::fs::read_to_string(node.file("a.log")).unwrap();
     assert!(line.starts_with("/1 ") && line.ends_with(" broken\n"), "{line}");
 }
+
+#[tokio::test]
+async fn what_is_refused_before_it_is_read_is_logged_as_well() {
+    let origin = Origin::start(|_| Response::ok(&[], b"x")).await;
+    let more = "[limits]\nheader_timeout = \"100ms\"\nheader_bytes = \"1KiB\"\n[log]\naccess = { file = \"access\", format = \"$method $path $protocol $status $queue_us\" }";
+    let mut node = node_before(&origin, more).await;
+    for (bytes, status) in [
+        ("GET /bare HTTP/1.1\nHost: site.example\r\n\r\n".to_owned(), 400),
+        ("\0\r\n\r\n".to_owned(), 400),
+        (format!("GET /long HTTP/1.1\r\nHost: site.example\r\nX: {}\r\n\r\n", "x".repeat(2000)), 431),
+        ("GET /slow HTTP/1.1\r\nHost: site.ex".to_owned(), 408),
+    ] {
+        let mut client = Client::connect(node.address("http")).await;
+        client.send(&bytes).await;
+        assert_eq!(client.reply(false).await.map(|reply| reply.status), Some(status), "{bytes}");
+    }
+    node.signal("TERM");
+    assert_eq!(node.ended().await, Some(0));
+    let written = std::fs::read_to_string(node.file("access")).unwrap();
+    let mut lines: Vec<&str> = written.lines().collect();
+    lines.sort_unstable();
+    let mut expected =
+        ["GET /bare HTTP/1.1 400 -", "- - - 400 -", "GET /long HTTP/1.1 431 -", "GET /slow HTTP/1.1 408 -"];
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+}

@@ -72,6 +72,8 @@ pub struct Stages {
     pub lookup: Option<Duration>,
     /// Waiting for another request's fill.
     pub wait: Option<Duration>,
+    /// Waiting for room at origins.
+    pub queue: Option<Duration>,
     /// Getting a connection to the origin.
     pub connect: Option<Duration>,
     /// From there to the origin's head.
@@ -112,6 +114,7 @@ enum Field {
     Total,
     Lookup,
     Wait,
+    Queue,
     Connect,
     FirstByte,
     OriginTime,
@@ -147,6 +150,7 @@ const FIELDS: &[(&str, Field, &str)] = &[
     ("total_us", Field::Total, "microseconds from the parsed head to the last byte given to the kernel"),
     ("lookup_us", Field::Lookup, "of them looking the object up"),
     ("wait_us", Field::Wait, "waiting for another request's fill"),
+    ("queue_us", Field::Queue, "waiting for room at origins, of all attempts"),
     ("connect_us", Field::Connect, "getting a connection to the origin"),
     ("first_byte_us", Field::FirstByte, "from there to the origin's head"),
     ("origin_us", Field::OriginTime, "from asking the origin to the end of its body"),
@@ -304,6 +308,7 @@ impl Field {
             Self::Total => micros(stages.total),
             Self::Lookup => micros(stages.lookup),
             Self::Wait => micros(stages.wait),
+            Self::Queue => micros(stages.queue),
             Self::Connect => micros(stages.connect),
             Self::FirstByte => micros(stages.first_byte),
             Self::OriginTime => micros(stages.origin),

@@ -98,6 +98,7 @@ impl Stamps {
             wait,
             connect: between(self.asked, self.connected),
             first_byte: between(self.connected, self.answered),
+            queue: None,
             origin: between(self.asked, self.ended),
             send: between(self.sending, now),
         }
@@ -146,6 +147,46 @@ impl Log {
             representation: "",
             whole: hit.whole,
             stages: Stages { total: Some(hit.took), send: Some(hit.took), ..Stages::default() },
+        });
+    }
+
+    /// Logs a request that was refused before anybody asked what it is for. Of a head that cannot be read, what could be is told.
+    #[cold]
+    pub(crate) fn refused(&self, head: &[u8], client: SocketAddr, tls: &'static str, status: u16) {
+        if !self.samples() {
+            return;
+        }
+        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut fields);
+        let _ = request.parse(head);
+        self.put(&Record {
+            ended: SystemTime::now(),
+            client: Some(client),
+            tls,
+            site: "",
+            host: "",
+            method: request.method.unwrap_or(""),
+            path: request.path.unwrap_or(""),
+            protocol: match request.version {
+                Some(0) => "HTTP/1.0",
+                Some(_) => "HTTP/1.1",
+                None => "",
+            },
+            status,
+            bytes: 0,
+            received: 0,
+            referer: &[],
+            agent: &[],
+            id: &[],
+            outcome: "",
+            reason: "",
+            ttl_s: None,
+            age_s: None,
+            origin: None,
+            attempts: 0,
+            representation: "",
+            whole: true,
+            stages: Stages::default(),
         });
     }
 
@@ -223,7 +264,10 @@ impl Log {
             attempts: ctx.attempts.count,
             representation: ctx.representation.as_deref().unwrap_or(""),
             whole,
-            stages: ctx.stamps.stages(ctx.started, session.cache.lookup_duration(), session.cache.lock_duration()),
+            stages: Stages {
+                queue: ctx.attempts.queued(),
+                ..ctx.stamps.stages(ctx.started, session.cache.lookup_duration(), session.cache.lock_duration())
+            },
         });
     }
 }
