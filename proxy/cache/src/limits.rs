@@ -34,6 +34,10 @@ pub const PURGE_LOG_ENTRIES: usize = 4096;
 /// Bytes they may take; the oldest are forgotten first, with the same effect.
 pub const PURGE_LOG_BYTES: usize = 16 << 20;
 
+/// Places that note when a URL was last invalidated, by its hash, 512 KiB of them. An answer asked for before is not kept; where two
+/// share a place, neither is.
+pub const INVALIDATED_PLACES: usize = 65_536;
+
 /// Bytes of a regular expression that a purge names, as it is written.
 pub const PURGE_REGEX_PATTERN_BYTES: usize = 4096;
 

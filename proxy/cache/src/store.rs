@@ -85,6 +85,8 @@ pub struct Counters {
     pub purged: AtomicU64,
     /// Objects made stale by soft purges.
     pub expired: AtomicU64,
+    /// Objects removed because their origin said, asked to confirm them, that they are no more.
+    pub discarded: AtomicU64,
     /// Fills that a purge kept from being published.
     pub fills_purged: AtomicU64,
     /// Surrogate keys ignored for their number or length.
@@ -136,7 +138,7 @@ pub struct Store {
     budget: Arc<Budget>,
     table: Table,
     index: Arc<DenseIndex>,
-    variants: Slots,
+    variants: Arc<Slots>,
     surrogates: Arc<Slots>,
     in_flight: Mutex<HashMap<u128, Arc<Fill>>>,
     purges: PurgeLog,
@@ -167,11 +169,14 @@ impl Store {
     fn with(settings: Settings, policy: Box<dyn Eviction>, disks: Option<Disks>) -> Arc<Self> {
         let (index, surrogates) = (Arc::new(DenseIndex::default()), Arc::new(Slots::default()));
         let counters = Arc::new(Counters::default());
+        let variants = Arc::new(Slots::default());
+        let dropped_variants = variants.clone();
         let (dropped_index, dropped_slots, dropped_counters) = (index.clone(), surrogates.clone(), counters.clone());
         let table = Table::new(settings.memory_bytes + 2 * OVERDRAFT_BYTES, move |entry: Arc<Entry>| {
             if dropped_index.remove(&entry) {
                 entry.release();
                 dropped_slots.remove(entry.surrogates(), entry.slot());
+                dropped_variants.remove(&[entry.key().hash()], entry.slot());
                 dropped_counters.evicted_by_ceiling.fetch_add(1, Relaxed);
             }
         });
@@ -180,7 +185,7 @@ impl Store {
             budget: Budget::new(settings.memory_bytes),
             table,
             index,
-            variants: Slots::default(),
+            variants,
             surrogates,
             in_flight: Mutex::default(),
             purges: PurgeLog::from(disks.as_ref().map_or(0, Disks::next_purge)),

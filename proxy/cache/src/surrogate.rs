@@ -6,8 +6,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use http::HeaderMap;
 use parking_lot::Mutex;
 
-use crate::key::digest;
-use crate::limits::{PURGE_LOG_BYTES, PURGE_LOG_ENTRIES, SURROGATE_KEY_BYTES, SURROGATE_KEYS_PER_OBJECT};
+use crate::key::{digest, hash_bytes};
+use crate::limits::{
+    INVALIDATED_PLACES, PURGE_LOG_BYTES, PURGE_LOG_ENTRIES, SURROGATE_KEY_BYTES, SURROGATE_KEYS_PER_OBJECT,
+};
 use crate::target::Target;
 
 /// What a purge does to an object, weakest first.
@@ -27,20 +29,24 @@ pub(crate) struct Slots {
     by_hash: Mutex<HashMap<u128, HashSet<u128>>>,
 }
 
-/// The purges of late.
-#[derive(Debug, Default)]
+/// The purges of late, and what clients have invalidated.
+#[derive(Debug)]
 pub(crate) struct PurgeLog {
     inner: Mutex<Log>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Log {
-    /// Number of the next purge.
+    /// Number of the next purge or invalidation.
     next: u64,
-    /// Those remembered, oldest first.
-    entries: VecDeque<(Target, Purged)>,
+    /// Who began before this one may have missed any.
+    complete_from: u64,
+    /// The purges remembered with their numbers, oldest first.
+    entries: VecDeque<(u64, Target, Purged)>,
     /// What they take, as [`Target::weight`] counts it.
     bytes: usize,
+    /// By the hash of a key: the number behind that of its last invalidation.
+    invalidated: Box<[u64]>,
 }
 
 /// The surrogate keys of a response, hashed, and how many were ignored for their number or length.
@@ -96,7 +102,8 @@ impl Slots {
 impl PurgeLog {
     /// An empty log whose first purge has this number.
     pub(crate) fn from(next: u64) -> Self {
-        Self { inner: Mutex::new(Log { next, ..Log::default() }) }
+        let (entries, invalidated) = (VecDeque::new(), vec![0; INVALIDATED_PLACES].into());
+        Self { inner: Mutex::new(Log { next, complete_from: next, entries, bytes: 0, invalidated }) }
     }
 
     /// The number the next purge will have: what a fill remembers as its beginning.
@@ -110,11 +117,21 @@ impl PurgeLog {
         let number = log.next;
         log.next += 1;
         log.bytes += target.weight();
-        log.entries.push_back((target, purged));
+        log.entries.push_back((number, target, purged));
         while log.entries.len() > PURGE_LOG_ENTRIES || log.bytes > PURGE_LOG_BYTES {
-            let Some((forgotten, _)) = log.entries.pop_front() else { break };
-            log.bytes -= forgotten.weight();
+            let Some((forgotten, target, _)) = log.entries.pop_front() else { break };
+            log.complete_from = forgotten + 1;
+            log.bytes -= target.weight();
         }
+        number
+    }
+
+    /// Notes a hard purge of one URL that takes no room: nothing is forgotten for it. Returns its number.
+    pub(crate) fn invalidate(&self, key_text: &[u8]) -> u64 {
+        let mut log = self.inner.lock();
+        let number = log.next;
+        log.next += 1;
+        log.invalidated[place_of(key_text)] = log.next;
         number
     }
 
@@ -122,13 +139,23 @@ impl PurgeLog {
     /// does not reach back that far, it may have been any: hard.
     pub(crate) fn since(&self, begun: u64, key_text: &[u8], surrogates: &[u128]) -> Purged {
         let log = self.inner.lock();
-        let missed = usize::try_from(log.next.saturating_sub(begun)).unwrap_or(usize::MAX);
-        if missed > log.entries.len() {
+        if begun < log.complete_from || log.invalidated[place_of(key_text)] > begun {
             return Purged::Hard;
         }
-        let named = log.entries.iter().rev().take(missed).filter(|(target, _)| target.names(key_text, surrogates));
-        named.map(|(_, purged)| *purged).max().unwrap_or(Purged::No)
+        let missed = log.entries.iter().rev().take_while(|(number, ..)| *number >= begun);
+        let named = missed.filter(|(_, target, _)| target.names(key_text, surrogates));
+        named.map(|(.., purged)| *purged).max().unwrap_or(Purged::No)
     }
+}
+
+impl Default for PurgeLog {
+    fn default() -> Self {
+        Self::from(0)
+    }
+}
+
+fn place_of(key_text: &[u8]) -> usize {
+    hash_bytes(key_text) as usize % INVALIDATED_PLACES
 }
 
 #[cfg(test)]
@@ -166,6 +193,19 @@ mod tests {
             log.record(url("/2"), Purged::Soft);
         }
         assert_eq!(log.since(begun, b"h /1", &[8]), Purged::Hard);
+    }
+
+    #[test]
+    fn invalidations_name_their_url_and_make_the_log_forget_nothing() {
+        let log = PurgeLog::default();
+        let begun = log.now();
+        log.record(Target::Surrogate(9), Purged::Soft);
+        for number in 0..2 * PURGE_LOG_ENTRIES {
+            log.invalidate(format!("h /{}", number % 2).as_bytes());
+        }
+        assert_eq!([b"h /1", b"h /2"].map(|text| log.since(begun, text, &[])), [Purged::Hard, Purged::No]);
+        assert_eq!(log.since(begun, b"h /2", &[9]), Purged::Soft);
+        assert_eq!(log.since(log.now(), b"h /1", &[9]), Purged::No);
     }
 
     #[test]

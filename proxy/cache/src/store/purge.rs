@@ -25,22 +25,35 @@ impl Store {
     /// many objects, published or in flight. Takes time linear in all objects for what is found by walking them: not for
     /// the request path.
     pub fn purge(&self, targets: &[Target]) -> usize {
-        let count = self.take_out(targets);
+        let count = self.take_out(targets, false);
         self.settle_on_disk();
         count
     }
 
     /// Removes all variants of a URL as [`Self::purge`] does, but waits for no disk: a crash right after it may bring back what
-    /// a disk has of it.
+    /// a disk has of it. Clients make this happen, so it takes no place in the log: however many there are, no purge is forgotten
+    /// for them.
     pub fn invalidate(&self, key: Key) {
-        self.take_out(&[Target::Url(key)]);
+        self.take_out(&[Target::Url(key)], true);
         if let Some(disks) = &self.disks {
             disks.commit_soon();
         }
     }
 
-    fn take_out(&self, targets: &[Target]) -> usize {
-        let doomed = self.tell_fills(targets, Purged::Hard);
+    /// Removes one published object, on disk too, which its origin said is no more (RFC 9111 §4.3.3), unless another has taken
+    /// its place.
+    pub fn discard(&self, entry: &Arc<Entry>) {
+        let in_flight = self.in_flight.lock();
+        self.remove(entry);
+        if self.table.get(entry.slot()).is_none() {
+            self.disks.iter().for_each(|disks| _ = disks.drop_url(entry.disk_id()));
+        }
+        drop(in_flight);
+        self.counters.discarded.fetch_add(1, Relaxed);
+    }
+
+    fn take_out(&self, targets: &[Target], by_clients: bool) -> usize {
+        let doomed = self.tell_fills(targets, Purged::Hard, by_clients);
         let on_disk = self.drop_urls(targets);
         let removed = self.each_named(targets, |entry| self.remove(entry));
         self.counters.purged.fetch_add(removed as u64, Relaxed);
@@ -51,7 +64,7 @@ impl Store {
     /// Makes stale what any of `targets` names, so that it is revalidated; fills and revalidations that began earlier end in
     /// a stale object. Returns and takes what [`Self::purge`] does.
     pub fn expire(&self, targets: &[Target]) -> usize {
-        let filling = self.tell_fills(targets, Purged::Soft);
+        let filling = self.tell_fills(targets, Purged::Soft, false);
         let expired = self.each_named(targets, |entry| {
             entry.expire();
             true
@@ -62,11 +75,14 @@ impl Store {
     }
 
     /// Puts a purge in the log and tells the fills that began before it. Returns how many it names.
-    fn tell_fills(&self, targets: &[Target], purged: Purged) -> usize {
+    fn tell_fills(&self, targets: &[Target], purged: Purged, by_clients: bool) -> usize {
         let in_flight = self.in_flight.lock();
         for target in targets {
             self.counters.purges[target.kind()].fetch_add(1, Relaxed);
-            let number = self.purges.record(target.clone(), purged);
+            let number = match target {
+                Target::Url(key) if by_clients => self.purges.invalidate(key.text()),
+                _ => self.purges.record(target.clone(), purged),
+            };
             if let Some(disks) = &self.disks {
                 disks.note(number, target, purged);
             }
@@ -149,7 +165,7 @@ impl Store {
         let Some(body) = entry.body() else {
             return self.refresh_on_disk(entry, head, lifetime, begun_purges, now);
         };
-        let Some(overhead) = self.budget.reserve(Entry::overhead(entry.key(), &head)) else {
+        let Ok(overhead) = self.make_room(Entry::overhead(entry.key(), &head)) else {
             return false;
         };
         let (surrogates, _) = keys_of(&head.headers);

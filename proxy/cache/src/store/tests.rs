@@ -428,3 +428,49 @@ fn a_policy_that_answers_nonsense_still_frees_room() {
     }
     assert!(store.budget().used() <= 4 * MIB);
 }
+
+#[test]
+fn however_much_clients_invalidate_fills_of_other_urls_are_published() {
+    let store = store(MIB);
+    let (other, named) = (begin(&store, "/other", Some(1), None), begin(&store, "/named", Some(1), None));
+    for number in 0..2 * crate::limits::PURGE_LOG_ENTRIES {
+        store.invalidate(Key::new("h", &format!("/named{}", if number == 9 { "" } else { "?x" })));
+    }
+    let publish = |begin: Begin| {
+        let mut writer = store.admit(begin).unwrap().start(None, None);
+        writer.write(Bytes::from_static(b"x")).unwrap();
+        writer.finish(SystemTime::now()).unwrap().is_some()
+    };
+    assert!(publish(other));
+    assert!(!publish(named), "its answer may be from before the change");
+    assert!(publish(begin(&store, "/named", Some(1), None)));
+}
+
+#[test]
+fn a_confirmation_with_longer_fields_makes_room_for_them() {
+    let store = store(MIB);
+    let kept = put(&store, "/kept", b"x").unwrap();
+    kept.pin(u64::MAX);
+    let filler = vec![7; 10_000];
+    for number in 0..200 {
+        put(&store, &format!("/{number}"), &filler);
+    }
+    let mut headers = HeaderMap::new();
+    headers.insert("x-long", HeaderValue::from_bytes(&vec![b'x'; 60_000]).unwrap());
+    let head = Head { status: StatusCode::OK, headers };
+    let (lifetime, now) = (*kept.lifetime(), SystemTime::now());
+    let before = store.len();
+    assert!(store.refresh(&kept, head, lifetime, store.purges(), now));
+    assert!(store.len() < before && store.budget().used() <= MIB);
+}
+
+#[test]
+fn what_its_origin_gave_up_is_gone_unless_another_has_its_place() {
+    let store = store(MIB);
+    let old = put(&store, "/a", b"old").unwrap();
+    let new = put(&store, "/a", b"new").unwrap();
+    store.discard(&old);
+    assert_eq!(store.len(), 1);
+    store.discard(&new);
+    assert_eq!((store.len(), store.stored(new.key(), None).is_none()), (0, true));
+}
