@@ -96,9 +96,8 @@ impl ProxyHttp for RequestPath {
         if respond::node_itself(session, &self.node).await? {
             return Ok(true);
         }
-        if intake::is_too_long(session, &self.node) {
-            session.set_keepalive(None);
-            return rescue::refuse(session, 413, "the request body is larger than this node takes").await;
+        if intake::refuses(session, &self.node).await? {
+            return Ok(true);
         }
         let passes = self.node.settings.load().limits.passes;
         if cdn_loop::passes(&session.req_header().headers, &self.node.name) > passes {

@@ -173,6 +173,11 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_cache_purges_total", "kind: url, prefix, host, regex, key, all", "Targets of purges."),
     metric("littoral_cache_expired_total", "", "Objects made stale by soft purges."),
     metric("littoral_cache_purged_total", "", "Objects removed by purges."),
+    metric(
+        "littoral_cache_discarded_total",
+        "",
+        "Objects removed because their origin, asked to confirm them, answered with something else that is not stored.",
+    ),
     metric("littoral_cache_fills_purged_total", "", "Fills that a purge kept from being published."),
     metric(
         "littoral_cache_fills_resumed_total",
@@ -413,6 +418,7 @@ fn cache(node: &Node, name: &str) -> u64 {
         "littoral_cache_evicted_by_ceiling_total" => counters.evicted_by_ceiling.load(Relaxed),
         "littoral_cache_expired_total" => counters.expired.load(Relaxed),
         "littoral_cache_purged_total" => counters.purged.load(Relaxed),
+        "littoral_cache_discarded_total" => counters.discarded.load(Relaxed),
         "littoral_cache_fills_purged_total" => counters.fills_purged.load(Relaxed),
         "littoral_cache_surrogate_keys_ignored_total" => counters.surrogate_keys_ignored.load(Relaxed),
         _ => unreachable!("invariant: METRICS declares no other cache figure: {name}"),

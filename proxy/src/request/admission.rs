@@ -2,6 +2,7 @@
 //!
 //! The rules are [`littoral_cache::freshness`]'s; here they meet the request, its site and the store.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_LOCATION, DATE, LOCATION, SET_COOKIE};
@@ -9,7 +10,7 @@ use http::{HeaderMap, Method, StatusCode};
 use littoral_cache::freshness::{SetCookie, Storable, Unstorable, assess};
 
 use littoral_cache::vary::Vary;
-use littoral_cache::{Begin, Head, Key, Refused};
+use littoral_cache::{Begin, Entry, Head, Key, Refused};
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
@@ -32,6 +33,10 @@ pub(super) fn decide(node: &Node, session: &Session, response: &ResponseHeader, 
             if ctx.slice.is_none() && is_lasting(reason, response.status) {
                 let pass_for = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.pass_for);
                 ctx.key.iter().for_each(|key| node.store.remember_passed(key, ctx.asked + pass_for));
+            }
+            let obsolete = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Arc<Entry>>());
+            if let Some(entry) = obsolete.filter(|_| is_replaced(reason, response.status, ctx)) {
+                node.store.discard(entry);
             }
             ctx.unstorable = Some(reason);
             node.figures.unstorable(reason);
@@ -108,6 +113,16 @@ fn withhold(headers: &mut HeaderMap, storable: &Storable, site: &Site, ctx: &mut
 fn is_lasting(reason: Unstorable, status: StatusCode) -> bool {
     let by_the_request = matches!(reason, Unstorable::Request | Unstorable::Authorised | Unstorable::NoRoom);
     !by_the_request && !status.is_server_error() && status != StatusCode::NOT_MODIFIED
+}
+
+/// Whether an answer that is not stored says that what is stored is no more (RFC 9111 §4.3.3): one about the resource, not about
+/// the request or the origin's troubles; or a confirmation that takes the right to keep it.
+fn is_replaced(reason: Unstorable, status: StatusCode, ctx: &Context) -> bool {
+    if ctx.confirmed.is_some() {
+        return matches!(reason, Unstorable::NoStore | Unstorable::Private);
+    }
+    let about_it = matches!(status.as_u16(), 200..=303 | 307..=399 | 401..=406 | 410 | 451);
+    about_it && is_lasting(reason, status)
 }
 
 /// Invalidates what a successful unsafe request may have changed (RFC 9111 §4.4): its own URL, and those that Location and

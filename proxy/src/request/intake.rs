@@ -4,21 +4,42 @@
 //! further, and the request ends with 413 or 408.
 
 use bytes::Bytes;
+use http::header::ALLOW;
+use http::{HeaderValue, Method};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
 use super::context::Context;
-use super::respond::content_length;
+use super::respond::{content_length, own_with};
 use crate::config::Limits;
 use crate::listen::h2::Upload;
 use crate::node::Node;
 use crate::observe::figures::Refused;
+use crate::rescue;
+
+/// What a 405 names (RFC 9110 §15.5.6): the usual ones; others are the origin's to refuse.
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// What holds for the body of a request before any of it is read.
 pub(super) fn prepare(session: &mut Session, limits: &Limits) {
     session.set_read_timeout(Some(limits.body_timeout.0));
     // What is left of a body that nobody asked for is read for as long as a piece of it may take.
     session.set_total_drain_timeout(Some(limits.body_timeout.0));
+}
+
+/// Refuses what is not taken in at all: a body that is too long by what it states, and TRACE, which reflects what clients and proxies
+/// on the way may have to keep to themselves (RFC 9110 §9.3.8). `true`: answered.
+pub(super) async fn refuses(session: &mut Session, node: &Node) -> Result<bool> {
+    if session.req_header().method == Method::TRACE {
+        session.set_keepalive(None);
+        let allow = [(ALLOW, HeaderValue::from_static(METHODS))];
+        return own_with(session, 405, "text/plain", "TRACE is not answered here", allow).await;
+    }
+    if is_too_long(session, node) {
+        session.set_keepalive(None);
+        return rescue::refuse(session, 413, "the request body is larger than this node takes").await;
+    }
+    Ok(false)
 }
 
 /// Whether the length it states is too much already.

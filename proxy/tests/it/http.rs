@@ -241,3 +241,12 @@ async fn an_origin_that_answers_before_the_body_has_come_is_heard_or_has_failed(
         assert!(matches!(status, Some(403 | 502)), "{status:?} {}", node.log());
     }
 }
+
+#[tokio::test]
+async fn trace_reflects_nothing_and_reaches_no_origin() {
+    let origin = Origin::start(|_| Response::ok(KEPT, b"x")).await;
+    let node = node_before(&origin, "").await;
+    let reply = raw(&node, "TRACE /a HTTP/1.1\r\nHost: site.example\r\nCookie: secret\r\n\r\n").await.unwrap();
+    assert_eq!((reply.status, reply.field("allow").contains("GET"), reply.body.len() < 99), (405, true, true));
+    assert!(!String::from_utf8_lossy(&reply.body).contains("secret") && origin.requests().is_empty());
+}

@@ -2,6 +2,8 @@
 //! adds to what its responses say. The tables behind these are tested beside the code; the public conformance suite judges
 //! the whole (`make conformance`).
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use littoral_testkit::{Body, Client, Gate, Node, Origin, Reply, Request, Response};
 
 use super::{get, node_before};
@@ -312,4 +314,31 @@ async fn a_range_is_of_the_plain_bytes_also_where_the_site_compresses() {
     asking(&node, "/a", "Accept-Encoding: gzip").await;
     let reply = asking(&node, "/a", "Accept-Encoding: gzip\r\nRange: bytes=5-9").await;
     assert_eq!((reply.status, reply.body.as_slice(), reply.field("content-encoding")), (206, &wordy()[5..10], ""));
+}
+
+#[tokio::test]
+async fn a_full_answer_to_a_revalidation_ends_what_is_stored_also_when_it_is_not_kept() {
+    let stale = "cache-control: max-age=0, stale-while-revalidate=600, stale-if-error=600";
+    for (status, fields, is_obsolete) in [
+        (404, "cache-control: no-store", true),
+        (200, "cache-control: private", true),
+        (304, "cache-control: no-store", true),
+        (503, "cache-control: no-store", false),
+        (429, "cache-control: no-store", false),
+    ] {
+        let asked = AtomicUsize::new(0);
+        let origin = Origin::start(move |_| match asked.fetch_add(1, Relaxed) {
+            0 => Response::ok(&[stale, "etag: \"a\""], b"old"),
+            _ => Response { status, fields: vec![fields.into()], body: Body::Nothing },
+        })
+        .await;
+        let node = node_before(&origin, "").await;
+        get(&node, "/a").await;
+        assert_eq!(get(&node, "/a").await.body, b"old", "{status}");
+        // The answer in the background is the second; when it has come, it is decided what becomes of what is stored.
+        origin.asked("/a", 2).await;
+        node.until(&format!("littoral_origin_requests_open{{origin=\"{}\"}}", origin.url()), 0.0).await;
+        node.until("littoral_cache_objects", f64::from(u8::from(!is_obsolete))).await;
+        assert_eq!(node.metrics().await["littoral_cache_discarded_total"] > 0.0, is_obsolete, "{status}");
+    }
 }
