@@ -220,6 +220,33 @@ async fn nobody_outside_can_ask_past_the_cache_for_a_rest() {
     assert_eq!(origin.requests()[0].field("x-littoral-resume"), None);
 }
 
+#[tokio::test]
+async fn a_range_of_what_is_being_filled_is_answered_as_soon_as_its_bytes_are_there() {
+    let (first, second, never) = (Gate::default(), Gate::default(), Gate::default());
+    let parts = [(&first, 0..1000), (&second, 1000..2000), (&never, 2000..LENGTH)];
+    let steps: Vec<_> = parts.into_iter().map(|(gate, range)| (gate.clone(), body(0)[range].to_vec())).collect();
+    let origin =
+        Origin::start(move |_| Response { status: 200, fields: fields(TAG), body: Body::Steps(LENGTH, steps.clone()) })
+            .await;
+    let node = node_before(&origin, "").await;
+    let ask = |range: &str| format!("GET /a HTTP/1.1\r\nHost: site.example\r\nRange: bytes={range}\r\n\r\n");
+    let [mut leader, mut behind, mut ahead] = [
+        Client::connect(node.address("http")).await,
+        Client::connect(node.address("http")).await,
+        Client::connect(node.address("http")).await,
+    ];
+    leader.send(ask("100-199")).await;
+    first.open();
+    assert_eq!(leader.reply(false).await.unwrap().body, body(0)[100..200], "also who began it");
+    behind.send(ask("500-999")).await;
+    assert_eq!(behind.reply(false).await.unwrap().body, body(0)[500..1000]);
+    ahead.send(ask("1500-1999")).await;
+    assert_eq!(ahead.head().await.unwrap().status, 206);
+    second.open();
+    assert_eq!(ahead.bytes(500).await, body(0)[1500..2000]);
+    assert_eq!(origin.count("/a"), 1);
+}
+
 /// Bytes that come in so many pieces that a client that has left is noticed between two of them.
 const MUCH: usize = 8 << 20;
 

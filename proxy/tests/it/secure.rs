@@ -1,8 +1,10 @@
 //! TLS and HTTP/2 towards origins.
 
+use littoral_testkit::h2::{END_STREAM, Frames, Outcome, kind};
 use littoral_testkit::origin::h2::H2Origin;
 use littoral_testkit::tls::{Authority, server};
 use littoral_testkit::{Node, Origin, Response, refused};
+use tokio::net::TcpStream;
 
 use super::{BINARY, get};
 
@@ -98,5 +100,32 @@ fn what_cannot_be_used_for_tls_is_refused_at_start_with_the_file_and_the_reason(
     ] {
         let (code, told) = refused(BINARY, &text(said), &files);
         assert!(code == Some(2) && told.contains(expected) && told.contains("node.toml:6:"), "{said}: {told}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_http_2_origins_reach_http_2_clients_unless_the_response_is_stored() {
+    let origin = H2Origin::start(None).await;
+    let config = format!(
+        "[listen]\nadmin = \"127.0.0.1:0\"\nhttp = [{{ bind = \"127.0.0.1:0\", h2c = true }}]\n[[site]]\nhosts = [\"site.example\"]\norigin = [{{ url = \"http://{}\", h2 = true }}]\n",
+        origin.address
+    );
+    let node = Node::start(BINARY, &config, &[]).await;
+    for (path, trailers) in [("/trailers", true), ("/trailers/kept", false), ("/trailers/kept", false)] {
+        let mut client = Frames::begin(TcpStream::connect(node.address("http")).await.unwrap()).await;
+        client.get(1, "site.example", path).await;
+        assert_eq!(client.outcome(1).await, Outcome::Status(200));
+        let mut body = Vec::new();
+        let last = loop {
+            let frame = client.next().await.unwrap();
+            if frame.kind == kind::DATA {
+                body.extend(frame.payload);
+            }
+            if frame.stream == 1 && frame.flags & END_STREAM > 0 {
+                break frame.kind;
+            }
+        };
+        assert_eq!((body.as_slice(), last == kind::HEADERS), (&b"h2"[..], trailers), "{path}");
+        assert_eq!(get(&node, path).await.body, b"h2", "over HTTP/1.1 without them");
     }
 }

@@ -8,7 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-/// A running origin; it answers every request with `h2`.
+/// A running origin; it answers every request with `h2`. What it sends under `/trailers` ends with the trailer `x-end: 1`, and may be
+/// kept under `/trailers/kept`.
 pub struct H2Origin {
     /// Where it listens.
     pub address: SocketAddr,
@@ -63,9 +64,16 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, seen: Arc<Mutex<Seen
     seen.lock().expect("no panic").connections += 1;
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         seen.lock().expect("no panic").uris.push(request.uri().to_string());
-        let response = http::Response::builder().header("cache-control", "no-store").body(()).expect("a response");
+        let path = request.uri().path();
+        let control = if path.ends_with("/kept") { "max-age=60" } else { "no-store" };
+        let response = http::Response::builder().header("cache-control", control).body(()).expect("a response");
         if let Ok(mut body) = respond.send_response(response, false) {
-            let _ = body.send_data(Bytes::from_static(b"h2"), true);
+            let trailers = path.starts_with("/trailers");
+            let _ = body.send_data(Bytes::from_static(b"h2"), !trailers);
+            if trailers {
+                let fields = [(http::HeaderName::from_static("x-end"), http::HeaderValue::from_static("1"))];
+                let _ = body.send_trailers(fields.into_iter().collect());
+            }
         }
     }
 }
