@@ -123,6 +123,7 @@ impl Case {
     pub fn beyond(self, engine: Engine) -> Option<&'static str> {
         match (self, engine) {
             (Self::Tls | Self::H2, Engine::Varnish) => Some("it speaks no TLS"),
+            (Self::Memory, Engine::Haproxy) => Some("its cache is one piece of memory from the start"),
             (Self::Disk, Engine::Haproxy) => Some("it keeps nothing on disks"),
             // What policies cost is asked of plain hits only.
             (Self::Hit1k | Self::Hit64k | Self::Hit1m | Self::Memory, Engine::LittoralBare) => None,

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::compare::{memory_backed_directory, prepare, warm};
+use crate::compare::{memory_backed_directory, prepare};
 use crate::engine::{Engine, Running, Setup};
-use crate::fetch;
+use crate::fetch::{self, Client};
 use crate::load::{Ask, Generator, paced_h2load};
 use crate::machine::{self, resident_bytes};
 use crate::origin::Object;
@@ -67,7 +67,9 @@ pub fn run(options: &Options) -> Result<()> {
     let work = memory_backed_directory()?;
     let (_origin, place) = prepare(&options.littoral, &options.plugins, work.path())?;
     let node = Engine::Littoral.start(&place, &Setup::memory("soak", CACHE_MIB))?;
-    warm(node.address, place.origin, &workload::mix()[..1000])?;
+    // All of the mix once: from here on the cache is full and evicts.
+    let mut client = Client::connect(node.address)?;
+    workload::mix().into_iter().try_for_each(|object| client.get(object).map(drop))?;
     let scripts = Scripts::new(work.path());
     let requests = workload::sequence(&workload::mix());
     let time = Duration::from_secs(options.minutes * 60);

@@ -1,7 +1,8 @@
 //! Apache Traffic Server: one event thread that also accepts, a RAM cache before its storage, no logs.
 //!
-//! What its tuning guide says for few cores and a hot set in memory: no automatic number of threads, plain LRU in the RAM cache,
-//! fields that nobody reads left out. All of its directories are told in a file, so that nothing of the system's is touched.
+//! What its tuning guide says for few cores and a hot set in memory: no automatic number of threads, plain LRU in the RAM cache
+//! without the filter that keeps most objects of a wide set out of it, fields that nobody reads left out. All of its directories
+//! are told in a file, so that nothing of the system's is touched.
 
 use std::fs;
 use std::path::Path;
@@ -61,6 +62,7 @@ CONFIG proxy.config.cache.threads_per_disk INT 1
 CONFIG proxy.config.cache.ram_cache.size INT {ram}
 CONFIG proxy.config.cache.ram_cache_cutoff INT 4194304
 CONFIG proxy.config.cache.ram_cache.algorithm INT 1
+CONFIG proxy.config.cache.ram_cache.use_seen_filter INT 0
 CONFIG proxy.config.http.wait_for_cache INT 2
 CONFIG proxy.config.logging.logging_enabled INT 0
 CONFIG proxy.config.http.keep_alive_no_activity_timeout_in INT 3600
