@@ -21,6 +21,7 @@ mod log;
 pub mod origin;
 pub mod reference;
 mod site;
+mod trace;
 pub mod units;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
@@ -31,6 +32,7 @@ pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, P
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
 pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
+pub use trace::Trace;
 use units::{Bandwidth, Prefix, Size, Span};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
@@ -84,6 +86,8 @@ pub struct Config {
     pub cache: Cache,
     /// `[log]`
     pub log: Log,
+    /// `[trace]`
+    pub trace: Option<Trace>,
     /// `[limits]`
     pub limits: Limits,
     /// `[geo]`

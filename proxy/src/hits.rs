@@ -135,7 +135,7 @@ impl Connection {
                     let sent = self.send(stream, &entry, &body, body_wanted, begun).await;
                     let took = begun.elapsed().unwrap_or(Duration::ZERO);
                     self.node.figures.took(Some(Outcome::Hit), took);
-                    if self.hot.access.is_some() {
+                    if self.hot.access.is_some() || self.hot.tracer.is_some() {
                         let bytes = if body_wanted { body.length() } else { 0 };
                         self.log(head_bytes, &entry, bytes, sent.is_ok(), took);
                     }
@@ -310,12 +310,15 @@ impl Connection {
         sent
     }
 
-    /// Tells the access log.
+    /// Tells the access log and the collector of traces.
     #[cold]
     fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, took: Duration) {
         if let Some(log) = &self.hot.access {
             let Client { address: client, tls, .. } = self.client;
             log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, took });
+        }
+        if let Some(tracer) = &self.hot.tracer {
+            tracer.hit(&self.read[..head_bytes], !self.client.tls.is_empty(), entry, took);
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Node {
     pub forward: crate::forward::Forward,
     /// The access log.
     pub access: Access,
+    /// Traces.
+    pub traces: crate::observe::trace::Traces,
     /// What it takes to be replaced by a new process.
     pub upgrade: Upgrade,
     /// What each client has done, where that is bounded.
@@ -85,6 +87,7 @@ pub struct Node {
 pub(crate) struct Hot {
     pub(crate) tail: Arc<[u8]>,
     pub(crate) access: Option<Arc<Log>>,
+    pub(crate) tracer: Option<Arc<crate::observe::trace::Tracer>>,
     pub(crate) header_bytes: usize,
     pub(crate) header_timeout: Duration,
     pub(crate) handshake_timeout: Duration,
@@ -108,6 +111,7 @@ impl Node {
         Hot {
             tail: self.tail.clone(),
             access: self.access.log(),
+            tracer: self.traces.tracer(),
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             header_timeout: limits.header_timeout.0,
             handshake_timeout: limits.handshake_timeout.0,

@@ -31,6 +31,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     let mut restart = needs_restart(&old, &config);
     let fronts = node.fronts.prepare(&config)?;
     let access = node.access.prepare(config.log.access.as_ref())?;
+    let tracer = node.traces.prepare(config.trace.as_ref(), &node.name)?;
     if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
         restart.push("zone".to_owned());
     }
@@ -50,6 +51,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     node.fronts.put(fronts);
     node.forward.put(&config.forward);
     node.access.adopt(access);
+    node.traces.adopt(tracer);
     node.access.reopen();
     node.sites.store(Arc::new(sites));
     node.probes.follow(node);

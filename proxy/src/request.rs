@@ -77,6 +77,7 @@ impl ProxyHttp for RequestPath {
     /// First: what holds for the connection.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.background = session.subrequest_ctx.is_some();
+        ctx.traced = self.node.traces.begin(session.req_header());
         session.set_proxy_tasks_enabled(true);
         let settings = self.node.settings.load();
         session.set_write_timeout(Some(settings.limits.write_timeout.0));
@@ -457,9 +458,7 @@ impl ProxyHttp for RequestPath {
             figures.broken.add(1);
         }
         figures.took(ctx.outcome, ctx.started.elapsed());
-        if let Some(log) = self.node.access.log() {
-            log.request(session, ctx, error.is_none());
-        }
+        crate::observe::tell(&self.node, session, ctx, error.is_none());
         self.node.rate.delivered(session, sent, ctx.started.elapsed());
         tracing::debug!(
             host = ctx.host,

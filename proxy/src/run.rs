@@ -28,6 +28,7 @@ use crate::listen::{Crew, Presence, Worker};
 use crate::node::Node;
 use crate::observe::access::Access;
 use crate::observe::figures::Figures;
+use crate::observe::trace::Traces;
 use crate::origin::{keep_looking_up, look_up};
 use crate::plugins::Plugins;
 use crate::rate::Rate;
@@ -147,6 +148,8 @@ fn assemble(
 ) -> Result<Arc<Node>, String> {
     let access = Access::default();
     access.adopt(access.prepare(config.log.access.as_ref())?);
+    let traces = Traces::default();
+    traces.adopt(traces.prepare(config.trace.as_ref(), &config.node.name)?);
     let plugins = Plugins::load(&config)?;
     let directing = match Directing::new(&config, plugins.routing())? {
         Some((directing, warnings)) => {
@@ -180,6 +183,7 @@ fn assemble(
         acme: crate::acme::Acme::default(),
         forward: crate::forward::Forward::new(&config.forward),
         access,
+        traces,
         upgrade: Upgrade::default(),
         clients: Clients::default(),
         figures: Figures::default(),
@@ -256,6 +260,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     }
     // Nobody answers any more: what was logged is written now.
     node.access.adopt(None);
+    node.traces.end();
     crate::disks::finish(&node.store, drain);
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())

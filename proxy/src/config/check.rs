@@ -20,6 +20,7 @@ mod listen;
 mod log;
 mod origin;
 mod site;
+mod trace;
 
 use crate::origin::lookup::SERVERS_MAX;
 
@@ -44,6 +45,7 @@ impl Config {
         self.check_zones()?;
         self.check_cache()?;
         self.check_log()?;
+        self.check_trace()?;
         self.check_client_limits()?;
         self.check_limits()
     }

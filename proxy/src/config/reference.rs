@@ -8,6 +8,7 @@ mod listen;
 mod log;
 mod origin;
 mod site;
+mod trace;
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +43,7 @@ pub const SECTIONS: &[&[Key]] = &[
     forward::KEYS,
     cache::KEYS,
     log::KEYS,
+    trace::KEYS,
     LIMITS,
     limits::KEYS,
     PLUGINS,

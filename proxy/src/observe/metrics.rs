@@ -232,6 +232,16 @@ pub const METRICS: &[Declared] = &[
         "Times there were too many of them, so that all written before counts as purged.",
     ),
     metric("littoral_cache_disk_unrecorded_total", "", "Purges a disk could not record; it is out since."),
+    metric(
+        "littoral_trace_spans_total",
+        "outcome: queued, dropped",
+        "Spans; dropped: 4096 were waiting for the collector.",
+    ),
+    metric(
+        "littoral_trace_exports_total",
+        "outcome: sent, failed",
+        "Batches of spans that the collector took, and did not take.",
+    ),
     metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
     metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
     metric("littoral_plugin_faults_total", "plugin, kind", "Calls that failed; the native policy answered instead."),
@@ -373,6 +383,8 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_access_log_lines_total" => one(node.access.counts().lines.load(Relaxed)),
         "littoral_access_log_dropped_total" => one(node.access.counts().dropped.load(Relaxed)),
         "littoral_access_log_failures_total" => one(node.access.counts().failed.load(Relaxed)),
+        "littoral_trace_spans_total" => traces(node, ["queued", "dropped"], &node.traces.counts().spans),
+        "littoral_trace_exports_total" => traces(node, ["sent", "failed"], &node.traces.counts().exports),
         "littoral_rate_decisions_total" => by("by", node.rate.decisions()),
         "littoral_warm_jobs_open" => node.warm.as_ref().map_or_else(Vec::new, |jobs| one(jobs.open() as u64)),
         name if name.starts_with("littoral_downstream_") || name.starts_with("littoral_tls_") => {
@@ -389,6 +401,12 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),
     }
+}
+
+/// A figure of traces; none while there are none.
+fn traces(node: &Node, labels: [&'static str; 2], counts: &[std::sync::atomic::AtomicU64; 2]) -> Vec<Sample> {
+    let counted = labels.into_iter().zip(counts.each_ref().map(|count| count.load(Relaxed)));
+    if node.settings.load().trace.is_some() { by("outcome", counted) } else { Vec::new() }
 }
 
 /// A figure of every origin; of one that several sites have, the first's.

@@ -11,6 +11,7 @@ use littoral_cache::{FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
 use crate::observe::access::Stamps;
+use crate::observe::trace::Traced;
 use crate::request::compress::Encoder;
 use crate::request::forward::Forwarded;
 use crate::request::resume::{Resumption, Share};
@@ -92,6 +93,8 @@ pub struct Context {
     pub is_rest: bool,
     /// Fields of the response that are this client's alone.
     pub withheld: Vec<(HeaderName, HeaderValue)>,
+    /// Its trace, when there is one.
+    pub(crate) traced: Option<Box<Traced>>,
     /// When its stages began and ended.
     pub(crate) stamps: Stamps,
     /// What was done, once known.
@@ -137,6 +140,7 @@ impl Context {
             mended: false,
             is_rest: false,
             withheld: Vec::new(),
+            traced: None,
             stamps: Stamps::default(),
             outcome: None,
         }

@@ -197,8 +197,9 @@ impl RequestPath {
     }
 }
 
-/// Last before it is sent: signs a request to an origin that wants it.
+/// Last before it is sent: tells of its trace, and signs a request to an origin that wants it.
 pub(super) fn sign(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
+    ctx.traced.as_ref().map_or(Ok(()), |traced| traced.inject(request))?;
     let Some((origin, signer)) = ctx.attempts.origin().and_then(|origin| Some((origin, origin.signer.as_ref()?)))
     else {
         return Ok(());

@@ -35,6 +35,7 @@ mod slices;
 mod smuggling;
 mod tidy;
 mod tls;
+mod trace;
 mod upgrade;
 mod upstreams;
 mod warm;
