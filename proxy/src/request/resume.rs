@@ -22,7 +22,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::RequestPath;
 use super::context::Context;
-use super::slices::{content_range, is_as_written};
+use super::slices::{ask, content_range, is_as_written};
 use super::unread::Unread;
 use crate::node::Node;
 use crate::observe::figures::Resumed;
@@ -189,7 +189,7 @@ impl Rest {
         let request = self.node.slices.get(&self.url).headers(self.request.clone());
         let request = request.header(RANGE, format!("bytes={first}-{}", self.part.last));
         let request = request.header(IF_RANGE, self.validator.clone()).header(RESUME, &self.node.token);
-        let Ok(mut reply) = request.send().await else { return Ended::Early };
+        let Ok(mut reply) = ask(request).await else { return Ended::Early };
         if reply.status().is_server_error() {
             return Ended::Early;
         }

@@ -237,14 +237,24 @@ impl Fetch {
         let no_door = || Error::explain(ErrorType::InternalError, "slices need a listener for plain HTTP");
         let door = self.node.door.ok_or_else(no_door)?;
         let url = format!("http://{door}{}", self.path);
-        let request = self.node.slices.get(url).header(HOST, &self.host);
-        let reply = request.header(SLICE, format!("{} {index}", self.node.token)).send().await;
+        let asking = self.node.slices.get(url).header(HOST, &self.host);
+        let reply = ask(asking.header(SLICE, format!("{} {index}", self.node.token))).await;
         reply.map_err(|error| failed(&error))
     }
 
     fn ahead(&self, index: u64) -> JoinHandle<Result<reqwest::Response>> {
         let fetch = self.clone();
         tokio::spawn(async move { fetch.slice(index).await })
+    }
+}
+
+/// Sends a GET to the node itself; once more where it fails, since a kept connection may be closed just when it is used again
+/// (RFC 9112 §9.3.1).
+pub(super) async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+    let again = request.try_clone();
+    match (request.send().await, again) {
+        (Err(error), Some(again)) if error.is_request() => again.send().await,
+        (sent, _) => sent,
     }
 }
 
