@@ -17,7 +17,7 @@ use littoral_cache::{Begin, Found, Head, Key, LfuSize, Settings, Store};
 fn open(directory: &std::path::Path) -> Arc<Store> {
     let disk = DiskSettings { path: directory.to_owned(), bytes: 1 << 40, min_free: 0, weight: 1, sync: false };
     let settings = Settings { memory_bytes: 1 << 30, object_bytes_max: 64 << 20 };
-    Store::on_disks(settings, Box::new(LfuSize), Disks::open(vec![disk]).unwrap()).unwrap()
+    Store::on_disks(settings, Box::new(LfuSize), Disks::open(vec![disk]).expect("a disk")).expect("threads")
 }
 
 fn put(store: &Arc<Store>, number: u64, body: &Bytes) {
@@ -40,9 +40,9 @@ fn put(store: &Arc<Store>, number: u64, body: &Bytes) {
         begun: now,
         begun_purges: store.purges(),
     };
-    let mut writer = store.admit(begin).unwrap().start(None, None);
-    writer.write(body.clone()).unwrap();
-    writer.finish(now).unwrap();
+    let mut writer = store.admit(begin).expect("room").start(None, None);
+    writer.write(body.clone()).expect("room");
+    writer.finish(now).expect("whole");
 }
 
 fn main() {
@@ -52,32 +52,32 @@ fn main() {
         |at: usize, otherwise: u64| arguments.get(at).map_or(otherwise, |text| text.parse().expect("a number"));
     let (objects, bytes) = (number(0, 100_000), number(1, 1024));
     let base = arguments.get(2).map_or_else(std::env::temp_dir, std::path::PathBuf::from);
-    let directory = tempfile::tempdir_in(base).unwrap();
+    let directory = tempfile::tempdir_in(base).expect("a directory");
     let body = Bytes::from(vec![7; bytes as usize]);
     let begun = Instant::now();
     let store = open(directory.path());
     for at in 0..objects {
         put(&store, at, &body);
         if at % 1000 == 999 {
-            store.disks().unwrap().flush(Instant::now() + Duration::from_secs(60));
+            store.disks().expect("disks").flush(Instant::now() + Duration::from_secs(60));
         }
     }
-    store.disks().unwrap().flush(Instant::now() + Duration::from_secs(60));
-    let written = store.disks().unwrap().volumes()[0].index().len();
+    store.disks().expect("disks").flush(Instant::now() + Duration::from_secs(60));
+    let written = store.disks().expect("disks").volumes()[0].index().len();
     println!("{written} objects of {bytes} bytes written in {:.2?}", begun.elapsed());
     drop(store);
     if std::env::var_os("DROP").is_some() {
-        std::process::Command::new("sync").status().unwrap();
-        std::fs::write("/proc/sys/vm/drop_caches", "3").unwrap();
+        std::process::Command::new("sync").status().expect("sync");
+        std::fs::write("/proc/sys/vm/drop_caches", "3").expect("root");
     }
     let begun = Instant::now();
     let store = open(directory.path());
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let last = Key::new("h.example", &format!("/title/{}.m4s", objects - 1));
     let found = runtime.block_on(store.find(&last, None));
     assert!(matches!(found, Some(Found::Read(..))), "it serves what it has not looked through yet");
     println!("serves from disk after {:.2?}", begun.elapsed());
-    let disks = store.disks().unwrap();
+    let disks = store.disks().expect("disks");
     disks.scanned();
     let took = begun.elapsed();
     let index = disks.volumes()[0].index();
