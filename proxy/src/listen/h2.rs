@@ -24,7 +24,7 @@ use super::Worker;
 use super::clients::Guest;
 use crate::node::Hot;
 use crate::observe::figures::{H2Ended, Refused};
-use frames::{Flood, Watched};
+use frames::{Alarm, Fault, Watched};
 
 mod frames;
 
@@ -78,7 +78,7 @@ enum Event {
     Accepted(pingora::Result<Option<H2Accept>>),
     Stopping,
     Idle,
-    Flooded,
+    AtFault(Fault),
 }
 
 /// Serves a connection to its end.
@@ -90,16 +90,16 @@ pub(super) async fn serve(worker: &Arc<Worker>, stream: Stream, guest: Guest) {
         proxy_digest: stream.get_proxy_digest(),
         socket_digest: stream.get_socket_digest(),
     });
-    let flood = Arc::new(Flood::default());
+    let alarm = Arc::new(Alarm::default());
     let mut options = H2Options::default();
     options.max_header_list_size(u32::try_from(hot.header_bytes).unwrap_or(u32::MAX));
     options.max_concurrent_streams(hot.h2_streams);
     options.max_pending_accept_reset_streams(RESET_UNSEEN_MAX);
     options.max_local_error_reset_streams(Some(RESET_FAULTY_MAX));
-    let shaking = handshake(Box::new(Watched::new(stream, flood.clone())), Some(options));
+    let shaking = handshake(Box::new(Watched::new(stream, alarm.clone())), Some(options));
     if let Ok(Ok(connection)) = timeout(hot.header_timeout, shaking).await {
         let streams = Arc::default();
-        Served { worker, hot, guest, digest, flood, streams, requests: 0, malformed: 0 }.run(connection).await;
+        Served { worker, hot, guest, digest, alarm, streams, requests: 0, malformed: 0 }.run(connection).await;
     }
 }
 
@@ -109,7 +109,7 @@ struct Served<'a> {
     hot: Hot,
     guest: Guest,
     digest: Arc<Digest>,
-    flood: Arc<Flood>,
+    alarm: Arc<Alarm>,
     streams: Arc<Streams>,
     requests: u32,
     malformed: usize,
@@ -138,7 +138,14 @@ impl Served<'_> {
                     stopping = true;
                 }
                 Event::Idle => return self.end(connection, H2Ended::Idle, Reason::NO_ERROR).await,
-                Event::Flooded => return self.end(connection, H2Ended::Flood, Reason::ENHANCE_YOUR_CALM).await,
+                Event::AtFault(fault) => {
+                    let (why, reason) = match fault {
+                        Fault::Flood => (H2Ended::Flood, Reason::ENHANCE_YOUR_CALM),
+                        Fault::Size => (H2Ended::Protocol, Reason::FRAME_SIZE_ERROR),
+                        Fault::Opening => (H2Ended::Protocol, Reason::PROTOCOL_ERROR),
+                    };
+                    return self.end(connection, why, reason).await;
+                }
             }
         }
     }
@@ -155,7 +162,7 @@ impl Served<'_> {
         tokio::select! {
             biased;
             _ = shutdown.changed(), if !stopping => Event::Stopping,
-            () = self.flood.seen() => Event::Flooded,
+            fault = self.alarm.raised() => Event::AtFault(fault),
             accepted = HttpSession::from_h2_conn(connection, self.digest.clone()) => Event::Accepted(accepted),
             () = idle => Event::Idle,
         }
@@ -174,6 +181,7 @@ impl Served<'_> {
             Err(wait) => Some((Refused::Rate, Some(wait))),
             Ok(()) if request.raw_path().len() > self.hot.uri_bytes => Some((Refused::Uri, None)),
             Ok(()) if request.headers.len() > self.hot.header_fields => Some((Refused::Head, None)),
+            Ok(()) if request.headers.values().any(has_blank_edge) => Some((Refused::Malformed, None)),
             Ok(()) => None,
         };
         if let Some((why, wait)) = refused {
@@ -220,6 +228,12 @@ impl Served<'_> {
             _ => {}
         }
     }
+}
+
+/// Whether a value begins or ends with a blank or a tab, which makes a request malformed (RFC 9113 §8.2.1).
+fn has_blank_edge(value: &http::HeaderValue) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
 fn answer(session: &mut HttpSession, status: u16, wait: Option<u64>) -> pingora::Result<()> {

@@ -2,14 +2,16 @@
 //!
 //! The h2 crate answers each PING and SETTINGS and forgets each reset as it comes, without a bound in time (CVE-2019-9512,
 //! -9514, -9515, -9518, CVE-2023-44487). Here each kind has a bucket; when one is empty nothing more is read from the client and
-//! the connection is told ([`Flood::seen`]). Window updates are not counted: they come with every download.
+//! the connection is told ([`Alarm::raised`]). Window updates are not counted: they come with every download.
 //!
-//! Invariant: bytes pass through unchanged; nothing is allocated per frame.
+//! Two rules of RFC 9113 are kept here too, since the h2 crate passes over the one and answers the other with a wrong code: the first
+//! frame is SETTINGS (§3.4), and frames of a fixed size have it (FRAME_SIZE_ERROR, §6).
+//!
+//! Invariant: bytes pass through unchanged up to the frame that is at fault; nothing is allocated per frame.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -30,18 +32,56 @@ const IDLE_FRAMES: (u32, Duration) = (1000, Duration::from_millis(10));
 /// RST_STREAM at once, and how long one takes to come back.
 const RESETS: (u32, Duration) = (200, Duration::from_millis(20));
 
-/// Tells the connection of a flood.
+/// What is wrong with a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// There were too many of its kind.
+    Flood,
+    /// It is longer or shorter than its type allows.
+    Size,
+    /// It is the first one, and no SETTINGS.
+    Opening,
+}
+
+/// Tells the connection of a fault; there is no second one.
 #[derive(Debug, Default)]
-pub(super) struct Flood {
-    is: AtomicBool,
+pub(super) struct Alarm {
+    fault: OnceLock<Fault>,
     told: Notify,
 }
 
-impl Flood {
-    pub(super) async fn seen(&self) {
-        while !self.is.load(Relaxed) {
+impl Alarm {
+    pub(super) async fn raised(&self) -> Fault {
+        loop {
+            if let Some(fault) = self.fault.get() {
+                return *fault;
+            }
             self.told.notified().await;
         }
+    }
+
+    fn raise(&self, fault: Fault) {
+        if self.fault.set(fault).is_ok() {
+            self.told.notify_one();
+        }
+    }
+}
+
+/// Whether a frame may have this many bytes (RFC 9113 §6.3 to §6.9). DATA and field blocks are the h2 crate's.
+fn fits(kind: u8, flags: u8, bytes: usize) -> bool {
+    match kind {
+        // PRIORITY
+        2 => bytes == 5,
+        // RST_STREAM, WINDOW_UPDATE
+        3 | 8 => bytes == 4,
+        // SETTINGS, and its ACK
+        4 if flags & 1 != 0 => bytes == 0,
+        4 => bytes.is_multiple_of(6),
+        // PING
+        6 => bytes == 8,
+        // GOAWAY
+        7 => bytes >= 8,
+        _ => true,
     }
 }
 
@@ -77,41 +117,56 @@ struct Frames {
     skip: usize,
     head: [u8; 9],
     have: usize,
+    /// SETTINGS came.
+    opened: bool,
     idle: Bucket,
     resets: Bucket,
 }
 
 impl Frames {
     fn new() -> Self {
-        Self { skip: PREFACE_BYTES, head: [0; 9], have: 0, idle: Bucket::new(IDLE_FRAMES), resets: Bucket::new(RESETS) }
+        let (idle, resets) = (Bucket::new(IDLE_FRAMES), Bucket::new(RESETS));
+        Self { skip: PREFACE_BYTES, head: [0; 9], have: 0, opened: false, idle, resets }
     }
 
-    /// Follows what came; `false`: too much of one kind.
-    fn follow(&mut self, mut bytes: &[u8]) -> bool {
+    /// Follows what came. A fault comes with the number of bytes before its frame.
+    fn follow(&mut self, all: &[u8]) -> Result<(), (Fault, usize)> {
+        let mut bytes = all;
         loop {
             let over = self.skip.min(bytes.len());
             (self.skip, bytes) = (self.skip - over, &bytes[over..]);
+            let before = all.len() - bytes.len();
             let part = bytes.len().min(self.head.len() - self.have);
             self.head[self.have..self.have + part].copy_from_slice(&bytes[..part]);
             (self.have, bytes) = (self.have + part, &bytes[part..]);
             if self.have < self.head.len() {
-                return true;
+                return Ok(());
             }
             self.have = 0;
-            let [a, b, c, kind, flags, ..] = self.head;
-            self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-            let fine = match kind {
-                // DATA that carries nothing and ends nothing.
-                0 if self.skip == 0 && flags & 1 == 0 => self.idle.take(),
-                3 => self.resets.take(),
-                // HEADERS and CONTINUATION have bounds of their own, window updates none.
-                0 | 1 | 8 | 9 => true,
-                _ => self.idle.take(),
-            };
-            if !fine {
-                return false;
-            }
+            self.take().map_err(|fault| (fault, before))?;
         }
+    }
+
+    /// A frame whose head is whole.
+    fn take(&mut self) -> Result<(), Fault> {
+        let [a, b, c, kind, flags, ..] = self.head;
+        self.skip = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+        if !self.opened && kind != 4 {
+            return Err(Fault::Opening);
+        }
+        self.opened = true;
+        if !fits(kind, flags, self.skip) {
+            return Err(Fault::Size);
+        }
+        let fine = match kind {
+            // DATA that carries nothing and ends nothing.
+            0 if self.skip == 0 && flags & 1 == 0 => self.idle.take(),
+            3 => self.resets.take(),
+            // HEADERS and CONTINUATION have bounds of their own, window updates none.
+            0 | 1 | 8 | 9 => true,
+            _ => self.idle.take(),
+        };
+        if fine { Ok(()) } else { Err(Fault::Flood) }
     }
 }
 
@@ -120,28 +175,31 @@ impl Frames {
 pub(super) struct Watched {
     stream: Stream,
     frames: Frames,
-    flood: Arc<Flood>,
+    alarm: Arc<Alarm>,
 }
 
 impl Watched {
-    pub(super) fn new(stream: Stream, flood: Arc<Flood>) -> Self {
-        Self { stream, frames: Frames::new(), flood }
+    pub(super) fn new(stream: Stream, alarm: Arc<Alarm>) -> Self {
+        Self { stream, frames: Frames::new(), alarm }
     }
 }
 
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.flood.is.load(Relaxed) {
-            // Whoever waits for the flood's end is woken by its own timer.
+        if self.alarm.fault.get().is_some() {
+            // Whoever waits for the connection's end is woken by its own timer.
             return Poll::Pending;
         }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if polled.is_ready() && !self.frames.follow(&buf.filled()[before..]) {
-            buf.set_filled(before);
-            self.flood.is.store(true, Relaxed);
-            self.flood.told.notify_one();
-            return Poll::Pending;
+        if polled.is_ready()
+            && let Err((fault, good)) = self.frames.follow(&buf.filled()[before..])
+        {
+            buf.set_filled(before + good);
+            self.alarm.raise(fault);
+            if good == 0 {
+                return Poll::Pending;
+            }
         }
         polled
     }
@@ -225,9 +283,45 @@ mod tests {
         [&length[1..], &[kind, flags, 0, 0, 0, 1], &vec![0; payload][..]].concat()
     }
 
+    /// The preface and SETTINGS.
+    fn opening() -> Vec<u8> {
+        [vec![b'x'; PREFACE_BYTES], frame(4, 0, 0)].concat()
+    }
+
+    #[test]
+    fn a_frame_of_a_wrong_size_is_found_and_what_precedes_it_passes() {
+        for (kind, flags, payload, fine) in [
+            (0, 0, 3, true),
+            (2, 0, 4, false),
+            (2, 0, 5, true),
+            (3, 0, 4, true),
+            (3, 0, 5, false),
+            (4, 0, 12, true),
+            (4, 0, 7, false),
+            (4, 1, 0, true),
+            (4, 1, 6, false),
+            (6, 1, 8, true),
+            (6, 0, 9, false),
+            (7, 0, 7, false),
+            (7, 0, 99, true),
+            (8, 0, 3, false),
+            (8, 0, 4, true),
+            (99, 0, 3, true),
+        ] {
+            let sent = [opening(), frame(kind, flags, payload)].concat();
+            let expected = if fine { Ok(()) } else { Err((Fault::Size, opening().len())) };
+            assert_eq!(Frames::new().follow(&sent), expected, "{kind} {payload}");
+        }
+    }
+
+    #[test]
+    fn the_first_frame_is_settings() {
+        let sent = [vec![b'x'; PREFACE_BYTES], frame(6, 0, 8)].concat();
+        assert_eq!(Frames::new().follow(&sent), Err((Fault::Opening, PREFACE_BYTES)));
+    }
+
     #[test]
     fn frames_are_told_apart_however_they_are_cut() {
-        let preface = vec![b'x'; PREFACE_BYTES];
         for (kind, flags, payload, most) in [
             (6, 0, 8, Some(IDLE_FRAMES.0)),
             (3, 0, 4, Some(RESETS.0)),
@@ -237,9 +331,10 @@ mod tests {
         ] {
             for cut in [1, 5, 9, 1000] {
                 let mut frames = Frames::new();
-                assert!(frames.follow(&preface));
+                assert_eq!(frames.follow(&opening()), Ok(()));
                 let many = frame(kind, flags, payload).repeat(2 * IDLE_FRAMES.0 as usize);
-                let passed = many.chunks(cut).take_while(|chunk| frames.follow(chunk)).map(<[u8]>::len).sum::<usize>();
+                let passed =
+                    many.chunks(cut).take_while(|chunk| frames.follow(chunk).is_ok()).map(<[u8]>::len).sum::<usize>();
                 let whole = passed / (9 + payload);
                 match most {
                     None => assert_eq!(passed, many.len()),
