@@ -26,6 +26,10 @@ pub mod kind {
 pub const END_STREAM: u8 = 1;
 /// END_HEADERS.
 pub const END_HEADERS: u8 = 4;
+/// PADDED: the first byte of the payload says how many there are behind it.
+pub const PADDED: u8 = 8;
+/// PRIORITY: five bytes of it precede a field block.
+pub const PRIORITY: u8 = 32;
 
 /// What a client sends first, with its SETTINGS (table size 0).
 const HELLO: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x01\0\0\0\0";
@@ -65,9 +69,14 @@ pub struct Frames {
 impl Frames {
     /// Says hello over a connection.
     pub async fn begin(stream: impl Duplex + 'static) -> Self {
-        let mut frames = Self { stream: Box::new(stream), read: Vec::new() };
+        let mut frames = Self::mute(stream);
         frames.raw(HELLO).await;
         frames
+    }
+
+    /// Says nothing yet, not even the preface.
+    pub fn mute(stream: impl Duplex + 'static) -> Self {
+        Self { stream: Box::new(stream), read: Vec::new() }
     }
 
     /// Sends bytes. A server that has closed already is no error here.
@@ -112,17 +121,46 @@ impl Frames {
 
     /// How a stream goes on: what is first of an answer, a reset and the end of the connection. SETTINGS are acknowledged.
     pub async fn outcome(&mut self, stream: u32) -> Outcome {
-        let code = |payload: &[u8]| payload.first_chunk().map_or(0, |code| u32::from_be_bytes(*code));
         while let Some(frame) = self.next().await {
-            match frame.kind {
-                kind::HEADERS if frame.stream == stream => return Outcome::Status(status(&frame.payload)),
-                kind::RST_STREAM if frame.stream == stream => return Outcome::Reset(code(&frame.payload)),
-                kind::GOAWAY => return Outcome::GoAway(code(&frame.payload[4..])),
-                kind::SETTINGS if frame.flags & 1 == 0 => self.send(kind::SETTINGS, 1, 0, &[]).await,
-                _ => {}
+            if let Some(outcome) = self.judge(&frame, stream).await {
+                return outcome;
             }
         }
         Outcome::Closed
+    }
+
+    /// How a stream went on before two PINGs, one after the other, came back; none: all that was sent was passed over.
+    ///
+    /// What a server says of frames goes out with the answer to the first PING behind them, at the latest.
+    pub async fn settled(&mut self, stream: u32) -> Option<Outcome> {
+        for ping in [*b"settled1", *b"settled2"] {
+            self.send(kind::PING, 0, 0, &ping).await;
+            loop {
+                let Some(frame) = self.next().await else {
+                    return Some(Outcome::Closed);
+                };
+                if frame.kind == kind::PING && frame.flags & 1 == 1 && frame.payload == ping {
+                    break;
+                }
+                if let Some(outcome) = self.judge(&frame, stream).await {
+                    return Some(outcome);
+                }
+            }
+        }
+        None
+    }
+
+    /// What a frame means for a stream, if it decides it.
+    async fn judge(&mut self, frame: &Frame, stream: u32) -> Option<Outcome> {
+        let code = |payload: &[u8]| payload.first_chunk().map_or(0, |code| u32::from_be_bytes(*code));
+        match frame.kind {
+            kind::HEADERS if frame.stream == stream => return Some(Outcome::Status(status(&frame.payload))),
+            kind::RST_STREAM if frame.stream == stream => return Some(Outcome::Reset(code(&frame.payload))),
+            kind::GOAWAY => return Some(Outcome::GoAway(code(&frame.payload[4..]))),
+            kind::SETTINGS if frame.flags & 1 == 0 => self.send(kind::SETTINGS, 1, 0, &[]).await,
+            _ => {}
+        }
+        None
     }
 
     /// How the connection ends, whatever is answered before.

@@ -16,6 +16,7 @@ mod faults;
 mod fills;
 mod forward;
 mod h2;
+mod h2_conformance;
 mod http;
 mod limits;
 mod listen;
