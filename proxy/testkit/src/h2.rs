@@ -156,6 +156,8 @@ impl Frames {
         match frame.kind {
             kind::HEADERS if frame.stream == stream => return Some(Outcome::Status(status(&frame.payload))),
             kind::RST_STREAM if frame.stream == stream => return Some(Outcome::Reset(code(&frame.payload))),
+            // A farewell without an error leaves the streams up to the last one to be answered (§6.8).
+            kind::GOAWAY if code(&frame.payload[4..]) == 0 && code(&frame.payload) >= stream => {}
             kind::GOAWAY => return Some(Outcome::GoAway(code(&frame.payload[4..]))),
             kind::SETTINGS if frame.flags & 1 == 0 => self.send(kind::SETTINGS, 1, 0, &[]).await,
             _ => {}
