@@ -271,6 +271,7 @@ fn next(channel: &OwnedFd) -> std::io::Result<Option<(String, OwnedFd)>> {
 pub fn tcp(socket: OwnedFd) -> std::io::Result<(TcpListener, SocketAddr)> {
     let listener = TcpListener::from(socket);
     listener.set_nonblocking(true)?;
+    rustix::net::sockopt::set_tcp_nodelay(&listener, true)?;
     let address = listener.local_addr()?;
     Ok((listener, address))
 }

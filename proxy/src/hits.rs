@@ -31,6 +31,7 @@ use crate::observe::figures::Refused;
 
 use framing::{Follows, follows, has_bare_line_end, has_end};
 
+mod buffers;
 mod framing;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
@@ -39,7 +40,7 @@ const FIELDS_MAX: usize = 64;
 const INLINE_BYTES: usize = 16 << 10;
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 32;
-/// First size of a connection's read buffer.
+/// Bytes a head that did not come at once has room to grow by.
 const BUFFER_BYTES: usize = 4 << 10;
 
 /// What is kept of a connection between requests.
@@ -51,10 +52,9 @@ pub(crate) struct Connection {
     guest: Guest,
     /// Requests so far.
     requests: u32,
-    /// The response is the last on this connection, because the node stops.
+    /// The response is the last on this connection: the client says so, or the node stops.
     closes: bool,
     read: BytesMut,
-    head: Vec<u8>,
 }
 
 /// Whose connection it is.
@@ -83,7 +83,7 @@ enum Look {
     /// Not a whole head yet.
     Partial,
     /// A fresh hit.
-    Hit { head_bytes: usize, body_wanted: bool, entry: Arc<Entry>, body: Arc<Body>, begun: SystemTime },
+    Hit { head_bytes: usize, body_wanted: bool, last: bool, found: Fresh },
     /// A request that is not answered here: so many of the bytes are its own, and what is still to come, as in [`Next`].
     HandOff(usize, Option<Rest>),
     /// A CONNECT with a head of so many bytes.
@@ -95,8 +95,8 @@ enum Look {
 impl Connection {
     /// A connection of `guest` on which `read` has come already.
     pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client, guest: Guest, read: BytesMut) -> Self {
-        let (hot, head) = (node.hot(), Vec::with_capacity(1024));
-        Self { node, presence, hot, client, guest, requests: 0, closes: false, read, head }
+        let hot = node.hot();
+        Self { node, presence, hot, client, guest, requests: 0, closes: false, read }
     }
 
     /// Whose it is.
@@ -129,9 +129,9 @@ impl Connection {
                 Look::Hit { head_bytes, .. } if self.is_at_last() => {
                     return Next::HandOff(self.read.split_to(head_bytes), Some(Rest::Bytes(0)));
                 }
-                Look::Hit { head_bytes, body_wanted, entry, body, begun } => {
-                    // What came behind it is answered first.
-                    self.closes = self.node.stopping.load(Relaxed) && self.read.len() == head_bytes;
+                Look::Hit { head_bytes, body_wanted, last, found: Fresh { entry, body, begun } } => {
+                    // When the node stops, what came behind it is answered first.
+                    self.closes = last || (self.node.stopping.load(Relaxed) && self.read.len() == head_bytes);
                     let sent = self.send(stream, &entry, &body, body_wanted, begun).await;
                     let took = begun.elapsed().unwrap_or(Duration::ZERO);
                     self.node.figures.took(Some(Outcome::Hit), took);
@@ -141,7 +141,10 @@ impl Connection {
                     }
                     self.read.advance(head_bytes);
                     if sent.is_err() || self.closes {
-                        let _ = stream.shutdown().await;
+                        // To close a plain connection says the same as to shut it down before.
+                        if !self.client.tls.is_empty() {
+                            let _ = stream.shutdown().await;
+                        }
                         return Next::Close;
                     }
                 }
@@ -167,10 +170,9 @@ impl Connection {
             let why = if self.read.contains(&b'\n') { Refused::Head } else { Refused::Uri };
             return Err(self.refuse(stream, why, None).await);
         }
-        self.read.reserve(BUFFER_BYTES);
         if !begun {
             let _idle = self.presence.idle();
-            return match timeout(self.hot.keepalive, stream.read_buf(&mut self.read)).await {
+            return match timeout(self.hot.keepalive, buffers::read_first(stream, &mut self.read)).await {
                 Ok(Ok(1..)) => Ok(()),
                 _ => Err(Next::Close),
             };
@@ -225,11 +227,9 @@ impl Connection {
             return Look::Connect(head_bytes);
         }
         let bodiless = matches!(request.method, Some("GET" | "HEAD")) && follows == Follows::Nothing;
-        let hit = || simple(&request).and_then(|asked| find(&self.node, &asked));
+        let hit = || simple(&request).and_then(|asked| Some((asked.last, find(&self.node, &asked)?)));
         match (bodiless && !self.client.forward).then(hit).flatten() {
-            Some((entry, body, begun)) => {
-                Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), entry, body, begun }
-            }
+            Some((last, found)) => Look::Hit { head_bytes, body_wanted: request.method == Some("GET"), last, found },
             None => self.hand_off(head_bytes, follows),
         }
     }
@@ -285,7 +285,8 @@ impl Connection {
     ) -> std::io::Result<()> {
         let now_ms = millis(begun);
         entry.touch(now_ms);
-        self.write_head(entry, now_ms);
+        let mut head = buffers::take();
+        self.write_head(&mut head, entry, now_ms);
         let length = if body_wanted { body.length() } else { 0 };
         let blocks = if body_wanted { body.blocks() } else { &[] };
         // Counted before it is sent: whoever has read the response finds it in the figures.
@@ -293,10 +294,10 @@ impl Connection {
         self.node.figures.sent_bytes.add(length);
         let writing = async {
             if length as usize <= INLINE_BYTES {
-                blocks.iter().for_each(|block| self.head.extend_from_slice(block));
-                stream.write_all(&self.head).await?;
+                blocks.iter().for_each(|block| head.extend_from_slice(block));
+                stream.write_all(&head).await?;
             } else {
-                write_vectored(stream, &self.head, blocks, self.hot.write_timeout).await?;
+                write_vectored(stream, &head, blocks, self.hot.write_timeout).await?;
             }
             stream.flush().await
         };
@@ -304,6 +305,7 @@ impl Connection {
             true => timeout(self.hot.write_timeout, writing).await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into())),
             false => writing.await,
         };
+        buffers::give(head);
         if sent.is_err() {
             self.node.figures.broken.add(1);
         }
@@ -339,10 +341,8 @@ impl Connection {
         Next::Close
     }
 
-    /// Status and fields of a hit, in the connection's own buffer.
-    fn write_head(&mut self, entry: &Entry, now_ms: u64) {
-        let head = &mut self.head;
-        head.clear();
+    /// Status and fields of a hit.
+    fn write_head(&self, head: &mut Vec<u8>, entry: &Entry, now_ms: u64) {
         head.extend_from_slice(entry.wire());
         head.extend_from_slice(b"age: ");
         push_number(head, entry.age_s(now_ms));
@@ -358,9 +358,16 @@ impl Connection {
     }
 }
 
-/// The fresh object for a host and path, when it is one that is answered here, and when that was: the clock is read once.
-fn find(node: &Node, asked: &Asked<'_>) -> Option<(Arc<Entry>, Arc<Body>, SystemTime)> {
-    let Asked { host, path, directives } = *asked;
+/// A fresh object, and when it was: the clock is read once.
+pub(crate) struct Fresh {
+    entry: Arc<Entry>,
+    body: Arc<Body>,
+    begun: SystemTime,
+}
+
+/// The fresh object for a host and path, when it is one that is answered here.
+fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
+    let Asked { host, path, directives, .. } = *asked;
     let sites = node.sites.load();
     let site = sites.find(host)?;
     if site.auto && (path.contains("auto") || path.contains("CMCD")) {
@@ -375,7 +382,7 @@ fn find(node: &Node, asked: &Asked<'_>) -> Option<(Arc<Entry>, Arc<Body>, System
         return None;
     }
     let body = entry.body()?;
-    Some((entry, body, now))
+    Some(Fresh { entry, body, begun: now })
 }
 
 /// A request that may be answered here.
@@ -384,6 +391,8 @@ struct Asked<'a> {
     path: &'a str,
     /// It has directives of its own for the cache.
     directives: bool,
+    /// It is the client's last on this connection (RFC 9112 §9.6).
+    last: bool,
 }
 
 fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<Asked<'a>> {
@@ -391,7 +400,7 @@ fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<Asked<'a>> {
     if request.version != Some(1) {
         return None;
     }
-    let (mut host, mut directives) = (None, false);
+    let (mut host, mut directives, mut last) = (None, false, false);
     for field in &*request.headers {
         match field.name.len() {
             4 if field.name.eq_ignore_ascii_case("host") && host.is_some() => return None,
@@ -400,9 +409,11 @@ fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<Asked<'a>> {
             6 if field.name.eq_ignore_ascii_case("expect") => return None,
             6 if field.name.eq_ignore_ascii_case("pragma") => directives |= !is_idle(field.value),
             7 if field.name.eq_ignore_ascii_case("upgrade") => return None,
-            10 if field.name.eq_ignore_ascii_case("connection") && !field.value.eq_ignore_ascii_case(b"keep-alive") => {
-                return None;
-            }
+            10 if field.name.eq_ignore_ascii_case("connection") => match field.value {
+                value if value.eq_ignore_ascii_case(b"keep-alive") => {}
+                value if value.eq_ignore_ascii_case(b"close") => last = true,
+                _ => return None,
+            },
             13 if field.name.eq_ignore_ascii_case("cache-control") => directives |= !is_idle(field.value),
             _ if field
                 .name
@@ -415,7 +426,7 @@ fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<Asked<'a>> {
             _ => {}
         }
     }
-    Some(Asked { host: host?, path, directives })
+    Some(Asked { host: host?, path, directives, last })
 }
 
 /// A Host field already in the key's spelling, its port taken off; `None` for every other.
@@ -500,7 +511,7 @@ mod tests {
             "GET /a HTTP/1.1\r\nHost: X\r\n\r\n",
             "GET /a HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n",
             "GET /a HTTP/1.1\r\nHost: x\r\nIF-none-match: \"a\"\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+            "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close, te\r\n\r\n",
             "GET /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
             "GET /a#f HTTP/1.1\r\nHost: x\r\n\r\n",
         ] {

@@ -54,8 +54,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const REST_MAX: usize = 4096;
 /// How long accepting rests when the process is out of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
-/// First size of a connection's read buffer.
-const FIRST_READ: usize = 4 << 10;
 /// What an HTTP/2 client sends first (RFC 9113 §3.4).
 const H2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Who comes over a unix socket, unless a PROXY header says more.
@@ -228,12 +226,13 @@ impl Worker {
         });
     }
 
-    /// Learns whom a connection is for, then serves it.
+    /// Learns whom a connection is for, then serves it. What most connections never need is boxed, so that one that waits takes
+    /// little memory.
     async fn greet<S: Raw>(self: &Arc<Self>, mut stream: S, source: SocketAddr, front: &Front) {
         let mut client = source;
         if front.rules.load().is_spoken_to() {
             let patience = self.node.hot().header_timeout;
-            let Some(told) = announce::client_of(&mut stream, source, patience).await else {
+            let Some(told) = Box::pin(announce::client_of(&mut stream, source, patience)).await else {
                 return self.node.figures.denied(Denied::Header);
             };
             if !front.rules.load().admit(told.ip()) {
@@ -246,12 +245,12 @@ impl Worker {
             Err(denied) => return self.node.figures.denied(denied),
         };
         match front.tls.load_full() {
-            None if front.rules.load().h2c => self.serve_either(stream, client, guest).await,
+            None if front.rules.load().h2c => Box::pin(self.serve_either(stream, client, guest)).await,
             None => {
                 let whose = Client { address: client, tls: "", forward: front.is_forward() };
-                self.serve_plain(stream, whose, guest, BytesMut::with_capacity(FIRST_READ)).await;
+                self.serve_plain(stream, whose, guest, BytesMut::new()).await;
             }
-            Some(tls) => self.serve_tls(stream, client, guest, &tls).await,
+            Some(tls) => Box::pin(self.serve_tls(stream, client, guest, &tls)).await,
         }
     }
 
@@ -261,12 +260,12 @@ impl Worker {
         let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
-        self.alternate(connection, Box::new(l4(stream, whose.address)), handed).await;
+        Box::pin(self.alternate(connection, Box::new(l4(stream, whose.address)), handed)).await;
     }
 
     /// HTTP/2 where a plain connection begins with its preface (RFC 9113 §3.3), else HTTP/1.
     async fn serve_either<S: Raw>(self: &Arc<Self>, mut stream: S, client: SocketAddr, guest: Guest) {
-        let mut read = BytesMut::with_capacity(FIRST_READ);
+        let mut read = BytesMut::new();
         let first = async {
             let idle = self.presence.idle();
             let mut idle = Some(idle);
@@ -311,7 +310,7 @@ impl Worker {
         }
         let mut stream: Stream = Box::new(stream);
         let whose = Client { address: client, tls: tls::version(&stream), forward: false };
-        let read = BytesMut::with_capacity(FIRST_READ);
+        let read = BytesMut::new();
         let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
         let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
@@ -362,7 +361,7 @@ impl Worker {
         match connection.serve(stream).await {
             Next::HandOff(bytes, rest) => Some((bytes, rest)),
             Next::Connect(head, rest) => {
-                tunnel::serve(&self.node, connection.client(), stream, &head, &rest).await;
+                Box::pin(tunnel::serve(&self.node, connection.client(), stream, &head, &rest)).await;
                 None
             }
             Next::Close => None,
@@ -387,10 +386,7 @@ trait Listener: Send + Sync + 'static {
 impl Listener for TcpListener {
     type Stream = TcpStream;
     async fn next(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
-        let (stream, source) = self.accept().await?;
-        // Without it, the last small piece of a response could wait for an acknowledgement.
-        let _ = stream.set_nodelay(true);
-        Ok((stream, source))
+        self.accept().await
     }
 }
 

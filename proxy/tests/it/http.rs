@@ -49,6 +49,22 @@ async fn a_client_of_http_1_0_gets_no_chunks() {
 }
 
 #[tokio::test]
+async fn who_asks_for_the_last_time_gets_the_hit_and_the_end() {
+    let origin = Origin::start(|request| Response::ok(KEPT, request.path.as_bytes())).await;
+    let node = node_before(&origin, "").await;
+    get(&node, "/a").await;
+    let mut client = Client::connect(node.address("http")).await;
+    // What comes behind it is not looked at (RFC 9112 §9.6).
+    let after = "GET /b HTTP/1.1\r\nHost: site.example\r\n\r\n";
+    client.send(format!("GET /a HTTP/1.1\r\nHost: site.example\r\nConnection: Close\r\n\r\n{after}")).await;
+    let reply = client.reply(false).await.unwrap();
+    assert_eq!((reply.field("connection"), &reply.body[..]), ("close", &b"/a"[..]), "{reply:?}");
+    assert!(reply.field("cache-status").starts_with("littoral; hit"), "{reply:?}");
+    assert!(client.reply(false).await.is_none());
+    assert_eq!(origin.count("/b"), 0);
+}
+
+#[tokio::test]
 async fn many_fields_do_not_lift_the_bounds_on_a_head() {
     let origin = Origin::start(|_| Response::ok(KEPT, b"x")).await;
     let node = node_before(&origin, "[limits]\nheader_bytes = \"8KiB\"\nheader_timeout = \"200ms\"").await;
