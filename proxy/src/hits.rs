@@ -33,6 +33,7 @@ use framing::{Follows, follows, has_bare_line_end, has_end};
 
 mod buffers;
 mod framing;
+pub(crate) mod h2;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
 const FIELDS_MAX: usize = 64;

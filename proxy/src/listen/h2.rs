@@ -22,6 +22,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Worker;
 use super::clients::Guest;
+use crate::hits;
 use crate::node::Hot;
 use crate::observe::figures::{H2Ended, Refused};
 use frames::{Alarm, Fault, Watched};
@@ -193,6 +194,16 @@ impl Served<'_> {
         }
         self.streams.open.fetch_add(1, Relaxed);
         let (open, worker, patience) = (Open(self.streams.clone()), self.worker.clone(), self.hot.body_timeout);
+        // Each request of a log is told of by the framework.
+        let fresh = || hits::h2::fresh(&worker.node, session.req_header());
+        if let Some(found) = (self.hot.access.is_none() && session.is_body_empty()).then(fresh).flatten() {
+            let patience = self.hot.write_timeout;
+            tokio::spawn(async move {
+                let _open = open;
+                hits::h2::answer(&worker.node, session, found, patience).await;
+            });
+            return;
+        }
         let upload = Arc::new(Upload::default());
         upload.done.store(session.is_body_empty(), Relaxed);
         if !session.is_body_empty() {

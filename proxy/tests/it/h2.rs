@@ -240,3 +240,46 @@ async fn a_client_that_asks_too_often_gets_429_and_a_connection_so_many_requests
     assert!(statuses.contains(&Outcome::Status(429)), "{statuses:?}");
     assert_eq!(client.end().await, Outcome::GoAway(0), "no more than eight");
 }
+
+#[tokio::test]
+async fn a_fresh_hit_is_the_same_over_http_1_and_http_2() {
+    let body: Vec<u8> = (0..300_000_u32).map(|at| (at / 3) as u8).collect();
+    let sent = body.clone();
+    let fields = ["cache-control: max-age=600", "etag: \"a\"", "surrogate-key: k", "x-two: 1", "x-two: 2"];
+    let origin = Origin::start(move |_| Response::ok(&fields, &sent)).await;
+    let node = node(&origin, "").await;
+    node.get("site.example", "/a", &[]).await;
+    let stream = TcpStream::connect(node.address("http")).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    for method in ["GET", "HEAD"] {
+        let mut over_1 = Client::connect(node.address("http")).await;
+        over_1.send(format!("{method} /a HTTP/1.1\r\nHost: site.example\r\n\r\n")).await;
+        let first = over_1.reply(method == "HEAD").await.unwrap();
+        let request = http::Request::builder().method(method).uri("http://site.example/a").body(()).unwrap();
+        let (response, _) = client.send_request(request, true).unwrap();
+        let (head, mut incoming) = response.await.unwrap().into_parts();
+        let mut whole = Vec::new();
+        while let Some(piece) = incoming.data().await {
+            let piece = piece.unwrap();
+            assert!(piece.len() <= (16 << 10) - 9, "a frame of {} bytes takes two TLS records", piece.len());
+            incoming.flow_control().release_capacity(piece.len()).unwrap();
+            whole.extend_from_slice(&piece);
+        }
+        assert_eq!((head.status.as_u16(), &whole), (first.status, &first.body), "{method}");
+        let expected = if method == "GET" { &body[..] } else { b"" };
+        assert!(whole == expected);
+        let seconds = |value: &str| value.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned();
+        let mut fields: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), seconds(value.to_str().unwrap())))
+            .collect();
+        let mut fields_1: Vec<_> =
+            first.fields.iter().map(|(name, value)| (name.to_lowercase(), seconds(value))).collect();
+        fields.sort();
+        fields_1.sort();
+        assert_eq!(fields, fields_1, "{method}");
+    }
+    assert_eq!(node.metrics().await["littoral_http_requests_total{outcome=\"hit\"}"], 4.0);
+}
