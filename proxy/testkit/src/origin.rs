@@ -201,6 +201,12 @@ async fn serve(
         seen.lock().expect("no panic").push(request.clone());
         came.notify_one();
         let response = script(&request);
+        let chunked = request.field("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));
+        // What is cut short comes before the request is whole.
+        let early = matches!(response.body, Body::CutShort(..));
+        if chunked && !early && read_chunks(&mut stream, &mut read).await.is_none() {
+            return;
+        }
         if !send(&mut stream, &request, response).await {
             return;
         }
@@ -230,6 +236,29 @@ async fn next_request(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>)
         }
         if read.len() > HEAD_BYTES_MAX || stream.read_buf(read).await.ok()? == 0 {
             return None;
+        }
+    }
+}
+
+/// Reads a body in chunks to its end (RFC 9112 §7.1); `None` when it breaks off.
+async fn read_chunks(stream: &mut (impl AsyncRead + Unpin), read: &mut Vec<u8>) -> Option<()> {
+    loop {
+        let line = loop {
+            match read.windows(2).position(|end| end == b"\r\n") {
+                Some(end) => break read.drain(..end + 2).collect::<Vec<u8>>(),
+                None if stream.read_buf(read).await.ok()? == 0 => return None,
+                None => {}
+            }
+        };
+        let size = std::str::from_utf8(&line).ok()?.split([';', '\r']).next()?;
+        let size = usize::from_str_radix(size.trim(), 16).ok()?;
+        // The last chunk has no bytes, and no trailers here; an empty line ends each.
+        while read.len() < size + 2 {
+            (stream.read_buf(read).await.ok()? > 0).then_some(())?;
+        }
+        read.drain(..size + 2);
+        if size == 0 {
+            return Some(());
         }
     }
 }
