@@ -66,6 +66,8 @@ fn a_stream_holds_on_to_its_file_when_that_is_purged_and_ends_where_a_block_has_
     assert!(read(&large).unwrap() == body, "as it was when it was asked for");
     let (directory, _) = with_a_large_one();
     let store = start(directory.path());
+    // Or it would see the file while it is being changed.
+    store.disks().unwrap().scanned();
     let (_, large) = streamed(&store, "/large").unwrap();
     let path = layout::object(directory.path(), url_id(Key::new("h", "/large").text()));
     let mut bytes = std::fs::read(&path).unwrap();
