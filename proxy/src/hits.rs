@@ -7,9 +7,11 @@
 //! Invariants: what is answered here would be answered with the same fields and bytes by [`crate::request`]; no
 //! allocation per body piece; nothing is held across an await but the connection and the object that is sent.
 
+use std::future::poll_fn;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
@@ -178,7 +180,8 @@ impl Connection {
                 _ => Err(Next::Close),
             };
         }
-        self.fill_head(stream).await
+        // Few heads come in pieces.
+        Box::pin(self.fill_head(stream)).await
     }
 
     /// Reads on until the head that has begun is whole or full, all within the header time.
@@ -463,14 +466,18 @@ async fn write_vectored<S: AsyncWrite + Unpin>(
 ) -> std::io::Result<()> {
     let (mut first, mut skip) = (0, 0);
     while !head.is_empty() || first < blocks.len() {
-        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        slices[0] = IoSlice::new(head);
-        let mut filled = 1;
-        for block in blocks[first..].iter().take(SLICES_MAX - 1) {
-            slices[filled] = IoSlice::new(if filled == 1 { &block[skip..] } else { block });
-            filled += 1;
-        }
-        let mut written = match timeout(patience, stream.write_vectored(&slices[..filled])).await {
+        // Put together whenever it is polled, so that no connection has a place for them while it waits.
+        let writing = poll_fn(|context| {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            slices[0] = IoSlice::new(head);
+            let mut filled = 1;
+            for block in blocks[first..].iter().take(SLICES_MAX - 1) {
+                slices[filled] = IoSlice::new(if filled == 1 { &block[skip..] } else { block });
+                filled += 1;
+            }
+            Pin::new(&mut *stream).poll_write_vectored(context, &slices[..filled])
+        });
+        let mut written = match timeout(patience, writing).await {
             Ok(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
             Ok(written) => written?,
             Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
