@@ -94,25 +94,14 @@ impl CacheablePredictor for Passes {
     }
 }
 
-struct StoredHit {
-    body: Arc<Body>,
-    at: u64,
-    end: u64,
-}
-
-struct StreamedHit {
-    body: Streamed,
-    at: u64,
-    end: u64,
-    /// The block read last, and where it begins.
-    block: (u64, Bytes),
-    _room: Reservation,
-}
-
-struct FillHit {
-    reader: FillReader,
-    /// Read by the very task that fills.
-    own: bool,
+/// What is found, as the framework reads it.
+enum Hit {
+    /// In memory, from `at` to `end`.
+    Stored { body: Arc<Body>, at: u64, end: u64 },
+    /// On disk; `block` is what was read last, and where it begins.
+    Streamed { body: Streamed, at: u64, end: u64, block: (u64, Bytes), _room: Reservation },
+    /// In flight; `own`: read by the very task that fills.
+    Filling { reader: FillReader, own: bool },
 }
 
 struct Miss {
@@ -203,10 +192,10 @@ fn created(key: &CacheKey) -> SystemTime {
 impl Shelf {
     fn stored(key: &CacheKey, entry: &Arc<Entry>, body: Arc<Body>) -> Option<(CacheMeta, HitHandler)> {
         let end = body.length();
-        Self::hit(key, entry, end, Box::new(StoredHit { body, at: 0, end }))
+        Self::hit(key, entry, end, Hit::Stored { body, at: 0, end })
     }
 
-    fn hit(key: &CacheKey, entry: &Arc<Entry>, length: u64, body: HitHandler) -> Option<(CacheMeta, HitHandler)> {
+    fn hit(key: &CacheKey, entry: &Arc<Entry>, length: u64, body: Hit) -> Option<(CacheMeta, HitHandler)> {
         let mut lifetime = *entry.lifetime();
         if let Some(Grace(seconds)) = key.extensions.get().filter(|_| lifetime.may_be_stale) {
             lifetime.stale_if_error = lifetime.stale_if_error.max(Duration::from_secs(u64::from(*seconds)));
@@ -220,7 +209,7 @@ impl Shelf {
             header.insert_header(CONTENT_LENGTH, length).ok()?;
         }
         meta.extensions_mut().insert(entry.clone());
-        Some((meta, body))
+        Some((meta, Box::new(body)))
     }
 
     /// `None` when the fill has let go of its beginning.
@@ -228,7 +217,7 @@ impl Shelf {
         let reader = fill.reader()?;
         let mut meta = meta_of(fill.head(), fill.lifetime(), fill.variance(), created(key));
         meta.extensions_mut().insert(InFlight);
-        Some((meta, Box::new(FillHit { reader, own })))
+        Some((meta, Box::new(Hit::Filling { reader, own })))
     }
 }
 
@@ -246,8 +235,8 @@ impl Storage for Shelf {
                 Some(Found::Read(entry, body)) => return Ok(Self::stored(key, &entry, body)),
                 Some(Found::Streamed(entry, body, room)) => {
                     let end = body.length();
-                    let hit = StreamedHit { body, at: 0, end, block: (0, Bytes::new()), _room: room };
-                    return Ok(Self::hit(key, &entry, end, Box::new(hit)));
+                    let hit = Hit::Streamed { body, at: 0, end, block: (0, Bytes::new()), _room: room };
+                    return Ok(Self::hit(key, &entry, end, hit));
                 }
                 Some(Found::Filling(fill)) => return Ok(Self::filling(key, &fill, false)),
                 None => return Ok(None),
@@ -303,12 +292,46 @@ impl Storage for Shelf {
     }
 }
 
+/// The next piece of a body on disk, whose block is read when it is due.
+async fn next_piece(body: &Streamed, at: u64, end: u64, block: &mut (u64, Bytes)) -> Result<Bytes> {
+    if at >= end {
+        return Ok(Bytes::new());
+    }
+    if !(block.0..block.0 + block.1.len() as u64).contains(&at) {
+        // Let go of before the next is read: no more than one is paid for.
+        *block = (0, Bytes::new());
+        let read = body.block(at).await;
+        *block = read.map_err(|broken| Error::because(ErrorType::ReadError, "reading from disk", broken))?;
+    }
+    let (from, bytes) = block;
+    let upto = (end - *from).min(bytes.len() as u64) as usize;
+    Ok(bytes.slice((at - *from) as usize..upto))
+}
+
+/// The next piece of a fill in flight.
+async fn next_filled(reader: &mut FillReader, own: bool) -> Result<Option<Bytes>> {
+    let read = reader.read().await;
+    if read == Err(FillError::Behind) && own {
+        // An error here would end the fill for all who read it.
+        reader.ended().await;
+    }
+    read.map_err(|error| match error {
+        FillError::Behind => Error::because(ErrorType::WriteTimedout, "reading a fill in flight", error).into_down(),
+        // What fails a fill is its origin, also for those who only read along.
+        _ => Error::because(ErrorType::ReadError, "reading a fill in flight", error).into_up(),
+    })
+}
+
 #[async_trait]
-impl HandleHit for StoredHit {
+impl HandleHit for Hit {
     async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        let slice = self.body.slice(self.at, self.end.min(self.at + SLICE_BYTES));
-        self.at += slice.len() as u64;
-        Ok((!slice.is_empty()).then_some(slice))
+        let (piece, at) = match self {
+            Self::Stored { body, at, end } => (body.slice(*at, (*end).min(*at + SLICE_BYTES)), at),
+            Self::Streamed { body, at, end, block, .. } => (next_piece(body, *at, *end, block).await?, at),
+            Self::Filling { reader, own } => return next_filled(reader, *own).await,
+        };
+        *at += piece.len() as u64;
+        Ok((!piece.is_empty()).then_some(piece))
     }
 
     async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
@@ -320,97 +343,16 @@ impl HandleHit for StoredHit {
     }
 
     fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
-        self.at = (start as u64).min(self.body.length());
-        self.end = end.map_or(self.body.length(), |end| (end as u64).min(self.body.length()));
-        Ok(())
-    }
-
-    fn should_count_access(&self) -> bool {
-        false
-    }
-
-    fn as_any(&self) -> &(dyn Any + Send + Sync) {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
-        self
-    }
-}
-
-#[async_trait]
-impl HandleHit for StreamedHit {
-    async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        if self.at >= self.end {
-            return Ok(None);
-        }
-        if !(self.block.0..self.block.0 + self.block.1.len() as u64).contains(&self.at) {
-            self.block = (0, Bytes::new());
-            let read = self.body.block(self.at).await;
-            self.block = read.map_err(|broken| Error::because(ErrorType::ReadError, "reading from disk", broken))?;
-        }
-        let (from, block) = &self.block;
-        let upto = (self.end - from).min(block.len() as u64) as usize;
-        let slice = block.slice((self.at - from) as usize..upto);
-        self.at += slice.len() as u64;
-        Ok((!slice.is_empty()).then_some(slice))
-    }
-
-    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
-        Ok(())
-    }
-
-    fn can_seek(&self) -> bool {
-        true
-    }
-
-    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
-        let length = self.body.length();
-        self.at = (start as u64).min(length);
-        self.end = end.map_or(length, |end| (end as u64).min(length));
-        Ok(())
-    }
-
-    fn should_count_access(&self) -> bool {
-        false
-    }
-
-    fn as_any(&self) -> &(dyn Any + Send + Sync) {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
-        self
-    }
-}
-
-#[async_trait]
-impl HandleHit for FillHit {
-    async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        let read = self.reader.read().await;
-        if read == Err(FillError::Behind) && self.own {
-            // An error here would end the fill for all who read it.
-            self.reader.ended().await;
-        }
-        read.map_err(|error| match error {
-            FillError::Behind => {
-                Error::because(ErrorType::WriteTimedout, "reading a fill in flight", error).into_down()
+        let (start, upto) = (start as u64, end.map(|end| end as u64));
+        let (length, at, end) = match self {
+            Self::Stored { body, at, end } => (body.length(), at, end),
+            Self::Streamed { body, at, end, .. } => (body.length(), at, end),
+            Self::Filling { reader, .. } => {
+                reader.seek(start, upto);
+                return Ok(());
             }
-            // What fails a fill is its origin, also for those who only read along.
-            _ => Error::because(ErrorType::ReadError, "reading a fill in flight", error).into_up(),
-        })
-    }
-
-    async fn finish(self: Box<Self>, _: &'static (dyn Storage + Sync), _: &CacheKey, _: &SpanHandle) -> Result<()> {
-        Ok(())
-    }
-
-    fn can_seek(&self) -> bool {
-        true
-    }
-
-    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
-        self.reader.seek(start as u64, end.map(|end| end as u64));
+        };
+        (*at, *end) = (start.min(length), upto.map_or(length, |upto| upto.min(length)));
         Ok(())
     }
 
