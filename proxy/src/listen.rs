@@ -44,6 +44,7 @@ pub mod h2;
 pub mod proxy_protocol;
 pub mod rules;
 pub mod socket;
+pub(crate) mod tapped;
 pub mod tls;
 
 /// What the framework is told of keeping connections, in seconds: it never waits for a next request itself.

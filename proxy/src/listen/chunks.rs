@@ -7,18 +7,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use async_trait::async_trait;
 use bytes::BytesMut;
-use pingora::protocols::raw_connect::ProxyDigest;
-use pingora::protocols::tls::SslDigest;
-use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream, TimingDigest,
-    UniqueID,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use pingora::protocols::Stream;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::tapped::{Tap, Tapped};
 
 /// Bytes of a line with a chunk's size and extensions.
 const LINE_BYTES_MAX: usize = 256;
@@ -148,9 +143,11 @@ impl Chunks {
 }
 
 /// A connection that brings the rest of a request.
+pub(crate) type Checked = Tapped<Following>;
+
+/// Follows a request to its end.
 #[derive(Debug)]
-pub(crate) struct Checked {
-    stream: Stream,
+pub(crate) struct Following {
     rest: Rest,
     /// What came behind it.
     beyond: BytesMut,
@@ -159,36 +156,35 @@ pub(crate) struct Checked {
 impl Checked {
     /// A connection whose request has been followed up to `rest`.
     pub(crate) fn new(stream: Stream, rest: Rest) -> Self {
-        Self { stream, rest, beyond: BytesMut::new() }
+        Self { stream, tap: Following { rest, beyond: BytesMut::new() } }
     }
 
     /// The connection, and what came behind the request.
     pub(crate) fn into_parts(self) -> (Stream, BytesMut) {
-        (self.stream, self.beyond)
+        (self.stream, self.tap.beyond)
     }
 }
 
-impl AsyncRead for Checked {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if this.rest.is_over() {
+impl Tap for Following {
+    fn poll_read(&mut self, stream: &mut Stream, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.rest.is_over() {
             // Only whether the client is still there is of interest now. What it sends is the next request's.
-            if !this.beyond.is_empty() {
+            if !self.beyond.is_empty() {
                 return Poll::Pending;
             }
             let mut room = [0; 1024];
             let mut more = ReadBuf::new(&mut room);
-            ready!(Pin::new(&mut this.stream).poll_read(cx, &mut more))?;
-            this.beyond.extend_from_slice(more.filled());
-            return if this.beyond.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
+            ready!(Pin::new(stream).poll_read(cx, &mut more))?;
+            self.beyond.extend_from_slice(more.filled());
+            return if self.beyond.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
+        ready!(Pin::new(stream).poll_read(cx, buf))?;
         let came = &buf.filled()[before..];
-        match this.rest.follow(came) {
+        match self.rest.follow(came) {
             Ok(None) => {}
             Ok(Some(end)) => {
-                this.beyond.extend_from_slice(&came[end..]);
+                self.beyond.extend_from_slice(&came[end..]);
                 buf.set_filled(before + end);
             }
             Err(Broken) => {
@@ -200,75 +196,6 @@ impl AsyncRead for Checked {
         Poll::Ready(Ok(()))
     }
 }
-
-impl AsyncWrite for Checked {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-#[async_trait]
-impl Shutdown for Checked {
-    async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
-    }
-}
-
-impl UniqueID for Checked {
-    fn id(&self) -> i32 {
-        self.stream.id()
-    }
-}
-
-impl Ssl for Checked {
-    fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
-    }
-
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
-    }
-}
-
-impl GetTimingDigest for Checked {
-    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
-    }
-}
-
-impl GetProxyDigest for Checked {
-    fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
-    }
-}
-
-impl GetSocketDigest for Checked {
-    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
-    }
-}
-
-impl Peek for Checked {}
 
 #[cfg(test)]
 mod tests {
