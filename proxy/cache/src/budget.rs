@@ -53,6 +53,11 @@ impl Budget {
         self.take(bytes, self.bound()).then(|| Reservation { budget: self.clone(), bytes })
     }
 
+    /// Of no bytes, for what takes none.
+    pub(crate) fn nothing(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: self.clone(), bytes: 0 }
+    }
+
     fn take(&self, bytes: u64, ceiling: u64) -> bool {
         let fits = |used: u64| used.checked_add(bytes).filter(|total| *total <= ceiling);
         self.used.fetch_update(Relaxed, Relaxed, fits).is_ok()

@@ -16,6 +16,7 @@ use crate::evict::Candidate;
 use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
+use crate::surrogate::keys_of;
 use crate::vary::Vary;
 
 /// Fields between origin and cache, which clients do not get.
@@ -96,6 +97,16 @@ pub(crate) struct Parts {
     /// Purges with this number or a higher one may name it.
     pub(crate) purges: u64,
     pub(crate) overhead: Reservation,
+}
+
+/// What a 304 says of a stored response (RFC 9111 §4.3.4).
+pub(crate) struct Confirmed {
+    /// The fields from now on.
+    pub(crate) head: Head,
+    pub(crate) lifetime: Lifetime,
+    /// Purges before the request that it answers.
+    pub(crate) begun_purges: u64,
+    pub(crate) now: SystemTime,
 }
 
 impl Head {
@@ -210,6 +221,25 @@ impl Entry {
             surrogates,
             purges,
             usage: Usage { last_ms: AtomicU64::new(stored_ms), ..Usage::default() },
+        })
+    }
+
+    /// The entry that takes this one's place once it is confirmed.
+    pub(crate) fn confirmed(&self, confirmed: Confirmed, body: Arc<Body>, overhead: Reservation) -> Arc<Self> {
+        let Confirmed { head, lifetime, begun_purges, now } = confirmed;
+        let (surrogates, _) = keys_of(&head.headers);
+        Self::new(Parts {
+            key: self.key.clone(),
+            slot: self.slot,
+            variance: self.variance,
+            head,
+            body,
+            lifetime,
+            stored: now,
+            fetch_us: self.fetch_us,
+            surrogates,
+            purges: begun_purges,
+            overhead,
         })
     }
 

@@ -15,9 +15,8 @@ use super::{Found, Settings, Store, slot_of};
 use crate::disk::format::Header;
 use crate::disk::layout::id_of;
 use crate::disk::{Disks, Stamp, Streamed, Volume, url_id};
-use crate::entry::{Body, Entry, Head, Parts, millis, time_of};
+use crate::entry::{Body, Confirmed, Entry, Parts, millis, time_of};
 use crate::evict::Eviction;
-use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::{DISK_BLOCK_BYTES, PROMOTED_SHARE};
 use crate::surrogate::{Purged, keys_of};
@@ -154,7 +153,7 @@ impl Store {
                 let bytes = self.make_room(object.header.body).ok()?;
                 (overhead, Body::new(volume.read_body(id, &object, counters)?, object.header.body, bytes))
             }
-            false => (self.make_room(0).ok()?, Body::elsewhere(object.header.body, self.make_room(0).ok()?)),
+            false => (self.budget.nothing(), Body::elsewhere(object.header.body, self.budget.nothing())),
         };
         let header = &object.header;
         let entry = Entry::new(Parts {
@@ -222,30 +221,11 @@ impl Store {
     }
 
     /// What [`Store::refresh`] does to an object that is only on disk.
-    pub(super) fn refresh_on_disk(
-        &self,
-        entry: &Arc<Entry>,
-        head: Head,
-        lifetime: Lifetime,
-        begun_purges: u64,
-        now: SystemTime,
-    ) -> bool {
-        let nothing = || self.make_room(0).ok();
-        let (Some(disks), Some(overhead), Some(bytes)) = (&self.disks, nothing(), nothing()) else { return false };
-        let (surrogates, _) = keys_of(&head.headers);
-        let fresh = Entry::new(Parts {
-            key: entry.key().clone(),
-            slot: entry.slot(),
-            variance: entry.variance(),
-            head,
-            body: Body::elsewhere(0, bytes),
-            lifetime,
-            stored: now,
-            fetch_us: entry.fetch_us(),
-            surrogates,
-            purges: begun_purges,
-            overhead,
-        });
+    pub(super) fn refresh_on_disk(&self, entry: &Arc<Entry>, confirmed: Confirmed) -> bool {
+        let begun_purges = confirmed.begun_purges;
+        let Some(disks) = &self.disks else { return false };
+        let body = Body::elsewhere(0, self.budget.nothing());
+        let fresh = entry.confirmed(confirmed, body, self.budget.nothing());
         fresh.release();
         let _in_flight = self.in_flight.lock();
         if self.note_purges_since(begun_purges, &fresh) == Purged::Hard || self.table.get(entry.slot()).is_some() {

@@ -12,12 +12,12 @@ use std::time::SystemTime;
 
 use super::Store;
 use crate::disk::{Stamp, url_id};
-use crate::entry::{Entry, Head, Parts, millis};
+use crate::entry::{Confirmed, Entry, Head, millis};
 use crate::fill::Fill;
 use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::PURGE_STEP;
-use crate::surrogate::{Purged, keys_of};
+use crate::surrogate::Purged;
 use crate::target::Target;
 
 impl Store {
@@ -162,26 +162,14 @@ impl Store {
         begun_purges: u64,
         now: SystemTime,
     ) -> bool {
+        let confirmed = Confirmed { head, lifetime, begun_purges, now };
         let Some(body) = entry.body() else {
-            return self.refresh_on_disk(entry, head, lifetime, begun_purges, now);
+            return self.refresh_on_disk(entry, confirmed);
         };
-        let Ok(overhead) = self.make_room(Entry::overhead(entry.key(), &head)) else {
+        let Ok(overhead) = self.make_room(Entry::overhead(entry.key(), &confirmed.head)) else {
             return false;
         };
-        let (surrogates, _) = keys_of(&head.headers);
-        let fresh = Entry::new(Parts {
-            key: entry.key().clone(),
-            slot: entry.slot(),
-            variance: entry.variance(),
-            head,
-            body,
-            lifetime,
-            stored: now,
-            fetch_us: entry.fetch_us(),
-            surrogates,
-            purges: begun_purges,
-            overhead,
-        });
+        let fresh = entry.confirmed(confirmed, body, overhead);
         let in_flight = self.in_flight.lock();
         let current = self.table.get(entry.slot()).is_some_and(|there| Arc::ptr_eq(&there, entry));
         let purged = self.purges.since(begun_purges, fresh.key().text(), fresh.surrogates());
