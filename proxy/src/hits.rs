@@ -17,9 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
-use littoral_cache::demand::is_idle;
 use littoral_cache::entry::{Body, millis};
-use littoral_cache::key::hash_of;
 use littoral_cache::{Entry, Outcome};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -32,9 +30,11 @@ use crate::observe::access::Hit;
 use crate::observe::figures::Refused;
 
 use framing::{Follows, follows, has_bare_line_end, has_end};
+use fresh::{Fresh, find, simple};
 
 mod buffers;
 mod framing;
+mod fresh;
 pub(crate) mod h2;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
@@ -362,87 +362,6 @@ impl Connection {
     }
 }
 
-/// A fresh object, and when it was: the clock is read once.
-pub(crate) struct Fresh {
-    entry: Arc<Entry>,
-    body: Arc<Body>,
-    begun: SystemTime,
-}
-
-/// The fresh object for a host and path, when it is one that is answered here.
-fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
-    let Asked { host, path, directives, .. } = *asked;
-    let sites = node.sites.load();
-    let site = sites.find(host)?;
-    if site.auto && (path.contains("auto") || path.contains("CMCD")) {
-        return None;
-    }
-    if (directives && site.client_directives) || (!site.query.is_identity() && path.contains('?')) {
-        return None;
-    }
-    let entry = node.store.hit(hash_of(host, path), host, path)?;
-    let now = SystemTime::now();
-    if entry.varies() || entry.ttl_ms(millis(now)) <= 0 {
-        return None;
-    }
-    let body = entry.body()?;
-    Some(Fresh { entry, body, begun: now })
-}
-
-/// A request that may be answered here.
-struct Asked<'a> {
-    host: &'a str,
-    path: &'a str,
-    /// It has directives of its own for the cache.
-    directives: bool,
-    /// It is the client's last on this connection (RFC 9112 §9.6).
-    last: bool,
-}
-
-fn simple<'a>(request: &httparse::Request<'_, 'a>) -> Option<Asked<'a>> {
-    let path = request.path.filter(|path| path.starts_with('/') && path.is_ascii() && !path.contains('#'))?;
-    if request.version != Some(1) {
-        return None;
-    }
-    let (mut host, mut directives, mut last) = (None, false, false);
-    for field in &*request.headers {
-        match field.name.len() {
-            4 if field.name.eq_ignore_ascii_case("host") && host.is_some() => return None,
-            4 if field.name.eq_ignore_ascii_case("host") => host = Some(plain_host(field.value)?),
-            5 if field.name.eq_ignore_ascii_case("range") => return None,
-            6 if field.name.eq_ignore_ascii_case("expect") => return None,
-            6 if field.name.eq_ignore_ascii_case("pragma") => directives |= !is_idle(field.value),
-            7 if field.name.eq_ignore_ascii_case("upgrade") => return None,
-            10 if field.name.eq_ignore_ascii_case("connection") => match field.value {
-                value if value.eq_ignore_ascii_case(b"keep-alive") => {}
-                value if value.eq_ignore_ascii_case(b"close") => last = true,
-                _ => return None,
-            },
-            13 if field.name.eq_ignore_ascii_case("cache-control") => directives |= !is_idle(field.value),
-            _ if field
-                .name
-                .as_bytes()
-                .first_chunk()
-                .is_some_and(|start: &[u8; 3]| start.eq_ignore_ascii_case(b"if-")) =>
-            {
-                return None;
-            }
-            _ => {}
-        }
-    }
-    Some(Asked { host: host?, path, directives, last })
-}
-
-/// A Host field already in the key's spelling, its port taken off; `None` for every other.
-fn plain_host(field: &[u8]) -> Option<&str> {
-    let end = field.iter().position(|byte| *byte == b':').unwrap_or(field.len());
-    let (host, port) = field.split_at(end);
-    let lower = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-' || *byte == b'.';
-    let port_is_fine = port.len() <= 6 && port.iter().skip(1).all(u8::is_ascii_digit);
-    let fine = port_is_fine && !host.is_empty() && host.iter().all(lower) && !host.ends_with(b".");
-    fine.then(|| std::str::from_utf8(host).ok()).flatten()
-}
-
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -499,33 +418,6 @@ async fn write_vectored<S: AsyncWrite + Unpin>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn parsed(text: &str) -> Option<(String, String)> {
-        let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
-        let mut request = httparse::Request::new(&mut fields);
-        request.parse(text.as_bytes()).unwrap();
-        simple(&request).map(|asked| (asked.host.to_owned(), asked.path.to_owned()))
-    }
-
-    #[test]
-    fn only_plain_requests_are_answered_here() {
-        let plain = "GET /a?b HTTP/1.1\r\nHost: x.example:80\r\nAccept: */*\r\n\r\n";
-        assert_eq!(parsed(plain), Some(("x.example".into(), "/a?b".into())));
-        for other in [
-            "GET /a HTTP/1.0\r\nHost: x\r\n\r\n",
-            "GET http://x/a HTTP/1.1\r\nHost: x\r\n\r\n",
-            "GET /a HTTP/1.1\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: X\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: x\r\nRange: bytes=0-1\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: x\r\nIF-none-match: \"a\"\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: x\r\nConnection: close, te\r\n\r\n",
-            "GET /a HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
-            "GET /a#f HTTP/1.1\r\nHost: x\r\n\r\n",
-        ] {
-            assert_eq!(parsed(other), None, "{other:?}");
-        }
-    }
 
     #[tokio::test]
     async fn a_body_in_many_blocks_goes_out_whole_through_a_narrow_pipe() {

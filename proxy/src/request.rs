@@ -37,7 +37,7 @@ mod cdn_loop;
 pub(crate) mod compress;
 pub mod context;
 pub(crate) use admission::key;
-pub(crate) use respond::{CACHE_STATUS, SERVED_BY, own as respond_own, own_value};
+pub(crate) use respond::{own as respond_own, own_value, signed, without_surrogates};
 pub(crate) mod forward;
 mod intake;
 mod range;

@@ -6,17 +6,19 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use http::header::{AGE, CONTENT_LENGTH, VIA};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use littoral_cache::Outcome;
+use http::header::{AGE, CONTENT_LENGTH};
+use http::{Method, StatusCode};
 use littoral_cache::demand::is_idle;
-use littoral_cache::entry::{SURROGATE_FIELDS, millis};
+use littoral_cache::entry::millis;
+use littoral_cache::{Head, Outcome};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v2::server::HttpSession;
 
-use super::{Asked, Fresh, find, plain_host, push_number};
+use super::fresh::{Asked, Fresh, find, plain_host};
+use super::push_number;
 use crate::node::Node;
-use crate::request::{CACHE_STATUS, SERVED_BY};
+use crate::request::{signed, without_surrogates};
+use crate::storage::head_of;
 
 /// Bytes of a body in one DATA frame: with its head of 9 bytes it fills a TLS record (RFC 8446 §5.1), which would be two.
 const PIECE_BYTES: u64 = (16 << 10) - 9;
@@ -58,9 +60,9 @@ pub(crate) async fn answer(node: &Node, mut session: HttpSession, found: Fresh, 
     node.figures.request(Some(Outcome::Hit), head.status.as_u16());
     node.figures.sent_bytes.add(length);
     let age = (entry.age_s(now_ms), u64::try_from(entry.ttl_ms(now_ms)).unwrap_or(0) / 1000);
-    let response = response(node, head.status, head.headers.clone(), body.length(), age);
     session.set_write_timeout(Some(patience));
     let answering = async {
+        let response = response(node, head, body.length(), age)?;
         session.write_response_header(Box::new(response), length == 0)?;
         let mut at = 0;
         while at < length {
@@ -76,29 +78,18 @@ pub(crate) async fn answer(node: &Node, mut session: HttpSession, found: Fresh, 
     node.figures.took(Some(Outcome::Hit), begun.elapsed().unwrap_or(Duration::ZERO));
 }
 
-fn response(
-    node: &Node,
-    status: StatusCode,
-    mut headers: HeaderMap,
-    length: u64,
-    (age_s, ttl_s): (u64, u64),
-) -> ResponseHeader {
-    SURROGATE_FIELDS.iter().for_each(|name| drop(headers.remove(name)));
-    if status != StatusCode::NO_CONTENT {
-        headers.insert(CONTENT_LENGTH, length.into());
+fn response(node: &Node, head: &Head, length: u64, (age_s, ttl_s): (u64, u64)) -> pingora::Result<ResponseHeader> {
+    let mut response = head_of(head);
+    if head.status != StatusCode::NO_CONTENT {
+        response.insert_header(CONTENT_LENGTH, length)?;
     }
-    headers.insert(AGE, age_s.into());
-    let mut text = Vec::with_capacity(48);
-    text.extend_from_slice(b"littoral; hit; ttl=");
-    push_number(&mut text, ttl_s);
-    if let Ok(text) = HeaderValue::from_maybe_shared(bytes::Bytes::from(text)) {
-        headers.append(CACHE_STATUS, text);
-    }
-    headers.append(VIA, node.via.clone());
-    headers.insert(SERVED_BY, node.served_by.clone());
-    let (mut parts, ()) = http::Response::new(()).into_parts();
-    (parts.status, parts.headers) = (status, headers);
-    ResponseHeader::from(parts)
+    response.insert_header(AGE, age_s)?;
+    let mut status = Vec::with_capacity(48);
+    status.extend_from_slice(b"littoral; hit; ttl=");
+    push_number(&mut status, ttl_s);
+    without_surrogates(&mut response);
+    signed(&mut response, node, status)?;
+    Ok(response)
 }
 
 #[cfg(test)]

@@ -32,21 +32,31 @@ pub(super) fn add_fields(response: &mut ResponseHeader, node: &Node, ctx: &Conte
         status.push_str("; detail=");
         status.push_str(reason.as_str());
     }
-    // Surrogate keys are between origin and cache (Edge Architecture 1.0 §2.2).
-    for name in littoral_cache::entry::SURROGATE_FIELDS {
-        response.remove_header(&name);
-    }
+    without_surrogates(response);
     for (name, value) in ctx.withheld.iter().filter(|(_, value)| !value.is_empty()) {
         if !response.headers.get_all(name).iter().any(|there| there == value) {
             response.append_header(name, value.clone())?;
         }
     }
-    response.append_header(CACHE_STATUS, status)?;
-    response.append_header(VIA, node.via.clone())?;
-    response.insert_header(SERVED_BY, node.served_by.clone())?;
+    signed(response, node, status)?;
     if let Some(representation) = &ctx.representation {
         response.insert_header(REPRESENTATION, own_value(representation))?;
     }
+    Ok(())
+}
+
+/// Surrogate keys are between origin and cache (Edge Architecture 1.0 §2.2).
+pub(crate) fn without_surrogates(response: &mut ResponseHeader) {
+    for name in littoral_cache::entry::SURROGATE_FIELDS {
+        response.remove_header(&name);
+    }
+}
+
+/// Says what the cache did (`status`, RFC 9211) and who answered.
+pub(crate) fn signed(response: &mut ResponseHeader, node: &Node, status: impl TryInto<HeaderValue>) -> Result<()> {
+    response.append_header(CACHE_STATUS, status)?;
+    response.append_header(VIA, node.via.clone())?;
+    response.insert_header(SERVED_BY, node.served_by.clone())?;
     Ok(())
 }
 
