@@ -11,7 +11,7 @@ use littoral_testkit::{Client, Node, Origin, Response};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::{BINARY, config};
+use super::{BINARY, config, noise};
 
 const ROUNDS: u64 = 4;
 const PATHS: usize = 40;
@@ -28,14 +28,7 @@ struct Truth {
 fn body_of(path: usize, version: u64) -> Vec<u8> {
     let length = 200 + (path * 7919 + version as usize * 104_729) % 150_000;
     let mut body = format!("{path} {version} ").into_bytes();
-    let mut state = (path as u64) << 32 | version | 1 << 63;
-    body.extend(
-        std::iter::repeat_with(|| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (state >> 56) as u8
-        })
-        .take(length),
-    );
+    body.extend(noise(length, (path as u64) << 32 | version | 1 << 63));
     body
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use littoral_testkit::{Node, Origin, Response};
 
-use super::{BINARY, config, get};
+use super::{BINARY, config, get, noise};
 
 const FRESH: &str = "cache-control: max-age=600";
 
@@ -19,15 +19,6 @@ fn body_of(path: &str) -> Vec<u8> {
     let seed = path.bytes().fold(7_usize, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte as usize));
     let length = if path.starts_with("/small/") { 40_000 } else { 1000 + seed % 300_000 };
     (0..length).map(|at| (at / 3 + seed) as u8).collect()
-}
-
-fn noise(length: usize) -> Vec<u8> {
-    let mut state = 7_u64;
-    let next = || {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (state >> 56) as u8
-    };
-    std::iter::repeat_with(next).take(length).collect()
 }
 
 async fn origin() -> Origin {
@@ -148,7 +139,7 @@ async fn what_does_not_fit_in_memory_comes_from_disk() {
 
 #[tokio::test]
 async fn a_large_object_is_served_from_disk_whole_and_in_ranges_without_taking_memory() {
-    let (directory, body) = (tempfile::tempdir().unwrap(), noise(1_000_000));
+    let (directory, body) = (tempfile::tempdir().unwrap(), noise(1_000_000, 7));
     let served = body.clone();
     let origin = Origin::start(move |request| match request.field("if-none-match") {
         Some("\"a\"") => Response { status: 304, ..Response::ok(&["cache-control: max-age=600", "x-new: 1"], b"") },

@@ -64,3 +64,13 @@ fn config(origins: &[&Origin], more: &str) -> String {
 async fn get(node: &Node, path: &str) -> Reply {
     node.get("site.example", path, &[]).await
 }
+
+/// Bytes that repeat nowhere, the same for the same seed.
+fn noise(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed;
+    let next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}
