@@ -22,6 +22,8 @@ pub const SIDX_REFERENCES_MAX: usize = 65_535;
 pub const SIDX_BYTES_MAX: usize = 1 << 20;
 /// Bytes of an id or of `@codecs`, which every representation of a set may inherit.
 pub const TEXT_BYTES_MAX: usize = 1024;
+/// Digits of each number of a duration: ten suffice for 317 years of seconds, and so many years fit 64 bits of seconds.
+pub const DURATION_DIGITS_MAX: usize = 10;
 /// Digits a `%0Nd` format may ask for.
 pub const FORMAT_WIDTH_MAX: usize = 20;
 /// Bytes of one expanded template, and of one URL.

@@ -12,6 +12,7 @@ use crate::limits::{
 use crate::sidx;
 
 mod addressing;
+mod durations;
 
 use addressing::Addressing;
 
@@ -131,6 +132,7 @@ impl Presentation {
             return Err(ManifestError::TooMany("tags"));
         }
         let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Malformed("it is not UTF-8".into()))?;
+        durations::check(text)?;
         let mpd =
             dash_mpd_core::parse(text).map_err(|error| ManifestError::Malformed(first_line(&error.to_string())))?;
         if mpd.periods.is_empty() {

@@ -91,3 +91,22 @@ fn text_that_every_representation_inherits_is_bounded() {
         4000
     );
 }
+
+#[test]
+fn a_duration_too_long_to_be_computed_with_is_refused() {
+    // Found by fuzzing: minutes that do not fit 64 bits as seconds.
+    for duration in [
+        "PT002583880013122808491M666,64S",
+        "P99999999999999999999Y",
+        "PT0025838800131228084&#57;&#49;M",
+        "-P18446744073709551615D",
+    ] {
+        let refused = ManifestError::TooMany("digits in a duration");
+        let text = of(REPRESENTATION);
+        assert_eq!(parse(&text.replace("PT10S", duration)), Err(refused.clone()), "{duration}");
+        assert_eq!(parse(&text.replace("<Period", &format!("<Period start='{duration}'"))), Err(refused), "{duration}");
+    }
+    let longest = "P9999999999Y9999999999M9999999999W9999999999DT9999999999H9999999999M9999999999.999999999999S";
+    let listed = parse(&of(REPRESENTATION).replace("PT10S", longest));
+    assert!(matches!(listed, Err(ManifestError::Addressing(..))), "it must get past the parser: {listed:?}");
+}
