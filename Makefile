@@ -2,7 +2,7 @@
 #   make demo            builds everything and shows a small CDN at work (ONCE=1: end after the last step)
 #   make test            builds everything and runs all tests
 # Variables: CARGO_TARGET_DIR (default target), ONCE=1 (demo), ARGS="…" (more arguments for demo, test and bench),
-# FUZZ_SECONDS=60 (each fuzz target).
+# FUZZ_SECONDS=60 (each fuzz target), FUZZ_SEED=0 (another order of inputs each time).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -67,7 +67,7 @@ soak: plugins setup-bench ## nine tenths of full load for ten minutes: no error,
 
 fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds (ARGS="range zone": only these)
 	@scripts/setup.sh packages fuzz
-	scripts/fuzz.sh $(TARGET)/fuzz $(or $(FUZZ_SECONDS),60) $(ARGS)
+	scripts/fuzz.sh $(TARGET)/fuzz $(or $(FUZZ_SECONDS),60) $(or $(FUZZ_SEED),0) $(ARGS)
 
 dist: plugins ## an optimised binary with its policies, as a tar archive
 	$(CARGO) build --profile dist --locked -p littoral

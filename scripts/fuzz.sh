@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Runs every fuzz target from its seeds, two at a time. Called by the Makefile:
-#   scripts/fuzz.sh DIRECTORY SECONDS [TARGET…]   builds into DIRECTORY, runs each target (or those named) so long
+#   scripts/fuzz.sh DIRECTORY SECONDS SEED [TARGET…]   builds into DIRECTORY, runs each target (or those named) so long
+# SEED 0 stands for another one each time; with a fixed one a fresh clone tries the same inputs in the same order.
 # Coverage-guided without a sanitizer: that works with the stable compiler and without cargo-fuzz, and there is little unsafe to
 # sanitize. The flags are those of `cargo fuzz build --sanitizer none`. All crates build into one directory with the versions of
 # the workspace's Cargo.lock, so that what they share is compiled once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-directory=$1 seconds=$2
-shift 2
+directory=$1 seconds=$2 seed=$3
+shift 3
 wanted=("$@")
 triple=$(rustc -vV | sed -n 's/^host: //p')
 mkdir -p "$directory"
@@ -33,7 +34,7 @@ run() {
     local crate=$1 target=$2
     mkdir -p "$crate/corpus/$target" "$crate/seeds/$target" "$crate/artifacts/$target"
     "$directory/$triple/release/$target" "$crate/corpus/$target" "$crate/seeds/$target" \
-        -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+        -seed="$seed" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
         -artifact_prefix="$crate/artifacts/$target/" >"$directory/$target.log" 2>&1
 }
 
