@@ -16,6 +16,7 @@ use crate::evict::Candidate;
 use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
+use crate::store::Piece;
 use crate::surrogate::keys_of;
 use crate::vary::Vary;
 
@@ -40,7 +41,8 @@ pub struct Head {
 pub struct Body {
     blocks: Box<[Bytes]>,
     length: u64,
-    _bytes: Reservation,
+    /// Shared with the bodies that it was joined from, while those are read.
+    bytes: Box<[Arc<Reservation>]>,
 }
 
 /// A stored response and how it is used.
@@ -49,6 +51,7 @@ pub struct Entry {
     key: Key,
     slot: u128,
     variance: Option<[u8; 16]>,
+    piece: Option<Box<Piece>>,
     varies: bool,
     head: Head,
     wire: Bytes,
@@ -88,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) key: Key,
     pub(crate) slot: u128,
     pub(crate) variance: Option<[u8; 16]>,
+    pub(crate) piece: Option<Piece>,
     pub(crate) head: Head,
     pub(crate) body: Arc<Body>,
     pub(crate) lifetime: Lifetime,
@@ -166,12 +170,34 @@ pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
 impl Body {
     pub(crate) fn new(blocks: Vec<Bytes>, length: u64, bytes: Reservation) -> Arc<Self> {
         debug_assert_eq!(blocks.iter().map(|block| block.len() as u64).sum::<u64>(), length);
-        Arc::new(Self { blocks: blocks.into_boxed_slice(), length, _bytes: bytes })
+        Arc::new(Self { blocks: blocks.into_boxed_slice(), length, bytes: [Arc::new(bytes)].into() })
+    }
+
+    /// Of the parts of others, each from (inclusive) and to (exclusive), one after another: the same bytes, charged no second time.
+    pub(crate) fn joined(parts: &[(Arc<Self>, u64, u64)]) -> Arc<Self> {
+        let blocks: Box<[Bytes]> = parts.iter().flat_map(|(body, from, to)| body.cut(*from, *to)).collect();
+        let length = blocks.iter().map(|block| block.len() as u64).sum();
+        Arc::new(Self {
+            blocks,
+            length,
+            bytes: parts.iter().flat_map(|(body, ..)| body.bytes.iter().cloned()).collect(),
+        })
+    }
+
+    /// What lies from `from` (inclusive) to `to` (exclusive), block by block.
+    fn cut(&self, from: u64, to: u64) -> impl Iterator<Item = Bytes> {
+        let mut start = 0;
+        self.blocks.iter().filter_map(move |block| {
+            let (first, end) = (start, start + block.len() as u64);
+            start = end;
+            let (skip, keep) = (from.max(first) - first, to.min(end).saturating_sub(first));
+            (skip < keep).then(|| block.slice(skip as usize..keep as usize))
+        })
     }
 
     /// Stands for a body of this length that lies elsewhere.
     pub(crate) fn elsewhere(length: u64, nothing: Reservation) -> Arc<Self> {
-        Arc::new(Self { blocks: Box::default(), length, _bytes: nothing })
+        Arc::new(Self { blocks: Box::default(), length, bytes: [Arc::new(nothing)].into() })
     }
 
     /// The blocks, in order.
@@ -201,7 +227,8 @@ impl Body {
 
 impl Entry {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { key, slot, variance, head, body, lifetime, stored, fetch_us, surrogates, purges, overhead } = parts;
+        let Parts { key, slot, variance, piece, head, body, lifetime, stored, fetch_us, surrogates, purges, overhead } =
+            parts;
         let wire = head.wire(body.length());
         let stored_ms = millis(stored);
         Arc::new(Self {
@@ -209,6 +236,7 @@ impl Entry {
             key,
             slot,
             variance,
+            piece: piece.map(Box::new),
             head,
             wire,
             cost: body.length() + overhead.bytes(),
@@ -232,6 +260,7 @@ impl Entry {
             key: self.key.clone(),
             slot: self.slot,
             variance: self.variance,
+            piece: self.piece(),
             head,
             body,
             lifetime,
@@ -271,6 +300,11 @@ impl Entry {
     /// The secondary key it was stored under, when the response varies.
     pub fn variance(&self) -> Option<[u8; 16]> {
         self.variance
+    }
+
+    /// Where it lies in its object, when it is a piece of one that is not whole here.
+    pub fn piece(&self) -> Option<Piece> {
+        self.piece.as_deref().copied()
     }
 
     /// Whether request fields select it, by its Vary or by its site's key.
@@ -449,5 +483,23 @@ mod tests {
         assert_eq!(body.slice(3, 5), "de");
         assert_eq!(body.slice(2, 3), "c");
         assert_eq!(body.slice(7, 7), "");
+    }
+
+    #[test]
+    fn a_joined_body_has_the_bytes_of_its_parts_and_is_charged_once() {
+        let budget = Budget::new(100);
+        let of = |text: &'static [u8]| {
+            let blocks = text.chunks(3).map(Bytes::from_static).collect();
+            Body::new(blocks, text.len() as u64, budget.reserve(text.len() as u64).unwrap())
+        };
+        let (one, other) = (of(b"abcdef"), of(b"efghi"));
+        let joined = Body::joined(&[(one.clone(), 0, 6), (other.clone(), 2, 5)]);
+        assert_eq!((joined.length(), joined.blocks().concat()), (9, b"abcdefghi".to_vec()));
+        let again = Body::joined(&[(joined.clone(), 1, 4), (joined.clone(), 4, 5)]);
+        assert_eq!(again.blocks().concat(), b"bcde");
+        drop((one, other));
+        assert_eq!(budget.used(), 11);
+        drop((joined, again));
+        assert_eq!(budget.used(), 0);
     }
 }

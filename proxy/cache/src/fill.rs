@@ -22,7 +22,7 @@ use crate::entry::{Entry, Head};
 use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::PASSING_BYTES;
-use crate::store::{Counters, Store};
+use crate::store::{Counters, Piece, Store};
 use crate::surrogate::Purged;
 use state::{Phase, State};
 
@@ -33,6 +33,7 @@ pub struct Fill {
     pub(crate) key: Key,
     pub(crate) slot: u128,
     pub(crate) variance: Option<[u8; 16]>,
+    pub(crate) piece: Option<Piece>,
     pub(crate) head: Head,
     pub(crate) lifetime: Lifetime,
     pub(crate) surrogates: Box<[u128]>,
@@ -93,6 +94,7 @@ pub(crate) struct FillParts {
     pub(crate) key: Key,
     pub(crate) slot: u128,
     pub(crate) variance: Option<[u8; 16]>,
+    pub(crate) piece: Option<Piece>,
     pub(crate) head: Head,
     pub(crate) lifetime: Lifetime,
     pub(crate) surrogates: Box<[u128]>,
@@ -104,8 +106,8 @@ pub(crate) struct FillParts {
 
 impl Fill {
     pub(crate) fn new(parts: FillParts) -> Arc<Self> {
-        let FillParts { id, key, slot, variance, head, lifetime, surrogates, begun_purges, length, bytes, counters } =
-            parts;
+        let FillParts { id, key, slot, variance, piece, head, lifetime, surrogates, begun_purges, .. } = parts;
+        let FillParts { length, bytes, counters, .. } = parts;
         let state = State::new(bytes);
         let (purged, pinned_until_ms) = (AtomicU8::new(Purged::No as u8), AtomicU64::new(0));
         let (state, moved) = (Mutex::new(state), Notify::new());
@@ -114,6 +116,7 @@ impl Fill {
             key,
             slot,
             variance,
+            piece,
             head,
             lifetime,
             surrogates,

@@ -36,5 +36,5 @@ pub use evict::{Candidate, Eviction, LfuSize, Verdict};
 pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
 pub use outcome::{FwdReason, Outcome};
-pub use store::{Begin, Counters, Found, Refused, Settings, Store, Ticket};
+pub use store::{Begin, Counters, Found, Piece, PieceOf, Refused, Settings, Store, Ticket};
 pub use target::Target;

@@ -15,6 +15,16 @@ pub const OUTGROWN_KEYS: usize = 8192;
 /// Keys remembered because their response could not be stored, 512 KiB of them: requests for them do not wait for each other.
 pub const PASSED_KEYS: usize = 65_536;
 
+/// Pieces of one URL's objects that are stored. With one more, the one longest unused goes and is counted (`pieces_dropped`); as it
+/// does when they have more bytes together than the largest object stored.
+pub const PIECES: usize = 64;
+
+/// Blocks of a piece that was joined from others; what would have more stays apart.
+pub const PIECE_BLOCKS: usize = 16_384;
+
+/// What a block of a joined piece costs besides its bytes.
+pub const PIECE_BLOCK_BYTES: u64 = 128;
+
 /// What one published object costs besides its body, key and header text: the entry, its places in the index and in
 /// the memory tier, allocator slack. Measured with 1-byte objects, rounded up.
 pub const ENTRY_OVERHEAD_BYTES: u64 = 640;

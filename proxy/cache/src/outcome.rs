@@ -14,6 +14,8 @@ pub enum FwdReason {
     VaryMiss,
     /// A stored response was there but stale.
     Stale,
+    /// A part of it is stored, but not all that is asked for.
+    Partial,
     /// The request's own directives asked for it.
     Request,
 }
@@ -44,6 +46,7 @@ impl FwdReason {
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
             Self::Stale => "stale",
+            Self::Partial => "partial",
             Self::Request => "request",
         }
     }

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 mod disk;
 mod look;
+mod pieces;
 mod purge;
 mod room;
 
@@ -31,6 +32,8 @@ use crate::memory::Table;
 use crate::remembered::Remembered;
 use crate::surrogate::{PurgeLog, Purged, Slots, keys_of};
 use crate::target::Target;
+
+pub use pieces::{Piece, PieceOf};
 
 /// How a store is set up.
 #[derive(Debug, Clone, Copy)]
@@ -89,6 +92,10 @@ pub struct Counters {
     pub discarded: AtomicU64,
     /// Fills that a purge kept from being published.
     pub fills_purged: AtomicU64,
+    /// Pieces of objects put together with others, or made whole objects of.
+    pub pieces_joined: AtomicU64,
+    /// Pieces that went because there were too many of their object.
+    pub pieces_dropped: AtomicU64,
     /// Surrogate keys ignored for their number or length.
     pub surrogate_keys_ignored: AtomicU64,
 }
@@ -314,6 +321,7 @@ impl Store {
             key: fill.key.clone(),
             slot: fill.slot,
             variance: fill.variance,
+            piece: fill.piece,
             head: fill.head.clone(),
             body,
             lifetime: fill.lifetime,
@@ -343,7 +351,7 @@ impl Store {
             until_ms => entry.pin(until_ms),
         }
         // Before a purge can come: it must find the object in memory or on its way to a disk.
-        if let Some(disks) = &self.disks {
+        if let Some(disks) = self.disks.as_ref().filter(|_| entry.piece().is_none()) {
             disks.offer(&entry);
         }
         drop(in_flight);
@@ -436,12 +444,28 @@ impl Ticket {
     /// Begins the fill. `variance` is the secondary key of the response, when it varies; `slot_variance` the variant's
     /// slot to fill, when that is not the primary one.
     pub fn start(self, slot_variance: Option<&[u8; 16]>, variance: Option<[u8; 16]>) -> FillWriter {
+        self.begin(slot_variance, variance, None)
+    }
+
+    fn begin(self, slot_variance: Option<&[u8; 16]>, variance: Option<[u8; 16]>, piece: Option<Piece>) -> FillWriter {
         let Self { store, begin, surrogates, bytes, overhead, publish } = self;
         let Begin { key, head, lifetime, length, begun, begun_purges } = begin;
         let (id, slot) = (store.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance));
         let counters = store.counters.clone();
-        let parts =
-            FillParts { id, key, slot, variance, head, lifetime, surrogates, begun_purges, length, bytes, counters };
+        let parts = FillParts {
+            id,
+            key,
+            slot,
+            variance,
+            piece,
+            head,
+            lifetime,
+            surrogates,
+            begun_purges,
+            length,
+            bytes,
+            counters,
+        };
         let fill = Fill::new(parts);
         // Under the lock that purges take, so that none falls between the look at the log and the entry here.
         let mut in_flight = store.in_flight.lock();

@@ -160,6 +160,7 @@ impl Store {
             key,
             slot,
             variance: header.variance,
+            piece: None,
             head: header.head.clone(),
             body: body.clone(),
             lifetime: header.lifetime,

@@ -184,7 +184,7 @@ impl Store {
             Purged::No => self.replace(&fresh),
         }
         let kept = current && purged != Purged::Hard;
-        if let Some(disks) = self.disks.as_ref().filter(|_| kept) {
+        if let Some(disks) = self.disks.as_ref().filter(|_| kept && entry.piece().is_none()) {
             disks.offer_confirmed(Stamp::of(entry), &fresh);
         }
         drop(in_flight);
