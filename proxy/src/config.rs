@@ -31,7 +31,7 @@ pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
-pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, SetCookies, Site};
+pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site};
 pub use trace::Trace;
 use units::{Bandwidth, Prefix, Size, Span};
 

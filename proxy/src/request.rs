@@ -13,8 +13,8 @@ use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, RANGE, TRANSFER_ENCODING, VIA};
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::header::TRANSFER_ENCODING;
+use http::{Method, StatusCode};
 use littoral_cache::Entry;
 use littoral_cache::conditions::{self, Condition};
 use littoral_cache::demand::{Demand, Reuse};
@@ -40,6 +40,7 @@ pub(crate) use admission::key;
 pub(crate) use respond::{own as respond_own, own_value, signed, without_surrogates};
 pub(crate) mod forward;
 mod intake;
+pub mod pieces;
 mod range;
 pub(crate) mod respond;
 pub mod resume;
@@ -51,10 +52,6 @@ pub use upstream::ATTEMPTS_MAX;
 
 /// Answered by the node itself on every host: who it is and how loaded. Health probes read it.
 pub const HEALTH_PATH: &str = "/.well-known/littoral";
-
-/// Edge Architecture Specification 1.0 §2.2: tells origins that a Surrogate-Control of theirs is heeded here.
-const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
-const CAPABILITY: HeaderValue = HeaderValue::from_static("littoral=\"Surrogate/1.0\"");
 
 /// The request path of a node.
 pub struct RequestPath {
@@ -128,7 +125,7 @@ impl ProxyHttp for RequestPath {
             return Ok(true);
         }
         ctx.background |= ctx.slice.is_some();
-        Ok(false)
+        pieces::begin(session, &self.node, ctx).await
     }
 
     /// A piece of the body, on its way to the origin.
@@ -146,7 +143,7 @@ impl ProxyHttp for RequestPath {
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let request = session.req_header();
         let is_read = matches!(request.method, Method::GET | Method::HEAD);
-        if !is_read || ctx.is_rest || session.is_upgrade_req() {
+        if !is_read || ctx.is_rest || ctx.pieces.is_some() || session.is_upgrade_req() {
             return Ok(());
         }
         ctx.fat = target::has_body(&request.headers);
@@ -264,26 +261,7 @@ impl ProxyHttp for RequestPath {
         if forward::send(upstream, &self.node, ctx)? {
             return Ok(());
         }
-        // In the spelling of the key, without a port: what is stored must not depend on what the key does not say.
-        let origin = ctx.attempts.origin();
-        let own = origin.filter(|_| ctx.host.is_empty()).map(|origin| origin.host.as_str());
-        match origin.and_then(|origin| origin.host_field.clone()) {
-            Some(host) => upstream.insert_header(HOST, host)?,
-            None => upstream.insert_header(HOST, own.unwrap_or(&ctx.host))?,
-        }
-        if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
-            upstream.insert_header(COOKIE, cookies)?;
-        }
-        if let Some(site) = ctx.site.as_ref().filter(|_| ctx.key.is_some() || ctx.is_rest) {
-            target::take_out_misleading(upstream, site);
-        }
-        if let Some(slice) = ctx.slice {
-            upstream.insert_header(RANGE, slice.range())?;
-        }
-        upstream.append_header(VIA, self.node.via.clone())?;
-        upstream.insert_header(cdn_loop::CDN_LOOP, self.cdn_loop(session, ctx))?;
-        upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
-        upstream::sign(upstream, ctx)
+        self.address(session, upstream, ctx)
     }
 
     /// The origin's head, before anything else sees it.
@@ -311,7 +289,7 @@ impl ProxyHttp for RequestPath {
         }
         ctx.confirmed = (response.status == http::StatusCode::NOT_MODIFIED).then(|| response.headers.clone());
         self.note_origin(ctx, !failing);
-        Ok(())
+        pieces::take_head(&self.node, session, response, ctx)
     }
 
     /// The origin's body: with its end, the origin has room for another request, however slow the client is.
@@ -326,6 +304,7 @@ impl ProxyHttp for RequestPath {
         if let Some(encoder) = &mut ctx.encoder {
             *body = encoder.encode(body.take(), end_of_stream)?;
         }
+        pieces::take(&self.node, ctx, body.as_ref(), end_of_stream);
         if end_of_stream {
             ctx.attempts.end();
             ctx.stamps.ended = Some(Instant::now());
@@ -425,7 +404,7 @@ impl ProxyHttp for RequestPath {
         client_reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("origin {peer}"));
-        if *error.esource() == ErrorSource::Upstream && !client_reused && *error.etype() != rescue::SHIELD {
+        if *error.esource() == ErrorSource::Upstream && !client_reused && !rescue::is_of_ours(&error) {
             self.note_origin(ctx, false);
         }
         error.set_retry(self.is_worth_retrying(session, &error, ctx) && self.may_retry(ctx));
@@ -435,6 +414,9 @@ impl ProxyHttp for RequestPath {
 
     /// The last word on an error: [`rescue`] picks the status.
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Context) -> FailToProxy {
+        if *error.etype() == rescue::CONFIRMED {
+            return pieces::deliver(session, &self.node, ctx).await;
+        }
         match ctx.resumed.take() {
             Some(resumption) => resume::end(self, session, ctx, resumption).await,
             None => rescue::answer(session, error, &self.node, ctx).await,

@@ -19,6 +19,8 @@ pub(crate) const BUSY: ErrorType = ErrorType::Custom("origin-busy");
 pub(crate) const SHIELD: ErrorType = ErrorType::Custom("shield-failed");
 /// All who read a fill have left, and it is not fetched for nobody.
 pub(crate) const UNREAD: ErrorType = ErrorType::Custom("fill-unread");
+/// What is stored was confirmed, and is the answer.
+pub(crate) const CONFIRMED: ErrorType = ErrorType::Custom("pieces-confirmed");
 /// Seconds after which to come back then.
 const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -70,6 +72,11 @@ async fn respond_busy(session: &mut Session, why: &str, node: &Node, ctx: &Conte
         (VIA, node.via.clone()),
     ];
     respond_own_with(session, 503, "text/plain", why, fields).await
+}
+
+/// Whether an error is one that only says which way a request goes on: no origin failed.
+pub(crate) fn is_of_ours(error: &Error) -> bool {
+    *error.etype() == SHIELD || *error.etype() == CONFIRMED
 }
 
 /// The status for an error, and the sentence for the client. What breaks on reading or writing anything but an origin is

@@ -43,6 +43,8 @@ pub struct Site {
     pub selectors: Selectors,
     /// Negotiation fields that are folded to what the origin has.
     pub folded: Vec<(HeaderName, Vec<String>)>,
+    /// What becomes of requests for a range of what is not stored whole.
+    pub ranges: config::Ranges,
     /// Bytes of a slice, where objects are kept in slices.
     pub slice: Option<u64>,
     /// What becomes of fills that meet trouble.
@@ -74,6 +76,7 @@ impl Site {
             selectors: Selectors::default(),
             folded: Vec::new(),
             slice: None,
+            ranges: config::Ranges::Whole,
             fill: config::Fill::default(),
             unread: Arc::default(),
             compress: None,
@@ -131,6 +134,7 @@ impl Sites {
                 },
                 folded: folded_of(raw),
                 slice: raw.slice.map(|size| size.0),
+                ranges: raw.ranges,
                 fill: raw.fill.clone(),
                 unread: Arc::default(),
                 compress: raw.compress.clone(),

@@ -139,6 +139,11 @@ impl TicketSlot {
         meta.extensions_mut().insert(Self(Arc::new(Mutex::new(Some(ticket)))));
         meta
     }
+
+    /// Takes the ticket out of an admitted response's metadata; `None` when it was taken before.
+    pub fn ticket(meta: &CacheMeta) -> Option<Ticket> {
+        meta.extensions().get::<Self>().and_then(|slot| slot.0.lock().take())
+    }
 }
 
 /// The framework's key: ours, with its hash, so that nothing is hashed twice. `passed`: its requests do not wait for each other;
@@ -256,9 +261,8 @@ impl Storage for Shelf {
     }
 
     async fn get_miss_handler(&'static self, key: &CacheKey, meta: &CacheMeta, _: &SpanHandle) -> Result<MissHandler> {
-        let ticket = meta.extensions().get::<TicketSlot>().and_then(|slot| slot.0.lock().take());
         let no_ticket = || Error::explain(ErrorType::InternalError, "a fill begins without a ticket");
-        let writer = ticket.ok_or_else(no_ticket)?.start(key.get_variance_key(), meta.variance());
+        let writer = TicketSlot::ticket(meta).ok_or_else(no_ticket)?.start(key.get_variance_key(), meta.variance());
         let filling = key.extensions.get::<Filling>().cloned().unwrap_or_default();
         *filling.0.lock() = Some(writer);
         Ok(Box::new(Miss { filling, written: 0 }))

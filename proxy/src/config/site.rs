@@ -67,6 +67,9 @@ pub struct Site {
     pub languages: Option<Vec<String>>,
     /// Keeps responses in slices of so many bytes.
     pub slice: Option<Size>,
+    /// What becomes of requests for a range of what is not stored whole.
+    #[serde(default)]
+    pub ranges: Ranges,
     /// Compresses what the origin sends plain.
     pub compress: Option<Compress>,
     /// What becomes of fills that meet trouble.
@@ -168,6 +171,17 @@ pub enum SetCookies {
     Strip,
     /// It is stored with the cookie.
     Store,
+}
+
+/// What becomes of a request for a range of an object that is not stored whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ranges {
+    /// The whole object is fetched.
+    #[default]
+    Whole,
+    /// The range is sent on, and its answer kept as a piece.
+    Forward,
 }
 
 /// What makes up the cache key beside host and path.

@@ -260,6 +260,7 @@ fn an_origin_is_a_url_or_a_table_and_what_is_wrong_with_it_is_told_its_place() {
         ("\"http://a\"", "health = { path = \"x\" }", "9:19: site.health.path begins with /"),
         ("\"http://a\"", "health = { down_after = 0 }", "9:25: site.health.down_after is at least 1"),
         ("\"http://a\"", "fill = { resume = 9 }", "9:19: fill.resume is 0 to 8"),
+        ("\"http://a\"", "slice = \"1MiB\"\nranges = \"forward\"", "10:10: slice already asks for what is needed"),
         ("\"http://a\"", "fill = { unread = 1000001 }", "9:19: fill.unread is 0 to 1000000"),
         ("\"http://a\"", "timeouts = { idle = \"0s\" }", "9:21: site.timeouts.idle is more than 0s"),
     ] {

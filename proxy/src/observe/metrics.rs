@@ -163,6 +163,16 @@ pub const METRICS: &[Declared] = &[
     ),
     metric("littoral_cache_not_admitted_total", "", "Complete objects not published because the policy said so."),
     metric("littoral_cache_no_room_total", "", "Objects passed by because no room could be made."),
+    metric(
+        "littoral_cache_pieces_joined_total",
+        "",
+        "Pieces of objects (site.ranges) put together with others, or made whole objects of.",
+    ),
+    metric(
+        "littoral_cache_pieces_dropped_total",
+        "",
+        "Pieces let go of because an object had too many, or too many bytes.",
+    ),
     metric("littoral_cache_evicted_total", "", "Objects evicted by the policy."),
     metric("littoral_cache_evicted_bytes_total", "", "Bytes evicted by the policy."),
     metric(
@@ -437,6 +447,8 @@ fn cache(node: &Node, name: &str) -> u64 {
         "littoral_cache_expired_total" => counters.expired.load(Relaxed),
         "littoral_cache_purged_total" => counters.purged.load(Relaxed),
         "littoral_cache_discarded_total" => counters.discarded.load(Relaxed),
+        "littoral_cache_pieces_joined_total" => counters.pieces_joined.load(Relaxed),
+        "littoral_cache_pieces_dropped_total" => counters.pieces_dropped.load(Relaxed),
         "littoral_cache_fills_purged_total" => counters.fills_purged.load(Relaxed),
         "littoral_cache_surrogate_keys_ignored_total" => counters.surrogate_keys_ignored.load(Relaxed),
         _ => unreachable!("invariant: METRICS declares no other cache figure: {name}"),

@@ -15,7 +15,9 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::context::Context;
+use super::pieces::Asked;
 use super::respond;
+use crate::config::Ranges;
 use crate::node::Node;
 use crate::site::Site;
 use crate::storage::{CacheMeta, Confirmed, NoCacheReason, RespCacheable, TicketSlot, meta_of};
@@ -30,13 +32,18 @@ pub(super) fn decide(node: &Node, session: &Session, response: &ResponseHeader, 
             RespCacheable::Cacheable(meta)
         }
         Err(reason) => {
-            if ctx.slice.is_none() && is_lasting(reason, response.status) {
+            if ctx.slice.is_none() && ctx.pieces.is_none() && is_lasting(reason, response.status) {
                 let pass_for = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.pass_for);
                 ctx.key.iter().for_each(|key| node.store.remember_passed(key, ctx.asked + pass_for));
             }
             let obsolete = session.cache.maybe_cache_meta().and_then(|meta| meta.extensions().get::<Arc<Entry>>());
             if let Some(entry) = obsolete.filter(|_| is_replaced(reason, response.status, ctx)) {
                 node.store.discard(entry);
+            }
+            if let Some(key) =
+                ctx.key.as_ref().filter(|_| ctx.pieces.is_some() && is_replaced(reason, response.status, ctx))
+            {
+                node.store.drop_pieces(key);
             }
             ctx.unstorable = Some(reason);
             node.figures.unstorable(reason);
@@ -68,12 +75,12 @@ fn admit(
     };
     let dated = ctx.confirmed.as_ref().unwrap_or(&response.headers).contains_key(DATE);
     respond::complete(&mut headers, status, (!dated).then_some(now));
-    // A slice is whole in itself.
-    let is_slice = status == StatusCode::PARTIAL_CONTENT && ctx.slice.is_some();
-    if ctx.slice.is_some_and(|slice| is_slice && ctx.confirmed.is_none() && !slice.is_in(response)) {
+    // A slice or a piece is whole in itself.
+    let is_part = status == StatusCode::PARTIAL_CONTENT && (ctx.slice.is_some() || ctx.pieces.is_some());
+    if ctx.slice.is_some_and(|slice| is_part && ctx.confirmed.is_none() && !slice.is_in(response)) {
         return Err(Unstorable::Status);
     }
-    let as_if = if is_slice { StatusCode::OK } else { status };
+    let as_if = if is_part { StatusCode::OK } else { status };
     let storable = assess(&request.headers, as_if, &headers, (ctx.asked, now), &site.rules)?;
     if Vary::of(&headers) == Vary::Any {
         return Err(Unstorable::VaryAny);
@@ -86,7 +93,11 @@ fn admit(
         return Ok(meta);
     }
     let key = ctx.key.clone().ok_or(Unstorable::Status)?;
-    let length = respond::content_length(&response.headers);
+    let piece = ctx.pieces.as_ref().and_then(Asked::length);
+    if status == StatusCode::OK && site.ranges == Ranges::Forward {
+        node.store.drop_pieces(&key);
+    }
+    let length = piece.or_else(|| respond::content_length(&response.headers));
     let (begun, begun_purges) = (ctx.asked, ctx.asked_purges);
     let begin = Begin { key, head: head.clone(), lifetime, length, begun, begun_purges };
     let ticket = node.store.admit(begin).map_err(|refused| match refused {

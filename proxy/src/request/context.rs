@@ -14,6 +14,7 @@ use crate::observe::access::Stamps;
 use crate::observe::trace::Traced;
 use crate::request::compress::Encoder;
 use crate::request::forward::Forwarded;
+use crate::request::pieces::Asked;
 use crate::request::resume::{Resumption, Share};
 use crate::request::slices::Slice;
 use crate::request::unread::Unread;
@@ -73,6 +74,8 @@ pub struct Context {
     pub failed: bool,
     /// The slice that this process asked itself for.
     pub slice: Option<Slice>,
+    /// A range of an object that is not whole here, which goes to the origin.
+    pub(crate) pieces: Option<Asked>,
     /// A GET or HEAD with a body, of which no key can tell.
     pub fat: bool,
     /// What came under the key of late was not stored: nobody waits for anybody.
@@ -130,6 +133,7 @@ impl Context {
             patient: false,
             failed: false,
             slice: None,
+            pieces: None,
             fat: false,
             passed: false,
             encoder: None,
@@ -167,6 +171,7 @@ impl Context {
     fn reason(&self) -> FwdReason {
         match () {
             () if self.fat => FwdReason::Bypass,
+            () if let Some(asked) = &self.pieces => asked.reason(),
             () if self.key.is_none() => FwdReason::Method,
             () if self.insists => FwdReason::Request,
             () if self.was_stale => FwdReason::Stale,

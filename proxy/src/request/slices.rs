@@ -263,7 +263,12 @@ fn failed(error: &impl ToString) -> Box<Error> {
 }
 
 /// The head of an answer made of slices, from that of one of them.
-fn head_of(slice: &HeaderMap, total: u64, part: Option<Part>, condition: Condition) -> Result<ResponseHeader> {
+pub(super) fn head_of(
+    slice: &HeaderMap,
+    total: u64,
+    part: Option<Part>,
+    condition: Condition,
+) -> Result<ResponseHeader> {
     let status = match (condition, part) {
         (Condition::NotModified, _) => StatusCode::NOT_MODIFIED,
         (Condition::Failed, _) => StatusCode::PRECONDITION_FAILED,

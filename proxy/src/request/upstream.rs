@@ -7,7 +7,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::HOST;
+use http::header::{COOKIE, HOST, RANGE, VIA};
+use http::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
@@ -16,11 +17,16 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::RequestPath;
 use super::cdn_loop;
 use super::context::Context;
+use super::{pieces, target};
 use crate::clock::now_ms;
 use crate::origin::health::Verdict;
 use crate::origin::{Busy, Origin, Slot, Wish, hash_of};
 use crate::rescue;
 use crate::site::Site;
+
+/// Edge Architecture Specification 1.0 §2.2: tells origins that a Surrogate-Control of theirs is heeded here.
+const SURROGATE_CAPABILITY: HeaderName = HeaderName::from_static("surrogate-capability");
+const CAPABILITY: HeaderValue = HeaderValue::from_static("littoral=\"Surrogate/1.0\"");
 
 /// How often an origin or a shield is asked for one request at most.
 pub const ATTEMPTS_MAX: usize = 2 + crate::config::RETRIES_MAX;
@@ -88,6 +94,31 @@ impl RequestPath {
         Ok(origin.peer(address, &site.timeouts))
     }
 
+    /// Makes the request to the origin of what the client sent.
+    pub(super) fn address(&self, session: &Session, upstream: &mut RequestHeader, ctx: &Context) -> Result<()> {
+        // In the spelling of the key, without a port: what is stored must not depend on what the key does not say.
+        let origin = ctx.attempts.origin();
+        let own = origin.filter(|_| ctx.host.is_empty()).map(|origin| origin.host.as_str());
+        match origin.and_then(|origin| origin.host_field.clone()) {
+            Some(host) => upstream.insert_header(HOST, host)?,
+            None => upstream.insert_header(HOST, own.unwrap_or(&ctx.host))?,
+        }
+        if let Some(cookies) = target::join_cookies(session.req_header().version, &upstream.headers) {
+            upstream.insert_header(COOKIE, cookies)?;
+        }
+        if let Some(site) = ctx.site.as_ref().filter(|_| ctx.key.is_some() || ctx.is_rest) {
+            target::take_out_misleading(upstream, site);
+        }
+        if let Some(slice) = ctx.slice {
+            upstream.insert_header(RANGE, slice.range())?;
+        }
+        pieces::ask(upstream, ctx)?;
+        upstream.append_header(VIA, self.node.via.clone())?;
+        upstream.insert_header(cdn_loop::CDN_LOOP, self.cdn_loop(session, ctx))?;
+        upstream.append_header(SURROGATE_CAPABILITY, CAPABILITY)?;
+        sign(upstream, ctx)
+    }
+
     /// Counts an attempt that begins.
     fn begin_fetch(&self, site: &Site, ctx: &mut Context) {
         if ctx.attempts.count == usize::from(ctx.attempts.shielded) {
@@ -112,7 +143,7 @@ impl RequestPath {
     }
 
     /// The field that ends loops, for whom the request is sent to now.
-    pub(super) fn cdn_loop(&self, session: &Session, ctx: &Context) -> http::HeaderValue {
+    fn cdn_loop(&self, session: &Session, ctx: &Context) -> http::HeaderValue {
         let shield = ctx.site.as_ref().and_then(|site| site.shield.as_ref());
         let tier = shield.filter(|_| ctx.attempts.is_at_shield()).map(|shield| shield.tier.as_str());
         cdn_loop::value(&session.req_header().headers, &self.node.name, tier)
@@ -198,7 +229,7 @@ impl RequestPath {
 }
 
 /// Last before it is sent: tells of its trace, and signs a request to an origin that wants it.
-pub(super) fn sign(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
+fn sign(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     ctx.traced.as_ref().map_or(Ok(()), |traced| traced.inject(request))?;
     let Some((origin, signer)) = ctx.attempts.origin().and_then(|origin| Some((origin, origin.signer.as_ref()?)))
     else {

@@ -24,6 +24,7 @@ mod loops;
 mod names;
 mod origin;
 mod passing;
+mod pieces;
 mod plugins;
 mod poisoning;
 mod purge;

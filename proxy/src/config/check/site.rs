@@ -1,7 +1,7 @@
 //! `[[site]]`.
 
 use super::{Wrong, at_most, unique, wrong};
-use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, RESUMES_MAX, SITES_MAX, SLICE_MIN, Site, UNREAD_MAX};
+use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, RESUMES_MAX, Ranges, SITES_MAX, SLICE_MIN, Site, UNREAD_MAX};
 
 impl Config {
     pub(super) fn check_sites(&self) -> Result<(), Wrong> {
@@ -76,6 +76,9 @@ impl Site {
         }
         if self.fill.unread > UNREAD_MAX {
             return wrong("fill.unread", format!("fill.unread is 0 to {UNREAD_MAX}"));
+        }
+        if self.slice.is_some() && self.ranges == Ranges::Forward {
+            return wrong("ranges", "slice already asks for what is needed of an object: remove ranges or slice");
         }
         if let Some(compress) = &self.compress {
             if compress.codings.is_empty() || compress.types.is_empty() {

@@ -84,6 +84,16 @@ pub(super) const KEYS: &[Key] = &[
          ranges and give a validator. Needs `listen.http`. Give large files a site of their own: a slice is never the fastest hit.",
     ),
     key(
+        "site.ranges",
+        "`whole` or `forward`",
+        "`whole`",
+        "live",
+        "What becomes of a request for one range of an object that is not stored whole. `whole`: all of it is fetched, once for all who ask. \
+         `forward`: the range is sent on, and the answer is stored as a piece where it has a strong validator (RFC 9111 §3.3, §3.4): \
+         pieces are joined, answer what lies in them, and are the object when none is missing. Such requests do not wait for each \
+         other, and stale pieces are not served when the origin fails.",
+    ),
+    key(
         "site.fill.resume",
         "0 to 8",
         "`2`",
