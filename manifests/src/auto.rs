@@ -24,23 +24,28 @@ pub struct Title {
 }
 
 impl Title {
-    /// Of a presentation. Where sets of different kinds use the same names, `auto` means video.
+    /// Of a presentation. Where sets of different kinds use the same names, `auto` means video, and not the
+    /// pictures for seeking.
     pub fn new(presentation: Presentation) -> Self {
-        let mut sets: Vec<(bool, usize, usize)> =
-            presentation.representations.iter().map(|r| (r.kind != Kind::Video, r.period, r.set)).collect();
+        let mut sets: Vec<(bool, usize, usize)> = presentation
+            .representations
+            .iter()
+            .map(|r| (r.kind != Kind::Video || r.is_trick, r.period, r.set))
+            .collect();
         sets.sort_unstable();
         sets.dedup();
         let (mut ladders, mut by_path) = (Vec::new(), HashMap::new());
         for (_, period, set) in sets {
             let ladder = Ladder::of_set(&presentation, period, set);
-            let first = ladder.rungs.first().map(|rung| &presentation.representations[rung.representation]);
-            for (place, path) in first.into_iter().flat_map(|first| first.auto_paths.iter().enumerate()) {
-                let segment = AutoSegment { ladder: ladders.len(), segment: place.checked_sub(1) };
-                by_path.entry(path.clone()).or_insert(segment);
+            if let Some(rung) = ladder.rungs.first() {
+                let first = &presentation.representations[rung.representation];
+                for segment in std::iter::once(None).chain((0..first.segments.len()).map(Some)) {
+                    let Some(path) = first.auto_path(segment) else { continue };
+                    by_path.entry(path).or_insert(AutoSegment { ladder: ladders.len(), segment });
+                }
             }
             ladders.push(ladder);
         }
-        by_path.remove("");
         Self { presentation, ladders, by_path }
     }
 
@@ -75,13 +80,13 @@ impl Title {
     }
 
     /// Path and representation id of an `auto` segment at a rung (the highest, when there are fewer).
-    pub fn resolve(&self, segment: &AutoSegment, rung: usize) -> Option<(&str, &str)> {
+    pub fn resolve(&self, segment: &AutoSegment, rung: usize) -> Option<(String, &str)> {
         let chosen = self.ladders[segment.ladder].rung(rung)?;
         let representation = self.presentation.representations.get(chosen.representation)?;
         let resource = match segment.segment {
-            None => representation.init.as_ref()?,
-            Some(place) => &representation.segments.get(place)?.resource,
+            None => representation.init.clone()?,
+            Some(place) => representation.resource(place)?,
         };
-        Some((resource.url.path(), representation.id.as_str()))
+        Some((resource.url.path().to_owned(), representation.id.as_str()))
     }
 }

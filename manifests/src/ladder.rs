@@ -29,10 +29,11 @@ impl Ladder {
         Self { rungs }
     }
 
-    /// The ladder a player adapts on: that of the first video set, or of the first set when there is no video.
+    /// The ladder a player adapts on: that of the first video set that is not for seeking only, or of the first set when there is
+    /// none.
     pub fn main(presentation: &Presentation) -> Self {
         let representations = &presentation.representations;
-        let video = representations.iter().find(|representation| representation.kind == Kind::Video);
+        let video = representations.iter().find(|one| one.kind == Kind::Video && !one.is_trick);
         video
             .or(representations.first())
             .map_or_else(Self::default, |first| Self::of_set(presentation, first.period, first.set))

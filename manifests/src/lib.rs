@@ -1,8 +1,8 @@
 //! DASH manifests (ISO/IEC 23009-1): what representations and segments an MPD has, as URLs and byte ranges; ladders; and
 //! which segment an `auto` URL means.
 //!
-//! Pure: bytes in, values out, no I/O, so that it can run in a guest. It reads on-demand (`type="static"`) presentations;
-//! rewriting a manifest is not done here.
+//! Pure: bytes in, values out, no I/O and no clock, so that it can run in a guest. Of live presentations it lists what is available
+//! at a given time; rewriting a manifest is not done here.
 //!
 //! Invariant: no input makes it panic, loop or allocate beyond [`limits`].
 
@@ -15,4 +15,7 @@ mod template;
 
 pub use auto::{AutoSegment, Title};
 pub use ladder::{Ladder, Rung};
-pub use presentation::{ByteRange, Kind, ManifestError, Presentation, Representation, Resource, Segment};
+pub use presentation::{
+    ByteRange, Clock, Kind, Live, ManifestError, Period, Place, Presentation, Representation, Resource, Segment,
+    Steering,
+};

@@ -4,9 +4,15 @@
 pub const MPD_BYTES_MAX: usize = 4 << 20;
 /// Periods of an MPD.
 pub const PERIODS_MAX: usize = 256;
-/// Tags of an MPD, opening or closing. An element of ten bytes may cost its parser more than a kilobyte, so that the bytes
-/// of the text alone bound no memory.
+/// Tags of an MPD, opening or closing. An element of ten bytes may cost more than a hundred when it is read, so that the bytes of
+/// the text alone bound no memory.
 pub const TAGS_MAX: usize = 100_000;
+/// Adaptation sets of all periods together.
+pub const SETS_MAX: usize = 4096;
+/// Roles of one adaptation set.
+pub const ROLES_MAX: usize = 16;
+/// BaseURLs of one element, places of one representation, and locations, patches and clocks of an MPD.
+pub const LOCATIONS_MAX: usize = 16;
 /// Representations of all periods together.
 pub const REPRESENTATIONS_MAX: usize = 4096;
 /// Segments of all representations together: 34 hours of eight rungs in 2 s segments fit.
@@ -20,11 +26,17 @@ pub const SEGMENTS_OF_ONE_MAX: usize = 250_000;
 pub const SIDX_REFERENCES_MAX: usize = 65_535;
 /// Bytes of a sidx box.
 pub const SIDX_BYTES_MAX: usize = 1 << 20;
-/// Bytes of an id or of `@codecs`, which every representation of a set may inherit.
+/// Segment indexes of one representation.
+pub const INDEXES_MAX: usize = 1024;
+/// Bytes asked for of a further segment index whose length is not known: 5,400 references fit.
+pub const INDEX_FETCH_BYTES: u64 = 64 << 10;
+/// Bytes of an id, a language, a role or of `@codecs`, which every representation of a set may inherit.
 pub const TEXT_BYTES_MAX: usize = 1024;
 /// Digits of each number of a duration: ten suffice for 317 years of seconds, and so many years fit 64 bits of seconds.
 pub const DURATION_DIGITS_MAX: usize = 10;
-/// Digits a `%0Nd` format may ask for.
+/// Digits a `%0Nd` format may ask for; a number of 64 bits has no more.
 pub const FORMAT_WIDTH_MAX: usize = 20;
+/// Numbers in one template.
+pub const TEMPLATE_PARTS_MAX: usize = 16;
 /// Bytes of one expanded template, and of one URL.
 pub const URL_BYTES_MAX: usize = 4096;

@@ -1,20 +1,24 @@
-//! An on-demand presentation: every representation with every segment.
+//! A presentation: every representation with every segment.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use dash_mpd_core::{AdaptationSet, BaseURL, MPD, Period};
 use url::Url;
 
-use crate::limits::{
-    MPD_BYTES_MAX, NAMES_BYTES_MAX, PERIODS_MAX, REPRESENTATIONS_MAX, SEGMENTS_MAX, SIDX_BYTES_MAX, TAGS_MAX,
-    TEXT_BYTES_MAX, URL_BYTES_MAX,
-};
-use crate::sidx;
+use crate::limits::{MPD_BYTES_MAX, TAGS_MAX};
 
 mod addressing;
-mod durations;
+mod index;
+mod list;
+mod live;
+mod names;
+mod places;
+mod raw;
+mod reader;
+mod slots;
+mod times;
 
-use addressing::Addressing;
+pub use live::Live;
+pub use places::Place;
 
 /// Why a manifest cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -50,12 +54,16 @@ pub enum Kind {
     Video,
     /// Audio.
     Audio,
-    /// Subtitles and anything else.
+    /// Subtitles and captions.
+    Text,
+    /// Thumbnails.
+    Image,
+    /// Anything else.
     Other,
 }
 
 /// First and last byte, both included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ByteRange {
     /// Offset of the first byte.
     pub first: u64,
@@ -64,7 +72,7 @@ pub struct ByteRange {
 }
 
 /// Something to fetch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Resource {
     /// Where.
     pub url: Url,
@@ -72,15 +80,23 @@ pub struct Resource {
     pub range: Option<ByteRange>,
 }
 
-/// A media segment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A media segment; [`Representation::resource`] says where it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// What to fetch.
-    pub resource: Resource,
     /// When it starts, in ms from the start of its period.
     pub start_ms: u64,
     /// How long it is, in ms; 0 when the manifest does not say.
     pub duration_ms: u64,
+    /// Its number, which `$Number$` stands for.
+    pub number: u64,
+    /// Its media time in units of [`Representation::timescale`], which `$Time$` stands for.
+    pub time: u64,
+    /// Its place among segments of the same number (`$SubNumber$`), from 1.
+    pub sub_number: u64,
+    /// When it becomes available, in ms since 1970; `None` in what is not live.
+    pub available_ms: Option<u64>,
+    /// Its place in a list of names or ranges.
+    entry: u32,
 }
 
 /// A representation.
@@ -94,20 +110,64 @@ pub struct Representation {
     pub set: usize,
     /// What it is.
     pub kind: Kind,
+    /// Whether it only serves seeking with pictures: no player plays it.
+    pub is_trick: bool,
     /// Bits per second.
     pub bandwidth: u64,
     /// Codecs (RFC 6381).
     pub codecs: String,
+    /// Language (RFC 5646); empty when not said.
+    pub language: String,
+    /// Roles of its set, such as `main` or `caption`.
+    pub roles: Vec<String>,
+    /// Width in pixels.
+    pub width: Option<u64>,
     /// Height in pixels.
     pub height: Option<u64>,
+    /// Units per second of [`Segment::time`].
+    pub timescale: u64,
+    /// Where its files are: the place that segments name, and then its alternatives. Never empty.
+    pub places: Vec<Place>,
     /// The initialisation segment.
     pub init: Option<Resource>,
     /// The media segments; empty while [`Self::index`] is to be fetched.
     pub segments: Vec<Segment>,
     /// The sidx to fetch and hand to [`Self::index_fetched`], when the segments are only known from it.
     pub index: Option<Resource>,
-    /// Paths of its segments under the id `auto`, in the order of init and segments.
-    pub(crate) auto_paths: Vec<String>,
+    /// What of [`Self::index`] is not listed yet.
+    index_walk: index::Walk,
+    names: names::Names,
+}
+
+/// A period.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    /// Its id; empty when it has none.
+    pub id: String,
+    /// When it starts, in ms from the start of the presentation; `None` when that is not known yet.
+    pub start_ms: Option<u64>,
+    /// How long it is, in ms, when the manifest says so.
+    pub duration_ms: Option<u64>,
+}
+
+/// A way to tell the time (UTCTiming, ISO/IEC 23009-1 §5.8.4.11).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clock {
+    /// How, such as `urn:mpeg:dash:utc:http-iso:2014`.
+    pub scheme: String,
+    /// Whom to ask, or the time itself.
+    pub value: String,
+}
+
+/// Content steering (ETSI TS 103 998).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steering {
+    /// Where the steering server is, as written: maybe relative.
+    pub url: String,
+    /// The service location to begin with.
+    pub default_service_location: Option<String>,
+    /// Whether to ask before anything is fetched.
+    pub query_before_start: bool,
 }
 
 /// A presentation.
@@ -115,206 +175,63 @@ pub struct Representation {
 pub struct Presentation {
     /// How long it is, in ms, when the manifest says so.
     pub duration_ms: Option<u64>,
+    /// Its periods in order.
+    pub periods: Vec<Period>,
     /// All representations of all periods, in order.
     pub representations: Vec<Representation>,
+    /// Set when it is live.
+    pub live: Option<Live>,
+    /// Clocks to set one's own by, the first first.
+    pub clocks: Vec<Clock>,
+    /// Its content steering.
+    pub steering: Option<Steering>,
 }
 
 impl Presentation {
-    /// Reads an MPD. `base` is where it was fetched from.
+    /// Reads an MPD of an on-demand presentation. `base` is where it was fetched from.
+    ///
+    /// # Errors
+    /// [`ManifestError::Dynamic`] when it is live; else see [`ManifestError`].
+    pub fn parse(bytes: &[u8], base: &Url) -> Result<Self, ManifestError> {
+        let mpd = read(bytes)?;
+        if mpd.is_dynamic { Err(ManifestError::Dynamic) } else { Self::of(&mpd, base, 0) }
+    }
+
+    /// Reads an MPD, live or not. Of a live one it lists what is available at `now_ms` (ms since 1970, by the clock the manifest
+    /// names: [`Self::clocks`]), and no period that has not begun.
     ///
     /// # Errors
     /// See [`ManifestError`].
-    pub fn parse(bytes: &[u8], base: &Url) -> Result<Self, ManifestError> {
-        if bytes.len() > MPD_BYTES_MAX {
-            return Err(ManifestError::TooLarge);
-        }
-        if bytes.iter().filter(|byte| **byte == b'<').count() > TAGS_MAX {
-            return Err(ManifestError::TooMany("tags"));
-        }
-        let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Malformed("it is not UTF-8".into()))?;
-        durations::check(text)?;
-        let mpd =
-            dash_mpd_core::parse(text).map_err(|error| ManifestError::Malformed(first_line(&error.to_string())))?;
-        if mpd.periods.is_empty() {
-            return Err(ManifestError::Malformed("it has no Period".into()));
-        }
-        if mpd.mpdtype.as_deref() == Some("dynamic") {
-            return Err(ManifestError::Dynamic);
-        }
-        Self::of(&mpd, base)
-    }
-
-    fn of(mpd: &MPD, base: &Url) -> Result<Self, ManifestError> {
-        if mpd.periods.len() > PERIODS_MAX {
-            return Err(ManifestError::TooMany("periods"));
-        }
-        let base = join(base, &mpd.base_url);
-        let mut listed = Self { duration_ms: mpd.mediaPresentationDuration.map(millis), representations: Vec::new() };
-        let mut names = NAMES_BYTES_MAX;
-        let durations = period_durations_ms(mpd);
-        for (number, (period, duration_ms)) in mpd.periods.iter().zip(durations).enumerate() {
-            listed.add_period((number, period, duration_ms), &base, &mut names)?;
-        }
-        Ok(listed)
-    }
-
-    /// Lists a period; `names` is what is left of [`NAMES_BYTES_MAX`].
-    fn add_period(
-        &mut self,
-        (number, period, duration_ms): (usize, &Period, Option<u64>),
-        base: &Url,
-        names: &mut usize,
-    ) -> Result<(), ManifestError> {
-        if period.href.is_some() {
-            return Err(ManifestError::Remote);
-        }
-        let base = join(base, &period.BaseURL);
-        for (set_number, set) in period.adaptations.iter().enumerate() {
-            if set.href.is_some() {
-                return Err(ManifestError::Remote);
-            }
-            let set_base = join(&base, &set.BaseURL);
-            for raw in &set.representations {
-                let url = join(&set_base, &raw.BaseURL);
-                let mut representation = describe(number, set_number, set, raw)?;
-                if url.as_str().len() > URL_BYTES_MAX {
-                    return Err(ManifestError::Addressing(representation.id, "its BaseURL is too long"));
-                }
-                let addressing = Addressing::of(period, set, raw, duration_ms);
-                addressing.list(&url, names, &mut representation)?;
-                self.representations.push(representation);
-                self.check_bounds()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn check_bounds(&self) -> Result<(), ManifestError> {
-        let segments: usize = self.representations.iter().map(|representation| representation.segments.len()).sum();
-        match () {
-            () if self.representations.len() > REPRESENTATIONS_MAX => Err(ManifestError::TooMany("representations")),
-            () if segments > SEGMENTS_MAX => Err(ManifestError::TooMany("segments")),
-            () => Ok(()),
-        }
+    pub fn parse_at(bytes: &[u8], base: &Url, now_ms: u64) -> Result<Self, ManifestError> {
+        Self::of(&read(bytes)?, base, now_ms)
     }
 
     /// Everything there is to fetch, each once: initialisation and media segments of all representations that `wanted`
     /// says, init segments first.
-    pub fn resources(&self, wanted: impl Fn(&Representation) -> bool) -> Vec<&Resource> {
+    pub fn resources(&self, wanted: impl Fn(&Representation) -> bool) -> Vec<Resource> {
         let wanted: Vec<_> = self.representations.iter().filter(|representation| wanted(representation)).collect();
-        let inits = wanted.iter().filter_map(|representation| representation.init.as_ref());
-        let media =
-            wanted.iter().flat_map(|representation| representation.segments.iter().map(|segment| &segment.resource));
-        let mut seen = HashMap::new();
-        inits
-            .chain(media)
-            .filter(|resource| seen.insert((resource.url.as_str(), resource.range.map(|r| r.first)), ()).is_none())
-            .collect()
+        let inits = wanted.iter().filter_map(|representation| representation.init.clone());
+        let media = wanted.iter().flat_map(|one| (0..one.segments.len()).filter_map(|segment| one.resource(segment)));
+        let mut seen = HashSet::new();
+        inits.chain(media).filter(|resource| seen.insert(resource.clone())).collect()
     }
 }
 
-impl Representation {
-    /// The path by which a player asks for a segment (`None`: the initialisation segment) without choosing among the
-    /// representations of the set; `None` where the addressing has no room for the id `auto`.
-    pub fn auto_path(&self, segment: Option<usize>) -> Option<&str> {
-        let path = self.auto_paths.get(segment.map_or(0, |place| place + 1))?;
-        (!path.is_empty()).then_some(path)
+/// Reads the text, within its bounds.
+fn read(bytes: &[u8]) -> Result<raw::Mpd, ManifestError> {
+    if bytes.len() > MPD_BYTES_MAX {
+        return Err(ManifestError::TooLarge);
     }
-
-    /// Lists the segments from the bytes of [`Self::index`].
-    ///
-    /// # Errors
-    /// When they are no usable sidx.
-    pub fn index_fetched(&mut self, bytes: &[u8]) -> Result<(), ManifestError> {
-        let problem = || ManifestError::Index(self.id.clone());
-        let resource = self.index.clone().ok_or_else(problem)?;
-        let index = (bytes.len() <= SIDX_BYTES_MAX).then(|| sidx::parse(bytes)).flatten().ok_or_else(problem)?;
-        let origin = resource.range.map_or(0, |range| range.first) + index.end as u64;
-        let mut at = origin.checked_add(index.first_offset).ok_or_else(problem)?;
-        let mut time = index.earliest;
-        let mut segments = Vec::with_capacity(index.subsegments.len());
-        for subsegment in &index.subsegments {
-            let last = at
-                .checked_add(u64::from(subsegment.size))
-                .and_then(|end| end.checked_sub(1))
-                .filter(|last| *last >= at);
-            let range = ByteRange { first: at, last: last.ok_or_else(problem)? };
-            let scale = |units: u64| units.saturating_mul(1000) / u64::from(index.timescale);
-            segments.push(Segment {
-                resource: Resource { url: resource.url.clone(), range: Some(range) },
-                start_ms: scale(time),
-                duration_ms: scale(u64::from(subsegment.duration)),
-            });
-            at = range.last + 1;
-            time = time.saturating_add(u64::from(subsegment.duration));
-        }
-        self.segments = segments;
-        self.index = None;
-        Ok(())
+    if memchr::memchr_iter(b'<', bytes).count() > TAGS_MAX {
+        return Err(ManifestError::TooMany("tags"));
     }
+    let text = std::str::from_utf8(bytes).map_err(|_| ManifestError::Malformed("it is not UTF-8".into()))?;
+    let mpd = reader::read(text)?;
+    if mpd.periods.is_empty() { Err(ManifestError::Malformed("it has no Period".into())) } else { Ok(mpd) }
 }
 
-fn describe(
-    period: usize,
-    number: usize,
-    set: &AdaptationSet,
-    raw: &dash_mpd_core::Representation,
-) -> Result<Representation, ManifestError> {
-    let (id, codecs) =
-        (raw.id.as_deref().unwrap_or(""), raw.codecs.as_ref().or(set.codecs.as_ref()).map_or("", String::as_str));
-    if id.len().max(codecs.len()) > TEXT_BYTES_MAX {
-        return Err(ManifestError::TooMany("bytes in an id or codecs"));
-    }
-    let mime = raw.mimeType.as_ref().or(set.mimeType.as_ref()).map_or("", String::as_str);
-    let content = raw.contentType.as_ref().or(set.contentType.as_ref()).map_or("", String::as_str);
-    let kind = match () {
-        () if mime.starts_with("video/") || content == "video" => Kind::Video,
-        () if mime.starts_with("audio/") || content == "audio" => Kind::Audio,
-        () => Kind::Other,
-    };
-    Ok(Representation {
-        id: id.to_owned(),
-        period,
-        set: number,
-        kind,
-        bandwidth: raw.bandwidth.unwrap_or(0),
-        codecs: codecs.to_owned(),
-        height: raw.height.or(set.height),
-        init: None,
-        segments: Vec::new(),
-        index: None,
-        auto_paths: Vec::new(),
-    })
-}
-
-/// How long each period lasts, in milliseconds (ISO/IEC 23009-1 §5.3.2.1). It starts at `@start`, or where the one before it
-/// ends, or at 0; it lasts for `@duration`, or until the next one starts, or until the end of the presentation.
-fn period_durations_ms(mpd: &MPD) -> Vec<Option<u64>> {
-    let mut before_ends = Some(0);
-    let mut starts = Vec::with_capacity(mpd.periods.len());
-    for period in &mpd.periods {
-        let start = period.start.map(millis).or(before_ends);
-        before_ends = start.zip(period.duration).map(|(start, duration)| start.saturating_add(millis(duration)));
-        starts.push(start);
-    }
-    let ends = starts.iter().skip(1).copied().chain([mpd.mediaPresentationDuration.map(millis)]);
-    let lasts = |((period, start), end): ((&Period, &Option<u64>), Option<u64>)| {
-        let until_end = || start.zip(end).map(|(start, end)| end.saturating_sub(start));
-        period.duration.map(millis).or_else(until_end)
-    };
-    mpd.periods.iter().zip(&starts).zip(ends).map(lasts).collect()
-}
-
-/// The first BaseURL counts; the others are alternatives (§5.6.5).
-fn join(base: &Url, elements: &[BaseURL]) -> Url {
-    elements.first().and_then(|element| base.join(element.base.trim()).ok()).unwrap_or_else(|| base.clone())
-}
-
-fn millis(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn first_line(text: &str) -> String {
+/// The beginning of a text, for an error message.
+fn shortened(text: &str) -> String {
     text.lines().next().unwrap_or("").chars().take(200).collect()
 }
 

@@ -1,15 +1,17 @@
-//! The segment index box (ISO/IEC 14496-12 §8.16.3), as far as DASH on-demand needs it: sizes and durations of the
-//! subsegments that follow it.
+//! The segment index box (ISO/IEC 14496-12 §8.16.3): sizes and durations of the subsegments that follow it, or of the further
+//! indexes that list them.
 
 use crate::limits::{SIDX_BYTES_MAX, SIDX_REFERENCES_MAX};
 
-/// One subsegment.
+/// One subsegment, or one further index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subsegment {
-    /// Length in bytes.
+    /// Length in bytes; never 0.
     pub size: u32,
     /// Duration in units of the timescale.
     pub duration: u32,
+    /// Whether a segment index is there, and not media.
+    pub is_index: bool,
 }
 
 /// A parsed index.
@@ -28,7 +30,7 @@ pub struct SegmentIndex {
 }
 
 /// Finds and reads the first sidx box in `bytes`; boxes before it are skipped. `None` when there is none, it is cut short,
-/// or it points to further indexes (which DASH on-demand profiles do not use).
+/// or it points at nothing.
 pub fn parse(bytes: &[u8]) -> Option<SegmentIndex> {
     if bytes.len() > SIDX_BYTES_MAX {
         return None;
@@ -65,10 +67,11 @@ fn read(bytes: &[u8], mut at: usize) -> Option<SegmentIndex> {
     let mut subsegments = Vec::with_capacity(count);
     for reference in 0..count {
         let (first, duration) = (u32_at(bytes, at + 12 * reference)?, u32_at(bytes, at + 12 * reference + 4)?);
-        if first >> 31 == 1 {
+        let size = first & 0x7fff_ffff;
+        if size == 0 {
             return None;
         }
-        subsegments.push(Subsegment { size: first, duration });
+        subsegments.push(Subsegment { size, duration, is_index: first >> 31 == 1 });
     }
     Some(SegmentIndex { timescale, earliest, first_offset, subsegments, end: bytes.len() })
 }
@@ -103,12 +106,15 @@ pub(crate) mod tests {
     #[test]
     fn sizes_and_durations_are_read_behind_other_boxes() {
         let mut bytes = [8u32.to_be_bytes(), *b"free"].concat();
-        bytes.extend(boxed(1000, &[(500, 2000), (300, 1000)]));
+        bytes.extend(boxed(1000, &[(500, 2000), (300 | 1 << 31, 1000)]));
         let index = parse(&bytes).unwrap();
         assert_eq!((index.timescale, index.end), (1000, bytes.len()));
         assert_eq!(
             index.subsegments,
-            [Subsegment { size: 500, duration: 2000 }, Subsegment { size: 300, duration: 1000 }]
+            [
+                Subsegment { size: 500, duration: 2000, is_index: false },
+                Subsegment { size: 300, duration: 1000, is_index: true }
+            ]
         );
     }
 
@@ -117,7 +123,7 @@ pub(crate) mod tests {
         let bytes = boxed(1000, &[(500, 2000)]);
         assert!((0..bytes.len()).all(|end| parse(&bytes[..end]).is_none()));
         assert_eq!(parse(&boxed(0, &[(1, 1)])), None);
-        assert_eq!(parse(&boxed(1, &[(1 << 31, 1)])), None);
+        assert_eq!(parse(&boxed(1, &[(1 << 31, 1)])), None, "an index of no bytes");
     }
 
     proptest::proptest! {

@@ -1,74 +1,136 @@
-//! Segment templates (ISO/IEC 23009-1 §5.3.9.4.4): `$RepresentationID$`, `$Number$`, `$Time$`, `$Bandwidth$`, `$$`, each
-//! number with an optional `%0Nd`.
+//! Segment templates (ISO/IEC 23009-1 §5.3.9.4.4): `$RepresentationID$`, `$Number$`, `$Time$`, `$SubNumber$`, `$Bandwidth$`,
+//! `$$`, each number with an optional `%0Nd`.
+//!
+//! Invariant: what a template is filled with is never longer than [`URL_BYTES_MAX`].
 
-use crate::limits::{FORMAT_WIDTH_MAX, URL_BYTES_MAX};
+use std::fmt::Write;
 
-/// What a template is filled with.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Values<'a> {
-    pub(crate) id: &'a str,
-    pub(crate) bandwidth: u64,
-    pub(crate) number: Option<u64>,
-    pub(crate) time: Option<u64>,
+use crate::limits::{FORMAT_WIDTH_MAX, TEMPLATE_PARTS_MAX, URL_BYTES_MAX};
+
+/// A template of one representation, of which only what differs from segment to segment is left to fill in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    /// Before the first identifier.
+    head: String,
+    /// Each identifier, its width, and the text behind it.
+    parts: Vec<(Identifier, usize, String)>,
 }
 
-/// Fills a template; `None` when it is malformed, too long, or asks for what there is not.
-pub(crate) fn expand(template: &str, values: Values<'_>) -> Option<String> {
-    let mut out = String::with_capacity(template.len() + 16);
-    let mut parts = template.split('$');
-    out.push_str(parts.next()?);
-    while let Some(identifier) = parts.next() {
-        // A lone dollar has no end.
-        let literal = parts.next()?;
-        let (name, format) =
-            identifier.split_once('%').map_or((identifier, None), |(name, format)| (name, Some(format)));
-        match name {
-            "" if format.is_none() => out.push('$'),
-            "RepresentationID" if format.is_none() => out.push_str(values.id),
-            "Number" => push(&mut out, values.number?, format)?,
-            "Time" => push(&mut out, values.time?, format)?,
-            "Bandwidth" => push(&mut out, values.bandwidth, format)?,
-            _ => return None,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identifier {
+    Number,
+    Time,
+    SubNumber,
+}
+
+/// What a segment's name is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Values {
+    pub(crate) number: u64,
+    pub(crate) time: u64,
+    /// From 1.
+    pub(crate) sub_number: u64,
+}
+
+impl Pattern {
+    /// Reads a template; `None` when it is malformed, too long, or has identifiers where `of_segments` says there can be none.
+    pub(crate) fn new(template: &str, id: &str, bandwidth: u64, of_segments: bool) -> Option<Self> {
+        let mut pattern = Self { head: String::new(), parts: Vec::new() };
+        let mut pieces = template.split('$');
+        pattern.literal(pieces.next()?);
+        while let Some(identifier) = pieces.next() {
+            // A lone dollar has no end.
+            let literal = pieces.next()?;
+            let (name, format) =
+                identifier.split_once('%').map_or((identifier, None), |(name, format)| (name, Some(format)));
+            let width = width(format)?;
+            match name {
+                "" if format.is_none() => pattern.literal("$"),
+                "RepresentationID" if format.is_none() => pattern.literal(id),
+                "Bandwidth" => pattern.literal(&format!("{bandwidth:0width$}")),
+                "Number" if of_segments => pattern.parts.push((Identifier::Number, width, String::new())),
+                "Time" if of_segments => pattern.parts.push((Identifier::Time, width, String::new())),
+                "SubNumber" if of_segments => pattern.parts.push((Identifier::SubNumber, width, String::new())),
+                _ => return None,
+            }
+            pattern.literal(literal);
+            if pattern.parts.len() > TEMPLATE_PARTS_MAX || pattern.head.len() > URL_BYTES_MAX {
+                return None;
+            }
         }
-        out.push_str(literal);
-        if out.len() > URL_BYTES_MAX {
-            return None;
-        }
+        (pattern.longest() <= URL_BYTES_MAX).then_some(pattern)
     }
-    Some(out)
+
+    fn literal(&mut self, text: &str) {
+        self.parts.last_mut().map_or(&mut self.head, |(_, _, behind)| behind).push_str(text);
+    }
+
+    /// Fills it in.
+    pub(crate) fn filled(&self, values: Values) -> String {
+        let mut name = String::with_capacity(self.longest());
+        name.push_str(&self.head);
+        for (identifier, width, behind) in &self.parts {
+            let number = match identifier {
+                Identifier::Number => values.number,
+                Identifier::Time => values.time,
+                Identifier::SubNumber => values.sub_number,
+            };
+            write!(name, "{number:0width$}").expect("invariant: a String takes what is written");
+            name.push_str(behind);
+        }
+        name
+    }
+
+    /// Bytes of the longest name it can make.
+    pub(crate) fn longest(&self) -> usize {
+        self.head.len() + self.parts.iter().map(|(_, _, text)| FORMAT_WIDTH_MAX + text.len()).sum::<usize>()
+    }
 }
 
-/// Writes a number, padded when `format` is `0Nd`.
-fn push(out: &mut String, number: u64, format: Option<&str>) -> Option<()> {
-    let width = match format {
-        None => 1,
-        Some(format) => format.strip_prefix('0')?.strip_suffix('d')?.parse().ok()?,
-    };
-    (width <= FORMAT_WIDTH_MAX).then(|| out.push_str(&format!("{number:0width$}")))
+/// The width a format `0Nd` asks for.
+fn width(format: Option<&str>) -> Option<usize> {
+    let Some(format) = format else { return Some(1) };
+    let width = format.strip_prefix('0')?.strip_suffix('d')?.parse().ok()?;
+    (width <= FORMAT_WIDTH_MAX).then_some(width)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(template: &str, expected: Option<&str>) {
-        let values = Values { id: "v1", bandwidth: 500, number: Some(7), time: Some(90_000) };
-        assert_eq!(expand(template, values).as_deref(), expected, "{template}");
+    fn expand(template: &str) -> Option<String> {
+        let pattern = Pattern::new(template, "v1", 500, true)?;
+        Some(pattern.filled(Values { number: 7, time: 90_000, sub_number: 2 }))
     }
 
     #[test]
     fn identifiers_and_formats_are_filled_in() {
-        check("seg-$RepresentationID$-$Number%05d$.m4s", Some("seg-v1-00007.m4s"));
-        check("$Bandwidth$/$Time$.mp4", Some("500/90000.mp4"));
-        check("a$$b", Some("a$b"));
-        check("plain", Some("plain"));
+        for (template, expected) in [
+            ("seg-$RepresentationID$-$Number%05d$.m4s", "seg-v1-00007.m4s"),
+            ("$Bandwidth$/$Time$.mp4", "500/90000.mp4"),
+            ("$Bandwidth%06d$-$Number$.$SubNumber%02d$", "000500-7.02"),
+            ("a$$b", "a$b"),
+            ("plain", "plain"),
+        ] {
+            assert_eq!(expand(template).as_deref(), Some(expected), "{template}");
+        }
     }
 
     #[test]
     fn malformed_templates_are_refused() {
-        for template in ["$Number", "$Nonsense$", "$Number%5d$", "$Number%099d$", "$RepresentationID%02d$"] {
-            check(template, None);
+        for template in [
+            "$Number",
+            "$Nonsense$",
+            "$Number%5d$",
+            "$Number%099d$",
+            "$Number%09999d$",
+            "$Number%0-1d$",
+            "$RepresentationID%02d$",
+            &"$Number$".repeat(1000),
+            &"x".repeat(URL_BYTES_MAX + 1),
+        ] {
+            assert_eq!(expand(template), None, "{template}");
         }
-        assert_eq!(expand("$Number$", Values { id: "", bandwidth: 0, number: None, time: None }), None);
+        assert_eq!(Pattern::new("$Number$.mp4", "", 0, false), None, "an initialisation segment has no number");
     }
 }

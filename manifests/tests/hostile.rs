@@ -96,7 +96,7 @@ fn text_that_every_representation_inherits_is_bounded() {
 fn a_duration_too_long_to_be_computed_with_is_refused() {
     // Found by fuzzing: minutes that do not fit 64 bits as seconds.
     for duration in [
-        "PT002583880013122808491M666,64S",
+        "PT002583880013122808491M666.64S",
         "P99999999999999999999Y",
         "PT0025838800131228084&#57;&#49;M",
         "-P18446744073709551615D",
@@ -106,7 +106,51 @@ fn a_duration_too_long_to_be_computed_with_is_refused() {
         assert_eq!(parse(&text.replace("PT10S", duration)), Err(refused.clone()), "{duration}");
         assert_eq!(parse(&text.replace("<Period", &format!("<Period start='{duration}'"))), Err(refused), "{duration}");
     }
-    let longest = "P9999999999Y9999999999M9999999999W9999999999DT9999999999H9999999999M9999999999.999999999999S";
+    let longest = "P9999999999Y9999999999M9999999999DT9999999999H9999999999M9999999999.999999999999S";
     let listed = parse(&of(REPRESENTATION).replace("PT10S", longest));
-    assert!(matches!(listed, Err(ManifestError::Addressing(..))), "it must get past the parser: {listed:?}");
+    assert!(matches!(listed, Err(ManifestError::Addressing(..))), "it must get past the reader: {listed:?}");
+    for negative in ["-PT1S", "PT1,5S", "ten"] {
+        let listed = parse(&of(REPRESENTATION).replace("PT10S", negative));
+        assert!(matches!(listed, Err(ManifestError::Malformed(_))), "{negative}");
+    }
+}
+
+#[test]
+fn a_manifest_cut_anywhere_is_refused() {
+    let text = of(&format!("<BaseURL>a/</BaseURL><!-- c --><![CDATA[x]]>{REPRESENTATION}"));
+    for end in 0..text.len() {
+        assert!(parse(&text[..end]).is_err(), "{}", &text[..end]);
+    }
+    assert!(parse(&text).is_ok());
+    assert!(matches!(parse(&format!("{text}{text}")), Err(ManifestError::Malformed(_))), "two documents");
+}
+
+#[test]
+fn numbers_beyond_their_range_are_refused_or_bounded() {
+    for attribute in [
+        r#"startNumber="-1""#,
+        r#"startNumber="99999999999999999999""#,
+        r#"timescale="-5""#,
+        r#"timescale="4294967296""#,
+        r#"duration="-1""#,
+        r#"duration="18446744073709551615""#,
+        r#"duration="nan""#,
+        r#"presentationTimeOffset="99999999999999999999""#,
+        r#"media="$Number%09999d$""#,
+    ] {
+        let name = attribute.split('=').next().expect("a name");
+        let others = [r#"media="$Number$""#, r#"duration="1""#];
+        let others: String = others.into_iter().filter(|other| !other.starts_with(name)).collect();
+        let set = format!(
+            r#"<AdaptationSet><SegmentTemplate {attribute} {others}/><Representation id="r" bandwidth="1"/></AdaptationSet>"#
+        );
+        assert!(parse(&of(&set)).is_err(), "{attribute}");
+    }
+    for fine in [r#"presentationTimeOffset="-9223372036854775808""#, r#"presentationTimeOffset="9223372036854775807""#]
+    {
+        let set = REPRESENTATION.replace("media=", &format!("{fine} media="));
+        assert_eq!(parse(&of(&set)).unwrap().representations[0].segments.len(), 10, "{fine}");
+    }
+    let set = r#"<AdaptationSet><SegmentTemplate media="$Time$"><SegmentTimeline><S t="18446744073709551615" d="2" r="1"/></SegmentTimeline></SegmentTemplate><Representation id="r" bandwidth="1"/></AdaptationSet>"#;
+    assert!(parse(&of(set)).is_err(), "a time beyond 64 bits");
 }

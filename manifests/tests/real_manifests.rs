@@ -54,10 +54,10 @@ fn an_auto_url_means_the_same_segment_of_each_rung() {
     let segment = title.find("/title/seg-auto-00003.m4s").unwrap();
     assert_eq!(title.duration_ms(segment), 2000);
     assert_eq!(title.ladder(segment).kbps(), [70, 170, 350]);
-    assert_eq!(title.resolve(segment, 0), Some(("/title/seg-0-00003.m4s", "0")));
-    assert_eq!(title.resolve(segment, 9), Some(("/title/seg-2-00003.m4s", "2")));
+    assert_eq!(title.resolve(segment, 0), Some(("/title/seg-0-00003.m4s".to_owned(), "0")));
+    assert_eq!(title.resolve(segment, 9), Some(("/title/seg-2-00003.m4s".to_owned(), "2")));
     let init = title.find("/title/init-auto.m4s").unwrap();
-    assert_eq!(title.resolve(init, 1), Some(("/title/init-1.m4s", "1")));
+    assert_eq!(title.resolve(init, 1), Some(("/title/init-1.m4s".to_owned(), "1")));
     assert!(title.find("/title/seg-auto-00099.m4s").is_none() && title.find("/title/seg-1-00003.m4s").is_none());
 }
 
@@ -85,7 +85,9 @@ fn byte_ranges_follow_each_other_without_a_gap() {
     };
     let presentation = Presentation::parse(&mpd, &base()).unwrap();
     for representation in &presentation.representations {
-        let ranges: Vec<_> = representation.segments.iter().map(|segment| segment.resource.range.unwrap()).collect();
+        let ranges: Vec<_> = (0..representation.segments.len())
+            .map(|place| representation.resource(place).unwrap().range.unwrap())
+            .collect();
         assert!(ranges.windows(2).all(|pair| pair[1].first == pair[0].last + 1));
         assert_eq!(ranges[0].first, representation.init.as_ref().unwrap().range.unwrap().last + 1);
     }
@@ -123,4 +125,27 @@ fn manifests_of_other_packagers_are_read() {
         return;
     };
     assert_eq!(Presentation::parse(&live, &base()), Err(ManifestError::Dynamic));
+    // A million segments of 8 s after 1970, the last one 7 s early; 60 s of them and one more stay.
+    let presentation = Presentation::parse_at(&live, &base(), 8_000_001_000).unwrap();
+    let numbers = presentation
+        .representations
+        .iter()
+        .map(|r| (r.segments.first().unwrap().number, r.segments.last().unwrap().number));
+    assert_eq!(numbers.collect::<Vec<_>>(), [(999_991, 1_000_000), (999_991, 1_000_000)]);
+    assert_eq!(presentation.clocks.len(), 1);
+}
+
+#[test]
+fn a_manifest_with_content_steering_and_unknown_elements_is_listed_for_both_locations() {
+    let Some(mpd) = shared("vectors/content-steering-hand.mpd") else {
+        return;
+    };
+    let presentation = Presentation::parse(&mpd, &base()).unwrap();
+    let second = &presentation.representations[1];
+    assert_eq!(second.segments.len(), 31);
+    assert_eq!(second.resource(30).unwrap().url.as_str(), "https://a.example/v2/060000.m4s");
+    let elsewhere = second.elsewhere(&second.resource(1).unwrap(), 1).unwrap();
+    assert_eq!(elsewhere.url.as_str(), "https://b.example/v2/002000.m4s");
+    assert_eq!(second.places[1].service_location.as_deref(), Some("beta"));
+    assert_eq!(presentation.steering.unwrap().url, "https://steer.example/s?x=1&y=2");
 }

@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use littoral_manifests::{Kind, Ladder, Presentation, Representation, Resource, Segment};
+use littoral_manifests::{Kind, Ladder, Presentation, Representation, Resource};
 use url::Url;
 
 pub use args::{PlayArgs, main};
@@ -160,7 +160,7 @@ impl<'a> Player<'a> {
         let fetched = self.fetch(&manifest).await.context("the manifest")?;
         let mut presentation = Presentation::parse(&fetched.body, &self.options.manifest)?;
         for representation in &mut presentation.representations {
-            if let Some(index) = representation.index.clone() {
+            while let Some(index) = representation.index.clone() {
                 let fetched = self.fetch(&index).await.context("a segment index")?;
                 representation.index_fetched(&fetched.body)?;
             }
@@ -176,7 +176,7 @@ impl<'a> Player<'a> {
         observer: &mut impl FnMut(&Played),
     ) -> anyhow::Result<()> {
         let of_period = || presentation.representations.iter().filter(move |one| one.period == period);
-        let video = of_period().find(|one| one.kind == Kind::Video);
+        let video = of_period().find(|one| one.kind == Kind::Video && !one.is_trick);
         let Some(main) = video.or(of_period().next()) else {
             return Ok(());
         };
@@ -233,9 +233,7 @@ impl<'a> Player<'a> {
     ) -> Played {
         let resource = match self.options.rule {
             Rule::Edge => auto_resource(main, place),
-            Rule::Throughput | Rule::Guest => {
-                chosen.segments.get(place).map(|segment: &Segment| segment.resource.clone())
-            }
+            Rule::Throughput | Rule::Guest => chosen.resource(place),
         };
         let number = self.tally.next_number();
         let Some(resource) = resource else {
@@ -263,7 +261,10 @@ impl<'a> Player<'a> {
     /// The audio segment that belongs to a video segment.
     async fn beside(&mut self, audio: &Representation, place: usize, played: &mut Played) {
         let fetched = match self.init(audio).await {
-            Ok(()) => self.fetch(&audio.segments[place].resource).await.map(drop),
+            Ok(()) => match audio.resource(place) {
+                Some(resource) => self.fetch(&resource).await.map(drop),
+                None => Err(anyhow::anyhow!("{}: a segment's name makes no URL", audio.id)),
+            },
             failed => failed,
         };
         if let Err(error) = fetched {
@@ -328,8 +329,8 @@ fn guest(options: &Options) -> anyhow::Result<Option<Box<dyn RatePolicy>>> {
 
 /// The `auto` URL of a segment, where the manifest's addressing has one.
 fn auto_resource(main: &Representation, place: usize) -> Option<Resource> {
-    let mut url = main.segments.get(place)?.resource.url.clone();
-    url.set_path(main.auto_path(Some(place))?);
+    let mut url = main.resource(place)?.url;
+    url.set_path(&main.auto_path(Some(place))?);
     Some(Resource { url, range: None })
 }
 

@@ -1,255 +1,194 @@
 //! How a representation names its segments: SegmentTemplate, SegmentList or SegmentBase, each inherited from the
 //! adaptation set and the period (ISO/IEC 23009-1 §5.3.9.1), attribute by attribute.
 
-use dash_mpd_core::{AdaptationSet, Period, S, SegmentBase, SegmentList, SegmentTemplate};
-use url::Url;
-
-use super::{ByteRange, ManifestError, Representation, Resource, Segment};
-use crate::limits::{SEGMENTS_OF_ONE_MAX, URL_BYTES_MAX};
-use crate::template::{Values, expand};
+use super::live::Window;
+use super::names::{Names, range_of};
+use super::raw::{self, Part, Segments};
+use super::slots::{Slot, Timing, even, unroll};
+use super::{ManifestError, Representation, Resource, Segment};
+use crate::limits::URL_BYTES_MAX;
+use crate::template::{Pattern, Values};
 
 /// The id under which a player asks the edge to choose.
 const AUTO_ID: &str = "auto";
 
-/// The addressing in force for one representation.
-pub(super) struct Addressing {
-    template: Option<SegmentTemplate>,
-    list: Option<SegmentList>,
-    base: Option<SegmentBase>,
-    period_ms: Option<u64>,
+/// Which element says how segments are named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    Template,
+    List,
+    Base,
 }
 
-/// When a segment starts and how long it is, in units of a timescale.
-#[derive(Clone, Copy)]
-struct Slot {
-    start: u64,
-    duration: u64,
+/// The addressing in force for one representation: the same element of each level that has it, innermost first.
+pub(super) struct Addressing<'a> {
+    by: By,
+    levels: [Option<&'a Segments>; 3],
 }
 
-impl Addressing {
-    pub(super) fn of(
-        period: &Period,
-        set: &AdaptationSet,
-        raw: &dash_mpd_core::Representation,
-        period_ms: Option<u64>,
-    ) -> Self {
-        let templates = [&raw.SegmentTemplate, &set.SegmentTemplate, &period.SegmentTemplate];
-        let lists = [&raw.SegmentList, &set.SegmentList, &period.SegmentList];
-        let bases = [&raw.SegmentBase, &set.SegmentBase, &period.SegmentBase];
-        Self {
-            template: templates.into_iter().flatten().cloned().reduce(inherit_template),
-            list: lists.into_iter().flatten().cloned().reduce(inherit_list),
-            base: bases.into_iter().flatten().next().cloned(),
+impl<'a> Addressing<'a> {
+    /// Of a representation, its set and its period. The innermost level that names segments says by which element.
+    pub(super) fn of(levels: [&'a raw::Addressing; 3]) -> Self {
+        let kind = |level: &&raw::Addressing| match level {
+            raw::Addressing { template: Some(_), .. } => Some(By::Template),
+            raw::Addressing { list: Some(_), .. } => Some(By::List),
+            raw::Addressing { base: Some(_), .. } => Some(By::Base),
+            _ => None,
+        };
+        let by = levels.iter().find_map(kind).unwrap_or(By::Base);
+        let chosen = |level: &'a raw::Addressing| match by {
+            By::Template => level.template.as_ref(),
+            By::List => level.list.as_ref(),
+            By::Base => level.base.as_ref(),
+        };
+        Self { by, levels: levels.map(chosen) }
+    }
+
+    /// What the innermost level that has it says.
+    fn first<T>(&self, of: impl Fn(&'a Segments) -> Option<T>) -> Option<T> {
+        self.levels.iter().flatten().find_map(|level| of(level))
+    }
+
+    /// The `availabilityTimeOffset` in force, in ms: those of all levels together.
+    pub(super) fn availability_offset_ms(&self) -> u64 {
+        let offsets = self.levels.iter().flatten().filter_map(|level| level.availability_offset_ms);
+        offsets.fold(0, u64::saturating_add)
+    }
+
+    fn timing(&self, period_ms: Option<u64>, window: Option<Window>) -> Timing {
+        Timing {
+            timescale: self.first(|level| level.timescale).map_or(1, u64::from).max(1),
+            offset: self.first(|level| level.presentation_offset).unwrap_or(0),
+            first: self.first(|level| level.start_number).unwrap_or(1),
+            last: self.first(|level| level.end_number),
             period_ms,
+            window,
         }
     }
 
-    /// Fills in init, segments or index of `into`, as far as `names` bytes of URLs and paths go.
-    pub(super) fn list(&self, base: &Url, names: &mut usize, into: &mut Representation) -> Result<(), ManifestError> {
-        if let Some(template) = &self.template {
-            return self.by_template(template, base, names, into);
+    fn slots(&self, timing: &Timing) -> Option<Vec<Slot>> {
+        match self.first(|level| level.timeline.as_ref()) {
+            Some(timeline) => unroll(timeline, timing),
+            None => even(self.first(|level| level.duration_milli)?, timing),
         }
-        if let Some(list) = &self.list {
-            return self.by_list(list, base, names, into);
-        }
-        self.by_base(base, into)
     }
 
-    fn by_template(
+    /// Fills in init, segments or index of `into`, as far as `names` bytes of URLs and paths go. `period_ms` is how long the
+    /// period is, `window` what of it is there.
+    pub(super) fn list(
         &self,
-        template: &SegmentTemplate,
-        base: &Url,
+        period_ms: Option<u64>,
+        window: Option<Window>,
         names: &mut usize,
         into: &mut Representation,
     ) -> Result<(), ManifestError> {
+        let timing = self.timing(period_ms, window);
+        into.timescale = timing.timescale;
+        match self.by {
+            By::Template => self.by_template(&timing, names, into),
+            By::List => self.by_list(&timing, names, into),
+            By::Base => self.by_base(&timing, into),
+        }
+    }
+
+    fn by_template(&self, timing: &Timing, names: &mut usize, into: &mut Representation) -> Result<(), ManifestError> {
         let problem = |text| ManifestError::Addressing(into.id.clone(), text);
-        let media = template.media.as_deref().ok_or_else(|| problem("its SegmentTemplate has no media"))?;
-        let timescale = template.timescale.unwrap_or(1).max(1);
-        let first = template.startNumber.unwrap_or(1);
-        let slots = match &template.SegmentTimeline {
-            Some(timeline) => {
-                unroll(&timeline.segments, self.units(timescale), template.presentationTimeOffset.unwrap_or(0))
-            }
-            None => self.even(template.duration, timescale, first, template.endNumber),
-        };
+        let text = self.first(|level| level.media.as_deref());
+        let text = text.ok_or_else(|| problem("its SegmentTemplate has no media"))?;
+        let slots = self.slots(timing);
         let slots = slots
             .ok_or_else(|| problem("its segments cannot be counted: no usable duration or timeline, or too many"))?;
-        let (id, bandwidth) = (into.id.clone(), into.bandwidth);
-        let url = |text: &str, id: &str, number: Option<u64>, time: Option<u64>| {
-            base.join(&expand(text, Values { id, bandwidth, number, time })?).ok()
+        let pattern = |text: &str, id: &str, of_segments| Pattern::new(text, id, into.bandwidth, of_segments);
+        let media =
+            pattern(text, &into.id, true).filter(|media| into.base().join(&media.filled(Values::default())).is_ok());
+        let media = media.ok_or_else(|| problem("its media is no usable template"))?;
+        let initialization = self.first(|level| level.initialization.as_deref());
+        let init = match initialization {
+            Some(text) => {
+                let name = pattern(text, &into.id, false).map(|found| found.filled(Values::default()));
+                let found = name.and_then(|name| Part { url: Some(name), range: None }.resource(into.base()));
+                Some(found.ok_or_else(|| problem("its initialization is no usable template"))?)
+            }
+            None => self.first(|level| level.init.as_ref()).and_then(|init| init.resource(into.base())),
         };
-        if let Some(text) = &template.initialization {
-            let init = url(text, &id, None, None).ok_or_else(|| problem("its initialization is no usable template"))?;
-            into.init = Some(Resource { url: init, range: None });
-            into.auto_paths.extend(url(text, AUTO_ID, None, None).map(|url| url.path().to_owned()));
-        } else {
-            into.init = template
-                .Initialization
-                .as_ref()
-                .and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
-            into.auto_paths.push(String::new());
-        }
-        let offset = template.presentationTimeOffset.unwrap_or(0);
-        for (step, slot) in slots.iter().enumerate() {
-            let (number, time) = (Some(first.saturating_add(step as u64)), Some(slot.start));
-            let found = url(media, &id, number, time).ok_or_else(|| problem("its media is no usable template"))?;
-            let auto = url(media, AUTO_ID, number, time).map(|url| url.path().to_owned());
-            take(names, found.as_str().len() + auto.as_ref().map_or(0, String::len))?;
-            into.segments.push(slot.segment(Resource { url: found, range: None }, timescale, offset));
-            into.auto_paths.extend(auto);
-        }
-        if !media.contains("$RepresentationID$") {
-            into.auto_paths.clear();
-        }
+        let of_auto = text.contains("$RepresentationID$").then(|| pattern(text, AUTO_ID, true)).flatten();
+        let auto =
+            of_auto.map(|media| Box::new((media, initialization.and_then(|text| pattern(text, AUTO_ID, false)))));
+        let longest = media.longest().max(auto.as_ref().map_or(0, |auto| auto.0.longest()));
+        take(names, slots.len().saturating_mul(into.base().as_str().len() + longest))?;
+        into.segments = slots.iter().map(|slot| timing.segment(slot, 0)).collect();
+        (into.init, into.names) = (init, Names::Template { media, auto });
         Ok(())
     }
 
-    fn by_list(
-        &self,
-        list: &SegmentList,
-        base: &Url,
-        names: &mut usize,
-        into: &mut Representation,
-    ) -> Result<(), ManifestError> {
-        let problem = |text| ManifestError::Addressing(into.id.clone(), text);
-        if list.segment_urls.len() > SEGMENTS_OF_ONE_MAX {
-            return Err(problem("it has too many segments"));
+    fn by_list(&self, timing: &Timing, names: &mut usize, into: &mut Representation) -> Result<(), ManifestError> {
+        let base = into.base().clone();
+        into.init = self.first(|level| level.init.as_ref()).and_then(|init| init.resource(&base));
+        let Some(parts) = self.first(|level| level.urls.as_ref()) else { return Ok(()) };
+        let duration_milli = self.first(|level| level.duration_milli).unwrap_or(0);
+        let timeline = self.first(|level| level.timeline.as_ref()).and_then(|entries| unroll(entries, timing));
+        into.segments.reserve(parts.len());
+        for (step, part) in parts.iter().enumerate() {
+            let problem = || ManifestError::Addressing(into.id.clone(), "a SegmentURL is no usable URL or range");
+            let length = base.as_str().len() + part.url.as_ref().map_or(0, String::len);
+            let is_range = part.range.as_ref().is_none_or(|range| range_of(range).is_some());
+            if length > URL_BYTES_MAX || !is_range {
+                return Err(problem());
+            }
+            take(names, length)?;
+            let slot = timeline.as_ref().and_then(|slots| slots.get(step).copied());
+            let slot = slot.unwrap_or_else(|| Slot::uniform(step as u64, duration_milli, timing));
+            if timing.holds(&slot) {
+                into.segments.push(timing.segment(&slot, step));
+            }
         }
-        let timescale = list.timescale.unwrap_or(1).max(1);
-        let timeline = list.SegmentTimeline.as_ref().and_then(|line| unroll(&line.segments, self.units(timescale), 0));
-        let even = list.duration.unwrap_or(0);
-        into.init = list
-            .Initialization
-            .as_ref()
-            .and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
-        for (step, entry) in list.segment_urls.iter().enumerate() {
-            let found = resource(base, entry.media.as_deref(), entry.mediaRange.as_deref());
-            let found = found.ok_or_else(|| problem("a SegmentURL is no usable URL or range"))?;
-            take(names, found.url.as_str().len())?;
-            let uniform = Slot { start: even.saturating_mul(step as u64), duration: even };
-            let slot = timeline.as_ref().and_then(|slots| slots.get(step).copied()).unwrap_or(uniform);
-            into.segments.push(slot.segment(found, timescale, 0));
-        }
+        into.names = Names::List(parts.clone());
         Ok(())
     }
 
     /// SegmentBase, or nothing at all: one file, whose segments a sidx lists, or which is one segment.
-    fn by_base(&self, base: &Url, into: &mut Representation) -> Result<(), ManifestError> {
-        let segment_base = self.base.as_ref();
-        let init = segment_base.and_then(|found| found.Initialization.as_ref());
-        into.init = init.and_then(|init| resource(base, init.sourceURL.as_deref(), init.range.as_deref()));
-        match segment_base.and_then(|found| found.indexRange.as_deref()) {
+    fn by_base(&self, timing: &Timing, into: &mut Representation) -> Result<(), ManifestError> {
+        let base = into.base().clone();
+        into.init = self.first(|level| level.init.as_ref()).and_then(|init| init.resource(&base));
+        let index = self.first(|level| level.index_range.as_deref());
+        let index = index.or_else(|| self.first(|level| level.index.as_ref()).and_then(|part| part.range.as_deref()));
+        match index {
             Some(text) => {
                 let problem = || ManifestError::Addressing(into.id.clone(), "its indexRange is no byte range");
                 let range = range_of(text).ok_or_else(problem)?;
-                into.index = Some(Resource { url: base.clone(), range: Some(range) });
+                into.index = Some(Resource { url: base, range: Some(range) });
+                into.index_walk.offset_ms = timing.offset_ms();
             }
             None => {
-                let resource = Resource { url: base.clone(), range: None };
-                into.segments.push(Segment { resource, start_ms: 0, duration_ms: self.period_ms.unwrap_or(0) });
+                let slot = Slot { number: 1, time: 0, duration: 0, sub_number: 1 };
+                let (start_ms, duration_ms) = (0, timing.period_ms.unwrap_or(0));
+                let segment = Segment { start_ms, duration_ms, ..timing.segment(&slot, 0) };
+                into.segments.push(segment);
             }
         }
         Ok(())
     }
-
-    fn units(&self, timescale: u64) -> Option<u64> {
-        self.period_ms.map(|ms| ms.saturating_mul(timescale) / 1000)
-    }
-
-    /// Segments of one duration until the period or the numbers end.
-    fn even(&self, duration: Option<f64>, timescale: u64, first: u64, last: Option<u64>) -> Option<Vec<Slot>> {
-        let duration = duration.filter(|duration| duration.is_finite() && *duration >= 1.0)?;
-        let by_time = self.units(timescale).map(|units| (units as f64 / duration - 1e-6).ceil().max(0.0));
-        let by_number = last.map(|last| last.checked_sub(first).map_or(0.0, |steps| steps as f64 + 1.0));
-        let count = by_time.into_iter().chain(by_number).reduce(f64::min)?;
-        if count > SEGMENTS_OF_ONE_MAX as f64 {
-            return None;
-        }
-        let slot = |step: u64| Slot { start: (step as f64 * duration) as u64, duration: duration as u64 };
-        Some((0..count as u64).map(slot).collect())
-    }
 }
 
-impl Slot {
-    fn segment(self, resource: Resource, timescale: u64, offset: u64) -> Segment {
-        let scale = |units: u64| u64::try_from(u128::from(units) * 1000 / u128::from(timescale)).unwrap_or(u64::MAX);
-        Segment { resource, start_ms: scale(self.start.saturating_sub(offset)), duration_ms: scale(self.duration) }
-    }
-}
-
-/// SegmentTimeline (§5.3.9.6): `S@t,@d,@r`; a negative `r` repeats until the next `S@t` or the end of the period.
-fn unroll(entries: &[S], period_units: Option<u64>, offset: u64) -> Option<Vec<Slot>> {
-    let mut slots = Vec::new();
-    let mut time = entries.first()?.t.unwrap_or(0);
-    for (at, entry) in entries.iter().enumerate() {
-        time = entry.t.unwrap_or(time);
-        let repeats = match entry.r.unwrap_or(0) {
-            repeats @ 0.. => repeats as u64,
-            _ if entry.d == 0 => return None,
-            _ => {
-                let next = entries.get(at + 1).and_then(|next| next.t);
-                let end = next.or_else(|| Some(period_units?.saturating_add(offset)))?;
-                end.saturating_sub(time).div_ceil(entry.d).saturating_sub(1)
-            }
-        };
-        if slots.len() as u64 + repeats.saturating_add(1) > SEGMENTS_OF_ONE_MAX as u64 {
-            return None;
-        }
-        for _ in 0..=repeats {
-            slots.push(Slot { start: time, duration: entry.d });
-            time = time.checked_add(entry.d)?;
+impl Timing {
+    /// The segment of a slot, named by a list's `entry`.
+    fn segment(&self, slot: &Slot, entry: usize) -> Segment {
+        let (start_ms, duration_ms) = (self.start_ms(slot), self.ms(slot.duration));
+        let available = |window: Window| window.available_ms(start_ms.saturating_add(duration_ms));
+        Segment {
+            start_ms,
+            duration_ms,
+            number: slot.number,
+            time: slot.time,
+            sub_number: slot.sub_number,
+            available_ms: self.window.map(available),
+            entry: u32::try_from(entry).unwrap_or(u32::MAX),
         }
     }
-    Some(slots)
 }
 
 /// Takes `bytes` from what is left for names.
-fn take(names: &mut usize, bytes: usize) -> Result<(), ManifestError> {
+pub(super) fn take(names: &mut usize, bytes: usize) -> Result<(), ManifestError> {
     *names = names.checked_sub(bytes).ok_or(ManifestError::TooMany("bytes of segment names"))?;
     Ok(())
-}
-
-fn resource(base: &Url, url: Option<&str>, range: Option<&str>) -> Option<Resource> {
-    let url = url.map_or_else(|| Some(base.clone()), |text| base.join(text).ok())?;
-    if url.as_str().len() > URL_BYTES_MAX {
-        return None;
-    }
-    let range = match range {
-        Some(text) => Some(range_of(text)?),
-        None => None,
-    };
-    Some(Resource { url, range })
-}
-
-fn range_of(text: &str) -> Option<ByteRange> {
-    let (first, last) = text.trim().split_once('-')?;
-    let range = ByteRange { first: first.parse().ok()?, last: last.parse().ok()? };
-    (range.first <= range.last && range.last < u64::MAX).then_some(range)
-}
-
-/// Attributes the inner element lacks come from the outer one.
-fn inherit_template(inner: SegmentTemplate, outer: SegmentTemplate) -> SegmentTemplate {
-    SegmentTemplate {
-        media: inner.media.or(outer.media),
-        initialization: inner.initialization.or(outer.initialization),
-        startNumber: inner.startNumber.or(outer.startNumber),
-        endNumber: inner.endNumber.or(outer.endNumber),
-        duration: inner.duration.or(outer.duration),
-        timescale: inner.timescale.or(outer.timescale),
-        presentationTimeOffset: inner.presentationTimeOffset.or(outer.presentationTimeOffset),
-        SegmentTimeline: inner.SegmentTimeline.or(outer.SegmentTimeline),
-        Initialization: inner.Initialization.or(outer.Initialization),
-        ..inner
-    }
-}
-
-fn inherit_list(inner: SegmentList, outer: SegmentList) -> SegmentList {
-    SegmentList {
-        duration: inner.duration.or(outer.duration),
-        timescale: inner.timescale.or(outer.timescale),
-        SegmentTimeline: inner.SegmentTimeline.or(outer.SegmentTimeline),
-        Initialization: inner.Initialization.or(outer.Initialization),
-        segment_urls: if inner.segment_urls.is_empty() { outer.segment_urls } else { inner.segment_urls },
-        ..inner
-    }
 }

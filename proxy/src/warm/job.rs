@@ -373,8 +373,8 @@ impl<'a> Work<'a> {
 /// The objects behind the resources: several byte ranges of one file are one object, and so is the file of an index.
 fn objects(presentation: &Presentation, wanted: impl Fn(&Representation) -> bool) -> Vec<Url> {
     let listed = presentation.resources(&wanted).into_iter();
-    let indexed = presentation.representations.iter().filter(|one| wanted(one)).filter_map(|one| one.index.as_ref());
+    let indexed = presentation.representations.iter().filter(|one| wanted(one)).filter_map(|one| one.index.clone());
     let mut seen = std::collections::HashSet::new();
-    let urls = listed.chain(indexed).map(|resource: &Resource| &resource.url);
-    urls.filter(|url| seen.insert(url.as_str().to_owned())).cloned().collect()
+    let urls = listed.chain(indexed).map(|resource: Resource| resource.url);
+    urls.filter(|url| seen.insert(url.as_str().to_owned())).collect()
 }
