@@ -1,216 +1,247 @@
-//! Coverage zones: prefixes to clusters, compiled to disjoint intervals of the address space.
+//! Coverage zones from files: prefixes to clusters by name, as JSON or CSV.
 //!
-//! An interval knows the deep and the home cluster of its longest matching prefixes. Neighbours with equal values are
-//! merged, so that the largest block inside the interval around a client is the widest scope for which the answer holds.
+//! JSON is Traffic Control's coverage zone file (`coverageZones` and `deepCoverageZones`, whose zones are clusters here), or an
+//! object of prefixes to clusters, or both at once. CSV is `prefix,cluster` in each line; `#` begins a comment. As what a cluster
+//! serves a prefix is its tier's business and not the file's. Invariant: a file is read whole or not at all.
 
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-/// What coverage says of an address.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Covered {
-    /// The enter-deep cluster that serves it.
-    pub deep: Option<u16>,
-    /// The bring-home cluster that serves it.
-    pub home: Option<u16>,
+use crate::limits::{COVERAGE_BYTES_MAX, PREFIXES_MAX};
+
+/// What a file says.
+#[derive(Debug, Default, PartialEq)]
+pub struct CoverageFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Names of clusters.
+    pub names: Vec<String>,
+    /// Prefixes, each with the place of its cluster among the names.
+    pub zones: Vec<(IpNet, u16)>,
 }
 
-/// The compiled coverage zones.
-#[derive(Debug, Default)]
-pub struct Coverage {
-    v4: Space,
-    v6: Space,
+/// Zones in the making.
+#[derive(Default)]
+struct Zones {
+    places: HashMap<String, u16>,
+    file: CoverageFile,
 }
 
-/// Intervals of one family; each holds from its start to the next one's.
-#[derive(Debug, Default)]
-struct Space {
-    intervals: Vec<(u128, Covered)>,
-}
-
-/// A prefix and the cluster it belongs to.
-#[derive(Debug, Clone, Copy)]
-pub struct Zone {
-    /// The prefix.
-    pub prefix: IpNet,
-    /// The cluster's place.
-    pub cluster: u16,
-    /// Whether the cluster is enter deep.
-    pub deep: bool,
-}
-
-impl Coverage {
-    /// Compiles prefixes. Of equal prefixes the last counts.
-    pub fn new(zones: &[Zone]) -> Self {
-        let of_family = |v4: bool| zones.iter().filter(move |zone| matches!(zone.prefix, IpNet::V4(_)) == v4);
-        Self { v4: Space::new(of_family(true), 32), v6: Space::new(of_family(false), 128) }
+impl CoverageFile {
+    /// Reads a file; `.csv` is CSV, everything else JSON.
+    ///
+    /// # Errors
+    /// One line with file, place and what to do.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let problem = |text: String| format!("{}: {text}", path.display());
+        let unreadable = |error| problem(format!("cannot be read: {error}; geo.coverage names it"));
+        let length = std::fs::metadata(path).map_err(unreadable)?.len();
+        if length > COVERAGE_BYTES_MAX {
+            return Err(problem(format!("it has {length} bytes; a coverage file has at most {COVERAGE_BYTES_MAX}")));
+        }
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let is_csv = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));
+        Self::parse(path, &text, is_csv)
     }
 
-    /// What is said of `address`, and the length of the widest prefix around it for which the same is said.
-    pub fn find(&self, address: IpAddr) -> (Covered, u8) {
-        match address {
-            IpAddr::V4(v4) => self.v4.find(u128::from(v4.to_bits()), 32),
-            IpAddr::V6(v6) => self.v6.find(v6.to_bits(), 128),
-        }
-    }
-}
-
-impl Space {
-    /// Sweeps over all prefix starts and ends with a stack of open prefixes: nested prefixes never overlap partly.
-    fn new<'a>(zones: impl Iterator<Item = &'a Zone>, bits: u32) -> Self {
-        let mut sorted: Vec<(u128, u128, u8, &Zone)> = zones.map(|zone| bounds(zone, bits)).collect();
-        sorted.sort_by_key(|(start, _, length, _)| (*start, *length));
-        let mut space = Self { intervals: vec![(0, Covered::default())] };
-        let mut open: Vec<(u128, Covered)> = Vec::new();
-        for (start, end, _, zone) in sorted {
-            space.close_until(&mut open, start);
-            let mut covered = open.last().map_or(Covered::default(), |(_, covered)| *covered);
-            let slot = if zone.deep { &mut covered.deep } else { &mut covered.home };
-            *slot = Some(zone.cluster);
-            space.set(start, covered);
-            open.push((end, covered));
-        }
-        let whole = if bits == 128 { u128::MAX } else { (1 << bits) - 1 };
-        space.close_until(&mut open, whole);
-        space
-    }
-
-    /// Ends the prefixes that end before `start`.
-    fn close_until(&mut self, open: &mut Vec<(u128, Covered)>, start: u128) {
-        while let Some((end, _)) = open.last().copied().filter(|(end, _)| *end < start) {
-            open.pop();
-            let outer = open.last().map_or(Covered::default(), |(_, covered)| *covered);
-            self.set(end + 1, outer);
-        }
-    }
-
-    fn set(&mut self, start: u128, covered: Covered) {
-        if self.intervals.last().is_some_and(|(last, _)| *last == start) {
-            self.intervals.pop();
-        }
-        if self.intervals.last().is_none_or(|(_, last)| *last != covered) {
-            self.intervals.push((start, covered));
-        }
-    }
-
-    fn find(&self, address: u128, bits: u32) -> (Covered, u8) {
-        let after = self.intervals.partition_point(|(start, _)| *start <= address);
-        let Some((start, covered)) = after.checked_sub(1).and_then(|at| self.intervals.get(at)) else {
-            return (Covered::default(), 0);
+    /// Reads a text at hand; `path` names it in errors.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn parse(path: &Path, text: &str, is_csv: bool) -> Result<Self, String> {
+        let zones = if is_csv {
+            csv(text).map_err(|(line, text)| format!("{}:{line}: {text}", path.display()))?
+        } else {
+            serde_json::from_str::<Zones>(text).map_err(|error| {
+                let text = error.to_string();
+                let text = text.split(" at line ").next().unwrap_or_default();
+                format!("{}:{}:{}: {text}", path.display(), error.line(), error.column())
+            })?
         };
-        let last = self.intervals.get(after).map_or(u128::MAX, |(next, _)| next - 1);
-        (*covered, widest_block(address, *start, last, bits))
+        let mut file = CoverageFile { path: path.to_owned(), ..zones.file };
+        file.zones.shrink_to_fit();
+        Ok(file)
     }
 }
 
-/// The length of the widest prefix around `address` that lies within `first..=last`.
-fn widest_block(address: u128, first: u128, last: u128, bits: u32) -> u8 {
-    let fits = |length: u32| {
-        let host = host_mask(bits - length);
-        address & !host >= first && (address | host) <= last
-    };
-    // Longer prefixes are inside shorter ones: the first length that fits is the widest.
-    let length = (0..=bits).find(|length| fits(*length)).unwrap_or(bits);
-    u8::try_from(length).unwrap_or(u8::MAX)
-}
-
-fn host_mask(bits: u32) -> u128 {
-    if bits >= 128 { u128::MAX } else { (1 << bits) - 1 }
-}
-
-fn bounds(zone: &Zone, bits: u32) -> (u128, u128, u8, &Zone) {
-    let start = match zone.prefix.network() {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
-    let length = zone.prefix.prefix_len();
-    (start, start | host_mask(bits - u32::from(length)), length, zone)
-}
-
-/// An address as it is looked up: IPv4 in IPv6 becomes IPv4.
-pub fn canonical(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(address, IpAddr::V4),
-        IpAddr::V4(_) => address,
+impl Zones {
+    fn add(&mut self, prefix: IpNet, cluster: &str) -> Result<(), String> {
+        if cluster.is_empty() {
+            return Err(format!("{prefix} has no cluster: name one, such as \"{prefix}\": \"ams1\""));
+        }
+        let known = self.places.get(cluster).copied();
+        let at = match known {
+            Some(at) => at,
+            None => {
+                let at = u16::try_from(self.file.names.len());
+                let at = at.map_err(|_| "more than 65536 names of clusters: divide the file".to_owned())?;
+                self.file.names.push(cluster.to_owned());
+                self.places.insert(cluster.to_owned(), at);
+                at
+            }
+        };
+        if self.file.zones.len() == PREFIXES_MAX {
+            return Err(format!("more than {PREFIXES_MAX} prefixes: merge neighbours"));
+        }
+        self.file.zones.push((prefix, at));
+        Ok(())
     }
 }
 
-/// `address` with everything beyond `length` bits zero.
-pub fn masked(address: IpAddr, length: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(v4) => {
-            let keep = u32::MAX.checked_shl(32 - u32::from(length.min(32))).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & keep).into())
+/// A prefix or a whole address; bits beyond the length do not count.
+fn prefix(text: &str) -> Result<IpNet, String> {
+    let host = || text.parse::<IpAddr>().ok().map(IpNet::from);
+    let parsed = text.parse::<IpNet>().ok().or_else(host);
+    let parsed =
+        parsed.ok_or_else(|| format!("{text:?} is no prefix: write one such as 192.0.2.0/24 or 2001:db8::/48"))?;
+    Ok(parsed.trunc())
+}
+
+/// The error is a line, from 1, and what is wrong with it.
+fn csv(text: &str) -> Result<Zones, (usize, String)> {
+    let mut zones = Zones::default();
+    for (at, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        if line.is_empty() {
+            continue;
         }
-        IpAddr::V6(v6) => {
-            let keep = u128::MAX.checked_shl(128 - u32::from(length.min(128))).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & keep).into())
+        let read = line.split_once(',').ok_or_else(|| format!("{line:?} has no comma: write prefix,cluster"));
+        let read = read.and_then(|(network, cluster)| {
+            let [network, cluster] = [network, cluster].map(|field| field.trim().trim_matches('"'));
+            // A header may stand before everything else.
+            match zones.file.zones.is_empty() && matches!(network, "prefix" | "network" | "cidr") {
+                true => Ok(()),
+                false => zones.add(prefix(network)?, cluster),
+            }
+        });
+        read.map_err(|text| (at + 1, text))?;
+    }
+    Ok(zones)
+}
+
+/// A zone of Traffic Control's file; where it lies and its caches are not for us.
+#[derive(Deserialize)]
+struct Zone {
+    #[serde(default)]
+    network: Vec<Prefix>,
+    #[serde(default)]
+    network6: Vec<Prefix>,
+}
+
+struct Prefix(IpNet);
+
+impl<'de> Deserialize<'de> for Prefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        prefix(&text).map(Self).map_err(de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for Zones {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Zones;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of prefixes to clusters, or with coverageZones")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Zones, A::Error> {
+                let mut zones = Zones::default();
+                while let Some(name) = members.next_key::<String>()? {
+                    if matches!(name.as_str(), "coverageZones" | "deepCoverageZones") {
+                        for (cluster, zone) in members.next_value::<BTreeMap<String, Zone>>()? {
+                            for Prefix(prefix) in zone.network.into_iter().chain(zone.network6) {
+                                zones.add(prefix, &cluster).map_err(de::Error::custom)?;
+                            }
+                        }
+                    } else if name.contains(['.', ':', '/']) {
+                        let prefix = prefix(&name).map_err(de::Error::custom)?;
+                        zones.add(prefix, &members.next_value::<String>()?).map_err(de::Error::custom)?;
+                    } else {
+                        members.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(zones)
+            }
         }
+        deserializer.deserialize_map(Members)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
-    fn zone(prefix: &str, cluster: u16, deep: bool) -> Zone {
-        Zone { prefix: prefix.parse().unwrap(), cluster, deep }
+    fn read(file: &str, text: &str) -> Result<Vec<(String, String)>, String> {
+        let file = CoverageFile::parse(Path::new(file), text, file.ends_with("csv"))?;
+        Ok(file.zones.iter().map(|(prefix, at)| (prefix.to_string(), file.names[usize::from(*at)].clone())).collect())
+    }
+
+    fn zones(zones: &[(&str, &str)]) -> Vec<(String, String)> {
+        zones.iter().map(|(prefix, cluster)| ((*prefix).to_owned(), (*cluster).to_owned())).collect()
     }
 
     #[test]
-    fn longest_prefixes_win_deep_and_home_apart_and_gaps_bound_the_scope() {
-        let coverage =
-            Coverage::new(&[zone("10.0.0.0/8", 1, false), zone("10.1.0.0/16", 2, true), zone("10.1.2.0/24", 3, false)]);
-        let find = |address: &str| coverage.find(address.parse().unwrap());
-        assert_eq!(find("10.1.2.9"), (Covered { deep: Some(2), home: Some(3) }, 24));
-        assert_eq!(find("10.1.9.9"), (Covered { deep: Some(2), home: Some(1) }, 21));
-        assert_eq!(find("10.128.0.1"), (Covered { deep: None, home: Some(1) }, 9));
-        assert_eq!(find("192.0.2.1"), (Covered::default(), 1));
-        assert_eq!(find("2001:db8::1"), (Covered::default(), 0));
+    fn a_coverage_zone_file_of_traffic_control_is_read() {
+        let text = r#"{ "revision": "Mon Dec 21 15:04:01 MST 2026", "customerName": "Kabletown",
+            "deepCoverageZones": { "isp1": { "network": ["10.7.0.0/16"], "caches": ["edge-01"] } },
+            "coverageZones": {
+                "ams1": { "network": ["192.0.2.7/24", "198.51.100.7"], "network6": ["2001:db8::/48"] },
+                "nyc1": { "network6": ["2001:db8:1::/48"], "coordinates": { "latitude": 1.1, "longitude": 2 } } } }"#;
+        let expected = [
+            ("10.7.0.0/16", "isp1"),
+            ("192.0.2.0/24", "ams1"),
+            ("198.51.100.7/32", "ams1"),
+            ("2001:db8::/48", "ams1"),
+            ("2001:db8:1::/48", "nyc1"),
+        ];
+        assert_eq!(read("czf.json", text).unwrap(), zones(&expected));
     }
 
     #[test]
-    fn equal_neighbours_are_merged_to_a_wider_scope() {
-        let coverage = Coverage::new(&[zone("10.0.0.0/9", 1, false), zone("10.128.0.0/9", 1, false)]);
-        assert_eq!(coverage.find("10.1.1.1".parse().unwrap()), (Covered { deep: None, home: Some(1) }, 8));
+    fn plain_json_and_csv_say_the_same() {
+        let expected = zones(&[("192.0.2.0/24", "ams1"), ("2001:db8::/32", "nyc1")]);
+        assert_eq!(read("a.json", r#"{"192.0.2.0/24": "ams1", "2001:db8::/32": "nyc1"}"#).unwrap(), expected);
+        let csv = "\u{feff}prefix,cluster\n# ours\n192.0.2.0/24, ams1 # Amsterdam\n\n\"2001:db8::/32\",\"nyc1\"\r\n";
+        assert_eq!(read("a.csv", csv).unwrap(), expected);
+        assert_eq!((read("a.csv", ""), read("a.json", "{}")), (Ok(Vec::new()), Ok(Vec::new())));
     }
 
-    fn brute(zones: &[Zone], address: IpAddr) -> Covered {
-        let best = |deep: bool| {
-            let matching = zones.iter().filter(|zone| zone.deep == deep && zone.prefix.contains(&address));
-            matching.max_by_key(|zone| zone.prefix.prefix_len()).map(|zone| zone.cluster)
-        };
-        Covered { deep: best(true), home: best(false) }
+    #[test]
+    fn what_is_wrong_is_told_by_file_and_place_and_with_what_to_write() {
+        for (file, text, expected) in [
+            ("a.csv", "192.0.2.0/24,x\n192.0.2/24,x\n", "a.csv:2: \"192.0.2/24\" is no prefix: write one such as"),
+            ("a.csv", "192.0.2.0/24\n", "a.csv:1: \"192.0.2.0/24\" has no comma: write prefix,cluster"),
+            ("a.csv", "192.0.2.0/24,\n", "a.csv:1: 192.0.2.0/24 has no cluster: name one"),
+            ("a.csv", "192.0.2.0/24,x\nprefix,cluster\n", "a.csv:2: \"prefix\" is no prefix"),
+            ("a.json", "{\n\"192.0.2.0/33\": \"x\"}", "a.json:2:14: \"192.0.2.0/33\" is no prefix"),
+            (
+                "a.json",
+                "{\"coverageZones\": {\"x\": {\"network\": [\n\"10.0.0.0/40\"]}}}",
+                "a.json:2:14: \"10.0.0.0/40\" is no",
+            ),
+            ("a.json", "{\"192.0.2.0/24\": 7}", "a.json:1:18: invalid type: integer `7`"),
+            ("a.json", "[]", "a.json:1:0: invalid type: sequence, expected an object of prefixes"),
+            ("a.json", "{\"a\": ", "a.json:1:6: EOF"),
+        ] {
+            let problem = read(file, text).unwrap_err();
+            assert!(problem.starts_with(expected) && !problem.contains('\n'), "{expected:?} is not in {problem:?}");
+        }
     }
 
-    fn zones() -> impl Strategy<Value = Vec<Zone>> {
-        // Eight significant bits make overlaps likely; one prefix once, since of equal ones the last counts.
-        let one = (0u32..256, 0u8..=8, 0u16..4, any::<bool>()).prop_map(|(bits, length, cluster, deep)| {
-            let prefix = ipnet::Ipv4Net::new((bits << 24).into(), length).unwrap().trunc();
-            Zone { prefix: prefix.into(), cluster, deep }
-        });
-        prop::collection::vec(one, 0..12).prop_map(|mut zones| {
-            zones.sort_by_key(|zone| (zone.prefix, zone.deep));
-            zones.dedup_by_key(|zone| (zone.prefix, zone.deep));
-            zones
-        })
-    }
-
-    proptest! {
+    proptest::proptest! {
         #[test]
-        fn the_answer_is_that_of_brute_force_and_the_same_everywhere_in_the_scope(zones in zones(), bits in 0u32..256) {
-            let coverage = Coverage::new(&zones);
-            let address = IpAddr::V4((bits << 24 | 77).into());
-            let (covered, scope) = coverage.find(address);
-            prop_assert_eq!(covered, brute(&zones, address));
-            for other in 0..256u32 {
-                let other = IpAddr::V4((other << 24 | 5).into());
-                if masked(other, scope) == masked(address, scope) {
-                    prop_assert_eq!(brute(&zones, other), covered);
-                }
-            }
+        fn no_text_makes_it_panic(text in "[\\[\\]{}\":,./0-9a-fx\n#-]{0,120}") {
+            let _ = CoverageFile::parse(Path::new("any"), &text, true);
+            let _ = CoverageFile::parse(Path::new("any"), &text, false);
         }
     }
 }

@@ -18,18 +18,20 @@ use ipnet::IpNet;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::address::{canonical, masked};
 use crate::counters::{Counters, count};
-use crate::coverage::{Coverage, Covered, Zone, canonical, masked};
-use crate::database::{Database, Located, find};
-use crate::limits::{CLUSTERS_MAX, PREFIXES_MAX, SERVICES_MAX, ZONES_MAX};
+use crate::limits::{CLUSTERS_MAX, SERVICES_MAX, ZONES_MAX};
+use crate::map::{As, Covered, Map, Spot, retire};
 use crate::routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing, unit_vector};
 use crate::zone::Zones;
 
 mod explain;
 mod service;
+mod sources;
 
 pub use explain::Explanation;
 use service::{Placed, domain_name};
+use sources::Sources;
 
 /// A cluster as configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,25 @@ pub struct Cluster {
     pub nodes: Vec<(Option<Ipv4Addr>, Option<Ipv6Addr>)>,
     /// Its coverage zone.
     pub prefixes: Vec<IpNet>,
+    /// Autonomous systems of which it serves what no coverage zone has.
+    pub systems: Vec<u32>,
+}
+
+impl Cluster {
+    fn serves_as(&self) -> As {
+        if self.deep { As::Deep } else { As::Home }
+    }
+}
+
+/// What the operator knows better than coverage zones and databases.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    /// Of which addresses.
+    pub prefix: IpNet,
+    /// The cluster that serves them, whatever else says.
+    pub cluster: Option<String>,
+    /// Where they are: latitude and longitude in degrees.
+    pub at: Option<[f64; 2]>,
 }
 
 /// A zone as configured.
@@ -75,12 +96,23 @@ pub struct Service {
 pub struct GeoConfig {
     /// MMDB files, most precise first.
     pub databases: Vec<PathBuf>,
+    /// Files of coverage zones.
+    pub coverage: Vec<PathBuf>,
+    /// Corrections.
+    pub overrides: Vec<Override>,
     /// Clusters; their order gives the indexes.
     pub clusters: Vec<Cluster>,
     /// Zones.
     pub zones: Vec<ZoneSource>,
     /// Services.
     pub services: Vec<Service>,
+}
+
+impl GeoConfig {
+    /// The indexes of the clusters by their names.
+    fn indexes(&self) -> HashMap<&str, u16> {
+        self.clusters.iter().map(|cluster| cluster.id.as_str()).zip(0..).collect()
+    }
 }
 
 /// Why a config cannot be used: one line.
@@ -104,7 +136,7 @@ pub struct Decision {
 /// A decision and what it was made from.
 pub(crate) struct Decided {
     pub(crate) decision: Decision,
-    located: Located,
+    spot: Spot,
     /// The candidate whose coverage zone the client is in.
     zone: Option<u16>,
 }
@@ -126,22 +158,39 @@ pub struct ClusterView {
     pub nodes: Vec<IpAddr>,
 }
 
+/// The map as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MapView {
+    /// Grows each time it is compiled.
+    pub generation: u64,
+    /// Intervals of both families.
+    pub intervals: usize,
+    /// Memory, that of what was read of databases with it.
+    pub bytes: usize,
+}
+
 /// The director.
 pub struct Director {
     snapshot: ArcSwap<Snapshot>,
     routing: Arc<dyn Routing>,
     native: NativeGeo,
     version: AtomicU64,
+    /// One reload after another: reading files and compiling may take seconds.
+    reloading: Mutex<()>,
+    /// One change of the snapshot after another: moments.
     changing: Mutex<()>,
     counters: Counters,
 }
 
 /// What a reload replaces.
+#[derive(Clone)]
 pub(crate) struct Snapshot {
     config: Arc<GeoConfig>,
     rows: Vec<ClusterRow>,
-    coverage: Arc<Coverage>,
-    databases: Vec<Arc<Database>>,
+    map: Arc<Map>,
+    /// How often a map was compiled.
+    generation: u64,
+    sources: Arc<Sources>,
     services: Arc<HashMap<LowerName, Placed>>,
     pub(crate) zones: Arc<Zones>,
 }
@@ -152,12 +201,13 @@ impl Director {
     /// # Errors
     /// One line: file, place and what to do.
     pub fn new(config: GeoConfig, routing: Arc<dyn Routing>) -> Result<(Self, Vec<String>), GeoError> {
-        let (snapshot, warnings) = Snapshot::new(config, &[])?;
+        let (snapshot, warnings) = Snapshot::new(config, &Sources::default())?;
         let director = Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             routing,
             native: NativeGeo::default(),
             version: AtomicU64::new(0),
+            reloading: Mutex::new(()),
             changing: Mutex::new(()),
             counters: Counters::default(),
         };
@@ -165,23 +215,50 @@ impl Director {
         Ok((director, warnings))
     }
 
-    /// Replaces config, zones and databases; known clusters keep their state, broken databases their last good content.
+    /// Replaces config, zones and map; known clusters keep their state, broken files of the map their last good content.
     ///
     /// # Errors
     /// As [`Director::new`]; then nothing has changed.
     pub fn reload(&self, config: GeoConfig) -> Result<Vec<String>, GeoError> {
-        let _changing = self.changing.lock();
+        let _reloading = self.reloading.lock();
+        let (snapshot, warnings) = Snapshot::new(config, &self.snapshot.load_full().sources)?;
+        self.replace(snapshot);
+        Ok(warnings)
+    }
+
+    /// Reads the databases and coverage files that have changed and compiles the map anew, while the old one serves; does
+    /// nothing when none has. With `Some` come warnings: a broken file keeps its last good content.
+    ///
+    /// # Errors
+    /// One line: why the old map stays.
+    pub fn refresh(&self) -> Result<Option<Vec<String>>, GeoError> {
+        let _reloading = self.reloading.lock();
         let old = self.snapshot.load_full();
-        let (mut snapshot, warnings) = Snapshot::new(config, &old.databases)?;
+        if !old.sources.have_changed() {
+            return Ok(None);
+        }
+        let (sources, mut warnings) = Sources::read(&old.config, &old.sources)?;
+        let (map, more) = sources.map(&old.config)?;
+        warnings.extend(more);
+        self.replace(Snapshot { map: Arc::new(map), sources: Arc::new(sources), ..(*old).clone() });
+        Ok(Some(warnings))
+    }
+
+    /// Puts a new snapshot in force, with the state that the clusters are in now.
+    fn replace(&self, mut snapshot: Snapshot) {
+        let changing = self.changing.lock();
+        let old = self.snapshot.load_full();
         for (row, cluster) in snapshot.rows.iter_mut().zip(&snapshot.config.clusters) {
             let known = old.config.clusters.iter().position(|known| known.id == cluster.id);
             if let Some(known) = known.map(|at| &old.rows[at]) {
                 (row.healthy, row.load_permille, row.rtt_us) = (known.healthy, known.load_permille, known.rtt_us);
             }
         }
+        snapshot.generation = old.generation + 1;
         self.snapshot.store(Arc::new(snapshot));
         self.push();
-        Ok(warnings)
+        drop(changing);
+        retire(old);
     }
 
     /// Tells how a cluster is. `false` when no cluster has this id.
@@ -195,7 +272,7 @@ impl Director {
         if was != row {
             let mut rows = old.rows.clone();
             rows[at] = row;
-            self.snapshot.store(Arc::new(old.with_rows(rows)));
+            self.snapshot.store(Arc::new(Snapshot { rows, ..(*old).clone() }));
             self.push();
         }
         true
@@ -215,6 +292,17 @@ impl Director {
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
+    }
+
+    /// The map as it is.
+    pub fn map(&self) -> MapView {
+        let snapshot = self.snapshot.load();
+        let databases: usize = snapshot.sources.databases.iter().map(|database| database.bytes()).sum();
+        MapView {
+            generation: snapshot.generation,
+            intervals: snapshot.map.intervals(),
+            bytes: snapshot.map.bytes() + databases,
+        }
     }
 
     /// The clusters as they are.
@@ -245,25 +333,30 @@ impl Director {
     pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &LowerName, client: IpAddr) -> Option<Decided> {
         let service = snapshot.services.get(name)?;
         let client = canonical(client);
-        let (covered, covered_scope) = snapshot.coverage.find(client);
-        let located = find(&snapshot.databases, client);
-        let scope = covered_scope.max(located.prefix);
-        let (candidates, any_up) = snapshot.candidates(service, covered);
-        let zone = [covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
-        let place = located.place.unwrap_or_default();
+        let (spot, scope) = snapshot.map.find(client);
+        let covered = spot.covered;
+        let (mut candidates, any_up) = snapshot.candidates(service, covered);
+        // What the operator prescribes is not the policy's to decide, as long as it is there.
+        let forced = covered.forced.filter(|forced| any_up && candidates >> forced & 1 == 1);
+        if let Some(forced) = forced {
+            candidates = 1 << forced;
+        }
+        let zone = [forced, covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
+        let place = spot.place.at.unwrap_or_default();
         let flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates);
         let choice = self.choose(&flow);
         let clusters: Vec<u16> = choice.clusters.into_iter().take_while(|cluster| *cluster != NONE).collect();
         let reason = match clusters.first().copied() {
             None => "no-candidate",
             _ if !any_up => "all-down",
+            first if first == forced => "override",
             first if first == covered.deep => "deep",
             first if first == zone => "coverage",
-            _ if located.place.is_some() => "geo",
+            _ if spot.place.at.is_some() => "geo",
             _ => "load",
         };
         let ttl_s = if choice.ttl_s == 0 { service.ttl_s } else { u32::from(choice.ttl_s) };
-        Some(Decided { decision: Decision { clusters, scope, ttl_s, reason }, located, zone })
+        Some(Decided { decision: Decision { clusters, scope, ttl_s, reason }, spot, zone })
     }
 
     /// Asks the policy and checks its answer: clusters must be candidates, each once. Else the native policy answers.
@@ -316,50 +409,32 @@ impl Director {
 }
 
 impl Snapshot {
-    fn new(config: GeoConfig, old_databases: &[Arc<Database>]) -> Result<(Self, Vec<String>), GeoError> {
+    fn new(config: GeoConfig, old: &Sources) -> Result<(Self, Vec<String>), GeoError> {
         let bounds = [
             ("clusters", config.clusters.len(), CLUSTERS_MAX),
             ("zones", config.zones.len(), ZONES_MAX),
             ("services", config.services.len(), SERVICES_MAX),
-            ("prefixes", config.clusters.iter().map(|cluster| cluster.prefixes.len()).sum(), PREFIXES_MAX),
         ];
         if let Some((what, count, bound)) = bounds.into_iter().find(|(_, count, bound)| count > bound) {
             return Err(GeoError(format!("{count} {what}: at most {bound}")));
         }
         let mut zones = Zones::load(&config.zones)?;
         let services = Arc::new(service::place(&config.services, &config.clusters, &mut zones)?);
-        let (mut databases, mut warnings) = (Vec::new(), Vec::new());
-        for path in &config.databases {
-            match Database::open(path) {
-                Ok(database) => databases.push(Arc::new(database)),
-                Err(warning) => {
-                    warnings.push(warning);
-                    databases.extend(old_databases.iter().find(|old| old.path() == path).cloned());
-                }
-            }
-        }
+        let (sources, mut warnings) = Sources::read(&config, old)?;
+        let (map, more) = sources.map(&config)?;
+        warnings.extend(more);
         let rows = config.clusters.iter().enumerate().map(|(index, cluster)| row(index, cluster)).collect();
-        let coverage = Arc::new(coverage(&config.clusters));
+        let (map, sources, generation) = (Arc::new(map), Arc::new(sources), 0);
         let (zones, config) = (Arc::new(zones), Arc::new(config));
-        Ok((Self { rows, coverage, databases, services, zones, config }, warnings))
-    }
-
-    fn with_rows(&self, rows: Vec<ClusterRow>) -> Self {
-        Self {
-            rows,
-            coverage: self.coverage.clone(),
-            databases: self.databases.clone(),
-            services: self.services.clone(),
-            zones: self.zones.clone(),
-            config: self.config.clone(),
-        }
+        Ok((Self { rows, map, generation, sources, services, zones, config }, warnings))
     }
 
     /// The clusters a client may get, and whether any of them is up: healthy ones, deep ones only in their own prefixes;
     /// when none is up, all of them, because an answer may be wrong but no answer surely is.
     fn candidates(&self, service: &Placed, covered: Covered) -> (u64, bool) {
         let allowed = |row: &&ClusterRow| {
-            service.candidates >> row.index & 1 == 1 && (!row.deep || covered.deep == Some(row.index))
+            let its_own = covered.deep == Some(row.index) || covered.forced == Some(row.index);
+            service.candidates >> row.index & 1 == 1 && (!row.deep || its_own)
         };
         let mask = |rows: &mut dyn Iterator<Item = &ClusterRow>| rows.fold(0, |mask, row| mask | 1 << row.index);
         let up = mask(&mut self.rows.iter().filter(allowed).filter(|row| row.healthy));
@@ -377,14 +452,6 @@ fn row(index: usize, cluster: &Cluster) -> ClusterRow {
         load_permille: 0,
         rtt_us: 0,
     }
-}
-
-fn coverage(clusters: &[Cluster]) -> Coverage {
-    let zones = clusters.iter().enumerate().flat_map(|(index, cluster)| {
-        let index = u16::try_from(index).unwrap_or(NONE);
-        cluster.prefixes.iter().map(move |prefix| Zone { prefix: *prefix, cluster: index, deep: cluster.deep })
-    });
-    Coverage::new(&zones.collect::<Vec<_>>())
 }
 
 fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates: u64) -> Flow {

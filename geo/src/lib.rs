@@ -6,6 +6,7 @@
 //!
 //! Invariant: two clients inside one returned scope prefix get the same clusters while the cluster states do not change.
 
+pub mod address;
 pub mod answer;
 pub mod counters;
 mod countries;
@@ -13,11 +14,14 @@ pub mod coverage;
 pub mod database;
 pub mod director;
 pub mod limits;
+pub mod map;
 pub mod routing;
 pub mod server;
 pub mod stub;
 pub mod zone;
 
 pub use counters::Counters;
-pub use director::{Cluster, ClusterView, Decision, Director, Explanation, GeoConfig, GeoError, Service, ZoneSource};
+pub use director::{
+    Cluster, ClusterView, Decision, Director, Explanation, GeoConfig, GeoError, MapView, Override, Service, ZoneSource,
+};
 pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing};

@@ -14,8 +14,12 @@ pub const TTL_SECONDS_MAX: u32 = (1 << 31) - 1;
 pub const ZONE_BYTES_MAX: u64 = 256 << 20;
 /// Services.
 pub const SERVICES_MAX: usize = 4096;
-/// Coverage prefixes of all clusters together.
+/// Prefixes of coverage zones and corrections together.
 pub const PREFIXES_MAX: usize = 5_000_000;
+/// Networks of one geo-IP database.
+pub const DATABASE_PREFIXES_MAX: usize = 20_000_000;
+/// Bytes of a coverage file.
+pub const COVERAGE_BYTES_MAX: u64 = 512 << 20;
 /// CNAMEs followed for one question.
 pub const CNAME_CHAIN_MAX: usize = 8;
 /// Bytes of a UDP answer, whatever the client offers (DNS flag day 2020).

@@ -18,9 +18,9 @@ use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::address::{embedded, masked};
 use crate::answer::Reply;
 use crate::counters::count;
-use crate::coverage::{canonical, masked};
 use crate::director::Director;
 use crate::limits::UDP_BYTES_MAX;
 
@@ -31,8 +31,6 @@ mod udp;
 const PORT_TRIES: usize = 32;
 /// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
 const PLAIN_UDP_BYTES: u16 = 512;
-/// Bits before the IPv4 address in an IPv6 address that holds one (RFC 4291 §2.5.5.2).
-const IPV4_IN_IPV6_BITS: u8 = 96;
 /// Bytes of a header (RFC 1035 §4.1.1), and the bit of its third that tells a response from a query.
 const HEADER_BYTES: usize = 12;
 const RESPONSE_BIT: u8 = 0x80;
@@ -202,15 +200,16 @@ impl Handler {
             count(&counters.ecs);
         }
         // Source /0: the client does not want to be placed; the resolver's own address is (RFC 7871 §7.1.2).
-        let client =
-            subnet.filter(|subnet| subnet.source_prefix() > 0).map_or(request.src().ip(), |subnet| subnet.addr());
+        let subject = subnet.filter(|subnet| subnet.source_prefix() > 0);
+        let subject = subject.map_or((request.src().ip(), u8::MAX), |subnet| (subnet.addr(), subnet.source_prefix()));
+        let (client, before) = embedded(subject.0, subject.1);
         let name = info.query.name().clone();
         let mut reply = self.director.answer(&name, info.query.query_type(), client, rand::random());
         if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
             reply.scope = 0;
         }
-        if client.is_ipv6() && canonical(client).is_ipv4() && reply.scope > 0 {
-            reply.scope += IPV4_IN_IPV6_BITS;
+        if reply.scope > 0 {
+            reply.scope += before;
         }
         (reply, subnet)
     }

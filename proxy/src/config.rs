@@ -16,6 +16,7 @@ mod cache;
 mod check;
 pub mod error;
 mod forward;
+mod geo;
 mod listen;
 mod log;
 pub mod origin;
@@ -28,6 +29,7 @@ pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
 pub use error::ConfigError;
 pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
+pub use geo::{Geo, OVERRIDES_MAX, Override};
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
@@ -170,14 +172,6 @@ pub struct Limits {
     pub clients_exempt: Vec<Prefix>,
 }
 
-/// Geo-IP.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Geo {
-    /// MMDB files, city or country, most precise first.
-    pub database: Vec<PathBuf>,
-}
-
 /// A Wasm plugin.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,6 +220,9 @@ pub struct Cluster {
     /// Its coverage zone.
     #[serde(default)]
     pub prefixes: Vec<IpNet>,
+    /// Autonomous systems of which it serves what no coverage zone has.
+    #[serde(default)]
+    pub systems: Vec<u32>,
     /// How its health is probed; without it, it counts as healthy.
     pub health: Option<Health>,
 }
@@ -380,7 +377,7 @@ impl Config {
         let listeners = self.listen.paths_mut();
         let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.file);
         let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
-        let databases = self.geo.database.iter_mut();
+        let databases = self.geo.database.iter_mut().chain(&mut self.geo.coverage);
         let disks = self.cache.disk.iter_mut().map(|disk| &mut disk.path);
         let logs = self.log.access.iter_mut().map(|log| &mut log.file).filter(|file| **file != Path::new(STDOUT));
         let origins = self.site.iter_mut().flat_map(Site::paths_mut);

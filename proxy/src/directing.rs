@@ -4,13 +4,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
-use littoral_geo::{Cluster, Counters, Director, GeoConfig, Routing, Service, ZoneSource};
+use littoral_geo::{Cluster, Counters, Director, GeoConfig, Override, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
+use tokio::time::MissedTickBehavior;
 
 use crate::config::{Config, Tier};
 use crate::observe::metrics::Sample;
 use crate::probes::Probes;
+
+/// How often the files of the map are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// The directing side of a node.
 pub struct Directing {
@@ -47,6 +52,26 @@ impl Directing {
     /// Probes the clusters of `config` from now on. Within a runtime.
     pub fn probe(&self, config: &Config) {
         self.probes.follow(config, &self.director);
+    }
+
+    /// Reads databases and coverage files again when they have changed, for ever; off the threads that answer.
+    pub async fn follow_files(director: Arc<Director>) {
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let looking = director.clone();
+            match tokio::task::spawn_blocking(move || looking.refresh()).await {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(warnings))) => {
+                    warnings.iter().for_each(|warning| tracing::error!("{warning}"));
+                    let map = director.map();
+                    tracing::info!(intervals = map.intervals, bytes = map.bytes, "the map was compiled anew");
+                }
+                Ok(Err(error)) => tracing::error!("{error}; the old map stays"),
+                Err(error) => tracing::error!(%error, "the map was not compiled; the old one stays"),
+            }
+        }
     }
 
     /// The clusters and their state.
@@ -86,6 +111,9 @@ impl Directing {
             "littoral_dns_truncated_total" => one(counters.truncated.load(Relaxed)),
             "littoral_dns_connections_refused_total" => one(counters.tcp_refused.load(Relaxed)),
             "littoral_dns_malformed_total" => one(counters.malformed.load(Relaxed)),
+            "littoral_geo_map_intervals" => one(self.director.map().intervals as u64),
+            "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
+            "littoral_geo_map_generation" => one(self.director.map().generation),
             "littoral_cluster_healthy" => clusters(|cluster| f64::from(cluster.healthy)),
             "littoral_cluster_load_permille" => clusters(|cluster| f64::from(cluster.load_permille)),
             _ => Vec::new(),
@@ -101,6 +129,7 @@ fn geo_config(config: &Config) -> GeoConfig {
         capacity_mbps: raw.capacity.mbps(),
         nodes: raw.nodes.iter().map(|node| (node.v4, node.v6)).collect(),
         prefixes: raw.prefixes.clone(),
+        systems: raw.systems.clone(),
     };
     let service = |raw: &crate::config::Service| Service {
         name: raw.name.clone(),
@@ -108,8 +137,12 @@ fn geo_config(config: &Config) -> GeoConfig {
         ttl: raw.ttl.0,
         answers: raw.answers,
     };
+    let correction =
+        |raw: &crate::config::Override| Override { prefix: raw.prefix, cluster: raw.cluster.clone(), at: raw.at };
     GeoConfig {
         databases: config.geo.database.clone(),
+        coverage: config.geo.coverage.clone(),
+        overrides: config.geo.overrides.iter().map(correction).collect(),
         clusters: config.cluster.iter().map(cluster).collect(),
         zones: config.zone.iter().map(|zone| ZoneSource { name: zone.name.clone(), file: zone.file.clone() }).collect(),
         services: config.service.iter().map(service).collect(),

@@ -240,6 +240,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         tokio::spawn(measure_load(node.clone(), workers));
         if let Some(directing) = &node.directing {
             directing.probe(&node.settings.load());
+            tokio::spawn(Directing::follow_files(directing.director().clone()));
         }
         if let Some((dns, directing)) = sockets.dns.zip(node.directing.as_ref()) {
             tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), stopped.clone()));

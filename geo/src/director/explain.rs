@@ -6,7 +6,7 @@ use hickory_proto::rr::Name;
 use serde::Serialize;
 
 use super::{Decided, Director, domain_name, dot};
-use crate::coverage::{canonical, masked};
+use crate::address::{canonical, masked};
 use crate::routing::ClusterRow;
 
 /// A decision with its reasons, for people.
@@ -39,12 +39,12 @@ impl Director {
     pub fn explain(&self, client: IpAddr, name: &str) -> Option<Explanation> {
         let snapshot = self.snapshot.load_full();
         let name = domain_name(name)?;
-        let Decided { decision, located, zone } = self.decide_in(&snapshot, &name, client)?;
+        let Decided { decision, spot, zone } = self.decide_in(&snapshot, &name, client)?;
         let client = canonical(client);
         let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
         let mut addresses = self.addresses(&snapshot, &name, &decision, false, 0);
         addresses.extend(self.addresses(&snapshot, &name, &decision, true, 0));
-        let distances = located.place.map(|place| {
+        let distances = spot.place.at.map(|place| {
             let km = |row: &ClusterRow| (6371.0 * dot(place, row.place).clamp(-1.0, 1.0).acos()) as u32;
             snapshot.rows.iter().map(|row| (id(row.index), km(row))).collect()
         });
@@ -54,7 +54,7 @@ impl Director {
             reason: decision.reason,
             scope: format!("{}/{}", masked(client, decision.scope), decision.scope),
             ttl_s: decision.ttl_s,
-            country: located.country,
+            country: spot.place.country.map(|code| code.iter().copied().map(char::from).collect()),
             zone: zone.map(id),
             distance_km: distances,
             name: Name::from(name).to_ascii(),

@@ -8,6 +8,7 @@ use hickory_proto::rr::RecordType;
 use littoral_testkit::mmdb::Builder;
 
 use super::*;
+use crate::database::Database;
 
 const ZONE: &str =
     "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
@@ -15,7 +16,7 @@ const ZONE: &str =
 const NAME: &str = "a1105.kingcdn.example.";
 
 /// A config with three clusters, and a directory that holds its files.
-fn world() -> (tempfile::TempDir, GeoConfig) {
+pub(super) fn world() -> (tempfile::TempDir, GeoConfig) {
     let directory = tempfile::tempdir().unwrap();
     let zone = directory.path().join("kingcdn.zone");
     std::fs::File::create(&zone).unwrap().write_all(ZONE.as_bytes()).unwrap();
@@ -33,9 +34,12 @@ fn world() -> (tempfile::TempDir, GeoConfig) {
         capacity_mbps: 1000,
         nodes: vec![(Some(node.parse().unwrap()), None)],
         prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
+        systems: Vec::new(),
     };
     let config = GeoConfig {
         databases: vec![database],
+        coverage: Vec::new(),
+        overrides: Vec::new(),
         clusters: vec![
             cluster("ams1", false, [52.37, 4.9], "192.0.2.1", &["10.0.0.0/8"]),
             cluster("nyc1", false, [40.7, -74.0], "192.0.2.2", &[]),
@@ -58,7 +62,7 @@ fn director(config: GeoConfig) -> Director {
     director
 }
 
-fn first(director: &Director, client: &str) -> (String, &'static str) {
+pub(super) fn first(director: &Director, client: &str) -> (String, &'static str) {
     let explanation = director.explain(client.parse().unwrap(), "A1105.kingcdn.example").unwrap();
     (explanation.clusters[0].clone(), explanation.reason)
 }
@@ -101,7 +105,7 @@ fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_f
     assert_eq!(denied.authority[0].record_type(), RecordType::SOA);
     assert_eq!(asked("10.7.0.1").answers.len(), 1);
     let counters = director.counters();
-    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1]);
+    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1, 0]);
     let told = director.explain("10.6.0.1".parse().unwrap(), NAME).unwrap();
     assert_eq!((told.clusters.len(), told.addresses.len(), told.reason), (0, 0, "no-candidate"));
     assert_eq!((told.scope.as_str(), told.zone), ("10.6.0.0/16", None));
@@ -224,10 +228,13 @@ fn the_reference_databases_are_read_and_the_broken_ones_survived() {
         return;
     }
     let city = Database::open(&data.join("test-data/GeoIP2-City-Test.mmdb")).unwrap();
-    let london = city.find("81.2.69.145".parse().unwrap());
-    assert_eq!((london.country.as_deref(), london.prefix), (Some("GB"), 28));
+    let (london, prefix) = city.find("81.2.69.145".parse().unwrap());
+    assert_eq!((london.place.country, prefix), (Some(*b"GB"), 28));
     let place = unit_vector(51.5142, -0.0931);
-    assert!(london.place.unwrap().iter().zip(place).all(|(a, b)| (a - b).abs() < 1e-4));
+    assert!(london.place.at.unwrap().iter().zip(place).all(|(a, b)| (a - b).abs() < 1e-4));
+    let asn = Database::open(&data.join("test-data/GeoLite2-ASN-Test.mmdb")).unwrap();
+    let find = |address: &str| asn.find(address.parse().unwrap());
+    assert_eq!((find("1.128.1.1").0.asn, find("12.81.92.1").0.asn, find("81.2.69.145").0.asn), (1221, 7018, 0));
     let mut survived = 0;
     for directory in ["bad-data/libmaxminddb", "bad-data/maxminddb-golang", "bad-data/maxminddb-python"] {
         for entry in std::fs::read_dir(data.join(directory)).unwrap() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::message::Record;
-use crate::coverage::masked;
+use crate::address::masked;
 use crate::limits::RESOLVER_ANSWERS_MAX;
 
 /// What was found for a name.

@@ -41,6 +41,7 @@ pub(crate) fn director() -> Director {
         capacity_mbps: 1,
         nodes: vec![(Some(node.parse().unwrap()), None)],
         prefixes: vec![prefix.parse().unwrap()],
+        systems: Vec::new(),
     };
     let service = Service {
         name: "a1105.kingcdn.example.".into(),
@@ -49,6 +50,13 @@ pub(crate) fn director() -> Director {
         answers: 2,
     };
     let clusters = vec![cluster("one", "203.0.113.1", "10.1.0.0/16"), cluster("two", "203.0.113.2", "10.2.0.0/16")];
-    let config = GeoConfig { databases: Vec::new(), clusters, zones, services: vec![service] };
+    let config = GeoConfig {
+        databases: Vec::new(),
+        coverage: Vec::new(),
+        overrides: Vec::new(),
+        clusters,
+        zones,
+        services: vec![service],
+    };
     Director::new(config, Arc::new(NativeGeo::default())).unwrap().0
 }

@@ -15,6 +15,7 @@ use littoral_geo::stub::absolute;
 mod acme;
 mod cache;
 mod forward;
+mod geo;
 mod limits;
 mod listen;
 mod log;
@@ -42,6 +43,7 @@ impl Config {
         self.check_plugins()?;
         self.check_sites()?;
         self.check_clusters()?;
+        self.check_geo()?;
         self.check_zones()?;
         self.check_cache()?;
         self.check_log()?;
@@ -120,6 +122,17 @@ impl Config {
         let prefixes: usize = self.cluster.iter().map(|cluster| cluster.prefixes.len()).sum();
         if prefixes > PREFIXES_MAX {
             return wrong("cluster", format!("{prefixes} prefixes of all clusters: at most {PREFIXES_MAX}"));
+        }
+        let mut systems: HashMap<(u32, bool), &str> = HashMap::new();
+        for (at, cluster) in self.cluster.iter().enumerate() {
+            for (place, system) in cluster.systems.iter().enumerate() {
+                let owner = *systems.entry((*system, cluster.tier == Tier::Deep)).or_insert(&cluster.id);
+                if owner != cluster.id {
+                    let problem =
+                        format!("AS{system} is of cluster {owner:?} and of cluster {:?}: keep one", cluster.id);
+                    return wrong(format!("cluster.{at}.systems.{place}"), problem);
+                }
+            }
         }
         let mut owners: HashMap<(IpNet, bool), &str> = HashMap::new();
         for (at, cluster) in self.cluster.iter().enumerate() {
@@ -201,10 +214,7 @@ impl Cluster {
         if self.id.is_empty() || self.id == "*" {
             return wrong("id", "its id is empty or \"*\", which stands for all: write a name");
         }
-        let [latitude, longitude] = self.at;
-        if !(-90.0..=90.0).contains(&latitude) || !(-180.0..=180.0).contains(&longitude) {
-            return wrong("at", "at = [latitude -90..90, longitude -180..180]");
-        }
+        place("at", self.at)?;
         if self.capacity.0 == 0 {
             return wrong("capacity", "a capacity of 0 sends nothing: write what it can send, such as \"40Gbps\"");
         }
@@ -253,6 +263,13 @@ impl Service {
             return wrong("ttl", format!(": ttl is at most {TTL_SECONDS_MAX} seconds (RFC 2181 §8)"));
         }
         Ok(())
+    }
+}
+
+fn place(key: impl Into<String>, [latitude, longitude]: [f64; 2]) -> Result<(), Wrong> {
+    match (-90.0..=90.0).contains(&latitude) && (-180.0..=180.0).contains(&longitude) {
+        true => Ok(()),
+        false => wrong(key, "at = [latitude -90..90, longitude -180..180]"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod acme;
 mod cache;
 mod forward;
+mod geo;
 mod limits;
 mod listen;
 mod log;
@@ -46,6 +47,7 @@ pub const SECTIONS: &[&[Key]] = &[
     trace::KEYS,
     LIMITS,
     limits::KEYS,
+    geo::KEYS,
     PLUGINS,
     site::KEYS,
     origin::KEYS,
@@ -135,13 +137,6 @@ const LIMITS: &[Key] = &[
 ];
 
 const PLUGINS: &[Key] = &[
-    key(
-        "geo.database",
-        "list of files",
-        "none",
-        "live",
-        "MMDB files (city or country), most precise first. A missing or broken one is a warning.",
-    ),
     key("plugin.name", "text", "required", "restart", "Name by which `[policy]` and the admin API call it."),
     key(
         "plugin.file",
@@ -176,6 +171,13 @@ const CLUSTERS: &[Key] = &[
         "none",
         "live",
         "Its coverage zone: clients it serves first. A prefix is of one cluster of each tier.",
+    ),
+    key(
+        "cluster.systems",
+        "list of numbers",
+        "none",
+        "live",
+        "Autonomous systems it serves first where no coverage zone says anything; an ASN database in `geo.database` tells them.",
     ),
     key("cluster.nodes.v4", "IPv4 address", "none", "live", "Address of a node, for A answers."),
     key("cluster.nodes.v6", "IPv6 address", "none", "live", "Address of a node, for AAAA answers."),

@@ -110,6 +110,27 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
             "19:28: cluster \"two\": 10.3.4.0/16 has bits beyond its length: write 10.3.0.0/16",
         ),
         ("9145", "5300", "2:8: address 127.0.0.1:5300 is there twice: keep one"),
+        (
+            "# here",
+            "[geo]\noverride = [{ prefix = \"10.0.0.0/8\", cluster = \"three\" }]",
+            "5:48: geo.override of 10.0.0.0/8 names no [[cluster]]: \"three\"",
+        ),
+        (
+            "# here",
+            "[geo]\noverride = [{ prefix = \"10.0.0.0/8\" }]",
+            "5:24: 10.0.0.0/8 is given neither a cluster nor a place: add cluster or at",
+        ),
+        (
+            "# here",
+            "[geo]\noverride = [{ prefix = \"10.1.0.0/8\", at = [0, 0] }]",
+            "5:24: 10.1.0.0/8 has bits beyond its length: write 10.0.0.0/8",
+        ),
+        ("# here", "[geo]\noverride = [{ prefix = \"10.0.0.0/8\", at = [91, 0] }]", "5:43: at = [latitude -90..90"),
+        (
+            "# here",
+            "[geo]\noverride = [{ prefix = \"::/8\", at = [0, 0] }, { prefix = \"::/8\", cluster = \"one\" }]",
+            "5:58: geo.override has ::/8 twice: keep one",
+        ),
         ("# here", "[node]\ncluster = \"three\"", "5:11: node.cluster names no [[cluster]]: \"three\""),
         ("# here", "[node]\nname = \"a b\"", "5:8: node.name is 1 to 253 letters, digits and -._~"),
         ("# here", "[limits]\npasses = 17", "5:10: limits.passes is at most 16: a loop must end"),
@@ -191,6 +212,7 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         }
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
         "cache.disk" => expected_keys("[cache]\ndisk = { no-such-key = 1 }"),
+        "geo.override" => expected_keys("[geo]\noverride = [{ no-such-key = 1 }]"),
         "cluster.nodes" => expected_keys("[[cluster]]\nnodes = [{ no-such-key = 1 }]"),
         "cluster.health" => expected_keys("[[cluster]]\nhealth = { no-such-key = 1 }"),
         "site.origin.sign" => expected_keys("[[site]]\norigin = [{ url = \"http://a\", sign = { no-such-key = 1 } }]"),
@@ -210,7 +232,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 15] = [
+    const TABLES: [&str; 16] = [
+        "override",
         "disk",
         "compress",
         "forward",

@@ -114,10 +114,10 @@ mod tests {
         for line in include_str!("../../../assets/demo-cities.csv").lines().skip(1) {
             let fields: Vec<&str> = line.split(',').collect();
             let network: ipnet::Ipv4Net = fields[4].parse().unwrap();
-            let located = database.find(network.addr().into());
+            let (located, prefix) = database.find(network.addr().into());
             let place = littoral_geo::routing::unit_vector(fields[2].parse().unwrap(), fields[3].parse().unwrap());
-            assert_eq!(located.place, Some(place), "{line}");
-            assert_eq!(located.prefix, 24, "{line}");
+            assert_eq!(located.place.at, Some(place), "{line}");
+            assert_eq!(prefix, 24, "{line}");
         }
     }
 }

@@ -76,6 +76,26 @@ async fn a_zone_is_reloaded_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_coverage_file_is_followed_and_a_broken_one_changes_nothing() {
+    let config = format!("{}[geo]\ncoverage = [\"zones.csv\"]\n", config());
+    let files = [("k.zone", ZONE.as_bytes()), ("zones.csv", &b"10.3.0.0/16,two\n"[..])];
+    let node = Node::start(BINARY, &config, &files).await;
+    let asked = async || dig(&node, &["a1105.kingcdn.example", "A", "+subnet=10.3.7.0/24"]).await;
+    let first = asked().await;
+    assert!(first.contains("203.0.113.2") && first.contains("10.3.7.0/24/15"), "{first}");
+    let generation = async || node.metrics().await["littoral_geo_map_generation"];
+    std::fs::write(node.file("zones.csv"), "10.3.0.0/16\n").unwrap();
+    // What is wrong with the file is no reason to forget what it said.
+    while generation().await < 1.0 {}
+    assert!(asked().await.contains("203.0.113.2"));
+    std::fs::write(node.file("new.csv"), "10.3.0.0/17,one\n").unwrap();
+    std::fs::rename(node.file("new.csv"), node.file("zones.csv")).unwrap();
+    while generation().await < 2.0 {}
+    let then = asked().await;
+    assert!(then.contains("203.0.113.1") && then.contains("10.3.7.0/24/17"), "{then}");
+}
+
+#[tokio::test]
 async fn probes_follow_a_reload_and_believe_nobody_a_node_redirects_to() {
     let healthy = Origin::start(|_| Response::ok(&[], b"{}")).await;
     let elsewhere = format!("location: {}", healthy.url());

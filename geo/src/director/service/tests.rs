@@ -38,11 +38,19 @@ fn started(services: Vec<Service>) -> Result<Director, GeoError> {
         capacity_mbps: 1,
         nodes: vec![node],
         prefixes: Vec::new(),
+        systems: Vec::new(),
     };
     let one = cluster("one", (Some("203.0.113.1".parse().unwrap()), None));
     let six = cluster("six", (None, Some("2001:db8::1".parse().unwrap())));
     let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file }];
-    let config = GeoConfig { databases: Vec::new(), clusters: vec![one, six], zones, services };
+    let config = GeoConfig {
+        databases: Vec::new(),
+        coverage: Vec::new(),
+        overrides: Vec::new(),
+        clusters: vec![one, six],
+        zones,
+        services,
+    };
     Director::new(config, Arc::new(NativeGeo::default())).map(|(director, _)| director)
 }
 
