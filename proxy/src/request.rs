@@ -41,6 +41,7 @@ pub(crate) use respond::{own as respond_own, own_value, signed, without_surrogat
 pub(crate) mod forward;
 mod intake;
 pub mod pieces;
+mod posts;
 mod range;
 pub(crate) mod respond;
 pub mod resume;
@@ -280,7 +281,7 @@ impl ProxyHttp for RequestPath {
             return Err(Error::explain(rescue::SHIELD, "the shield has no answer").into_up());
         }
         ctx.answered = true;
-        admission::invalidate(&self.node, session, response, ctx);
+        posts::take_head(&self.node, session, response, ctx);
         ctx.stamps.answered = Some(Instant::now());
         self.node.figures.first_byte(&ctx.stamps);
         respond::end_hop(response);
@@ -305,6 +306,7 @@ impl ProxyHttp for RequestPath {
             *body = encoder.encode(body.take(), end_of_stream)?;
         }
         pieces::take(&self.node, ctx, body.as_ref(), end_of_stream);
+        posts::take(ctx, body.as_ref(), end_of_stream);
         if end_of_stream {
             ctx.attempts.end();
             ctx.stamps.ended = Some(Instant::now());

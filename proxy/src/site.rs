@@ -33,6 +33,8 @@ pub struct Site {
     pub retries: usize,
     /// What it adds to what its responses say of their freshness.
     pub rules: Rules,
+    /// Whether an answer to POST may be kept for GETs.
+    pub store_post: bool,
     /// Whether requests' own directives count.
     pub client_directives: bool,
     /// How long a key is remembered whose response could not be stored.
@@ -70,6 +72,7 @@ impl Site {
             health: None,
             retries: Retry::default().times,
             rules: Rules { heuristic, untargeted: true, ..Rules::default() },
+            store_post: false,
             client_directives: true,
             pass_for: config::Site::pass_for_default().0,
             query: QueryRule::default(),
@@ -125,6 +128,7 @@ impl Sites {
                 health: raw.health.clone(),
                 retries: raw.retry.times,
                 rules: rules_of(raw),
+                store_post: raw.store_post,
                 client_directives: raw.client_directives,
                 pass_for: raw.pass_for.0,
                 query: query_of(&raw.key),

@@ -46,6 +46,9 @@ pub struct Site {
     /// What becomes of a response that sets a cookie.
     #[serde(default)]
     pub set_cookie: SetCookies,
+    /// Whether an answer to POST may be kept for GETs.
+    #[serde(default)]
+    pub store_post: bool,
     /// How long a response that does not say may be served stale while it is revalidated.
     #[serde(default)]
     pub stale_while_revalidate: Span,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use http::header::{CONTENT_LOCATION, DATE, LOCATION, SET_COOKIE};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use littoral_cache::freshness::{SetCookie, Storable, Unstorable, assess};
 
 use littoral_cache::vary::Vary;
@@ -56,7 +56,7 @@ pub(super) fn decide(node: &Node, session: &Session, response: &ResponseHeader, 
 ///
 /// # Errors
 /// Why it is not stored.
-fn admit(
+pub(super) fn admit(
     node: &Node,
     session: &Session,
     response: &ResponseHeader,
@@ -137,19 +137,22 @@ fn is_replaced(reason: Unstorable, status: StatusCode, ctx: &Context) -> bool {
 }
 
 /// Invalidates what a successful unsafe request may have changed (RFC 9111 §4.4): its own URL, and those that Location and
-/// Content-Location name on the same host.
-pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHeader, ctx: &Context) {
+/// Content-Location name on the same host. Returns how many.
+pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHeader, ctx: &Context) -> u64 {
     let request = session.req_header();
     let succeeded = response.status.is_success() || response.status.is_redirection();
     let Some(site) = ctx.site.as_ref().filter(|_| succeeded && !is_safe(&request.method)) else {
-        return;
+        return 0;
     };
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| key_of(&response.headers, name, path, ctx));
+    let mut invalidated = 0;
     for key in named.chain([key(site, &ctx.host, path)]) {
         node.store.invalidate(key);
         node.figures.invalidated.add(1);
+        invalidated += 1;
     }
+    invalidated
 }
 
 /// Methods that change nothing (RFC 9110 §9.2.1, RFC 3253, RFC 5323, RFC 4918).
@@ -164,9 +167,14 @@ pub(crate) fn key(site: &Site, host: &str, path_and_query: &str) -> Key {
 }
 
 fn key_of(headers: &HeaderMap, name: http::HeaderName, path: &str, ctx: &Context) -> Option<Key> {
-    let base = url::Url::parse(&format!("http://{}{path}", ctx.host)).ok()?;
-    let named = base.join(headers.get(name)?.to_str().ok()?).ok()?;
-    let is_ours = named.host_str() == Some(ctx.host.as_str()) && matches!(named.scheme(), "http" | "https");
-    let site = ctx.site.as_ref().filter(|_| is_ours)?;
-    Some(key(site, &ctx.host, &named[url::Position::BeforePath..url::Position::AfterQuery]))
+    let named = path_of(headers.get(name)?, path, &ctx.host)?;
+    Some(key(ctx.site.as_ref()?, &ctx.host, &named))
+}
+
+/// Path and query of a URL that a field names, seen from `path` on this host; `None` when it is of another host.
+pub(super) fn path_of(field: &HeaderValue, path: &str, host: &str) -> Option<String> {
+    let base = url::Url::parse(&format!("http://{host}{path}")).ok()?;
+    let named = base.join(field.to_str().ok()?).ok()?;
+    let is_ours = named.host_str() == Some(host) && matches!(named.scheme(), "http" | "https");
+    is_ours.then(|| named[url::Position::BeforePath..url::Position::AfterQuery].to_owned())
 }

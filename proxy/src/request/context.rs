@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use littoral_cache::demand::Demand;
 use littoral_cache::freshness::Unstorable;
-use littoral_cache::{FwdReason, Key, Outcome};
+use littoral_cache::{FillWriter, FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
 use crate::observe::access::Stamps;
@@ -76,6 +76,8 @@ pub struct Context {
     pub slice: Option<Slice>,
     /// A range of an object that is not whole here, which goes to the origin.
     pub(crate) pieces: Option<Asked>,
+    /// Takes the body of an answer to POST that GETs may be given.
+    pub post: Option<FillWriter>,
     /// A GET or HEAD with a body, of which no key can tell.
     pub fat: bool,
     /// What came under the key of late was not stored: nobody waits for anybody.
@@ -134,6 +136,7 @@ impl Context {
             failed: false,
             slice: None,
             pieces: None,
+            post: None,
             fat: false,
             passed: false,
             encoder: None,

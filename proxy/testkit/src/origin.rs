@@ -64,6 +64,8 @@ pub enum Body {
     Chunked(Vec<Vec<u8>>),
     /// With its length; the second part after the gate.
     Gated(Vec<u8>, Gate, Vec<u8>),
+    /// With its length; head and all only after the gate.
+    Held(Gate, Vec<u8>),
     /// None at all, and the head only after the gate.
     HeadGated(Gate),
     /// In chunks; the second ones after the gate.
@@ -279,6 +281,10 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), request: &Request, respons
         }
         Body::Nothing => {}
         Body::HeadGated(gate) => gate.pass().await,
+        Body::Held(gate, bytes) => {
+            gate.pass().await;
+            head.push_str(&format!("content-length: {}\r\n", bytes.len()));
+        }
         Body::Silence => std::future::pending().await,
     }
     head.push_str("\r\n");
@@ -288,7 +294,7 @@ async fn send(stream: &mut (impl AsyncWrite + Unpin), request: &Request, respons
     }
     match body {
         Body::Nothing | Body::HeadGated(_) | Body::Silence => true,
-        Body::Whole(bytes) => stream.write_all(&bytes).await.is_ok(),
+        Body::Whole(bytes) | Body::Held(_, bytes) => stream.write_all(&bytes).await.is_ok(),
         Body::Gated(first, gate, second) => {
             let first = stream.write_all(&first).await.is_ok();
             gate.pass().await;

@@ -27,6 +27,7 @@ mod passing;
 mod pieces;
 mod plugins;
 mod poisoning;
+mod posts;
 mod purge;
 mod reload;
 mod s3;

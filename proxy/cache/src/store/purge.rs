@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
+use http::HeaderMap;
+
 use super::Store;
 use crate::disk::{Stamp, url_id};
 use crate::entry::{Confirmed, Entry, Head, millis};
@@ -17,7 +19,7 @@ use crate::fill::Fill;
 use crate::freshness::Lifetime;
 use crate::key::Key;
 use crate::limits::PURGE_STEP;
-use crate::surrogate::Purged;
+use crate::surrogate::{Purged, keys_of};
 use crate::target::Target;
 
 impl Store {
@@ -189,6 +191,11 @@ impl Store {
         }
         drop(in_flight);
         kept
+    }
+
+    /// Whether a purge since `begun` ([`Self::purges`]), hard or soft, names a response to this URL with these fields.
+    pub fn is_purged_since(&self, begun: u64, key: &Key, headers: &HeaderMap) -> bool {
+        self.purges.since(begun, key.text(), &keys_of(headers).0) != Purged::No
     }
 
     /// Keeps a URL's objects from eviction until `until` (`UNIX_EPOCH` unpins), those in flight too. Returns how many.

@@ -25,6 +25,14 @@ pub(super) const KEYS: &[Key] = &[
         "A response that sets a cookie is not stored, stored without it, or stored with it for everybody.",
     ),
     key(
+        "site.store_post",
+        "true or false",
+        "`false`",
+        "live",
+        "Whether a 200 to POST answers later GETs of its URL, when it has an explicit lifetime and a Content-Location that is that URL \
+         (RFC 9110 §9.3.3). What clients post may then be what others get: only for origins that mean it. Not with `slice` or `compress`.",
+    ),
+    key(
         "site.stale_while_revalidate",
         "duration",
         "`0s`",
