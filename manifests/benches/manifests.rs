@@ -1,9 +1,10 @@
-//! The marks of this crate: enumerating a manifest of 10,000 segments takes at most 5 ms.
+//! The marks of this crate: enumerating a manifest of 10,000 segments takes at most 5 ms; rewriting passes at least 200 MB/s.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use littoral_manifests::Presentation;
+use littoral_manifests::rewrite::{Rewriter, Rules};
 use url::Url;
 
 const SEGMENTS: usize = 10_000;
@@ -66,5 +67,35 @@ fn enumerate(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, enumerate);
+/// As chunks of a body come.
+const CHUNK_BYTES: usize = 16 << 10;
+
+fn rewrite(criterion: &mut Criterion) {
+    let filtering = Rules {
+        origins: vec![("https://origin.example".into(), "https://edge.example".into())],
+        max_height: Some(720),
+        languages: vec!["en".into()],
+        ..Rules::default()
+    };
+    let asset = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../assets/netcinema/manifest.mpd")).unwrap();
+    let shapes = shapes();
+    let texts = [("timeline_10k", shapes[2].1.as_bytes()), ("list_10k", shapes[3].1.as_bytes()), ("asset", &asset[..])];
+    let mut group = criterion.benchmark_group("rewrite");
+    for (name, text) in texts {
+        for (what, rules) in [("no_rules", &Rules::default()), ("filter", &filtering)] {
+            group.throughput(Throughput::Bytes(text.len() as u64));
+            group.bench_function(format!("{name}_{what}"), |bencher| {
+                let mut out = Vec::new();
+                bencher.iter(|| {
+                    out.clear();
+                    let mut rewriter = Rewriter::new(rules.clone());
+                    text.chunks(CHUNK_BYTES).for_each(|chunk| rewriter.push(chunk, &mut out));
+                    rewriter.finish(&mut out)
+                });
+            });
+        }
+    }
+}
+
+criterion_group!(benches, enumerate, rewrite);
 criterion_main!(benches);

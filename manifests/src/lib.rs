@@ -1,8 +1,8 @@
-//! DASH manifests (ISO/IEC 23009-1): what representations and segments an MPD has, as URLs and byte ranges; ladders; and
-//! which segment an `auto` URL means.
+//! DASH manifests (ISO/IEC 23009-1): what representations and segments an MPD has, as URLs and byte ranges; ladders; which
+//! segment an `auto` URL means; and rewriting as a manifest passes.
 //!
 //! Pure: bytes in, values out, no I/O and no clock, so that it can run in a guest. Of live presentations it lists what is available
-//! at a given time; rewriting a manifest is not done here.
+//! at a given time.
 //!
 //! Invariant: no input makes it panic, loop or allocate beyond [`limits`].
 
@@ -10,6 +10,7 @@ pub mod auto;
 pub mod ladder;
 pub mod limits;
 pub mod presentation;
+pub mod rewrite;
 pub mod sidx;
 mod template;
 

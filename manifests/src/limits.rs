@@ -40,3 +40,9 @@ pub const FORMAT_WIDTH_MAX: usize = 20;
 pub const TEMPLATE_PARTS_MAX: usize = 16;
 /// Bytes of one expanded template, and of one URL.
 pub const URL_BYTES_MAX: usize = 4096;
+/// Bytes of one tag of a manifest that is rewritten.
+pub const TAG_BYTES_MAX: usize = 64 << 10;
+/// Bytes of an element that are kept back until it is known whether it goes. No more than six such elements are at a time.
+pub const HELD_BYTES_MAX: usize = 1 << 20;
+/// Elements inside each other in a manifest that is rewritten.
+pub const REWRITE_DEPTH_MAX: usize = 256;

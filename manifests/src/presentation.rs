@@ -20,6 +20,10 @@ mod times;
 pub use live::Live;
 pub use places::Place;
 
+/// Properties that say a set holds a picture now and then, for seeking (DASH-IF interoperability points §3.2.9).
+pub(crate) const TRICK_SCHEMES: [&str; 2] =
+    ["http://dashif.org/guidelines/trickmode", "http://dashif.org/guidelines/thumbnail_tile"];
+
 /// Why a manifest cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {

@@ -2,15 +2,11 @@
 
 use super::{Element, Source, attributes, duration_ms, number, pair, push};
 use crate::limits::{REPRESENTATIONS_MAX, ROLES_MAX};
-use crate::presentation::ManifestError;
 use crate::presentation::raw::{Common, Period, Representation, Set};
+use crate::presentation::{ManifestError, TRICK_SCHEMES};
 
 /// What a remote element refers to when there is to be none (§5.5.3).
 const RESOLVE_TO_ZERO: &str = "urn:mpeg:dash:resolve-to-zero:2013";
-/// Properties that say a set holds a picture now and then, for seeking (DASH-IF interoperability points §3.2.9).
-const TRICK_SCHEMES: [&str; 2] =
-    ["http://dashif.org/guidelines/trickmode", "http://dashif.org/guidelines/thumbnail_tile"];
-
 impl Source<'_> {
     pub(super) fn period(&mut self, element: &Element<'_>) -> Result<Period, ManifestError> {
         let mut period = Period::default();
