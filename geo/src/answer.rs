@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
-use crate::director::{Decision, Director, Snapshot};
+use crate::director::{Decided, Director, Snapshot};
 use crate::limits::CNAME_CHAIN_MAX;
 use crate::zone::{Told, Zone};
 
@@ -35,8 +35,8 @@ impl Reply {
 }
 
 impl Director {
-    /// Answers a question of class IN as seen from `client`. `turn` is entropy: whose turn it is among a cluster's nodes.
-    pub fn answer(&self, name: &LowerName, qtype: RecordType, client: IpAddr, turn: u64) -> Reply {
+    /// Answers a question of class IN as seen from `client`.
+    pub fn answer(&self, name: &LowerName, qtype: RecordType, client: IpAddr) -> Reply {
         let snapshot = self.snapshot();
         let mut reply = Reply::empty(ResponseCode::Refused);
         let mut at = name.clone();
@@ -49,7 +49,7 @@ impl Director {
             // Of any other type a service may have records in the zone file.
             let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
             if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client) {
-                self.serve(&snapshot, &at, qtype, decided.decision, turn, &mut reply);
+                self.serve(&snapshot, &at, qtype, &decided, &mut reply);
                 if reply.answers.last().is_none_or(|last| last.record_type() == RecordType::CNAME) {
                     reply.authority.push(zone.negative_soa());
                 }
@@ -73,30 +73,25 @@ impl Director {
     }
 
     /// A service's own answer: addresses of the chosen cluster.
-    fn serve(
-        &self,
-        snapshot: &Snapshot,
-        name: &LowerName,
-        qtype: RecordType,
-        decision: Decision,
-        turn: u64,
-        reply: &mut Reply,
-    ) {
+    fn serve(&self, snapshot: &Snapshot, name: &LowerName, qtype: RecordType, decided: &Decided, reply: &mut Reply) {
+        let decision = decided.decision;
         self.counters().reason(decision.reason);
         reply.scope = decision.scope;
-        let of = |v6: bool| self.addresses(snapshot, name, &decision, v6, turn);
-        let addresses = match qtype {
-            RecordType::AAAA => of(true),
-            RecordType::ANY => Some(of(false)).filter(|v4| !v4.is_empty()).unwrap_or_else(|| of(true)),
-            _ => of(false),
+        let mut add = |v6: bool| {
+            for address in snapshot.addresses(decided, v6) {
+                let data = match address {
+                    IpAddr::V4(v4) => RData::A(v4.into()),
+                    IpAddr::V6(v6) => RData::AAAA(v6.into()),
+                };
+                reply.answers.push(Record::from_rdata(Name::from(name), decision.ttl_s, data));
+            }
         };
-        for address in addresses {
-            let data = match address {
-                IpAddr::V4(v4) => RData::A(v4.into()),
-                IpAddr::V6(v6) => RData::AAAA(v6.into()),
-            };
-            reply.answers.push(Record::from_rdata(Name::from(name.clone()), decision.ttl_s, data));
-        }
+        let before = snapshot.addresses(decided, false).next();
+        add(match qtype {
+            RecordType::AAAA => true,
+            RecordType::ANY => before.is_none(),
+            _ => false,
+        });
     }
 }
 

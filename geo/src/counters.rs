@@ -32,7 +32,8 @@ impl Counters {
     pub const RCODES: [&'static str; 8] =
         ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers", "other"];
     /// Labels of [`Self::reasons`].
-    pub const REASONS: [&'static str; 7] = ["deep", "coverage", "geo", "load", "all-down", "no-candidate", "override"];
+    pub const REASONS: [&'static str; 8] =
+        ["deep", "coverage", "geo", "load", "all-down", "no-candidate", "override", "no-room"];
 
     pub(crate) fn query(&self, protocol: Protocol) {
         count(if protocol == Protocol::Udp { &self.udp } else { &self.tcp });

@@ -22,6 +22,7 @@ pub mod zone;
 
 pub use counters::Counters;
 pub use director::{
-    Cluster, ClusterView, Decision, Director, Explanation, GeoConfig, GeoError, MapView, Override, Service, ZoneSource,
+    Candidate, Cluster, ClusterView, Decision, Director, Explanation, Filtered, GeoConfig, GeoError, MapView, Matched,
+    Node, Override, Service, ZoneSource,
 };
 pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing};

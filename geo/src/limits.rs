@@ -2,6 +2,8 @@
 
 /// Clusters: a routing policy gets the candidates as one 64-bit mask.
 pub const CLUSTERS_MAX: usize = 64;
+/// Nodes of one cluster.
+pub const NODES_MAX: usize = 1024;
 /// Zones served.
 pub const ZONES_MAX: usize = 1024;
 /// Records of one zone.

@@ -66,6 +66,11 @@ pub trait Routing: Send + Sync {
 
     /// The choice for a client; `None` when the policy has none to offer.
     fn decide(&self, flow: &Flow) -> Option<Choice>;
+
+    /// Who decides now: a name and a generation, for people.
+    fn decider(&self) -> (String, u64) {
+        ("native".to_owned(), 0)
+    }
 }
 
 /// The native policy: the coverage zone's cluster, else the nearest, where load makes a cluster look farther away.
@@ -78,7 +83,8 @@ pub struct NativeGeo {
 }
 
 impl NativeGeo {
-    fn cost(flow: &Flow, cluster: &ClusterRow) -> f32 {
+    /// What it reckons for a cluster.
+    pub(crate) fn cost(flow: &Flow, cluster: &ClusterRow) -> f32 {
         let load = f32::from(cluster.load_permille) / 1000.0;
         if flow.place == [0.0; 3] {
             return load;

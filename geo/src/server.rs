@@ -204,7 +204,7 @@ impl Handler {
         let subject = subject.map_or((request.src().ip(), u8::MAX), |subnet| (subnet.addr(), subnet.source_prefix()));
         let (client, before) = embedded(subject.0, subject.1);
         let name = info.query.name().clone();
-        let mut reply = self.director.answer(&name, info.query.query_type(), client, rand::random());
+        let mut reply = self.director.answer(&name, info.query.query_type(), client);
         if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
             reply.scope = 0;
         }

@@ -217,6 +217,9 @@ pub struct Cluster {
     pub capacity: Bandwidth,
     /// Addresses of its nodes.
     pub nodes: Vec<NodeAddresses>,
+    /// Whether it is being emptied: it gets only clients whom nobody else may serve.
+    #[serde(default)]
+    pub drain: bool,
     /// Its coverage zone.
     #[serde(default)]
     pub prefixes: Vec<IpNet>,
@@ -237,14 +240,22 @@ pub enum Tier {
     Deep,
 }
 
-/// Addresses of one node.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+/// Addresses of one node, and how much it takes.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct NodeAddresses {
     /// IPv4.
     pub v4: Option<Ipv4Addr>,
     /// IPv6.
     pub v6: Option<Ipv6Addr>,
+    /// Its share of the clients, beside those of the other nodes.
+    pub weight: u32,
+}
+
+impl Default for NodeAddresses {
+    fn default() -> Self {
+        Self { v4: None, v6: None, weight: 1 }
+    }
 }
 
 /// A health probe: `GET path` on every node of the cluster.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use littoral_geo::{Cluster, Counters, Director, GeoConfig, Override, Routing, Service, ZoneSource};
+use littoral_geo::{Cluster, Counters, Director, GeoConfig, Node, Override, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
@@ -127,7 +127,8 @@ fn geo_config(config: &Config) -> GeoConfig {
         deep: raw.tier == Tier::Deep,
         at: raw.at,
         capacity_mbps: raw.capacity.mbps(),
-        nodes: raw.nodes.iter().map(|node| (node.v4, node.v6)).collect(),
+        nodes: raw.nodes.iter().map(|node| Node { v4: node.v4, v6: node.v6, weight: node.weight }).collect(),
+        draining: raw.drain,
         prefixes: raw.prefixes.clone(),
         systems: raw.systems.clone(),
     };

@@ -322,6 +322,11 @@ impl Routing for GuestRouting {
             _ => self.native.decide(flow),
         }
     }
+
+    fn decider(&self) -> (String, u64) {
+        let status = self.seat.load().as_ref().map(|plugin| plugin.status());
+        status.map_or_else(|| self.native.decider(), |status| (status.name, status.generation))
+    }
 }
 
 struct GuestEviction {

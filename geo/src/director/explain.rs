@@ -1,13 +1,21 @@
 //! A decision with its reasons: the same one that is answered, told to people and counted nowhere.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use hickory_proto::rr::Name;
+use ipnet::IpNet;
 use serde::Serialize;
 
-use super::{Decided, Director, domain_name, dot};
+use super::decide::Decided;
+use super::snapshot::{Left, Snapshot};
+use super::{Director, domain_name};
 use crate::address::{canonical, masked};
-use crate::routing::ClusterRow;
+use crate::map::{As, Located};
+use crate::routing::{ClusterRow, NativeGeo};
+
+/// Kilometres from the middle of the earth to its surface.
+const EARTH_KM: f32 = 6371.0;
 
 /// A decision with its reasons, for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -18,7 +26,7 @@ pub struct Explanation {
     pub client: IpAddr,
     /// Clusters in order of preference; none when none of the service's clusters may serve the client.
     pub clusters: Vec<String>,
-    /// Addresses answered, as one answer has them: of many nodes each answer has a few.
+    /// Addresses answered, in their order.
     pub addresses: Vec<IpAddr>,
     /// What decided.
     pub reason: &'static str,
@@ -32,33 +40,204 @@ pub struct Explanation {
     pub zone: Option<String>,
     /// Great-circle distance to each cluster in km, when the client's place is known.
     pub distance_km: Option<Vec<(String, u32)>>,
+    /// What the sources of the map say of the client, and of which prefix they say it.
+    pub matched: Vec<Matched>,
+    /// The clusters among which was chosen.
+    pub candidates: Vec<Candidate>,
+    /// The others.
+    pub filtered: Vec<Filtered>,
+    /// Who ranked the candidates: `native` or the name of a plugin; none when there was nothing to rank.
+    pub policy: Option<String>,
+    /// The generation of that plugin, 0 of the native policy.
+    pub policy_generation: u64,
+    /// The generation of the map.
+    pub map_generation: u64,
+    /// Nanoseconds that the decision took.
+    pub took_ns: u64,
+}
+
+/// What a source says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Matched {
+    /// A file, `cluster.prefixes` or `geo.override`.
+    pub source: String,
+    /// The longest prefix of it that the client is in; of a database, the widest one of which it says the same.
+    pub prefix: IpNet,
+    /// What it says.
+    pub says: String,
+}
+
+/// A cluster that could have been chosen, and what speaks for and against it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Its name.
+    pub cluster: String,
+    /// Its place in the answer, from 1; none: not named.
+    pub rank: Option<usize>,
+    /// Whether the client is in its coverage zone.
+    pub in_zone: bool,
+    /// Great-circle distance, when the client's place is known.
+    pub distance_km: Option<u32>,
+    /// Its load.
+    pub load_permille: u16,
+    /// Round-trip time in microseconds, 0 when not measured.
+    pub rtt_us: u32,
+    /// What the native policy reckons: distance and load as one figure, the lowest first.
+    pub native_cost: f32,
+}
+
+/// A cluster that could not be chosen.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Filtered {
+    /// Its name.
+    pub cluster: String,
+    /// Why.
+    pub why: &'static str,
 }
 
 impl Director {
     /// Why `client` gets what it gets for `name` (case and final dot do not matter).
     pub fn explain(&self, client: IpAddr, name: &str) -> Option<Explanation> {
         let snapshot = self.snapshot.load_full();
-        let name = domain_name(name)?;
-        let Decided { decision, spot, zone } = self.decide_in(&snapshot, &name, client)?;
+        let (name, started) = (domain_name(name)?, Instant::now());
+        let decided = self.decide_in(&snapshot, &name, client)?;
+        let took_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let Decided { decision, spot, zone, flow, by_policy, .. } = decided;
         let client = canonical(client);
         let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
-        let mut addresses = self.addresses(&snapshot, &name, &decision, false, 0);
-        addresses.extend(self.addresses(&snapshot, &name, &decision, true, 0));
-        let distances = spot.place.at.map(|place| {
-            let km = |row: &ClusterRow| (6371.0 * dot(place, row.place).clamp(-1.0, 1.0).acos()) as u32;
-            snapshot.rows.iter().map(|row| (id(row.index), km(row))).collect()
-        });
+        let mut addresses: Vec<IpAddr> = snapshot.addresses(&decided, false).collect();
+        addresses.extend(snapshot.addresses(&decided, true));
+        let rows = snapshot.rows();
+        let km = |row: &ClusterRow| spot.place.at.map(|place| distance_km(place, row.place));
+        let candidate = |row: &ClusterRow| Candidate {
+            cluster: id(row.index),
+            rank: decision.clusters().position(|chosen| chosen == row.index).map(|place| place + 1),
+            in_zone: zone == Some(row.index),
+            distance_km: km(row),
+            load_permille: row.load_permille,
+            rtt_us: row.rtt_us,
+            native_cost: NativeGeo::cost(&flow, row),
+        };
+        let (chosen_from, others): (Vec<_>, Vec<_>) =
+            rows.iter().partition(|row| flow.candidates >> row.index & 1 == 1);
+        let (policy, policy_generation) = match by_policy {
+            true => self.routing.decider(),
+            false => ("native".to_owned(), 0),
+        };
         Some(Explanation {
-            clusters: decision.clusters.iter().map(|index| id(*index)).collect(),
+            clusters: decision.clusters().map(id).collect(),
             addresses,
             reason: decision.reason,
             scope: format!("{}/{}", masked(client, decision.scope), decision.scope),
             ttl_s: decision.ttl_s,
-            country: spot.place.country.map(|code| code.iter().copied().map(char::from).collect()),
+            country: spot.place.country.map(country),
             zone: zone.map(id),
-            distance_km: distances,
+            distance_km: rows.iter().map(|row| Some((id(row.index), km(row)?))).collect(),
+            matched: snapshot.matched(client),
+            candidates: chosen_from.into_iter().map(candidate).collect(),
+            filtered: others.iter().map(|row| snapshot.filtered(row.index, &decided)).collect(),
+            policy: Some(policy).filter(|_| flow.candidates != 0),
+            policy_generation,
+            map_generation: snapshot.generation,
+            took_ns,
             name: Name::from(name).to_ascii(),
             client,
         })
     }
+}
+
+impl Snapshot {
+    fn filtered(&self, index: u16, decided: &Decided) -> Filtered {
+        let is = |mask: u64| mask >> index & 1 == 1;
+        let (_, left) = self.candidates(decided.allowed);
+        let why = match () {
+            () if !is(decided.of_service) => "not a cluster of this service",
+            () if !is(decided.allowed) => "deep, and the client is not in its prefixes",
+            () if !is(self.masks.healthy) => "down",
+            () if is(self.masks.draining) => "draining",
+            () if is(self.masks.full) && left != Left::Down => "full",
+            () => "another one is prescribed",
+        };
+        Filtered { cluster: self.config.clusters[usize::from(index)].id.clone(), why }
+    }
+
+    /// What each source says of a client. Slow: it looks through all prefixes.
+    fn matched(&self, client: IpAddr) -> Vec<Matched> {
+        let clusters = &self.config.clusters;
+        let mut said: Vec<(As, IpNet, String, String)> = Vec::new();
+        // Of each kind the longest prefix is told.
+        let mut tell = |serving: As, prefix: IpNet, source: &dyn Fn() -> String, id: &str| {
+            if !prefix.contains(&client) {
+                return;
+            }
+            let known = said.iter().position(|(known, ..)| *known == serving);
+            if known.is_none_or(|at| said[at].1.prefix_len() < prefix.prefix_len()) {
+                known.map(|at| said.remove(at));
+                said.push((serving, prefix, source(), id.to_owned()));
+            }
+        };
+        for cluster in clusters {
+            for prefix in &cluster.prefixes {
+                tell(cluster.serves_as(), *prefix, &|| "cluster.prefixes".into(), &cluster.id);
+            }
+        }
+        for file in &self.sources.coverage {
+            for (prefix, at) in file.zones.iter().filter(|(prefix, _)| prefix.contains(&client)) {
+                let name = &file.names[usize::from(*at)];
+                if let Some(cluster) = clusters.iter().find(|cluster| cluster.id == *name) {
+                    tell(cluster.serves_as(), *prefix, &|| file.path.display().to_string(), name);
+                }
+            }
+        }
+        let overrides = &self.config.overrides;
+        for (correction, id) in
+            overrides.iter().filter_map(|correction| Some((correction, correction.cluster.as_ref()?)))
+        {
+            tell(As::Forced, correction.prefix, &|| "geo.override".into(), id);
+        }
+        said.sort_by_key(|(serving, ..)| std::cmp::Reverse(*serving));
+        let kind = |serving| match serving {
+            As::Home => "home cluster",
+            As::Deep => "deep cluster",
+            As::Forced => "prescribed cluster",
+        };
+        let zones = said.into_iter().map(|(serving, prefix, source, id)| Matched {
+            source,
+            prefix,
+            says: format!("{} {id}", kind(serving)),
+        });
+        let places = overrides.iter().filter(|correction| correction.prefix.contains(&client));
+        let places = places.filter_map(|correction| Some((correction.prefix, correction.at?)));
+        let place = places.max_by_key(|(prefix, _)| prefix.prefix_len()).map(|(prefix, [latitude, longitude])| {
+            Matched { source: "geo.override".into(), prefix, says: format!("at {latitude}, {longitude}") }
+        });
+        let databases = self.sources.databases.iter().filter_map(|database| {
+            let (located, length) = database.find(client);
+            let prefix = IpNet::new(masked(client, length), length).ok()?;
+            (located != Located::default()).then(|| Matched {
+                source: database.path().display().to_string(),
+                prefix,
+                says: told(&located),
+            })
+        });
+        zones.chain(place).chain(databases).collect()
+    }
+}
+
+fn told(located: &Located) -> String {
+    let place = located.place.at.map(|[x, y, z]| {
+        let (latitude, longitude) = (z.clamp(-1.0, 1.0).asin().to_degrees(), y.atan2(x).to_degrees());
+        format!("at {latitude:.2}, {longitude:.2}")
+    });
+    let system = Some(format!("AS{}", located.asn)).filter(|_| located.asn != 0);
+    [located.place.country.map(country), place, system].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn country(code: [u8; 2]) -> String {
+    code.map(char::from).iter().collect()
+}
+
+fn distance_km(one: [f32; 3], other: [f32; 3]) -> u32 {
+    let cosine: f32 = one.iter().zip(other).map(|(a, b)| a * b).sum();
+    (EARTH_KM * cosine.clamp(-1.0, 1.0).acos()) as u32
 }

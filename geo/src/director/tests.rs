@@ -7,8 +7,12 @@ use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
 use littoral_testkit::mmdb::Builder;
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::*;
+use crate::address::masked;
 use crate::database::Database;
+use crate::routing::{Choice, ClusterRow, Flow, unit_vector};
 
 const ZONE: &str =
     "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
@@ -32,7 +36,8 @@ pub(super) fn world() -> (tempfile::TempDir, GeoConfig) {
         deep,
         at,
         capacity_mbps: 1000,
-        nodes: vec![(Some(node.parse().unwrap()), None)],
+        nodes: vec![Node { v4: Some(node.parse().unwrap()), v6: None, weight: 1 }],
+        draining: false,
         prefixes: prefixes.iter().map(|prefix| prefix.parse().unwrap()).collect(),
         systems: Vec::new(),
     };
@@ -99,13 +104,13 @@ fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_f
     let (_directory, mut config) = world();
     config.services[0].clusters = vec!["isp1".into()];
     let director = director(config);
-    let asked = |client: &str| director.answer(&NAME.parse().unwrap(), RecordType::A, client.parse().unwrap(), 0);
+    let asked = |client: &str| director.answer(&NAME.parse().unwrap(), RecordType::A, client.parse().unwrap());
     let denied = asked("10.6.0.1");
     assert_eq!((denied.code, denied.answers.len(), denied.scope), (ResponseCode::NoError, 0, 16));
     assert_eq!(denied.authority[0].record_type(), RecordType::SOA);
     assert_eq!(asked("10.7.0.1").answers.len(), 1);
     let counters = director.counters();
-    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1, 0]);
+    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1, 0, 0]);
     let told = director.explain("10.6.0.1".parse().unwrap(), NAME).unwrap();
     assert_eq!((told.clusters.len(), told.addresses.len(), told.reason), (0, 0, "no-candidate"));
     assert_eq!((told.scope.as_str(), told.zone), ("10.6.0.0/16", None));
@@ -113,16 +118,79 @@ fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_f
 }
 
 #[test]
-fn every_node_of_a_cluster_has_its_turn_though_all_clients_are_in_one_scope() {
+fn the_nodes_of_a_cluster_share_the_clients_of_one_scope_and_each_client_comes_back_to_its_own() {
     let (_directory, mut config) = world();
     config.clusters.truncate(1);
-    config.clusters[0].nodes = (1..=5).map(|node| (Some(Ipv4Addr::new(192, 0, 2, node)), None)).collect();
+    let node = |node| Node { v4: Some([192, 0, 2, node].into()), v6: None, weight: 1 };
+    config.clusters[0].nodes = (1..=5).map(node).collect();
     let director = director(config);
-    let asked = |turn: u64| director.answer(&NAME.parse().unwrap(), RecordType::A, "10.1.1.1".parse().unwrap(), turn);
-    let met: HashSet<String> =
-        (0..5).flat_map(|turn| asked(turn).answers).map(|record| record.data.to_string()).collect();
+    let asked = |client: &str| director.answer(&NAME.parse().unwrap(), RecordType::A, client.parse().unwrap());
+    let met: HashSet<String> = (0..100)
+        .flat_map(|client| asked(&format!("10.1.{client}.1")).answers)
+        .map(|record| record.data.to_string())
+        .collect();
     assert_eq!(met.len(), 5);
-    assert_eq!(asked(u64::MAX).answers.len(), 2);
+    assert_eq!(asked("10.1.7.1").answers.len(), 2);
+    assert_eq!(asked("10.1.7.1").answers, asked("10.1.7.200").answers);
+    // Nobody else may ever serve it, so that the answer is for everybody.
+    assert_eq!(asked("10.1.7.1").scope, 0);
+}
+
+#[test]
+fn a_full_cluster_has_room_again_well_below_its_capacity_and_a_draining_one_gets_nobody_whom_others_may_serve() {
+    let (_directory, mut config) = world();
+    let director = director(config.clone());
+    let load = |id: &str, load: u16| assert!(director.set_cluster_state(id, true, load));
+    load("ams1", 1000);
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1");
+    load("ams1", 950);
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1", "room at once");
+    load("ams1", 899);
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
+    load("ams1", 1000);
+    load("nyc1", 1000);
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "no-room"));
+    load("ams1", 0);
+    config.clusters[0].draining = true;
+    director.reload(config.clone()).unwrap();
+    assert_eq!(first(&director, "10.1.1.1"), ("nyc1".into(), "no-room"), "full before draining");
+    load("nyc1", 0);
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1");
+    director.set_cluster_state("nyc1", false, 0);
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "no-room"));
+}
+
+#[test]
+fn an_explanation_names_what_matched_each_candidate_and_why_the_others_were_left_out() {
+    let (_directory, mut config) = world();
+    let database = config.databases[0].display().to_string();
+    config.overrides =
+        vec![crate::Override { prefix: "10.7.7.0/24".parse().unwrap(), cluster: Some("isp1".into()), at: None }];
+    let director = director(config);
+    director.set_cluster_state("nyc1", false, 0);
+    let told = director.explain("198.18.0.9".parse().unwrap(), NAME).unwrap();
+    let filtered: Vec<_> = told.filtered.iter().map(|filtered| (filtered.cluster.as_str(), filtered.why)).collect();
+    assert_eq!(filtered, [("nyc1", "down"), ("isp1", "deep, and the client is not in its prefixes")]);
+    let [candidate] = &told.candidates[..] else { panic!("{told:?}") };
+    assert_eq!((candidate.cluster.as_str(), candidate.rank, candidate.distance_km), ("ams1", Some(1), Some(0)));
+    assert_eq!((told.policy.as_deref(), told.policy_generation, told.map_generation), (Some("native"), 0, 0));
+    let matched = |client: &str| {
+        let told = director.explain(client.parse().unwrap(), NAME).unwrap();
+        told.matched
+            .into_iter()
+            .map(|matched| format!("{}: {} {}", matched.source, matched.prefix, matched.says))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(matched("198.18.0.9"), [format!("{database}: 198.18.0.0/24 NL, at 52.37, 4.90")]);
+    let expected = [
+        "geo.override: 10.7.7.0/24 prescribed cluster isp1",
+        "cluster.prefixes: 10.7.0.0/16 deep cluster isp1",
+        "cluster.prefixes: 10.0.0.0/8 home cluster ams1",
+    ];
+    assert_eq!(matched("10.7.7.1"), expected);
+    let told = director.explain("10.7.7.1".parse().unwrap(), NAME).unwrap();
+    assert_eq!(told.filtered[0].why, "another one is prescribed");
+    assert_eq!(told.candidates.len(), 1);
 }
 
 #[test]
@@ -151,13 +219,7 @@ fn every_client_of_a_scope_gets_the_same_answer() {
         for step in 0..64 {
             let other = base.to_bits() + u32::try_from(step * (size / 64).max(1) % size).unwrap();
             let theirs = decide(IpAddr::V4(other.into()));
-            assert_eq!(
-                theirs.clusters,
-                decision.clusters,
-                "{client} and {} in /{}",
-                Ipv4Addr::from(other),
-                decision.scope
-            );
+            assert_eq!(theirs.choice, decision.choice, "{client} and {} in /{}", Ipv4Addr::from(other), decision.scope);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use littoral_geo::{Cluster, Director, GeoConfig, NativeGeo, Service, ZoneSource};
+use littoral_geo::{Cluster, Director, GeoConfig, NativeGeo, Node, Service, ZoneSource};
 
 const NETCINEMA: &str = "\
 $ORIGIN netcinema.example.
@@ -39,7 +39,8 @@ pub(crate) fn director() -> Director {
         deep: false,
         at: [0.0, 0.0],
         capacity_mbps: 1,
-        nodes: vec![(Some(node.parse().unwrap()), None)],
+        nodes: vec![Node { v4: Some(node.parse().unwrap()), v6: None, weight: 1 }],
+        draining: false,
         prefixes: vec![prefix.parse().unwrap()],
         systems: Vec::new(),
     };

@@ -9,7 +9,7 @@ use std::hash::Hash;
 use std::path::Path;
 
 use ipnet::IpNet;
-use littoral_geo::limits::{PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MAX};
+use littoral_geo::limits::{NODES_MAX, PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MAX};
 use littoral_geo::stub::absolute;
 
 mod acme;
@@ -28,7 +28,7 @@ use crate::origin::lookup::SERVERS_MAX;
 use super::units::Span;
 use super::{
     AT_A_TIME_MAX, CLUSTERS_MAX, Cluster, Config, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service, THREADS_MAX,
-    Tier, error,
+    Tier, WEIGHT_MAX, error,
 };
 
 /// A key and what is wrong with its value.
@@ -220,6 +220,12 @@ impl Cluster {
         }
         if !self.nodes.iter().any(|node| node.v4.is_some() || node.v6.is_some()) {
             return wrong("nodes", "it has no node address: add one, such as nodes = [{ v4 = \"203.0.113.10\" }]");
+        }
+        if self.nodes.len() > NODES_MAX {
+            return wrong(format!("nodes.{NODES_MAX}"), format!("{} nodes: at most {NODES_MAX}", self.nodes.len()));
+        }
+        if let Some(at) = self.nodes.iter().position(|node| !(1..=WEIGHT_MAX).contains(&node.weight)) {
+            return wrong(format!("nodes.{at}.weight"), format!("the weight of a node is 1 to {WEIGHT_MAX}"));
         }
         if let Some((place, prefix)) = self.prefixes.iter().enumerate().find(|(_, prefix)| **prefix != prefix.trunc()) {
             let problem = format!("{prefix} has bits beyond its length: write {}", prefix.trunc());

@@ -179,8 +179,22 @@ const CLUSTERS: &[Key] = &[
         "live",
         "Autonomous systems it serves first where no coverage zone says anything; an ASN database in `geo.database` tells them.",
     ),
+    key(
+        "cluster.drain",
+        "`true` or `false`",
+        "`false`",
+        "live",
+        "Empties it: only clients whom no other cluster may serve are still sent there. Wait the services' `ttl` before it is stopped.",
+    ),
     key("cluster.nodes.v4", "IPv4 address", "none", "live", "Address of a node, for A answers."),
     key("cluster.nodes.v6", "IPv6 address", "none", "live", "Address of a node, for AAAA answers."),
+    key(
+        "cluster.nodes.weight",
+        "1 to 1000",
+        "`1`",
+        "live",
+        "Its share of the cluster's clients, beside those of the other nodes. A client (an IPv4 /24, an IPv6 /48) comes back to the same nodes.",
+    ),
     key(
         "cluster.health.port",
         "port, not 0",

@@ -99,6 +99,11 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
         ("port = 8080", "up_after = 0", "12:23: cluster \"one\": health.up_after is at least 1"),
         ("port = 8080", "every = \"0s\"", "12:20: cluster \"one\": health.every is more than 0s"),
         ("port = 8080", "timeout = \"0s\"", "12:22: cluster \"one\": health.timeout is more than 0s"),
+        (
+            "v4 = \"203.0.113.1\"",
+            "v4 = \"203.0.113.1\", weight = 0",
+            "10:41: cluster \"one\": the weight of a node is 1 to 1000",
+        ),
         ("id = \"two\"", "id = \"one\"", "14:6: cluster \"one\" is there twice: keep one"),
         ("id = \"two\"", "id = \"\"", "14:6: cluster \"\": its id is empty or \"*\""),
         ("id = \"two\"", "id = \"*\"", "14:6: cluster \"*\": its id is empty or \"*\""),

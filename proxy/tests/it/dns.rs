@@ -55,6 +55,7 @@ async fn the_cluster_follows_the_clients_subnet_through_the_alias_and_the_api_ex
             told.contains(&format!("\"clusters\":[\"{id}\"")) && told.contains("\"reason\":\"coverage\""),
             "{told}"
         );
+        assert!(told.contains("\"source\":\"cluster.prefixes\"") && told.contains("\"policy\":\"native\""), "{told}");
     }
     let metrics = node.metrics().await;
     assert_eq!(metrics["littoral_dns_queries_total{transport=\"udp\"}"], 2.0);

@@ -8,7 +8,7 @@ use hickory_proto::rr::RecordType;
 
 use super::*;
 use crate::answer::Reply;
-use crate::{Director, GeoConfig, NativeGeo, ZoneSource};
+use crate::{Director, GeoConfig, NativeGeo, Node, ZoneSource};
 
 const ZONE: &str = "\
 $ORIGIN kingcdn.example.
@@ -31,12 +31,13 @@ fn started(services: Vec<Service>) -> Result<Director, GeoError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("kingcdn.zone");
     std::fs::write(&file, ZONE).unwrap();
-    let cluster = |id: &str, node: (Option<Ipv4Addr>, Option<Ipv6Addr>)| Cluster {
+    let cluster = |id: &str, (v4, v6): (Option<Ipv4Addr>, Option<Ipv6Addr>)| Cluster {
         id: id.into(),
         deep: false,
         at: [0.0, 0.0],
         capacity_mbps: 1,
-        nodes: vec![node],
+        nodes: vec![Node { v4, v6, weight: 1 }],
+        draining: false,
         prefixes: Vec::new(),
         systems: Vec::new(),
     };
@@ -55,7 +56,7 @@ fn started(services: Vec<Service>) -> Result<Director, GeoError> {
 }
 
 fn ask(director: &Director, name: &str, qtype: RecordType) -> Reply {
-    director.answer(&domain_name(name).unwrap(), qtype, "192.0.2.7".parse().unwrap(), 0)
+    director.answer(&domain_name(name).unwrap(), qtype, "192.0.2.7".parse().unwrap())
 }
 
 fn told(reply: &Reply) -> (ResponseCode, Vec<String>) {
@@ -99,7 +100,7 @@ fn a_service_beyond_ascii_is_found_by_its_name_in_wire_form_however_it_was_writt
     for written in ["xn--bcher-kva.kingcdn.example", "bücher.kingcdn.example.", "XN--BCHER-KVA.kingcdn.example"] {
         let director = started(vec![service(written)]).unwrap();
         let name = LowerName::from(Name::from_ascii("xn--bcher-kva.kingcdn.example.").unwrap());
-        let reply = director.answer(&name, RecordType::A, "192.0.2.7".parse().unwrap(), 0);
+        let reply = director.answer(&name, RecordType::A, "192.0.2.7".parse().unwrap());
         assert_eq!(told(&reply).1, ["203.0.113.1"], "{written}");
         let explained = director.explain("192.0.2.7".parse().unwrap(), written).unwrap();
         assert_eq!(explained.name, "xn--bcher-kva.kingcdn.example.");

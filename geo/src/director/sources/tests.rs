@@ -118,7 +118,7 @@ fn no_question_waits_or_fails_while_the_map_is_replaced() {
         scope.spawn(|| {
             while !done.load(Relaxed) {
                 let decision = director.decide("a1105.kingcdn.example", "172.16.1.1".parse().unwrap()).unwrap();
-                assert!(!decision.clusters.is_empty(), "no cluster between two maps");
+                assert!(decision.clusters().next().is_some(), "no cluster between two maps");
                 asked.fetch_add(1, Relaxed);
             }
         });

@@ -1,0 +1,156 @@
+//! The decision itself: who may serve, whom the policy ranks first, which nodes of it.
+//!
+//! Invariants: the policy is asked at most once and only about those who may serve; what it answers is checked; nothing is
+//! allocated and no lock is taken.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hickory_proto::rr::LowerName;
+
+use super::service::{Placed, domain_name};
+use super::snapshot::{Left, Snapshot};
+use super::{Director, nodes};
+use crate::address::{canonical, masked};
+use crate::counters::count;
+use crate::limits::CLUSTERS_MAX;
+use crate::map::Spot;
+use crate::routing::{Choice, Flow, NONE, Routing};
+
+/// What was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// Cluster indexes in order of preference, [`NONE`] behind the last; none when no cluster of the service may serve
+    /// this client.
+    pub choice: [u16; 3],
+    /// For how long a prefix around the client this holds.
+    pub scope: u8,
+    /// TTL in seconds.
+    pub ttl_s: u32,
+    /// What decided; one of [`crate::Counters::REASONS`].
+    pub reason: &'static str,
+}
+
+impl Decision {
+    /// The chosen clusters, the best first.
+    pub fn clusters(&self) -> impl Iterator<Item = u16> + use<> {
+        self.choice.into_iter().take_while(|cluster| *cluster != NONE)
+    }
+}
+
+/// A decision and what it was made from.
+#[derive(Clone, Copy)]
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    pub(super) spot: Spot,
+    /// The candidate whose coverage zone the client is in.
+    pub(super) zone: Option<u16>,
+    /// The clusters of the service, those of them who may serve such a client, and what the policy is asked about.
+    pub(super) of_service: u64,
+    pub(super) allowed: u64,
+    pub(super) flow: Flow,
+    /// Whether the policy's answer was taken, not the native one in its place.
+    pub(super) by_policy: bool,
+    client: IpAddr,
+    key: u64,
+    answers: usize,
+}
+
+impl Director {
+    /// The decision for `client` and the service `name` (case and final dot do not matter); `None` when it is no service.
+    pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
+        let snapshot = self.snapshot.load();
+        self.decide_in(&snapshot, &domain_name(name)?, client).map(|decided| decided.decision)
+    }
+
+    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &LowerName, client: IpAddr) -> Option<Decided> {
+        let service = snapshot.services.get(name)?;
+        let client = canonical(client);
+        let (spot, scope) = snapshot.map.find(client);
+        let covered = spot.covered;
+        let allowed = snapshot.allowed(service, covered);
+        let (mut candidates, left) = snapshot.candidates(allowed);
+        // Where only one may ever serve it is the same for everybody, wherever they are.
+        let scope = if service.candidates & !snapshot.masks.home == 0 && service.candidates.count_ones() == 1 {
+            0
+        } else {
+            scope
+        };
+        // What the operator prescribes is not the policy's to decide, as long as it is there.
+        let forced = covered.forced.filter(|forced| left == Left::Good && candidates >> forced & 1 == 1);
+        if let Some(forced) = forced {
+            candidates = 1 << forced;
+        }
+        let zone = [forced, covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
+        let place = spot.place.at.unwrap_or_default();
+        let flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates);
+        let (choice, by_policy) = self.choose(&flow);
+        let first = Some(choice.clusters[0]).filter(|first| *first != NONE);
+        let reason = match first {
+            None => "no-candidate",
+            _ if left == Left::Down => "all-down",
+            _ if left == Left::Crowded => "no-room",
+            first if first == forced => "override",
+            first if first == covered.deep => "deep",
+            first if first == zone => "coverage",
+            _ if spot.place.at.is_some() => "geo",
+            _ => "load",
+        };
+        let ttl_s = if choice.ttl_s == 0 { service.ttl_s } else { u32::from(choice.ttl_s) };
+        let decision = Decision { choice: choice.clusters, scope, ttl_s, reason };
+        let (key, answers) = (service.key, service.answers);
+        let of_service = service.candidates;
+        Some(Decided { decision, spot, zone, of_service, allowed, flow, by_policy, client, key, answers })
+    }
+
+    /// Asks the policy and checks its answer: clusters must be candidates, each once. Else the native policy answers.
+    /// Without candidates nobody is asked. Whether it was the policy comes with it.
+    fn choose(&self, flow: &Flow) -> (Choice, bool) {
+        const NOBODY: Choice = Choice { clusters: [NONE; 3], ttl_s: 0 };
+        if flow.candidates == 0 {
+            return (NOBODY, false);
+        }
+        let is_candidate = |cluster: u16| usize::from(cluster) < CLUSTERS_MAX && flow.candidates >> cluster & 1 == 1;
+        if let Some(mut choice) = self.routing.decide(flow) {
+            let count_of = choice.clusters.iter().take_while(|cluster| **cluster != NONE).count();
+            let named = &choice.clusters[..count_of];
+            let distinct = (0..count_of).all(|at| !named[..at].contains(&named[at]));
+            if count_of > 0 && distinct && named.iter().all(|cluster| is_candidate(*cluster)) {
+                choice.clusters[count_of..].fill(NONE);
+                return (choice, true);
+            }
+            count(&self.counters.refused_choices);
+        }
+        (self.native.decide(flow).unwrap_or(NOBODY), false)
+    }
+}
+
+impl Snapshot {
+    /// Addresses of a decision for one family: nodes of its first cluster that has any, as many as the service answers. The
+    /// scope promises a cluster; which of its nodes come, and in which order, goes by the client.
+    pub(crate) fn addresses(&self, decided: &Decided, v6: bool) -> impl Iterator<Item = IpAddr> + '_ {
+        let Decided { decision, client, key, answers, .. } = *decided;
+        let of = move |cluster: u16| self.orders.addresses(cluster, v6, client, key);
+        let first = decision.clusters().find(|cluster| of(*cluster).next().is_some());
+        first.into_iter().flat_map(of).take(answers.min(nodes::ANSWERS_MAX))
+    }
+}
+
+fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates: u64) -> Flow {
+    let bits = match prefix {
+        IpAddr::V4(v4) => u128::from(v4.to_bits()),
+        IpAddr::V6(v6) => v6.to_bits(),
+    };
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    // The same for a client and a service, so that a policy that uses it stays within the scope's promise.
+    let rand = hash(&(bits, service.key));
+    Flow { key: service.key, addr_hi: (bits >> 64) as u64, addr_lo: bits as u64, place, zone, candidates, now_ms, rand }
+}
+
+pub(super) fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}
