@@ -21,6 +21,8 @@ cmake|cmake|builds zlib-ng, which pingora compresses with
 /etc/ssl/certs/ca-certificates.crt|ca-certificates|cargo fetches crates over TLS
 curl|curl|the integration tests ask the node as an outside client
 dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
+kdig|knot-dnsutils|a second such client, which shows every EDNS option
+named-checkzone|bind9-utils|the tests ask it what a zone file is
 pebble|pebble|the integration tests order certificates from it
 NEEDS
     bench) cat <<'NEEDS' ;;

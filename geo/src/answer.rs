@@ -39,37 +39,51 @@ impl Director {
     pub fn answer(&self, name: &LowerName, qtype: RecordType, client: IpAddr) -> Reply {
         let snapshot = self.snapshot();
         let mut reply = Reply::empty(ResponseCode::Refused);
-        let mut at = name.clone();
+        let (mut at, mut qtype) = (name.clone(), qtype);
+        // The name that answers for others, once an ALIAS was met, and the TTL that it may have at most.
+        let mut owner: Option<(LowerName, u32)> = None;
         for _ in 0..=CNAME_CHAIN_MAX {
             let Some(zone) = snapshot.zones.of(&at) else {
                 // Outside our zones: refused when asked for, left to the resolver when an alias leads there.
-                return reply;
+                return in_place_of(owner, reply, &snapshot);
             };
             (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
             // Of any other type a service may have records in the zone file.
             let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
             if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client) {
                 self.serve(&snapshot, &at, qtype, &decided, &mut reply);
-                if reply.answers.last().is_none_or(|last| last.record_type() == RecordType::CNAME) {
+                if reply.answers.last().is_none_or(is_alias) {
                     reply.authority.push(zone.negative_soa());
                 }
-                return reply;
+                return in_place_of(owner, reply, &snapshot);
             }
             match zone.tell(&at, qtype) {
                 // A loop: no record is sent twice (RFC 2181 §5).
                 Told::Alias(record, _) if reply.answers.contains(&record) => return reply,
                 Told::Alias(record, target) => {
-                    reply.answers.push(record);
+                    let ttl = record.ttl;
+                    match &mut owner {
+                        // What lies behind an ALIAS is not told, only how long it holds.
+                        Some((_, least)) => *least = ttl.min(*least),
+                        None => reply.answers.push(record),
+                    }
                     at = target;
+                }
+                Told::StandIn(ttl, target) => {
+                    let (_, least) = owner.get_or_insert_with(|| (at.clone(), ttl));
+                    *least = ttl.min(*least);
+                    at = target;
+                    // Of the other name only addresses are wanted.
+                    qtype = if qtype == RecordType::ANY { RecordType::A } else { qtype };
                 }
                 told => {
                     finish(told, zone, &mut reply);
-                    return reply;
+                    return in_place_of(owner, reply, &snapshot);
                 }
             }
         }
         // The chain is longer than any honest one: what was found is sent, the resolver may go on from there.
-        reply
+        in_place_of(owner, reply, &snapshot)
     }
 
     /// A service's own answer: addresses of the chosen cluster.
@@ -95,6 +109,27 @@ impl Director {
     }
 }
 
+/// What an ALIAS stands for is told under its own name, which exists even where the other does not.
+fn in_place_of(owner: Option<(LowerName, u32)>, mut reply: Reply, snapshot: &Snapshot) -> Reply {
+    let Some((owner, ttl)) = owner else {
+        return reply;
+    };
+    (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
+    (reply.authority, reply.additional) = (Vec::new(), Vec::new());
+    // The aliases that led to it come first.
+    for record in reply.answers.iter_mut().filter(|record| !is_alias(record)) {
+        (record.name, record.ttl) = (Name::from(&owner), record.ttl.min(ttl));
+    }
+    if reply.answers.last().is_none_or(is_alias) {
+        reply.authority.extend(snapshot.zones.of(&owner).map(Zone::negative_soa));
+    }
+    reply
+}
+
+fn is_alias(record: &Record) -> bool {
+    record.record_type() == RecordType::CNAME
+}
+
 fn finish(told: Told, zone: &Zone, reply: &mut Reply) {
     match told {
         Told::Answer(records) => reply.answers.extend(records),
@@ -110,5 +145,7 @@ fn finish(told: Told, zone: &Zone, reply: &mut Reply) {
             reply.additional.extend(glue);
         }
         Told::Alias(record, _) => reply.answers.push(record),
+        // Followed by the caller.
+        Told::StandIn(..) => {}
     }
 }

@@ -2,11 +2,13 @@
 //! records of them, [`data`] reads what stands in a record.
 //!
 //! A name exists when it or anything below it has records (empty non-terminals, RFC 8020). Wildcards answer for the
-//! closest encloser only (RFC 4592). Below a delegation there is nothing but the referral.
+//! closest encloser only (RFC 4592). Below a delegation there is nothing but the referral. Invariant: what was read never
+//! changes and is shared; the names of services are laid over it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
@@ -28,15 +30,23 @@ pub struct Zones {
     zones: HashMap<LowerName, Zone>,
 }
 
-/// One zone.
-#[derive(Debug)]
+/// One zone: what was read, and the names of services in it.
+#[derive(Debug, Clone)]
 pub struct Zone {
+    body: Arc<Body>,
+    /// Every name that exists for a service: its own, and those above it.
+    held: HashSet<LowerName>,
+}
+
+/// What a file says.
+#[derive(Debug)]
+struct Body {
     apex: LowerName,
     soa: Record,
     /// TTL of negative answers: the smaller of the SOA's own TTL and its MINIMUM (RFC 2308 §3).
     negative_ttl: u32,
     sets: Sets,
-    /// Every name that exists: with records, of a service, or above one of them.
+    /// Every name that exists: with records, or above one that has.
     names: HashSet<LowerName>,
 }
 
@@ -48,6 +58,8 @@ pub enum Told {
     Answer(Vec<Record>),
     /// An alias: the record, and where to look on.
     Alias(Record, LowerName),
+    /// Addresses of another name, under this one and with this TTL at most.
+    StandIn(u32, LowerName),
     /// The name exists, the type does not.
     NoData,
     /// The name does not exist.
@@ -57,19 +69,46 @@ pub enum Told {
 }
 
 impl Zones {
-    /// Reads all zone files.
+    /// Reads all zone files. One that cannot be read keeps what `old` has of its zone, with a warning.
     ///
     /// # Errors
     /// One line with file, place and what to do.
-    pub fn load(sources: &[ZoneSource]) -> Result<Self, GeoError> {
-        let mut zones = HashMap::new();
+    pub fn load(sources: &[ZoneSource], old: &Self) -> Result<(Self, Vec<String>), GeoError> {
+        let (mut zones, mut warnings) = (HashMap::new(), Vec::new());
         for source in sources {
-            let zone = Zone::load(&source.name, &source.file)?;
-            if zones.insert(zone.apex.clone(), zone).is_some() {
+            let zone = match Zone::load(&source.name, &source.file) {
+                Ok(zone) => zone,
+                Err(error) => {
+                    let known = apex(&source.name).ok().and_then(|apex| old.zones.get(&LowerName::from(apex)));
+                    let known = known.ok_or_else(|| error.clone())?;
+                    warnings.push(format!("{error}; zone {} stays as it was", known.body.apex));
+                    Zone { body: known.body.clone(), held: HashSet::new() }
+                }
+            };
+            if zones.insert(zone.body.apex.clone(), zone).is_some() {
                 return Err(GeoError(format!("zone {:?} is there twice", source.name)));
             }
         }
-        Ok(Self { zones })
+        let zones = Self { zones };
+        for source in sources {
+            zones.check_stand_ins(source)?;
+        }
+        Ok((zones, warnings))
+    }
+
+    /// Only of our own names do we know the addresses.
+    fn check_stand_ins(&self, source: &ZoneSource) -> Result<(), GeoError> {
+        let zone = apex(&source.name).ok().and_then(|apex| self.zones.get(&LowerName::from(apex)));
+        for (owner, records) in zone.iter().flat_map(|zone| &zone.body.sets) {
+            let target = records.get(&RecordType::ANAME).and_then(|set| set.first()).and_then(stand_in);
+            if let Some(target) = target.filter(|target| self.of(target).is_none()) {
+                let file = source.file.display();
+                return Err(GeoError(format!(
+                    "{file}: ALIAS of {owner} leads to {target}, which is in no [[zone]] of this node: name one of ours"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The zone a name is in: the one with the longest matching apex.
@@ -117,7 +156,12 @@ impl Records {
         if (alias && kind != RecordType::CNAME) || (kind == RecordType::CNAME && !alias && !types.is_empty()) {
             return Err(format!("{owner} has a CNAME beside other records (RFC 1034 §3.6.2): keep one of them"));
         }
-        if matches!(kind, RecordType::SOA | RecordType::CNAME) && !known.is_empty() {
+        let addresses = [RecordType::A, RecordType::AAAA];
+        let stands_in = types.contains_key(&RecordType::ANAME) && addresses.contains(&kind);
+        if stands_in || (kind == RecordType::ANAME && addresses.iter().any(|kind| types.contains_key(kind))) {
+            return Err(format!("{owner} has an ALIAS beside addresses of its own: keep one of them"));
+        }
+        if matches!(kind, RecordType::SOA | RecordType::CNAME | RecordType::ANAME) && !known.is_empty() {
             return Err(format!("{owner} has a second {kind} record: keep one of them"));
         }
         if known.len() == SET_RECORDS_MAX {
@@ -144,11 +188,33 @@ impl Records {
             return Err(format!("{apex} has no NS record: add one at the apex, such as @ IN NS ns"));
         }
         let negative_ttl = soa.ttl.min(data.minimum);
-        let mut zone = Zone { apex, soa, negative_ttl, sets: HashMap::new(), names: HashSet::new() };
-        sets.keys().for_each(|name| zone.know(name));
-        zone.sets = sets;
-        Ok(zone)
+        let mut names = HashSet::new();
+        sets.keys().for_each(|name| know(&mut names, name, &apex));
+        let body = Body { apex, soa, negative_ttl, sets, names };
+        Ok(Zone { body: Arc::new(body), held: HashSet::new() })
     }
+}
+
+/// `name` and all above it, up to the apex, exist.
+fn know(names: &mut HashSet<LowerName>, name: &LowerName, apex: &LowerName) {
+    let mut at = name.clone();
+    while names.insert(at.clone()) && at != *apex {
+        at = at.base_name();
+    }
+}
+
+/// The name whose addresses an ALIAS stands for.
+fn stand_in(record: &Record) -> Option<LowerName> {
+    match &record.data {
+        RData::ANAME(target) => Some(LowerName::from(&target.0)),
+        _ => None,
+    }
+}
+
+/// The absolute name of a zone.
+fn apex(name: &str) -> Result<Name, String> {
+    let apex = Name::from_str(name).map_err(|error| format!("zone name {name:?}: {error}"))?;
+    Ok(if apex.is_fqdn() { apex } else { apex.append_domain(&Name::root()).unwrap_or(Name::root()) })
 }
 
 impl Zone {
@@ -175,8 +241,7 @@ impl Zone {
     pub fn parse(name: &str, text: &str, place: &str) -> Result<Self, GeoError> {
         let problem = |text: String| GeoError(format!("{place}: {text}"));
         let at = |(line, text): Problem| GeoError(format!("{place}:{line}: {text}"));
-        let apex = Name::from_str(name).map_err(|error| problem(format!("zone name {name:?}: {error}")))?;
-        let apex = if apex.is_fqdn() { apex } else { apex.append_domain(&Name::root()).unwrap_or(Name::root()) };
+        let apex = apex(name).map_err(problem)?;
         let (mut entries, mut reader) = (Entries::new(text), Reader::new(apex.clone()));
         let mut records = Records { apex: apex.into(), sets: HashMap::new(), count: 0 };
         while let Some(entry) = entries.next().map_err(at)? {
@@ -186,54 +251,55 @@ impl Zone {
         records.zone().map_err(problem)
     }
 
-    /// From now on `name` and all above it exist.
-    fn know(&mut self, name: &LowerName) {
-        let mut at = name.clone();
-        while self.names.insert(at.clone()) && at != self.apex {
-            at = at.base_name();
-        }
-    }
-
     /// The SOA record for a negative answer (RFC 2308).
     pub fn negative_soa(&self) -> Record {
-        let mut soa = self.soa.clone();
-        soa.ttl = self.negative_ttl;
+        let mut soa = self.body.soa.clone();
+        soa.ttl = self.body.negative_ttl;
         soa
+    }
+
+    /// Whether a name has records, is a service's, or is above such a name.
+    fn knows(&self, name: &LowerName) -> bool {
+        self.body.names.contains(name) || self.held.contains(name)
     }
 
     /// Answers a question about a name in this zone.
     pub fn tell(&self, name: &LowerName, qtype: RecordType) -> Told {
-        if let Some(referral) = self.referral(name) {
+        if let Some(referral) = self.referral(name, qtype) {
             return referral;
         }
-        if self.names.contains(name) {
-            return self.sets.get(name).map_or(Told::NoData, |types| of_types(types, qtype, None));
+        let Body { apex, sets, .. } = &*self.body;
+        if self.knows(name) {
+            return sets.get(name).map_or(Told::NoData, |types| of_types(types, qtype, None));
         }
         let mut encloser = name.base_name();
-        while !self.names.contains(&encloser) && encloser != self.apex && !encloser.is_root() {
+        while !self.knows(&encloser) && encloser != *apex && !encloser.is_root() {
             encloser = encloser.base_name();
         }
         let wildcard =
             Name::from_str("*").ok().and_then(|star| star.append_domain(&encloser).ok()).map(LowerName::from);
-        match wildcard.and_then(|wildcard| self.sets.get(&wildcard)) {
-            Some(types) => of_types(types, qtype, Some(name)),
+        // One that exists only because of names below it has no records to give (RFC 4592 §2.2.2).
+        match wildcard.filter(|wildcard| self.knows(wildcard)) {
+            Some(wildcard) => sets.get(&wildcard).map_or(Told::NoData, |types| of_types(types, qtype, Some(name))),
             None => Told::NoName,
         }
     }
 
     /// A delegation at or above `name`, below the apex.
-    fn referral(&self, name: &LowerName) -> Option<Told> {
-        let mut at = name.clone();
+    fn referral(&self, name: &LowerName, qtype: RecordType) -> Option<Told> {
+        let Body { apex, sets, .. } = &*self.body;
+        // DS records belong to the upper side of a delegation (RFC 4035 §3.1.4.1).
+        let mut at = if qtype == RecordType::DS && name != apex { name.base_name() } else { name.clone() };
         let mut found = None;
-        while at != self.apex && !at.is_root() {
-            if let Some(servers) = self.sets.get(&at).and_then(|types| types.get(&RecordType::NS)) {
+        while at != *apex && !at.is_root() {
+            if let Some(servers) = sets.get(&at).and_then(|types| types.get(&RecordType::NS)) {
                 found = Some(servers);
             }
             at = at.base_name();
         }
         let servers = found?.clone();
         let glue = servers.iter().filter_map(|server| match &server.data {
-            RData::NS(target) => self.sets.get(&LowerName::from(&target.0)),
+            RData::NS(target) => sets.get(&LowerName::from(&target.0)),
             _ => None,
         });
         let addresses = [RecordType::A, RecordType::AAAA];
@@ -255,6 +321,16 @@ fn of_types(types: &BTreeMap<RecordType, Vec<Record>>, qtype: RecordType, asked:
         };
         records.iter().map(rename).collect()
     };
+    let standing = types.get(&RecordType::ANAME).and_then(|set| set.first()).filter(|_| {
+        // What it stands for is our own business: asked for itself, it is not there.
+        matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY)
+    });
+    if let Some((record, target)) = standing.and_then(|record| Some((record, stand_in(record)?))) {
+        return Told::StandIn(record.ttl, target);
+    }
+    if qtype == RecordType::ANAME {
+        return Told::NoData;
+    }
     // To ANY one set is the answer (RFC 8482), of a CNAME, too: it matches, and nothing is followed (RFC 1034 §4.3.2).
     let any = types.values().next().filter(|_| qtype == RecordType::ANY);
     if let Some(records) = types.get(&qtype).or(any) {

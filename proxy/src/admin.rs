@@ -159,10 +159,14 @@ async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<J
 }
 
 async fn reload(State(admin): State<Admin>) -> Answer {
-    let restart = crate::reload::reload(&admin.node, &admin.file)
+    let done = crate::reload::reload(&admin.node, &admin.file)
         .await
         .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
-    Ok(Json(json!({ "reloaded": true, "needs_restart": restart })))
+    let mut told = json!({ "reloaded": true, "needs_restart": done.needs_restart });
+    if !done.kept.is_empty() {
+        told["kept"] = json!(done.kept);
+    }
+    Ok(Json(told))
 }
 
 async fn upgrade(State(admin): State<Admin>) -> Answer {

@@ -1,6 +1,6 @@
 //! What a running node does about a changed config: read it, check it whole, then put it in force without a pause.
 //!
-//! Binding, starting and stopping are `run`'s. Invariants: a reload that fails changes nothing; reloads at once are made one
+//! Binding, starting and stopping are `run`'s. Invariants: a reload that fails changes nothing, but a broken zone or map file only keeps its own last content; reloads at once are made one
 //! after another; what is the same before and after keeps what it has learnt (an origin its addresses and its health).
 
 use std::path::Path;
@@ -11,11 +11,20 @@ use crate::node::Node;
 use crate::origin::look_up;
 use crate::site::Sites;
 
-/// Reads the config again and applies what can change live. Returns the keys that need a restart.
+/// What a reload did not do.
+#[derive(Debug, Default, PartialEq)]
+pub struct Reloaded {
+    /// Keys that need a restart.
+    pub needs_restart: Vec<String>,
+    /// What stays as it was because its file cannot be read, a sentence each.
+    pub kept: Vec<String>,
+}
+
+/// Reads the config again and applies what can change live.
 ///
 /// # Errors
 /// Why nothing was changed.
-pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String> {
+pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Reloaded, String> {
     let _alone = node.reloading.lock().await;
     let config = Config::load(file).map_err(|error| error.to_string())?;
     let sites = Sites::of(&config, &node.sites.load());
@@ -26,7 +35,7 @@ pub async fn reload(node: &Arc<Node>, file: &Path) -> Result<Vec<String>, String
     applied.map_err(|error| error.to_string())?
 }
 
-fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, String> {
+fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, String> {
     let old = node.settings.load_full();
     let mut restart = needs_restart(&old, &config);
     let fronts = node.fronts.prepare(&config)?;
@@ -35,9 +44,11 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     if node.directing.is_none() && !(config.zone.is_empty() && config.service.is_empty()) {
         restart.push("zone".to_owned());
     }
+    let mut kept = Vec::new();
     if let Some(directing) = &node.directing {
         // All or nothing: this changes nothing when it fails, and what follows cannot fail but for a plugin's file.
-        directing.reload(&config)?.iter().for_each(|warning| tracing::error!("{warning}"));
+        kept = directing.reload(&config)?;
+        kept.iter().for_each(|warning| tracing::error!("{warning}"));
     }
     if let Err(error) = node.plugins.apply(&config) {
         if let Some(directing) = &node.directing {
@@ -57,7 +68,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Vec<String>, 
     node.probes.follow(node);
     node.settings.store(Arc::new(config));
     node.acme.wake();
-    Ok(restart)
+    Ok(Reloaded { needs_restart: restart, kept })
 }
 
 /// Keys that differ and are read at start only.

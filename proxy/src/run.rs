@@ -377,9 +377,12 @@ impl Signals {
         let reloads = async {
             while self.hangup.recv().await.is_some() {
                 match reload(node, file).await {
-                    Ok(restart) if restart.is_empty() => tracing::info!("config reloaded"),
-                    Ok(restart) => {
-                        tracing::warn!(keys = restart.join(", "), "config reloaded; these keys need a restart");
+                    Ok(done) if done.needs_restart.is_empty() => tracing::info!("config reloaded"),
+                    Ok(done) => {
+                        tracing::warn!(
+                            keys = done.needs_restart.join(", "),
+                            "config reloaded; these keys need a restart"
+                        );
                     }
                     Err(error) => tracing::error!(error, "config not reloaded; the old one stays in force"),
                 }

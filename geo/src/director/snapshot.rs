@@ -91,12 +91,13 @@ impl Snapshot {
         if let Some((what, count, bound)) = bounds.into_iter().find(|(_, count, bound)| count > bound) {
             return Err(GeoError(format!("{count} {what}: at most {bound}")));
         }
-        let mut zones = Zones::load(&config.zones)?;
+        let no_zones = Zones::default();
+        let (mut zones, mut warnings) = Zones::load(&config.zones, old.map_or(&no_zones, |old| &old.zones))?;
         let services = service::place(&config.services, &config.clusters, &mut zones)?;
         let none = Sources::default();
-        let (sources, mut warnings) = Sources::read(&config, old.map_or(&none, |old| &old.sources))?;
-        let (map, more) = sources.map(&config)?;
-        warnings.extend(more);
+        let (sources, of_files) = Sources::read(&config, old.map_or(&none, |old| &old.sources))?;
+        let (map, of_map) = sources.map(&config)?;
+        warnings.extend(of_files.into_iter().chain(of_map));
         let snapshot = Self {
             states: Vec::new(),
             masks: Masks::default(),

@@ -257,18 +257,48 @@ fn a_missing_or_broken_database_is_a_warning_and_the_next_rule_decides() {
 
 #[test]
 fn a_reload_keeps_states_and_the_last_good_database_and_a_bad_one_changes_nothing() {
-    let (directory, config) = world();
+    let (directory, mut config) = world();
     let director = director(config.clone());
     director.set_cluster_state("nyc1", false, 0);
     std::fs::write(&config.databases[0], b"torn").unwrap();
     assert_eq!(director.reload(config.clone()).unwrap().len(), 1);
     assert_eq!(first(&director, "198.18.0.1"), ("ams1".into(), "geo"));
     assert!(!director.clusters()[1].healthy);
-    std::fs::write(&config.zones[0].file, "nonsense").unwrap();
-    let problem = director.reload(config).unwrap_err().to_string();
-    assert!(problem.contains("kingcdn.zone:1: "), "{problem}");
+    config.services[0].ttl = Duration::ZERO;
+    director.reload(config).unwrap_err();
     assert_eq!(first(&director, "198.18.0.1"), ("ams1".into(), "geo"));
     drop(directory);
+}
+
+#[test]
+fn a_zone_that_breaks_stays_as_it_was_while_the_others_are_read_anew() {
+    let (directory, mut config) = world();
+    let other = directory.path().join("other.zone");
+    std::fs::write(&other, ZONE.replace("kingcdn", "other")).unwrap();
+    config.zones.push(ZoneSource { name: "other.example".into(), file: other.clone() });
+    let director = director(config.clone());
+    let address = |name: &str| {
+        let reply = director.answer(&name.parse().unwrap(), RecordType::A, "192.0.2.7".parse().unwrap());
+        reply.answers.first().map(|record| record.data.to_string())
+    };
+    std::fs::write(&config.zones[0].file, format!("{ZONE}ns 60 IN A nonsense\n")).unwrap();
+    std::fs::write(&other, ZONE.replace("kingcdn", "other").replace("192.0.2.53", "192.0.2.54")).unwrap();
+    let told = director.reload(config.clone()).unwrap();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("kingcdn.zone:5: A takes") && told[0].ends_with("zone kingcdn.example. stays as it was"));
+    assert_eq!(address("ns.kingcdn.example.").as_deref(), Some("192.0.2.53"));
+    assert_eq!(address("ns.other.example.").as_deref(), Some("192.0.2.54"));
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
+    // One that never could be read, and one that leads out of our zones, are refused whole.
+    config.zones.push(ZoneSource { name: "new.example".into(), file: config.zones[0].file.clone() });
+    director.reload(config.clone()).unwrap_err();
+    config.zones.pop();
+    std::fs::write(&other, format!("{}@ 60 IN ALIAS www.elsewhere.\n", ZONE.replace("kingcdn", "other"))).unwrap();
+    let problem = director.reload(config).unwrap_err().to_string();
+    assert!(
+        problem.contains("other.zone: ALIAS of other.example. leads to www.elsewhere., which is in no"),
+        "{problem}"
+    );
 }
 
 #[test]

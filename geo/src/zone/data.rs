@@ -24,7 +24,7 @@ const SHAPES: [(RecordType, &str); 21] = [
     (RecordType::SRV, "priority, weight, port and a name, such as 0 5 443 www"),
     (RecordType::SOA, "two names, a serial and four times, such as ns hostmaster 1 3600 600 86400 60"),
     (RecordType::TXT, "strings, such as \"v=spf1 -all\""),
-    (RecordType::ANAME, "one name"),
+    (RecordType::ANAME, "one name of this node's zones"),
     (RecordType::CAA, "flags, a tag and a value, such as 0 issue \"ca.example\""),
     (RecordType::CERT, "type, key tag, algorithm and base64"),
     (RecordType::CSYNC, "serial, flags and types"),

@@ -105,7 +105,10 @@ fn is_class(text: &str) -> Result<bool, String> {
 }
 
 fn kind(text: &str) -> Result<RecordType, String> {
-    let known = RecordType::from_str(&text.to_ascii_uppercase()).ok().filter(|kind| data::shape(*kind).is_some());
+    // Written ALIAS or ANAME, as others call it.
+    let upper = text.to_ascii_uppercase();
+    let name = if upper == "ALIAS" { "ANAME" } else { &upper };
+    let known = RecordType::from_str(name).ok().filter(|kind| data::shape(*kind).is_some());
     known.ok_or_else(|| {
         format!(
             "{text:?} is no TTL, no class and no type served here: write NAME TTL IN TYPE DATA, with a type of {}",

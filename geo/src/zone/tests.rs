@@ -54,6 +54,63 @@ fn an_empty_non_terminal_exists_and_a_wildcard_stands_for_missing_names_only() {
     assert_eq!(tell("wild.example.org.", RecordType::A), Told::NoData);
 }
 
+/// The zone of RFC 4592 §2.2.1, and what its §2.2.1 and §2.2.3 say of it.
+#[test]
+fn wildcards_are_those_of_the_example_in_rfc_4592() {
+    let text = "$ORIGIN example.\n$TTL 3600\n@ SOA ns h 1 2 3 4 5\n@ NS ns.example.com.\n@ NS ns.example.net.\n\
+                * TXT \"this is a wildcard\"\n* MX 10 host1\nsub.* TXT \"this is not a wildcard\"\n\
+                host1 A 192.0.2.1\n_ssh._tcp.host1 SRV 0 0 22 host1\n_ssh._tcp.host2 SRV 0 0 22 host1\n\
+                subdel NS ns.example.com.\nsubdel NS ns.example.net.\nx.*.ent A 192.0.2.9\n";
+    let zone = Zone::parse("example.", text, "rfc4592.zone").unwrap();
+    let tell = |name: &str, qtype| match zone.tell(&Name::from_str(name).unwrap().into(), qtype) {
+        Told::Answer(records) => format!("{} {}", records[0].name, records[0].data),
+        Told::NoData => "no data".into(),
+        Told::NoName => "no name".into(),
+        Told::Referral(..) => "referral".into(),
+        told => unreachable!("{told:?}"),
+    };
+    for (name, qtype, expected) in [
+        ("host3.example.", RecordType::MX, "host3.example. 10 host1.example."),
+        ("host3.example.", RecordType::A, "no data"),
+        ("foo.bar.example.", RecordType::TXT, "foo.bar.example. this is a wildcard"),
+        ("host1.example.", RecordType::MX, "no data"),
+        ("sub.*.example.", RecordType::MX, "no data"),
+        ("_telnet._tcp.host1.example.", RecordType::SRV, "no name"),
+        ("host.subdel.example.", RecordType::A, "referral"),
+        ("ghost.*.example.", RecordType::MX, "no name"),
+        ("*.example.", RecordType::TXT, "*.example. this is a wildcard"),
+        ("_tcp.host2.example.", RecordType::TXT, "no data"),
+        // The wildcard is there only because of a name below it: it gives nothing, and yet the name is not missing.
+        ("y.ent.example.", RecordType::A, "no data"),
+        ("z.y.ent.example.", RecordType::TXT, "no data"),
+    ] {
+        assert_eq!(tell(name, qtype), expected, "{name} {qtype}");
+    }
+}
+
+#[test]
+fn the_upper_side_of_a_delegation_answers_for_its_ds_records_and_nothing_else() {
+    assert_eq!(tell("sub.example.org.", RecordType::DS), Told::NoData);
+    assert!(matches!(tell("sub.example.org.", RecordType::A), Told::Referral(..)));
+    assert!(matches!(tell("x.sub.example.org.", RecordType::DS), Told::Referral(..)));
+    assert_eq!(tell("example.org.", RecordType::DS), Told::NoData);
+}
+
+#[test]
+fn a_reverse_zone_names_addresses_of_both_families() {
+    let text = |host: &str| {
+        format!(
+            "$TTL 60\n@ SOA ns.example.org. h.example.org. 1 1 1 1 1\n@ NS ns.example.org.\n{host} PTR www.example.org.\n"
+        )
+    };
+    for (apex, host) in [("2.0.192.in-addr.arpa", "7"), ("8.b.d.0.1.0.0.2.ip6.arpa", "7.0.0.0")] {
+        let zone = Zone::parse(apex, &text(host), "reverse.zone").unwrap();
+        let name = Name::from_str(&format!("{host}.{apex}.")).unwrap().into();
+        let Told::Answer(records) = zone.tell(&name, RecordType::PTR) else { unreachable!("a name") };
+        assert_eq!(records[0].data.to_string(), "www.example.org.");
+    }
+}
+
 #[test]
 fn below_a_delegation_there_is_only_the_referral() {
     let Told::Referral(servers, glue) = tell("host.sub.example.org.", RecordType::A) else {
@@ -98,6 +155,9 @@ fn a_bad_file_is_told_its_line_and_what_to_do() {
         ),
         ("$INCLUDE /etc/passwd\n", "bad.zone:15: $INCLUDE is not followed: put the records into this file"),
         ("$GENERATE 1-2 a A 192.0.2.1\n", "bad.zone:15: $GENERATE is not known"),
+        ("mail ALIAS www\n", "bad.zone:15: mail.example.org. has an ALIAS beside addresses of its own: keep one"),
+        ("l ALIAS www\nl A 192.0.2.1\n", "bad.zone:16: l.example.org. has an ALIAS beside addresses of its own"),
+        ("l ALIAS www\nl ANAME ns\n", "bad.zone:16: l.example.org. has a second ANAME record: keep one"),
         ("a CH TXT x\n", "bad.zone:15: a record of class CH: only IN is served"),
         ("a -5 IN A 192.0.2.1\n", "bad.zone:15: \"-5\" is no TTL, no class and no type served here: write NAME TTL"),
         ("a 2147483648 A 192.0.2.1\n", "bad.zone:15: a TTL of 2147483648 is too long: at most 2147483647"),
@@ -173,6 +233,40 @@ fn names_are_relative_to_the_origin_wherever_they_stand() {
     let deep = tell("b.deep.sub.example.org.", RecordType::A);
     // What $TTL says goes before the last one stated (RFC 2308 §4).
     assert_eq!(deep.iter().map(|record| record.ttl).collect::<Vec<_>>(), [3600, 60]);
+}
+
+/// What Debian's BIND says of zone files that we read and of ones that we refuse.
+#[test]
+fn named_checkzone_agrees_on_what_is_a_zone() {
+    let judge = |text: &str| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let run = std::process::Command::new("named-checkzone").arg("example.org").arg(file.path()).output();
+        run.map(|output| output.status.success())
+    };
+    let all = "s SRV 0 5 443 www\np PTR www\nc CAA 0 issue \"ca.example\"\nh HTTPS 1 . alpn=h2\n\
+               v SVCB 1 mail port=53\nx HINFO \"a\" \"b\"\nt TLSA 3 1 1 aabb\nu SSHFP 1 1 0123456789abcdef0123456789abcdef01234567\nn NAPTR 1 1 \"u\" \"\" \"\" .\n";
+    let Ok(taken) = judge(TEXT) else {
+        println!("skipped: named-checkzone cannot be run; Debian has it in bind9-utils");
+        return;
+    };
+    assert!(taken && with("").is_ok());
+    for more in [all, "a.b.c A 192.0.2.1\n*.w TXT x\n", "d NS ns.d\nns.d AAAA 2001:db8::1\n"] {
+        assert_eq!((judge(&format!("{TEXT}{more}")).unwrap(), with(more).is_ok()), (true, true), "{more}");
+    }
+    for more in [
+        "www A 192.0.2.9\n",
+        "ns CNAME mail\n",
+        "a A 192.0.2.999\n",
+        "a AAAA ::1 ::2\n",
+        "a MX mail\n",
+        "a NS a..b\n",
+        "a TXT \"b\n",
+        "@ SOA ns h 2 1 1 1 1\n",
+        "low SOA ns h 2 1 1 1 1\n",
+    ] {
+        assert_eq!((judge(&format!("{TEXT}{more}")).unwrap(), with(more).is_ok()), (false, false), "{more}");
+    }
 }
 
 proptest::proptest! {

@@ -21,6 +21,13 @@ www 60 IN CNAME a.b
 loop 60 IN CNAME pool
 pool 60 IN CNAME loop
 sub 60 IN NS ns.elsewhere.example.
+front 30 IN ALIAS a.b
+plain 300 IN ALIAS www2
+www2 60 IN CNAME ns
+astray 60 IN ALIAS nothing
+to-front 60 IN CNAME front
+around 60 IN ALIAS about
+about 60 IN ALIAS around
 ";
 
 fn service(name: &str) -> Service {
@@ -93,6 +100,34 @@ fn any_is_answered_with_ipv6_addresses_where_there_are_no_others_and_a_loop_is_t
         told(&ask(&director, "loop.kingcdn.example", RecordType::A)).1,
         ["pool.kingcdn.example.", "loop.kingcdn.example."]
     );
+}
+
+#[test]
+fn an_alias_at_the_apex_or_elsewhere_has_the_addresses_of_a_service_or_a_name_of_ours_and_its_own_ttl_at_most() {
+    let director = started(vec![service("a.b.kingcdn.example")]).unwrap();
+    let reply = |name: &str, qtype| {
+        let reply = ask(&director, &format!("{name}.kingcdn.example"), qtype);
+        let line = |record: &hickory_proto::rr::Record| format!("{} {} {}", record.name, record.ttl, record.data);
+        (reply.code, reply.answers.iter().map(line).collect::<Vec<_>>(), reply.authority.len())
+    };
+    let ok = |answers: &[&str], authority| {
+        (ResponseCode::NoError, answers.iter().map(|answer| (*answer).to_owned()).collect::<Vec<_>>(), authority)
+    };
+    assert_eq!(reply("front", RecordType::A), ok(&["front.kingcdn.example. 30 203.0.113.1"], 0));
+    assert_eq!(reply("plain", RecordType::A), ok(&["plain.kingcdn.example. 60 192.0.2.53"], 0));
+    assert_eq!(reply("front", RecordType::ANY), ok(&["front.kingcdn.example. 30 203.0.113.1"], 0));
+    let behind = ["to-front.kingcdn.example. 60 front.kingcdn.example.", "front.kingcdn.example. 30 203.0.113.1"];
+    assert_eq!(reply("to-front", RecordType::A), ok(&behind, 0));
+    // What it stands for is not told, nor that it has no such address or does not exist.
+    for (name, qtype) in [
+        ("front", RecordType::AAAA),
+        ("front", RecordType::ANAME),
+        ("front", RecordType::TXT),
+        ("astray", RecordType::AAAA),
+        ("around", RecordType::A),
+    ] {
+        assert_eq!(reply(name, qtype), ok(&[], 1), "{name} {qtype}");
+    }
 }
 
 #[test]
