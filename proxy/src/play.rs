@@ -218,9 +218,9 @@ impl<'a> Player<'a> {
             ladder,
             rand: 0,
         };
-        let RateAnswer { rung, state, by_guest } = policy.select(&ask, kbps);
+        let RateAnswer { rung, state, guest } = policy.select(&ask, kbps);
         self.state = state;
-        (usize::from(rung), if by_guest { Rule::Guest.as_str() } else { "native" })
+        (usize::from(rung), if guest.is_some() { Rule::Guest.as_str() } else { "native" })
     }
 
     /// Fetches one segment of the main ladder, with its initialisation segment when that is new.

@@ -335,11 +335,19 @@ struct GuestEviction {
 
 impl Eviction for GuestEviction {
     fn admit(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> Verdict {
+        self.admit_by(object, fill_permille, now_ms, rand).0
+    }
+
+    fn admit_by(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> (Verdict, Option<u64>) {
         let seat = self.seat.load();
-        match seat.as_ref().map(|plugin| plugin.admit(&object_of(object), fill_permille, now_ms, rand)) {
-            Some(Ok(types::Verdict::Admit)) => Verdict::Admit,
-            Some(Ok(types::Verdict::Bypass)) => Verdict::Bypass,
-            _ => LfuSize.admit(object, fill_permille, now_ms, rand),
+        let said = seat.as_ref().and_then(|plugin| {
+            let verdict = plugin.admit(&object_of(object), fill_permille, now_ms, rand).ok()?;
+            Some((verdict, plugin.called()))
+        });
+        match said {
+            Some((types::Verdict::Admit, generation)) => (Verdict::Admit, Some(generation)),
+            Some((types::Verdict::Bypass, generation)) => (Verdict::Bypass, Some(generation)),
+            None => (LfuSize.admit(object, fill_permille, now_ms, rand), None),
         }
     }
 
@@ -390,9 +398,11 @@ impl RatePolicy for GuestRate {
             now_ms: now_ms(),
             rand: ask.rand,
         };
-        match self.seat.load().as_ref().map(|plugin| plugin.select(&asked, ladder.len())) {
-            Some(Ok(answer)) => RateAnswer { rung: answer.rung, state: answer.state, by_guest: true },
-            _ => NativeThroughput.select(ask, ladder),
-        }
+        let seat = self.seat.load();
+        let said = seat.as_ref().and_then(|plugin| {
+            let answer = plugin.select(&asked, ladder.len()).ok()?;
+            Some(RateAnswer { rung: answer.rung, state: answer.state, guest: Some(plugin.called()) })
+        });
+        said.unwrap_or_else(|| NativeThroughput.select(ask, ladder))
     }
 }

@@ -63,8 +63,8 @@ pub struct RateAnswer {
     pub rung: u8,
     /// Kept for the session's next question.
     pub state: u64,
-    /// Whether a guest chose it.
-    pub by_guest: bool,
+    /// The generation of the guest that chose it; `None` for the native policy.
+    pub guest: Option<u64>,
 }
 
 /// A rate policy.
@@ -89,7 +89,7 @@ impl RatePolicy for NativeThroughput {
         let carried = ladder.iter().rposition(|kbps| u64::from(*kbps) <= trusted).unwrap_or(0);
         let carried = u8::try_from(carried).unwrap_or(NO_RUNG - 1);
         let rung = if ask.last_rung == NO_RUNG { carried } else { carried.min(ask.last_rung.saturating_add(1)) };
-        RateAnswer { rung, state: ask.state, by_guest: false }
+        RateAnswer { rung, state: ask.state, guest: None }
     }
 }
 
@@ -154,11 +154,11 @@ impl Rate {
             return Ok(false);
         };
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-        let rung = self.choose(&known, segment, &cmcd, client);
+        let (rung, guest) = self.choose(&known, segment, &cmcd, client);
         let Some((chosen, id)) = known.title.resolve(segment, rung) else {
             return Ok(false);
         };
-        ctx.representation = Some(id.to_owned());
+        (ctx.representation, ctx.rate_generation) = (Some(id.to_owned()), guest);
         tracing::debug!(file, chosen, rung, "auto URL");
         let uri = chosen
             .parse::<http::Uri>()
@@ -173,7 +173,7 @@ impl Rate {
         segment: &littoral_manifests::AutoSegment,
         cmcd: &Cmcd,
         client: Option<IpAddr>,
-    ) -> usize {
+    ) -> (usize, Option<u64>) {
         let ladder = known.title.ladder(segment).kbps();
         let session = cmcd.session.unwrap_or_else(|| client.map_or(0, hash));
         let slot = session as usize % SESSIONS;
@@ -188,13 +188,13 @@ impl Rate {
             ladder: known.ladders[segment.ladder],
             rand: session,
         };
-        let RateAnswer { rung, state, by_guest } = self.policy.select(&ask, &ladder);
-        if by_guest { &self.by_guest } else { &self.by_native }.fetch_add(1, Relaxed);
+        let RateAnswer { rung, state, guest } = self.policy.select(&ask, &ladder);
+        if guest.is_some() { &self.by_guest } else { &self.by_native }.fetch_add(1, Relaxed);
         if segment.segment.is_some() {
             self.rungs[slot].store(u32::from(rung), Relaxed);
             self.states[slot].store(state, Relaxed);
         }
-        usize::from(rung)
+        (usize::from(rung), guest)
     }
 
     /// The title in a directory: known, or read from its manifest.
@@ -304,7 +304,7 @@ mod tests {
         let select = |est_kbps, buffer_ms, last_rung| {
             let ask = RateAsk { state: 7, est_kbps, buffer_ms, last_rung, segment_ms: 2000, ladder: 1, rand: 0 };
             let answer = NativeThroughput.select(&ask, &[100, 400, 1000, 3000]);
-            assert_eq!((answer.state, answer.by_guest), (7, false), "a guest's state outlives a fault");
+            assert_eq!((answer.state, answer.guest), (7, None), "a guest's state outlives a fault");
             answer.rung
         };
         assert_eq!([select(0, 9000, NO_RUNG), select(445, 9000, NO_RUNG), select(1200, 500, NO_RUNG)], [0, 1, 1]);

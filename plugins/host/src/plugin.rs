@@ -302,6 +302,11 @@ impl Plugin {
         self.call(FUEL_CACHE, |instance| instance.score(sample, now_ms, rand, scores))
     }
 
+    /// The generation whose instance this thread called last; 0 when it has called none.
+    pub fn called(&self) -> u64 {
+        SLOTS.with_borrow(|slots| slots.get(self.id).and_then(Option::as_ref).map_or(0, |slot| slot.generation))
+    }
+
     fn call<R>(&self, fuel: u64, call: impl FnOnce(&mut Instance) -> Result<R, Fault>) -> Result<R, Fault> {
         let until = self.quarantined_until_ms.load(Relaxed);
         if until != 0 {

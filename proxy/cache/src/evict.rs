@@ -40,6 +40,11 @@ pub trait Eviction: Send + Sync {
     /// Asked once per fill, when its head is known. `object.hits` counts earlier requests for it.
     fn admit(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> Verdict;
 
+    /// [`Self::admit`], and which generation of a policy that is replaced while it runs has said so.
+    fn admit_by(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> (Verdict, Option<u64>) {
+        (self.admit(object, fill_permille, now_ms, rand), None)
+    }
+
     /// Scores `sample` into `scores`, which has the same length; the lowest is evicted first. Scores must be finite.
     fn score(&self, sample: &[Candidate], now_ms: u64, rand: u64, scores: &mut [f32]);
 }

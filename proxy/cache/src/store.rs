@@ -21,7 +21,7 @@ mod room;
 use crate::budget::{Budget, Reservation};
 use crate::disk::{Disks, SharedPolicy, Streamed};
 use crate::entry::{Body, Entry, Head, Parts, millis};
-use crate::evict::{Candidate, Entropy, Eviction, Seen, Verdict};
+use crate::evict::{Entropy, Eviction, Seen, Verdict};
 use crate::fill::{Fill, FillParts, FillWriter};
 use crate::freshness::Lifetime;
 use crate::histogram::{Bytes, Histogram, Seconds};
@@ -137,6 +137,7 @@ pub struct Ticket {
     bytes: Reservation,
     overhead: Reservation,
     publish: bool,
+    by: Option<u64>,
 }
 
 /// The store.
@@ -282,24 +283,11 @@ impl Store {
         // What is admitted goes to a disk too: one that has room is reason enough.
         let full = self.budget.fill_permille();
         let full = self.disks.as_ref().map_or(full, |disks| full.min(disks.fill_permille()));
-        let publish = self.is_admitted(&begin.key, length + overhead_bytes, &begin.lifetime, begin.begun, full);
+        let (verdict, by) = self.judge(&begin.key, length + overhead_bytes, &begin.lifetime, begin.begun, full);
         let overhead = self.make_room(overhead_bytes)?;
         let bytes = self.make_room(length)?;
-        Ok(Ticket { store: self.clone(), begin, surrogates, bytes, overhead, publish })
-    }
-
-    fn is_admitted(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime, full: u16) -> bool {
-        let now_ms = millis(begun);
-        let ttl_ms = millis(lifetime.fresh_until).saturating_sub(now_ms);
-        let candidate = Candidate {
-            id: key.hash() as u64,
-            bytes,
-            ttl_s: u32::try_from(ttl_ms / 1000).unwrap_or(u32::MAX),
-            hits: self.seen.count(key.hash()),
-            ..Candidate::default()
-        };
-        let verdict = self.policy.load().admit(&candidate, full, now_ms, self.random.next());
-        verdict == Verdict::Admit
+        let publish = verdict == Verdict::Admit;
+        Ok(Ticket { store: self.clone(), begin, surrogates, bytes, overhead, publish, by })
     }
 
     /// Publishes a complete fill; `None` when policy or purge said no.
@@ -441,6 +429,11 @@ impl Ticket {
         self.publish
     }
 
+    /// The generation of the policy that said so; `None` for the native one.
+    pub fn decided_by(&self) -> Option<u64> {
+        self.by
+    }
+
     /// Begins the fill. `variance` is the secondary key of the response, when it varies; `slot_variance` the variant's
     /// slot to fill, when that is not the primary one.
     pub fn start(self, slot_variance: Option<&[u8; 16]>, variance: Option<[u8; 16]>) -> FillWriter {
@@ -448,7 +441,7 @@ impl Ticket {
     }
 
     fn begin(self, slot_variance: Option<&[u8; 16]>, variance: Option<[u8; 16]>, piece: Option<Piece>) -> FillWriter {
-        let Self { store, begin, surrogates, bytes, overhead, publish } = self;
+        let Self { store, begin, surrogates, bytes, overhead, publish, .. } = self;
         let Begin { key, head, lifetime, length, begun, begun_purges } = begin;
         let (id, slot) = (store.fill_ids.fetch_add(1, Relaxed), slot_of(&key, slot_variance));
         let counters = store.counters.clone();

@@ -104,7 +104,7 @@ pub(super) fn admit(
         Refused::TooLarge => Unstorable::TooLarge,
         Refused::NoRoom => Unstorable::NoRoom,
     })?;
-    ctx.stored = ticket.will_publish();
+    (ctx.stored, ctx.cache_generation) = (ticket.will_publish(), ticket.decided_by());
     node.rate.passed(ctx, request.uri.path());
     Ok(TicketSlot::meta(ticket, &head, &lifetime))
 }

@@ -38,6 +38,10 @@ pub struct Context {
     pub background: bool,
     /// The representation an `auto` URL was resolved to.
     pub representation: Option<String>,
+    /// The generation of the plugin that chose it.
+    pub rate_generation: Option<u64>,
+    /// The generation of the plugin that said whether the response is stored.
+    pub cache_generation: Option<u64>,
     /// Whom a request to the explicit proxy is for.
     pub(crate) forward: Option<Forwarded>,
     /// The origins asked.
@@ -117,6 +121,8 @@ impl Context {
             key: None,
             background: false,
             representation: None,
+            rate_generation: None,
+            cache_generation: None,
             forward: None,
             attempts: Attempts::default(),
             asked: SystemTime::now(),

@@ -1,9 +1,12 @@
 //! The access log: what its lines say, where they go, and that nothing a client sends can forge one.
 
-use littoral_testkit::{Body, Client, Node, Origin, Response};
+use std::time::Instant;
+
+use littoral_testkit::node::plugin;
+use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
 use serde_json::Value;
 
-use super::{get, node_before};
+use super::{BINARY, config, get, node_before};
 
 const FRESH: &str = "cache-control: max-age=60";
 
@@ -156,4 +159,73 @@ async fn what_is_refused_before_it_is_read_is_logged_as_well() {
         ["GET /bare HTTP/1.1 400 -", "- - - 400 -", "GET /long HTTP/1.1 431 -", "GET /slow HTTP/1.1 408 -"];
     expected.sort_unstable();
     assert_eq!(lines, expected);
+}
+
+#[tokio::test]
+async fn a_line_says_how_long_a_request_waited_for_room_at_its_origin() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |_| Response::with(&[], Body::Held(held.clone(), b"x".to_vec()))).await;
+    let only =
+        format!("origin = [{{ url = {:?}, max_connections = 1, queue = 1, queue_timeout = \"60s\" }}]", origin.url());
+    let config = config(&[&origin], "[log]\naccess = { file = \"a.log\", format = \"$path $status $queue_us\" }");
+    let config = config.replace(&format!("origin = [{:?}]", origin.url()), &only);
+    let node = Node::start(BINARY, &config, &[]).await;
+    let second = async {
+        origin.asked("/1", 1).await;
+        let waiting = async {
+            while node.metrics().await["littoral_origin_queued_total"] < 1.0 {}
+            let waits = Instant::now();
+            assert!(node.metrics().await["littoral_http_requests_total{outcome=\"miss\"}"] < 1.0);
+            let waited = waits.elapsed();
+            gate.open();
+            waited
+        };
+        tokio::join!(get(&node, "/2"), waiting).1
+    };
+    let (_, waited) = tokio::join!(get(&node, "/1"), second);
+    let queued = |lines: &[String], path: &str| -> u128 {
+        let line = lines.iter().find(|line| line.starts_with(path)).unwrap();
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let logged = lines(&node, "a.log", 2).await;
+    // It was seen to wait for so long, and the other had the place at once.
+    assert!(queued(&logged, "/2 200 ") >= waited.as_micros(), "{logged:?} {waited:?}");
+    assert!(queued(&logged, "/1 200 ") < queued(&logged, "/2 200 "), "{logged:?}");
+}
+
+#[tokio::test]
+async fn a_line_says_which_generation_of_a_plugin_decided() {
+    let asset = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
+    let mpd = std::fs::read(asset).unwrap();
+    let origin = Origin::start(move |request| match request.path.ends_with(".mpd") {
+        true => Response::ok(&[FRESH], &mpd),
+        false => Response::ok(&[FRESH], request.path.as_bytes()),
+    })
+    .await;
+    let top = "[log]\naccess = { file = \"a.log\", format = \"$path $rate_generation $cache_generation\" }\n\
+        [[plugin]]\nname = \"r\"\nfile = \"r.wasm\"\n[[plugin]]\nname = \"e\"\nfile = \"e.wasm\"\n\
+        [policy]\nrate = \"r\"\nevict = \"e\"\n[site]\ndash = { auto = true }";
+    let files = [("r.wasm", plugin("rate-throughput")), ("e.wasm", plugin("evict-lfu-size"))];
+    let files = files.each_ref().map(|(name, wasm)| (*name, wasm.as_slice()));
+    let node = Node::start(BINARY, &config(&[&origin], top), &files).await;
+    let auto = "/title/seg-auto-00003.m4s";
+    get(&node, "/title/manifest.mpd").await;
+    get(&node, "/a").await;
+    get(&node, "/a").await;
+    get(&node, auto).await;
+    assert_eq!(node.admin("POST", "/v1/plugins/r/reload", "").await.0, 200);
+    assert_eq!(node.admin("POST", "/v1/plugins/e/reload", "").await.0, 200);
+    get(&node, "/b").await;
+    get(&node, auto).await;
+    let mut logged = lines(&node, "a.log", 6).await;
+    logged.iter_mut().for_each(|line| *line = line.replace("/title/", ""));
+    logged.sort();
+    // What was there already asked nobody whether it is stored.
+    let (first, again): (Vec<_>, Vec<_>) =
+        logged.iter().filter(|line| line.starts_with("seg-")).partition(|line| line.contains(" 1 "));
+    assert!(first.len() == 1 && first[0].ends_with(" 1 1"), "{logged:?}");
+    assert!(again.len() == 1 && again[0].contains(" 2 "), "{logged:?}");
+    logged.retain(|line| !line.starts_with("seg-"));
+    assert_eq!(logged, ["/a - -", "/a - 1", "/b - 2", "manifest.mpd - 1"]);
 }

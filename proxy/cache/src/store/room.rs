@@ -8,7 +8,9 @@ use std::time::SystemTime;
 use super::{Refused, Store};
 use crate::budget::Reservation;
 use crate::entry::{Entry, millis};
-use crate::evict::{Candidate, Eviction};
+use crate::evict::{Candidate, Eviction, Verdict};
+use crate::freshness::Lifetime;
+use crate::key::Key;
 use crate::limits::{EVICTION_SAMPLE, HIGH_WATERMARK_PERMILLE, LOW_WATERMARK_PERMILLE};
 
 impl Store {
@@ -47,6 +49,32 @@ impl Store {
             self.counters.no_room.fetch_add(1, Relaxed);
             Refused::NoRoom
         })
+    }
+
+    /// Whether the policy wants an object, and which generation of it has said so.
+    pub(super) fn judge(
+        &self,
+        key: &Key,
+        bytes: u64,
+        lifetime: &Lifetime,
+        begun: SystemTime,
+        full: u16,
+    ) -> (Verdict, Option<u64>) {
+        let now_ms = millis(begun);
+        let ttl_ms = millis(lifetime.fresh_until).saturating_sub(now_ms);
+        let candidate = Candidate {
+            id: key.hash() as u64,
+            bytes,
+            ttl_s: u32::try_from(ttl_ms / 1000).unwrap_or(u32::MAX),
+            hits: self.seen.count(key.hash()),
+            ..Candidate::default()
+        };
+        self.policy.load().admit_by(&candidate, full, now_ms, self.random.next())
+    }
+
+    /// Whether the policy wants an object.
+    pub(super) fn is_admitted(&self, key: &Key, bytes: u64, lifetime: &Lifetime, begun: SystemTime, full: u16) -> bool {
+        self.judge(key, bytes, lifetime, begun, full).0 == Verdict::Admit
     }
 
     fn evict_until(&self, enough: impl Fn() -> bool, now: SystemTime) -> usize {

@@ -1,7 +1,7 @@
 //! What the store promises: bound, streaming, truth about length, purges that hold.
 
 use super::*;
-use crate::evict::LfuSize;
+use crate::evict::{Candidate, LfuSize};
 use crate::fill::FillError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};

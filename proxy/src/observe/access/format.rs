@@ -57,6 +57,10 @@ pub struct Record<'a> {
     pub attempts: usize,
     /// The representation chosen for an `auto` URL.
     pub representation: &'a str,
+    /// The generation of the plugin that chose it.
+    pub rate_generation: Option<u64>,
+    /// The generation of the plugin that said whether the response is stored.
+    pub cache_generation: Option<u64>,
     /// Whether it ended as it should.
     pub whole: bool,
     /// How long what took.
@@ -110,6 +114,8 @@ enum Field {
     Origin,
     Attempts,
     Representation,
+    RateGeneration,
+    CacheGeneration,
     End,
     Total,
     Lookup,
@@ -146,6 +152,12 @@ const FIELDS: &[(&str, Field, &str)] = &[
     ("origin", Field::Origin, "host and port of the origin asked last"),
     ("attempts", Field::Attempts, "times an origin was asked"),
     ("representation", Field::Representation, "what an `auto` URL became"),
+    (
+        "rate_generation",
+        Field::RateGeneration,
+        "generation of the plugin that chose it; `-`, or null, when the native policy did",
+    ),
+    ("cache_generation", Field::CacheGeneration, "the same of the plugin that said whether the response is stored"),
     ("end", Field::End, "`ok`, or `broken` when it ended with an error"),
     ("total_us", Field::Total, "microseconds from the parsed head to the last byte given to the kernel"),
     ("lookup_us", Field::Lookup, "of them looking the object up"),
@@ -304,6 +316,8 @@ impl Field {
             Self::Origin => record.origin.map_or(Value::Absent, |(host, port)| Value::Pair(host, port)),
             Self::Attempts => Value::Number(record.attempts as i64),
             Self::Representation => text(record.representation.as_bytes()),
+            Self::RateGeneration => number(record.rate_generation.and_then(|number| i64::try_from(number).ok())),
+            Self::CacheGeneration => number(record.cache_generation.and_then(|number| i64::try_from(number).ok())),
             Self::End => Value::Bytes(if record.whole { b"ok" } else { b"broken" }),
             Self::Total => micros(stages.total),
             Self::Lookup => micros(stages.lookup),
@@ -425,6 +439,8 @@ mod tests {
             origin: Some(("o.example", 80)),
             attempts: 1,
             representation: "",
+            rate_generation: None,
+            cache_generation: Some(3),
             whole: true,
             stages: Stages { total: Some(Duration::from_micros(1500)), ..Stages::default() },
         }

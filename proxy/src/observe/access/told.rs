@@ -145,6 +145,8 @@ impl Log {
             origin: None,
             attempts: 0,
             representation: "",
+            rate_generation: None,
+            cache_generation: None,
             whole: hit.whole,
             stages: Stages { total: Some(hit.took), send: Some(hit.took), ..Stages::default() },
         });
@@ -185,6 +187,8 @@ impl Log {
             origin: None,
             attempts: 0,
             representation: "",
+            rate_generation: None,
+            cache_generation: None,
             whole: true,
             stages: Stages::default(),
         });
@@ -221,6 +225,8 @@ impl Log {
             origin: port.filter(|_| tunnel.attempts > 0).map(|port| (host, port)),
             attempts: tunnel.attempts,
             representation: "",
+            rate_generation: None,
+            cache_generation: None,
             whole: tunnel.whole,
             stages,
         });
@@ -263,6 +269,8 @@ impl Log {
             origin: ctx.attempts.origin().map(|origin| (origin.host.as_str(), origin.port)),
             attempts: ctx.attempts.count,
             representation: ctx.representation.as_deref().unwrap_or(""),
+            rate_generation: ctx.rate_generation,
+            cache_generation: ctx.cache_generation,
             whole,
             stages: Stages {
                 queue: ctx.attempts.queued(),
