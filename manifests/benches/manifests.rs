@@ -1,9 +1,11 @@
-//! The marks of this crate: enumerating a manifest of 10,000 segments takes at most 5 ms; rewriting passes at least 200 MB/s.
+//! The marks of this crate: enumerating a manifest of 10,000 segments takes at most 5 ms; rewriting passes at least 200 MB/s;
+//! reading CMCD takes at most 300 ns.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a benchmark that cannot go on says so by panicking")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use littoral_manifests::Presentation;
+use littoral_manifests::cmcd::{Cmcd, Key};
 use littoral_manifests::rewrite::{Rewriter, Rules};
 use url::Url;
 
@@ -97,5 +99,22 @@ fn rewrite(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, enumerate, rewrite);
+/// What a player sends with a segment.
+const CMCD_V1: &str = r#"bl=21300,br=3200,bs,cid="faec5fc2-ac30-11ea-bb37-0242ac130002",d=4004,dl=18500,mtp=48100,nor="..%2F300kbps%2Ftrack.m4v",nrr="12323-48763",ot=v,pr=1.08,rtp=12000,sf=d,sid="6e2fb550-c457-11e9-bb97-0800200c9a66",st=v,su,tb=6000"#;
+const CMCD_V2: &str = r#"bl=(3200;v 5000;a),br=(3200;v),d=4004,ltc=2500,mtp=(25400),nor=("../300kbps/track.m4v"),ot=v,sf=d,sid="6e2fb550-c457-11e9-bb97-0800200c9a66",sn=17,st=ll,sta=p,tb=(6000;v),v=2"#;
+
+fn cmcd(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("cmcd");
+    for (name, text) in [("v1_17_keys", CMCD_V1), ("v2_14_keys", CMCD_V2)] {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let mut cmcd = Cmcd::default();
+                cmcd.read(std::hint::black_box(text)).unwrap();
+                (cmcd.number(Key::Bl), cmcd.number(Key::Mtp), cmcd.text(Key::Sid))
+            });
+        });
+    }
+}
+
+criterion_group!(benches, enumerate, rewrite, cmcd);
 criterion_main!(benches);

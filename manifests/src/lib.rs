@@ -1,5 +1,5 @@
 //! DASH manifests (ISO/IEC 23009-1): what representations and segments an MPD has, as URLs and byte ranges; ladders; which
-//! segment an `auto` URL means; and rewriting as a manifest passes.
+//! segment an `auto` URL means; rewriting as a manifest passes; and what player and server tell each other (CMCD, CMSD).
 //!
 //! Pure: bytes in, values out, no I/O and no clock, so that it can run in a guest. Of live presentations it lists what is available
 //! at a given time.
@@ -7,6 +7,8 @@
 //! Invariant: no input makes it panic, loop or allocate beyond [`limits`].
 
 pub mod auto;
+pub mod cmcd;
+pub mod cmsd;
 pub mod ladder;
 pub mod limits;
 pub mod presentation;

@@ -46,3 +46,7 @@ pub const TAG_BYTES_MAX: usize = 64 << 10;
 pub const HELD_BYTES_MAX: usize = 1 << 20;
 /// Elements inside each other in a manifest that is rewritten.
 pub const REWRITE_DEPTH_MAX: usize = 256;
+/// Bytes of one CMCD text, and of one JSON object of it.
+pub const CMCD_BYTES_MAX: usize = 8 << 10;
+/// Keys of one CMCD report.
+pub const CMCD_PAIRS_MAX: usize = 128;
