@@ -49,9 +49,9 @@ fn length_of(value: &[u8]) -> Follows {
     digits.and_then(|digits| digits.parse().ok()).map_or(Follows::Nonsense, Follows::Bytes)
 }
 
-/// Whether a head ends in these bytes.
+/// Whether a head may end in these bytes: also where a line before ends with LF alone, so that it is refused at once.
 pub(super) fn has_end(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(4).any(|four| four == b"\r\n\r\n")
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
 
 /// Whether a line ends with LF or CR alone. Others may not see a line end there (RFC 9112 §2.2).
@@ -89,6 +89,15 @@ mod tests {
             (&[("content-length", "")], Follows::Nonsense),
         ] {
             assert_eq!(of(fields), expected, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_head_ends_with_an_empty_line_however_its_lines_end() {
+        for (head, end) in
+            [("a\r\n\r\n", true), ("a\n\n", true), ("a\n\r\n", true), ("a\r\n\r", false), ("a\r\nb\r\n", false)]
+        {
+            assert_eq!(has_end(head.as_bytes()), end, "{head:?}");
         }
     }
 
