@@ -301,6 +301,7 @@ impl ProxyHttp for RequestPath {
         end_of_stream: bool,
         ctx: &mut Context,
     ) -> Result<Option<std::time::Duration>> {
+        upstream::check_time(session, ctx, end_of_stream, &self.node.figures)?;
         unread::check(session, ctx, &self.node.figures)?;
         if let Some(encoder) = &mut ctx.encoder {
             *body = encoder.encode(body.take(), end_of_stream)?;

@@ -21,6 +21,8 @@ pub(crate) const SHIELD: ErrorType = ErrorType::Custom("shield-failed");
 pub(crate) const UNREAD: ErrorType = ErrorType::Custom("fill-unread");
 /// What is stored was confirmed, and is the answer.
 pub(crate) const CONFIRMED: ErrorType = ErrorType::Custom("pieces-confirmed");
+/// An origin has taken longer for its whole answer than was set.
+pub(crate) const OVERDUE: ErrorType = ErrorType::Custom("origin-overdue");
 /// Seconds after which to come back then.
 const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -89,6 +91,7 @@ pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
     match (error.esource(), error.etype()) {
         (_, busy) if *busy == BUSY => (503, "the origin is busy"),
         (_, unread) if *unread == UNREAD => (CLIENT_LEFT, ""),
+        (_, overdue) if *overdue == OVERDUE => (504, "the origin did not answer in time"),
         // A client that stopped sending its body may still read.
         (ErrorSource::Downstream, ReadTimedout) => (408, "the request did not come in time"),
         (_, HTTPStatus(status)) => (*status, "the request cannot be answered"),

@@ -208,6 +208,8 @@ pub struct Timeouts {
     pub send: Span,
     /// Between two reads of the response, its first byte included.
     pub read: Span,
+    /// From asking to the end of the response's body; zero: no bound.
+    pub total: Span,
     /// How long an idle connection is kept.
     pub idle: Span,
 }
@@ -234,6 +236,6 @@ impl Default for OriginHealth {
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
-        Self { connect: seconds(2), send: seconds(15), read: seconds(15), idle: seconds(60) }
+        Self { connect: seconds(2), send: seconds(15), read: seconds(15), total: seconds(0), idle: seconds(60) }
     }
 }

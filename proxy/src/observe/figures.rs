@@ -177,6 +177,8 @@ pub struct Figures {
     pub shielded: Counter,
     /// Times that failed, so that an origin was asked.
     pub shield_failures: Counter,
+    /// Answers of origins cut off because they took too long as a whole.
+    pub overdue: Counter,
     /// Lookups of origins' names that found an address, and those that did not.
     pub lookups: [Counter; 2],
     /// Requests that had to wait for an origin's room.

@@ -136,6 +136,7 @@ pub const METRICS: &[Declared] = &[
         "Times a node of a shield was asked; they are fetches as well.",
     ),
     metric("littoral_origin_shield_failures_total", "", "Times that failed, so that an origin was asked."),
+    metric("littoral_origin_overdue_total", "", "Answers of origins cut off after site.timeouts.total."),
     metric("littoral_origin_lookups_total", "outcome: found, failed", "Lookups of the names of origins."),
     metric("littoral_origin_probes_total", "outcome: well, failed", "Probes of origins (site.health)."),
     metric("littoral_origin_healthy", "origin", "1 while requests go to an origin, 0 while it is left out or down."),
@@ -372,6 +373,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_origin_queue_timeouts_total" => one(figures.queue_timeouts.sum()),
         "littoral_origin_shield_requests_total" => one(figures.shielded.sum()),
         "littoral_origin_shield_failures_total" => one(figures.shield_failures.sum()),
+        "littoral_origin_overdue_total" => one(figures.overdue.sum()),
         "littoral_origin_lookups_total" => by("outcome", ["found", "failed"].into_iter().zip(sums(&figures.lookups))),
         "littoral_origin_probes_total" => by("outcome", ["well", "failed"].into_iter().zip(sums(&figures.probes))),
         "littoral_origin_healthy" => {

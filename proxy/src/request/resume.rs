@@ -97,7 +97,8 @@ enum Ended {
 
 /// Takes a fill over that its origin broke off, if it can go on. `error` is why it broke.
 pub(super) fn take_over(node: &Arc<Node>, session: &Session, error: &Error, ctx: &mut Context) {
-    if *error.esource() != ErrorSource::Upstream || !session.cache.enabled() || ctx.encoder.is_some() {
+    let broke_off = *error.esource() == ErrorSource::Upstream && *error.etype() != rescue::OVERDUE;
+    if !broke_off || !session.cache.enabled() || ctx.encoder.is_some() {
         return;
     }
     let key = session.cache.cache_key();

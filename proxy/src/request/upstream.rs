@@ -19,6 +19,7 @@ use super::cdn_loop;
 use super::context::Context;
 use super::{pieces, target};
 use crate::clock::now_ms;
+use crate::observe::figures::Figures;
 use crate::origin::health::Verdict;
 use crate::origin::{Busy, Origin, Slot, Wish, hash_of};
 use crate::rescue;
@@ -238,6 +239,20 @@ fn sign(request: &mut RequestHeader, ctx: &Context) -> Result<()> {
     let fails = |why: String| Error::explain(ErrorType::InternalError, format!("cannot sign the request: {why}"));
     let host = request.headers.get(HOST).cloned().ok_or_else(|| fails("it has no host".to_owned()))?;
     signer.sign(request, origin.tls, &host, SystemTime::now()).map_err(fails)
+}
+
+/// A piece of an origin's body has come: whether there is time for more.
+///
+/// # Errors
+/// [`rescue::OVERDUE`] when there is none.
+pub(super) fn check_time(session: &Session, ctx: &Context, end_of_stream: bool, figures: &Figures) -> Result<()> {
+    let total = ctx.site.as_ref().map_or(Duration::ZERO, |site| site.timeouts.total.0);
+    let in_time = total.is_zero() || ctx.stamps.asked.is_none_or(|asked| asked.elapsed() <= total);
+    if in_time || end_of_stream || session.is_upgrade_req() {
+        return Ok(());
+    }
+    figures.overdue.add(1);
+    Err(Error::explain(rescue::OVERDUE, "the whole answer took longer than timeouts.total").into_up())
 }
 
 fn is_repeatable(session: &Session) -> bool {

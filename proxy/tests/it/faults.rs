@@ -2,8 +2,9 @@
 //! a place that stays taken, or an object that is kept.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use littoral_testkit::{Client, Node, Origin, Response};
+use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -168,4 +169,29 @@ async fn an_origin_that_speaks_no_http_2_though_it_should_is_a_502() {
         assert_eq!(get(&node, "/a").await.status, 502, "{acts:?}");
         is_sound(&node, &origin).await;
     }
+}
+
+#[tokio::test]
+async fn an_origin_that_trickles_is_cut_off_after_the_time_set_and_what_came_is_neither_kept_nor_resumed() {
+    const TOTAL: Duration = Duration::from_millis(10);
+    let (open, late) = (Gate::default(), Gate::default());
+    open.open();
+    let parts = [(open, b"a".to_vec()), (late.clone(), b"b".to_vec()), (Gate::default(), b"c".to_vec())];
+    let fields = ["cache-control: max-age=60", "etag: \"a\""];
+    let origin = Origin::start(move |_| Response::with(&fields, Body::Steps(3, parts.to_vec()))).await;
+    let node = node_before(&origin, "[site]\ntimeouts = { total = \"10ms\" }\n").await;
+    let trickle = async {
+        origin.asked("/a", 1).await;
+        let asked = Instant::now();
+        while asked.elapsed() <= TOTAL {
+            tokio::task::yield_now().await;
+        }
+        late.open();
+    };
+    let (reply, ()) = tokio::join!(get(&node, "/a"), trickle);
+    // The last part never comes: without a bound it would be waited for. Where even the first is late, there is a status for it.
+    assert!(reply.status == 504 || (!reply.whole && reply.body.len() < 3), "{reply:?}");
+    let metrics = node.metrics().await;
+    assert_eq!((metrics["littoral_origin_overdue_total"], metrics["littoral_cache_objects"]), (1.0, 0.0));
+    assert_eq!(origin.count("/a"), 1);
 }

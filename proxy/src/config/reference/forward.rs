@@ -41,6 +41,7 @@ pub(super) const KEYS: &[Key] = &[
     key("forward.timeouts.connect", "duration, more than 0s", "`2s`", "live", "Connecting to one address."),
     key("forward.timeouts.send", "duration, more than 0s", "`15s`", "live", "One write of a request."),
     key("forward.timeouts.read", "duration, more than 0s", "`15s`", "live", "Between two reads of a response."),
+    key("forward.timeouts.total", "duration", "`0s`: no bound", "live", "From asking a server to the end of its body."),
     key("forward.timeouts.idle", "duration", "`60s`", "live", "How long an idle connection to a server is kept."),
     key(
         "forward.heuristic.percent",

@@ -163,6 +163,15 @@ pub(super) const KEYS: &[Key] = &[
          as it does; a body that ends early is cut for the client as well, and not kept.",
     ),
     key(
+        "site.timeouts.total",
+        "duration",
+        "`0s`: no bound",
+        "live",
+        "From asking an origin to the end of its body, however it trickles. What still comes then is cut, for the client as well, and not \
+         kept or resumed. Looked at with each piece that comes, so that it may be up to `read` longer; an upgraded connection \
+         (WebSocket) is not bound by it.",
+    ),
+    key(
         "site.timeouts.idle",
         "duration, more than 0s",
         "`60s`",
