@@ -17,6 +17,10 @@ pub struct Counters {
     pub ecs: AtomicU64,
     /// Answers that were cut for UDP.
     pub truncated: AtomicU64,
+    /// Answers that were cut, and dropped, for the bounds on answers.
+    pub rate_cut: AtomicU64,
+    /// See [`Self::rate_cut`].
+    pub rate_dropped: AtomicU64,
     /// Queries that could not be read or are not allowed.
     pub malformed: AtomicU64,
     /// Routing policy answers that were refused.

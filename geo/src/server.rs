@@ -7,10 +7,11 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hickory_proto::op::{Edns, LowerQuery, MessageType, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
-use hickory_proto::rr::{DNSClass, RecordType};
+use hickory_proto::rr::{DNSClass, LowerName, RecordType};
 use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder};
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::Request;
@@ -24,8 +25,18 @@ use crate::counters::count;
 use crate::director::Director;
 use crate::limits::UDP_BYTES_MAX;
 
+mod cookie;
+mod identity;
+mod octets;
+mod rate;
 mod tcp;
 mod udp;
+
+use cookie::Cookie;
+pub use cookie::SECRET_BYTES;
+pub use identity::{IDENTITY_BYTES_MAX, Identity};
+pub use rate::RateLimit;
+use rate::{Passage, Rate};
 
 /// How often a pair of equal ports is tried for port 0.
 const PORT_TRIES: usize = 32;
@@ -92,6 +103,17 @@ fn ready((udp, tcp): (UdpSocket, TcpListener)) -> std::io::Result<(UdpSocket, Tc
     Ok((udp, tcp))
 }
 
+/// How a server answers, whatever it answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// What it says of itself.
+    pub identity: Identity,
+    /// What its cookies are made with; without one, a secret of its own.
+    pub cookie_secret: Option<[u8; SECRET_BYTES]>,
+    /// Bounds on answers; without one, none.
+    pub rate: Option<RateLimit>,
+}
+
 /// Serves until `shutdown` turns true.
 ///
 /// # Errors
@@ -99,10 +121,11 @@ fn ready((udp, tcp): (UdpSocket, TcpListener)) -> std::io::Result<(UdpSocket, Tc
 pub async fn serve(
     listeners: Listeners,
     director: Arc<Director>,
+    settings: Settings,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
-    let handler = Handler::new(director);
+    let handler = Handler::with(director, settings);
     let (mut serving, places) = (JoinSet::new(), tcp::places());
     for (udp, tcp) in listeners.pairs {
         serving.spawn(udp::serve(tokio::net::UdpSocket::from_std(udp).map_err(problem)?, handler.clone()));
@@ -117,12 +140,31 @@ pub async fn serve(
 #[derive(Clone)]
 pub struct Handler {
     director: Arc<Director>,
+    settings: Arc<Settings>,
+    secret: [u8; SECRET_BYTES],
+    rate: Option<Arc<Rate>>,
+}
+
+/// What the options of a query ask for.
+struct Asked {
+    subnet: Option<ClientSubnet>,
+    /// Octets of that option as it came.
+    subnet_octets: Option<usize>,
+    cookie: Cookie,
+    identity: bool,
 }
 
 impl Handler {
-    /// A handler for `director`.
+    /// A handler for `director`, as servers are by default.
     pub fn new(director: Arc<Director>) -> Self {
-        Self { director }
+        Self::with(director, Settings::default())
+    }
+
+    /// A handler for `director`.
+    pub fn with(director: Arc<Director>, settings: Settings) -> Self {
+        let secret = settings.cookie_secret.unwrap_or_else(rand::random);
+        let rate = settings.rate.map(|limit| Arc::new(Rate::new(limit)));
+        Self { director, settings: Arc::new(settings), secret, rate }
     }
 
     /// The response to a request over UDP, without a socket: for tests and fuzzing.
@@ -134,6 +176,7 @@ impl Handler {
     /// The response to a message; none to a response and to what is too short to have a header.
     fn response(&self, message: Vec<u8>, client: SocketAddr, protocol: Protocol) -> Option<Vec<u8>> {
         let header: Option<[u8; HEADER_BYTES]> = message.first_chunk().copied();
+        let subnet_octets = octets::of_option(&message, EdnsCode::Subnet.into());
         let is_query = header.is_some_and(|header| header[2] & RESPONSE_BIT == 0);
         let Some(request) = Request::from_bytes(message, client, protocol).ok().filter(|_| is_query) else {
             let counters = self.director.counters();
@@ -143,14 +186,21 @@ impl Handler {
             counters.rcode(u16::from(ResponseCode::FormErr));
             return Some(unreadable(header).into());
         };
-        self.encoded(&request)
+        self.encoded(&request, subnet_octets)
     }
 
-    fn encoded(&self, request: &Request) -> Option<Vec<u8>> {
-        let (reply, subnet) = self.reply(request);
+    fn encoded(&self, request: &Request, subnet_octets: Option<usize>) -> Option<Vec<u8>> {
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()) as u32;
+        let asked = self.asked(request, subnet_octets, now_s);
+        let reply = self.reply(request, &asked);
         let counters = self.director.counters();
+        let passage = self.passage(request, &asked, &reply, now_s);
+        if passage == Passage::Dropped {
+            count(&counters.rate_dropped);
+            return None;
+        }
         counters.rcode(u16::from(reply.code));
-        let edns = request.edns.as_ref().map(|edns| response_edns(edns, &reply, subnet.as_ref()));
+        let edns = request.edns.as_ref().map(|edns| self.response_edns(edns, &reply, &asked));
         let mut metadata = Metadata::response_from_request(&request.metadata);
         metadata.authoritative = reply.authoritative;
         metadata.recursion_available = false;
@@ -161,13 +211,14 @@ impl Handler {
         let mut response = Vec::with_capacity(usize::from(PLAIN_UDP_BYTES));
         let mut encoder = BinEncoder::new(&mut response);
         encoder.set_max_size(bound);
-        let encoded = if fits(&reply, bound) {
+        let whole = passage == Passage::Sent && fits(&reply, bound);
+        let encoded = if whole {
             let Reply { answers, authority, additional, .. } = &reply;
             builder
                 .build(metadata, answers.iter(), authority.iter(), [].iter(), additional.iter())
                 .destructive_emit(&mut encoder)
         } else {
-            count(&counters.truncated);
+            count(if passage == Passage::Cut { &counters.rate_cut } else { &counters.truncated });
             metadata.truncation = true;
             builder.build_no_records(metadata).destructive_emit(&mut encoder)
         };
@@ -180,22 +231,50 @@ impl Handler {
         }
     }
 
-    /// The reply to a request, and the client subnet it was for.
-    fn reply(&self, request: &Request) -> (Reply, Option<ClientSubnet>) {
-        let counters = self.director.counters();
-        counters.query(request.protocol());
-        let subnet = request.edns.as_ref().and_then(|edns| match edns.option(EdnsCode::Subnet) {
+    fn asked(&self, request: &Request, subnet_octets: Option<usize>, now_s: u32) -> Asked {
+        let Some(edns) = &request.edns else {
+            return Asked { subnet: None, subnet_octets, cookie: Cookie::None, identity: false };
+        };
+        let subnet = match edns.option(EdnsCode::Subnet) {
             Some(EdnsOption::Subnet(subnet)) => Some(*subnet),
             _ => None,
-        });
-        if let Err(code) = allowed(request, subnet.as_ref()) {
+        };
+        let cookie = Cookie::of(edns, request.src().ip(), &self.secret, now_s);
+        Asked { subnet, subnet_octets, cookie, identity: edns.option(EdnsCode::NSID).is_some() }
+    }
+
+    /// What becomes of a reply: bounded is what goes by UDP to somebody who may not have asked.
+    fn passage(&self, request: &Request, asked: &Asked, reply: &Reply, now_s: u32) -> Passage {
+        let Some(rate) = self.rate.as_ref().filter(|_| request.protocol() == Protocol::Udp && !asked.cookie.is_known())
+        else {
+            return Passage::Sent;
+        };
+        let code = u16::from(reply.code);
+        // Failures are of a zone: who asks for names by chance gets them for ever new ones.
+        let zone = reply.authority.first().map(|record| LowerName::from(&record.name));
+        let name = match reply.code {
+            ResponseCode::NoError => request.queries.queries().first().map(|query| query.name().clone()),
+            _ => zone,
+        };
+        rate.pass(request.src().ip(), (code, name), now_s)
+    }
+
+    fn reply(&self, request: &Request, asked: &Asked) -> Reply {
+        let (counters, subnet) = (self.director.counters(), asked.subnet);
+        counters.query(request.protocol());
+        let malformed = |code| {
             count(&counters.malformed);
-            return (Reply::empty(code), subnet);
+            Reply::empty(code)
+        };
+        if let Err(code) = allowed(request, asked) {
+            return malformed(code);
         }
         let Ok(info) = request.request_info() else {
-            count(&counters.malformed);
-            return (Reply::empty(ResponseCode::FormErr), subnet);
+            return malformed(ResponseCode::FormErr);
         };
+        if info.query.query_class() == DNSClass::CH {
+            return self.settings.identity.answer(info.query.name(), info.query.query_type());
+        }
         if subnet.is_some() {
             count(&counters.ecs);
         }
@@ -211,7 +290,25 @@ impl Handler {
         if reply.scope > 0 {
             reply.scope += before;
         }
-        (reply, subnet)
+        reply
+    }
+
+    fn response_edns(&self, edns: &Edns, reply: &Reply, asked: &Asked) -> Edns {
+        let mut response = Edns::new();
+        response.set_max_payload(UDP_BYTES_MAX);
+        response.set_version(0);
+        // RFC 3225 §3: the DO bit is copied.
+        response.set_dnssec_ok(edns.flags().dnssec_ok);
+        let options = response.options_mut();
+        if let Some(subnet) = asked.subnet.filter(|_| reply.code != ResponseCode::FormErr) {
+            let address: IpAddr = subnet.addr();
+            options.insert(EdnsOption::Subnet(ClientSubnet::new(address, subnet.source_prefix(), reply.scope)));
+        }
+        asked.cookie.option().into_iter().for_each(|cookie| options.insert(cookie));
+        if let Some(name) = self.settings.identity.name.as_ref().filter(|_| asked.identity) {
+            options.insert(EdnsOption::Unknown(EdnsCode::NSID.into(), name.as_bytes().to_vec()));
+        }
+        response
     }
 }
 
@@ -225,17 +322,22 @@ fn unreadable(query: [u8; HEADER_BYTES]) -> [u8; HEADER_BYTES] {
 }
 
 /// What may be answered at all; else the code to refuse with.
-fn allowed(request: &Request, subnet: Option<&ClientSubnet>) -> Result<(), ResponseCode> {
+fn allowed(request: &Request, asked: &Asked) -> Result<(), ResponseCode> {
     let metadata = &request.metadata;
     let edns_version = request.edns.as_ref().map_or(0, |edns| edns.version());
     match () {
         () if metadata.op_code != OpCode::Query => Err(ResponseCode::NotImp),
         () if !repeatable(&request.queries) => Err(ResponseCode::FormErr),
         () if edns_version > 0 => Err(ResponseCode::BADVERS),
-        () if request.queries.queries()[0].query_class() != DNSClass::IN => Err(ResponseCode::Refused),
+        () if !matches!(request.queries.queries()[0].query_class(), DNSClass::IN | DNSClass::CH) => {
+            Err(ResponseCode::Refused)
+        }
         () if is_transfer(request.queries.queries()[0].query_type()) => Err(ResponseCode::Refused),
         () if is_meta(request.queries.queries()[0].query_type()) => Err(ResponseCode::FormErr),
-        () if subnet.is_some_and(|subnet| !well_formed(subnet)) => Err(ResponseCode::FormErr),
+        () if asked.subnet.is_some_and(|subnet| !well_formed(&subnet, asked.subnet_octets)) => {
+            Err(ResponseCode::FormErr)
+        }
+        () if asked.cookie == Cookie::Malformed => Err(ResponseCode::FormErr),
         () => Ok(()),
     }
 }
@@ -259,15 +361,18 @@ fn repeatable(queries: &Queries) -> bool {
     matches!(queries.queries(), [query] if written_out(query))
 }
 
-/// RFC 7871 §6: in a query the scope is 0, and no bit is set beyond the source prefix.
-fn well_formed(subnet: &ClientSubnet) -> bool {
+/// RFC 7871 §6: in a query the scope is 0, no bit is set beyond the source prefix, and there are as many octets as it needs.
+fn well_formed(subnet: &ClientSubnet, octets: Option<usize>) -> bool {
+    const FAMILY_AND_LENGTHS: usize = 4;
     let bits = if subnet.addr().is_ipv4() { 32 } else { 128 };
     let length = subnet.source_prefix();
-    subnet.scope_prefix() == 0 && length <= bits && masked(subnet.addr(), length) == subnet.addr()
+    let needed = FAMILY_AND_LENGTHS + usize::from(length).div_ceil(8);
+    let fits = octets.is_none_or(|octets| octets == needed);
+    fits && subnet.scope_prefix() == 0 && length <= bits && masked(subnet.addr(), length) == subnet.addr()
 }
 
-/// Room kept for OPT with a client subnet.
-const SLACK_FOR_OPT: usize = 64;
+/// Room kept for OPT with a client subnet, a cookie and a name.
+const SLACK_FOR_OPT: usize = 64 + 28 + 4 + IDENTITY_BYTES_MAX;
 
 fn sections(reply: &Reply) -> impl Iterator<Item = &hickory_proto::rr::Record> {
     reply.answers.iter().chain(&reply.authority).chain(&reply.additional)
@@ -276,7 +381,7 @@ fn sections(reply: &Reply) -> impl Iterator<Item = &hickory_proto::rr::Record> {
 /// Whether all records fit into `bound` bytes.
 fn fits(reply: &Reply, bound: u16) -> bool {
     let size: usize = sections(reply).map(|record| record.to_bytes().map_or(0, |bytes| bytes.len())).sum();
-    // Uncompressed sizes are an upper bound; the question and OPT need at most this much more.
+    // Uncompressed sizes are an upper bound; the header and the question need at most this much more.
     size + 300 + SLACK_FOR_OPT <= usize::from(bound) || fits_compressed(reply, bound)
 }
 
@@ -297,17 +402,4 @@ fn size_bound(request: &Request) -> u16 {
         return u16::MAX;
     }
     request.edns.as_ref().map_or(PLAIN_UDP_BYTES, |edns| edns.max_payload().clamp(PLAIN_UDP_BYTES, UDP_BYTES_MAX))
-}
-
-fn response_edns(asked: &Edns, reply: &Reply, subnet: Option<&ClientSubnet>) -> Edns {
-    let mut edns = Edns::new();
-    edns.set_max_payload(UDP_BYTES_MAX);
-    edns.set_version(0);
-    // RFC 3225 §3: the DO bit is copied.
-    edns.set_dnssec_ok(asked.flags().dnssec_ok);
-    if let Some(subnet) = subnet.filter(|_| reply.code != ResponseCode::FormErr) {
-        let address: IpAddr = subnet.addr();
-        edns.options_mut().insert(EdnsOption::Subnet(ClientSubnet::new(address, subnet.source_prefix(), reply.scope)));
-    }
-    edns
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 mod acme;
 mod cache;
 mod check;
+mod dns;
 pub mod error;
 mod forward;
 mod geo;
@@ -27,6 +28,7 @@ pub mod units;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
+pub use dns::Dns;
 pub use error::ConfigError;
 pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
 pub use geo::{Geo, OVERRIDES_MAX, Override};
@@ -92,6 +94,8 @@ pub struct Config {
     pub trace: Option<Trace>,
     /// `[limits]`
     pub limits: Limits,
+    /// How DNS is answered.
+    pub dns: Dns,
     /// `[geo]`
     pub geo: Geo,
     /// `[[plugin]]`

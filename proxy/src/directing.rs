@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use littoral_geo::server::{Identity, RateLimit, Settings};
 use littoral_geo::{Cluster, Counters, Director, GeoConfig, Node, Override, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
@@ -34,6 +35,17 @@ impl Directing {
         }
         let (director, warnings) = Director::new(geo_config(config), routing).map_err(|error| error.to_string())?;
         Ok(Some((Self { director: Arc::new(director), probes: Probes::default() }, warnings)))
+    }
+
+    /// How the DNS side of a config answers.
+    pub fn dns_settings(config: &Config) -> Settings {
+        let dns = &config.dns;
+        let rate = RateLimit { answers_per_second: dns.answers_per_second, slip: dns.slip };
+        Settings {
+            identity: Identity { name: dns.nsid.clone(), version: dns.version.clone() },
+            cookie_secret: dns.secret(),
+            rate: Some(rate).filter(|rate| rate.answers_per_second > 0),
+        }
     }
 
     /// The director.
@@ -109,6 +121,11 @@ impl Directing {
             }
             "littoral_dns_ecs_total" => one(counters.ecs.load(Relaxed)),
             "littoral_dns_truncated_total" => one(counters.truncated.load(Relaxed)),
+            "littoral_dns_rate_limited_total" => by(
+                "action",
+                &["cut", "dropped"],
+                vec![counters.rate_cut.load(Relaxed), counters.rate_dropped.load(Relaxed)],
+            ),
             "littoral_dns_connections_refused_total" => one(counters.tcp_refused.load(Relaxed)),
             "littoral_dns_malformed_total" => one(counters.malformed.load(Relaxed)),
             "littoral_geo_map_intervals" => one(self.director.map().intervals as u64),

@@ -243,7 +243,8 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(Directing::follow_files(directing.director().clone()));
         }
         if let Some((dns, directing)) = sockets.dns.zip(node.directing.as_ref()) {
-            tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), stopped.clone()));
+            let settings = Directing::dns_settings(&node.settings.load());
+            tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), settings, stopped.clone()));
         }
         let _watch = node.plugins.watch();
         // Whoever started the process may have stopped listening to it.

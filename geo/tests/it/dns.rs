@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use littoral_geo::Director;
-use littoral_geo::server::{Listeners, serve};
+use littoral_geo::server::{Listeners, Settings, serve};
 use littoral_geo::stub::resolver::{Authority, Resolver};
 use littoral_geo::stub::{Answer, lookup};
 use tokio::sync::watch;
 
-use crate::world::director;
+use crate::world::{self, director};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -36,7 +36,7 @@ fn running_on(listeners: Listeners) -> Running {
     let director = Arc::new(director());
     let address = listeners.addresses()[0];
     let (stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(listeners, director.clone(), stopped));
+    tokio::spawn(serve(listeners, director.clone(), Settings::default(), stopped));
     Running { address, director, stop }
 }
 
@@ -99,6 +99,25 @@ async fn dig_sees_negatives_with_their_soa_and_refusals() {
         &dig(running.address, &["loop.netcinema.example", "A"]).await.unwrap(),
         &["status: NOERROR", "loop2.netcinema.example."],
     );
+}
+
+/// What kdig prints of every type that a zone file may have.
+#[tokio::test(flavor = "multi_thread")]
+async fn kdig_reads_every_type_of_a_zone_file() {
+    let running = running().await;
+    let ask = |name: &str, kind: &str| {
+        let mut command = Command::new("kdig");
+        let (server, port) = (format!("@{}", running.address.ip()), running.address.port().to_string());
+        command.args([&server, "-p", &port, "+norec", "+short", name, kind]);
+        command.output().map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    for (name, kind, expected) in world::TYPES {
+        let name = if name.is_empty() { "types.example".into() } else { format!("{name}.types.example") };
+        match ask(&name, kind) {
+            Ok(told) => assert_eq!(told, *expected, "{name} {kind}"),
+            Err(error) => return println!("skipped: kdig cannot be run ({error}); Debian has it in knot-dnsutils"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

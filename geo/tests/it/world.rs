@@ -24,6 +24,50 @@ ns  IN A   192.0.2.54
 big IN TXT \"0123456789012345678901234567890123456789012345678901234567890123456789\"
 ";
 
+const TYPES_ZONE: &str = "\
+$ORIGIN types.example.
+$TTL 60
+@     IN SOA ns hostmaster 1 3600 600 86400 30
+@     IN NS  ns
+@     IN ALIAS ns
+ns    IN A   192.0.2.55
+ns    IN AAAA 2001:db8::55
+www   IN CNAME ns
+@     IN MX  10 mail
+@     IN TXT \"one\" \"two words\"
+7     IN PTR www
+_sip._tcp IN SRV 1 2 5060 ns
+@     IN CAA 0 issue \"ca.example\"
+@     IN HTTPS 1 . alpn=h2
+svc   IN SVCB 1 ns port=53
+*.w   IN A   192.0.2.56
+sub   IN NS  ns.sub
+ns.sub IN A  192.0.2.57
+";
+/// Owner, type and data of that zone as others print them; no owner is the apex.
+#[allow(dead_code, reason = "fuzzers do not ask for them")]
+pub(crate) const TYPES: &[(&str, &str, &str)] = &[
+    ("ns", "A", "192.0.2.55"),
+    ("ns", "AAAA", "2001:db8::55"),
+    ("www", "CNAME", "ns.types.example."),
+    ("www", "A", "ns.types.example.\n192.0.2.55"),
+    ("", "SOA", "ns.types.example. hostmaster.types.example. 1 3600 600 86400 30"),
+    ("", "NS", "ns.types.example."),
+    ("", "A", "192.0.2.55"),
+    ("", "AAAA", "2001:db8::55"),
+    ("", "MX", "10 mail.types.example."),
+    ("", "TXT", "\"one\" \"two words\""),
+    ("", "CAA", "0 issue \"ca.example\""),
+    ("", "HTTPS", "1 . alpn=h2"),
+    ("7", "PTR", "www.types.example."),
+    ("_sip._tcp", "SRV", "1 2 5060 ns.types.example."),
+    ("svc", "SVCB", "1 ns.types.example. port=53"),
+    ("x.y.w", "A", "192.0.2.56"),
+    ("w", "A", ""),
+    ("host.sub", "A", ""),
+    ("nothing", "A", ""),
+];
+
 /// The director of this world; its zone files are read and gone.
 pub(crate) fn director() -> Director {
     let directory = tempfile::tempdir().unwrap();
@@ -33,7 +77,11 @@ pub(crate) fn director() -> Director {
         std::fs::write(&file, text).unwrap();
         ZoneSource { name: name.into(), file }
     };
-    let zones = vec![zone("netcinema.example.", NETCINEMA), zone("kingcdn.example.", &format!("{KINGCDN}{big}"))];
+    let zones = vec![
+        zone("netcinema.example.", NETCINEMA),
+        zone("kingcdn.example.", &format!("{KINGCDN}{big}")),
+        zone("types.example.", TYPES_ZONE),
+    ];
     let cluster = |id: &str, node: &str, prefix: &str| Cluster {
         id: id.into(),
         deep: false,

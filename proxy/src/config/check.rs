@@ -14,6 +14,7 @@ use littoral_geo::stub::absolute;
 
 mod acme;
 mod cache;
+mod dns;
 mod forward;
 mod geo;
 mod limits;
@@ -43,6 +44,7 @@ impl Config {
         self.check_plugins()?;
         self.check_sites()?;
         self.check_clusters()?;
+        self.check_dns()?;
         self.check_geo()?;
         self.check_zones()?;
         self.check_cache()?;

@@ -2,6 +2,7 @@
 
 mod acme;
 mod cache;
+mod dns;
 mod forward;
 mod geo;
 mod limits;
@@ -47,6 +48,7 @@ pub const SECTIONS: &[&[Key]] = &[
     trace::KEYS,
     LIMITS,
     limits::KEYS,
+    dns::KEYS,
     geo::KEYS,
     PLUGINS,
     site::KEYS,

@@ -270,6 +270,11 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
     metric("littoral_dns_ecs_total", "", "Queries with a client subnet (RFC 7871)."),
     metric("littoral_dns_truncated_total", "", "Responses cut for UDP."),
+    metric(
+        "littoral_dns_rate_limited_total",
+        "action: cut, dropped",
+        "Answers over UDP beyond `dns.answers_per_second`.",
+    ),
     metric("littoral_dns_malformed_total", "", "Queries that could not be read."),
     metric("littoral_dns_decisions_total", "reason", "Cluster decisions by what decided."),
     metric("littoral_geo_map_intervals", "", "Intervals of addresses that the map tells apart, both families."),

@@ -77,6 +77,20 @@ async fn a_zone_is_reloaded_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_server_names_itself_and_bounds_its_answers_as_the_config_says() {
+    let more = "[dns]\nnsid = \"ams1-a\"\nversion = \"edge\"\nanswers_per_second = 1\nslip = 1\n";
+    let node = Node::start(BINARY, &format!("{}{more}", config()), &[("k.zone", ZONE.as_bytes())]).await;
+    let text = dig(&node, &["ns.kingcdn.example", "A", "+nsid"]).await;
+    assert!(text.contains("(\"ams1-a\")") && text.contains("COOKIE: ") && text.contains("(good)"), "{text}");
+    assert!(dig(&node, &["version.bind", "TXT", "CH"]).await.contains("\"edge\""));
+    let limited = async || node.metrics().await["littoral_dns_rate_limited_total{action=\"cut\"}"];
+    // A cut answer brings dig back over TCP, where it is answered whatever came before.
+    while limited().await == 0.0 {
+        assert!(dig(&node, &["ns.kingcdn.example", "A", "+nocookie"]).await.contains("192.0.2.1"));
+    }
+}
+
+#[tokio::test]
 async fn a_coverage_file_is_followed_and_a_broken_one_changes_nothing() {
     let config = format!("{}[geo]\ncoverage = [\"zones.csv\"]\n", config());
     let files = [("k.zone", ZONE.as_bytes()), ("zones.csv", &b"10.3.0.0/16,two\n"[..])];

@@ -23,6 +23,7 @@ pool 60 IN CNAME loop
 sub 60 IN NS ns.elsewhere.example.
 front 30 IN ALIAS a.b
 plain 300 IN ALIAS www2
+brief 10 IN ALIAS ns
 www2 60 IN CNAME ns
 astray 60 IN ALIAS nothing
 to-front 60 IN CNAME front
@@ -115,6 +116,7 @@ fn an_alias_at_the_apex_or_elsewhere_has_the_addresses_of_a_service_or_a_name_of
     };
     assert_eq!(reply("front", RecordType::A), ok(&["front.kingcdn.example. 30 203.0.113.1"], 0));
     assert_eq!(reply("plain", RecordType::A), ok(&["plain.kingcdn.example. 60 192.0.2.53"], 0));
+    assert_eq!(reply("brief", RecordType::A), ok(&["brief.kingcdn.example. 10 192.0.2.53"], 0));
     assert_eq!(reply("front", RecordType::ANY), ok(&["front.kingcdn.example. 30 203.0.113.1"], 0));
     let behind = ["to-front.kingcdn.example. 60 front.kingcdn.example.", "front.kingcdn.example. 30 203.0.113.1"];
     assert_eq!(reply("to-front", RecordType::A), ok(&behind, 0));

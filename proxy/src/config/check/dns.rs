@@ -1,0 +1,35 @@
+//! `[dns]`.
+
+use littoral_geo::server::IDENTITY_BYTES_MAX;
+
+use super::{Wrong, wrong};
+use crate::config::Config;
+use crate::config::dns::{ANSWERS_PER_SECOND_MAX, SLIP_MAX};
+
+impl Config {
+    pub(super) fn check_dns(&self) -> Result<(), Wrong> {
+        let dns = &self.dns;
+        for (key, text) in [("nsid", &dns.nsid), ("version", &dns.version)] {
+            if text.as_ref().is_some_and(|text| !(1..=IDENTITY_BYTES_MAX).contains(&text.len())) {
+                return wrong(
+                    format!("dns.{key}"),
+                    format!("dns.{key} has 1 to {IDENTITY_BYTES_MAX} bytes; leave it out for none"),
+                );
+            }
+        }
+        if dns.cookie_secret.is_some() && dns.secret().is_none() {
+            return wrong(
+                "dns.cookie_secret",
+                "dns.cookie_secret is 32 hex digits, such as `openssl rand -hex 16` prints",
+            );
+        }
+        for (key, number, most) in
+            [("answers_per_second", dns.answers_per_second, ANSWERS_PER_SECOND_MAX), ("slip", dns.slip, SLIP_MAX)]
+        {
+            if number > most {
+                return wrong(format!("dns.{key}"), format!("dns.{key} is at most {most}"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,38 @@
+//! `[dns]`: how the DNS side answers, whatever it answers.
+
+use serde::Deserialize;
+
+/// Answers of one kind to one network in a second.
+pub(super) const ANSWERS_PER_SECOND_MAX: u32 = 1_000_000;
+/// How many-th answer beyond the bound is cut.
+pub(super) const SLIP_MAX: u32 = 100;
+
+/// The DNS side.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Dns {
+    /// What it calls itself when asked.
+    pub nsid: Option<String>,
+    /// What it says of its software.
+    pub version: Option<String>,
+    /// What its cookies are made with, in hex.
+    pub cookie_secret: Option<String>,
+    /// Answers of one kind to one network in a second; 0: no bound.
+    pub answers_per_second: u32,
+    /// Of those beyond, each how many-th is cut and not dropped; 0: none.
+    pub slip: u32,
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self { nsid: None, version: None, cookie_secret: None, answers_per_second: 0, slip: 2 }
+    }
+}
+
+impl Dns {
+    /// The secret of its cookies; `None` when it has none, or one that is no 32 hex digits.
+    pub fn secret(&self) -> Option<[u8; 16]> {
+        let digits = self.cookie_secret.as_ref().filter(|digits| digits.len() == 32 && digits.is_ascii())?;
+        u128::from_str_radix(digits, 16).ok().map(u128::to_be_bytes)
+    }
+}

@@ -1,0 +1,42 @@
+//! `[dns]`.
+
+use super::{Key, key};
+
+pub(super) const KEYS: &[Key] = &[
+    key(
+        "dns.nsid",
+        "text, at most 64 bytes",
+        "none",
+        "restart",
+        "What this server calls itself when a query asks (NSID), and as `id.server` of class CH.",
+    ),
+    key(
+        "dns.version",
+        "text, at most 64 bytes",
+        "none",
+        "restart",
+        "What `version.bind` of class CH is told; without it REFUSED.",
+    ),
+    key(
+        "dns.cookie_secret",
+        "32 hex digits",
+        "drawn at start",
+        "restart",
+        "What DNS cookies are made with (RFC 9018); the same on all servers of one address.",
+    ),
+    key(
+        "dns.answers_per_second",
+        "number, at most 1000000",
+        "`0`: no bound",
+        "restart",
+        "Answers over UDP for one name, or failures in one zone, to one network (IPv4 /24, IPv6 /56) in a second; who has a cookie of ours \
+         is not bounded.",
+    ),
+    key(
+        "dns.slip",
+        "number, at most 100",
+        "`2`",
+        "restart",
+        "Of the answers beyond that bound each how many-th is cut, so that a real client comes by TCP; the others are dropped. `0`: all.",
+    ),
+];
