@@ -138,6 +138,9 @@ enum PluginCommand {
         #[arg(long, default_value = "{}", value_name = "JSON")]
         config: String,
     },
+    /// Compile a core module from standard input to standard output: what a node starts for each plugin it does not know.
+    #[command(hide = true)]
+    Compile,
 }
 
 #[derive(Debug, Args)]
@@ -275,6 +278,7 @@ fn plugin(command: PluginCommand) -> Result<ExitCode, Failed> {
             author::check(&file, &config).map_err(Failed::Use)?;
             println!("{}: ok", file.display());
         }
+        PluginCommand::Compile => littoral_plugin_host::compile::serve().map_err(Failed::Outcome)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
 use littoral_geo::{NativeGeo, Routing};
+use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::{Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, types};
 use notify::Watcher;
 use parking_lot::{Mutex, RwLock};
@@ -37,15 +38,21 @@ pub fn rate_policy(file: &Path) -> Result<Box<dyn RatePolicy>, String> {
     let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let (config, sha256, fuel, memory_bytes) = ("{}".to_owned(), None, None, None);
     let spec = PluginSpec { name, file: file.to_owned(), config, sha256, fuel, memory_bytes };
-    let host = Host::new(HostSettings { cache_dir: None, now_ms })?;
+    let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms })?;
     let plugin = host.load(spec, Some(Interface::Rate)).map_err(|error| error.to_string())?;
     let seat = Arc::new(ArcSwapOption::new(Some(plugin)));
     Ok(Box::new(GuestRate { seat, pushed: Arc::default() }))
 }
 
+/// What compiles plugins: this very program, also when another one has taken the place of its file.
+pub fn compiler() -> Compiler {
+    Compiler { program: "/proc/self/exe".into(), arguments: vec!["plugin".into(), "compile".into()] }
+}
+
 /// The plugins of a node.
 #[derive(Default)]
 pub struct Plugins {
+    compiler: Option<Compiler>,
     host: Mutex<Option<Arc<Host>>>,
     loaded: Arc<RwLock<Vec<Arc<Plugin>>>>,
     route: Seat,
@@ -56,12 +63,12 @@ pub struct Plugins {
 }
 
 impl Plugins {
-    /// Loads all plugins of a config.
+    /// Loads all plugins of a config; `compiler` compiles them.
     ///
     /// # Errors
     /// One line: the file, what it is, what was expected.
-    pub fn load(config: &Config) -> Result<Self, String> {
-        let plugins = Self::default();
+    pub fn load(config: &Config, compiler: Option<Compiler>) -> Result<Self, String> {
+        let plugins = Self { compiler, ..Self::default() };
         plugins.apply(config)?;
         Ok(plugins)
     }
@@ -113,7 +120,7 @@ impl Plugins {
         let mut host = self.host.lock();
         if host.is_none() {
             let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
-            *host = Some(Host::new(HostSettings { cache_dir, now_ms })?);
+            *host = Some(Host::new(HostSettings { cache_dir, compiler: self.compiler.clone(), now_ms })?);
         }
         host.clone().ok_or_else(|| "the plugin engine is not there".into())
     }

@@ -30,7 +30,7 @@ use crate::observe::access::Access;
 use crate::observe::figures::Figures;
 use crate::observe::trace::Traces;
 use crate::origin::{keep_looking_up, look_up};
-use crate::plugins::Plugins;
+use crate::plugins::{self, Plugins};
 use crate::rate::Rate;
 use crate::reload::reload;
 use crate::request::{RequestPath, own_value};
@@ -150,7 +150,7 @@ fn assemble(
     access.adopt(access.prepare(config.log.access.as_ref())?);
     let traces = Traces::default();
     traces.adopt(traces.prepare(config.trace.as_ref(), &config.node.name)?);
-    let plugins = Plugins::load(&config)?;
+    let plugins = Plugins::load(&config, Some(plugins::compiler()))?;
     let directing = match Directing::new(&config, plugins.routing())? {
         Some((directing, warnings)) => {
             warnings.iter().for_each(|warning| tracing::error!("{warning}"));
@@ -420,7 +420,7 @@ impl Signals {
 pub fn check(file: &Path) -> Result<Vec<String>, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     Fronts::new(&config)?;
-    let plugins = Plugins::load(&config)?;
+    let plugins = Plugins::load(&config, Some(plugins::compiler()))?;
     let mut warnings = config.warnings();
     warnings.extend(Directing::new(&config, plugins.routing())?.into_iter().flat_map(|(_, warnings)| warnings));
     Ok(warnings)

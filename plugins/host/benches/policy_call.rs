@@ -9,7 +9,7 @@ use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface,
 fn load(name: &str, interface: Interface) -> Arc<Plugin> {
     let built = std::env::var_os("LITTORAL_PLUGINS").map(PathBuf::from);
     let directory = built.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"));
-    let host = Host::new(HostSettings { cache_dir: None, now_ms: || 0 }).expect("a host");
+    let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 }).expect("a host");
     let file = directory.join(format!("{name}.wasm"));
     let spec =
         PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None };

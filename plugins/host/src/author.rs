@@ -122,7 +122,7 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
 /// # Errors
 /// Why a node would refuse it.
 pub fn check(file: &Path, config: &str) -> Result<(), String> {
-    let host = Host::new(HostSettings { cache_dir: None, now_ms: || 0 })?;
+    let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 })?;
     let spec = PluginSpec {
         name: file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default(),
         file: file.to_owned(),

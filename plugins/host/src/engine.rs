@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 
+use crate::compile::{Compiler, Failed, compile};
 use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
 use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
@@ -19,6 +20,8 @@ use crate::plugin::{Generation, Plugin};
 pub struct HostSettings {
     /// Keeps compiled plugins; without it they are compiled each time.
     pub cache_dir: Option<PathBuf>,
+    /// Compiles plugins; without it this process does.
+    pub compiler: Option<Compiler>,
     /// Unix milliseconds: the clock of the breaker, given so that tests need not wait.
     pub now_ms: fn() -> u64,
 }
@@ -155,16 +158,25 @@ impl Host {
         if let Some(module) = cached.as_ref().and_then(|path| self.cached(path)) {
             return Ok(module);
         }
-        let module = Module::new(&self.engine, core).map_err(|error| format!("it cannot be compiled: {error:#}"))?;
-        if let Some(path) = cached {
-            // A cache that cannot be written costs time at the next start and nothing else.
-            if let Err(error) =
-                module.serialize().map_err(|error| error.to_string()).and_then(|bytes| write(&path, &bytes))
-            {
-                tracing::warn!(path = %path.display(), error, "cannot keep a compiled plugin");
-            }
+        let code = self.compile(core)?;
+        // A cache that cannot be written costs time at the next start and nothing else.
+        if let Some(path) = cached
+            && let Err(error) = write(&path, &code)
+        {
+            tracing::warn!(path = %path.display(), error, "cannot keep a compiled plugin");
         }
-        Ok(module)
+        self.module_of(&code).map_err(|error| format!("its compiled code cannot be used: {error:#}"))
+    }
+
+    /// Compiles a core module: elsewhere, or here when that cannot be.
+    fn compile(&self, core: &[u8]) -> Result<Vec<u8>, String> {
+        match self.settings.compiler.as_ref().map(|compiler| compile(compiler, core)) {
+            Some(Ok(code)) => return Ok(code),
+            Some(Err(Failed::Refused(problem))) => return Err(problem),
+            Some(Err(Failed::Absent(error))) => tracing::warn!(%error, "plugins are compiled in this process"),
+            None => {}
+        }
+        self.engine.precompile_module(core).map_err(|error| format!("it cannot be compiled: {error:#}"))
     }
 
     fn engine_hash(&self) -> u64 {
@@ -174,7 +186,6 @@ impl Host {
         hasher.finish()
     }
 
-    #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
     fn cached(&self, path: &Path) -> Option<Module> {
         let bytes = std::fs::read(path).ok()?;
         // The last 32 bytes are the digest of the rest: a torn or changed file is compiled anew.
@@ -182,15 +193,21 @@ impl Host {
         if Sha256::digest(code).as_slice() != digest {
             return None;
         }
-        // SAFETY: the bytes were written by `write` below from `Module::serialize` of this very engine configuration (its
-        // compatibility hash is in the name), into a directory that only this user can write, and their digest matches.
-        unsafe { Module::deserialize(&self.engine, code) }.ok()
+        self.module_of(code).ok()
+    }
+
+    #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
+    fn module_of(&self, code: &[u8]) -> wasmtime::Result<Module> {
+        // SAFETY: the bytes were made by `Engine::precompile_module` of this very engine configuration and version (wasmtime
+        // compares both): just now, by this process or by the program that its operator's node is, or before, and kept in a directory
+        // that only this user can write, under a name with the configuration's hash and with a digest that matches.
+        unsafe { Module::deserialize(&self.engine, code) }
     }
 }
 
 /// Synchronous, fuelled, and without every proposal that policies do not need, whatever wasmtime's defaults become. The
 /// flags and not the switches (`wasm_gc`, …): some of these exist only together with the feature they would turn off.
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let unneeded = WasmFeatures::MEMORY64
         | WasmFeatures::MULTI_MEMORY
         | WasmFeatures::TAIL_CALL

@@ -9,6 +9,7 @@
 
 pub mod author;
 mod breaker;
+pub mod compile;
 mod component;
 mod engine;
 #[doc(hidden)]

@@ -2,6 +2,12 @@
 
 /// Bytes of a plugin file.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
+/// Seconds of a processor that compiling one plugin may take.
+pub const COMPILE_CPU_S: u64 = 60;
+/// Address space of the process that compiles, in bytes; its allocator reserves one gibibyte of it from the start.
+pub const COMPILE_BYTES: u64 = 4 << 30;
+/// Bytes of compiled code.
+pub const ARTIFACT_BYTES_MAX: u64 = 128 << 20;
 /// Linear memory of an instance, when the operator says nothing.
 pub const MEMORY_BYTES_DEFAULT: usize = 2 << 20;
 /// Linear memory an operator may allow.

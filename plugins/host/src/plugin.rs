@@ -443,7 +443,7 @@ mod tests {
         let name = "puppet".to_owned();
         let (config, file) = ("{}".to_owned(), file.path().to_owned());
         let spec = PluginSpec { name, file, config, sha256: None, fuel: None, memory_bytes: None };
-        let host = Host::new(HostSettings { cache_dir: None, now_ms: || 1 }).unwrap();
+        let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 1 }).unwrap();
         let plugin = host.load(spec.clone(), None).unwrap();
         plugin.reload(Some(PluginSpec { fuel: Some(1), ..spec })).unwrap();
         // Eight threads were in a call of generation 2, and three of them have had it rolled back.

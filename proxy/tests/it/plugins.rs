@@ -137,3 +137,24 @@ async fn a_reload_in_which_one_plugin_fails_changes_none() {
     assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
     assert_eq!(generations().await, [2.0, 1.0]);
 }
+
+/// What `littoral plugin compile` makes of a core module: how it ended, its output, its complaint.
+fn compile(core: &[u8]) -> (Option<i32>, Vec<u8>, String) {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut command = std::process::Command::new(BINARY);
+    command.args(["plugin", "compile"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(core).unwrap();
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), output.stdout, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_process_of_its_own_compiles_a_module_or_says_in_one_line_why_not() {
+    let (ended, code, complaint) = compile(b"\0asm\x01\0\0\0");
+    assert!(ended == Some(0) && code.starts_with(b"\x7fELF") && complaint.is_empty(), "{complaint}");
+    let (ended, code, complaint) = compile(b"\0asm\x01\0\0\0\xff");
+    assert!(ended == Some(1) && code.is_empty() && complaint.lines().count() == 1, "{complaint}");
+    assert!(complaint.contains("it cannot be compiled: "), "{complaint}");
+}

@@ -44,7 +44,7 @@ fn spec(name: &str, file: PathBuf) -> PluginSpec {
 }
 
 fn host() -> Arc<Host> {
-    Host::new(HostSettings { cache_dir: None, now_ms }).unwrap()
+    Host::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap()
 }
 
 fn load(name: &str, interface: Interface) -> Arc<Plugin> {

@@ -97,7 +97,8 @@ fn a_config_the_guest_refuses_is_told_in_its_own_words() {
 #[test]
 fn compiled_code_is_kept_and_a_damaged_copy_is_not_used() {
     let directory = tempfile::tempdir().unwrap();
-    let host = || Host::new(HostSettings { cache_dir: Some(directory.path().to_owned()), now_ms }).unwrap();
+    let host =
+        || Host::new(HostSettings { cache_dir: Some(directory.path().to_owned()), compiler: None, now_ms }).unwrap();
     let kept = || std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     host().load(spec("route", guest("route-geo")), None).unwrap();
     assert_eq!(kept().len(), 1);
