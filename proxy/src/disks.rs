@@ -109,10 +109,11 @@ pub(crate) fn samples(store: &Store, name: &str) -> Vec<Sample> {
             |volume: &Arc<Volume>| (value(volume) as f64, vec![("disk", volume.settings().path.display().to_string())]);
         disks.volumes().iter().map(of).collect()
     };
-    let ledger = |value: u64| vec![(value as f64, Vec::new())];
+    let one = |value: u64| vec![(value as f64, Vec::new())];
     let counter = match name {
-        "littoral_cache_disk_ledger_purges" => return ledger(disks.ledger().0 as u64),
-        "littoral_cache_disk_ledger_overflows_total" => return ledger(disks.ledger().1),
+        "littoral_cache_disk_ledger_purges" => return one(disks.ledger().0 as u64),
+        "littoral_cache_disk_ledger_overflows_total" => return one(disks.ledger().1),
+        "littoral_cache_disk_opened" => return one(disks.opened() as u64),
         "littoral_cache_disk_objects" => return each(|volume| volume.index().len() as u64),
         "littoral_cache_disk_bytes" => return each(|volume| volume.index().bytes()),
         "littoral_cache_disk_bound_bytes" => return each(|volume| volume.settings().bytes),

@@ -27,6 +27,7 @@ mod journal;
 pub mod layout;
 mod ledger;
 pub mod offline;
+mod opened;
 mod reader;
 mod scan;
 mod stream;
@@ -47,6 +48,8 @@ use index::Item;
 use journal::{Journal, Told, merge};
 use layout::id_of;
 use ledger::Ledger;
+use opened::Opened;
+pub(crate) use opened::{Before, Kept};
 pub use reader::Broken;
 pub(crate) use reader::{Object, Readers};
 pub use stream::Streamed;
@@ -117,6 +120,7 @@ pub(crate) struct Shared {
     pub(crate) counters: DiskCounters,
     pub(crate) policy: OnceLock<SharedPolicy>,
     pub(crate) closing: AtomicBool,
+    pub(crate) opened: Opened,
     /// The number of the next purge.
     next_purge: AtomicU64,
     /// The lowest number from which on the ledger knows all purges.
@@ -181,6 +185,7 @@ impl Disks {
             counters: DiskCounters::default(),
             policy: OnceLock::new(),
             closing: AtomicBool::new(false),
+            opened: Opened::default(),
             next_purge: AtomicU64::new(merged.next),
             base: AtomicU64::new(merged.base),
             commit: Mutex::new(()),
@@ -260,9 +265,22 @@ impl Disks {
         }
     }
 
+    /// Counts the use of an object that stays on disk.
+    pub(crate) fn note_streamed(&self, volume: &Volume, id: u128, now_ms: u64) {
+        self.shared.counters.streamed.fetch_add(1, Relaxed);
+        volume.index().change(id, |item| {
+            item.hits = item.hits.saturating_add(1);
+            item.used_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
+        });
+    }
+
+    /// Objects that are kept open.
+    pub fn opened(&self) -> usize {
+        self.shared.opened.len()
+    }
+
     /// The body of an object that is read while it is served.
     pub(crate) fn stream(&self, id: u128, object: Object, volume: Arc<Volume>) -> Streamed {
-        self.shared.counters.streamed.fetch_add(1, Relaxed);
         Streamed::new(id, object, volume, self.shared.clone(), self.readers.clone())
     }
 
@@ -339,6 +357,7 @@ impl Disks {
         // Nobody may believe that a purge is recorded which comes too late for it.
         let _one_at_a_time = self.shared.commit.lock();
         self.volumes.iter().for_each(|volume| volume.release());
+        self.shared.opened.clear();
     }
 
     /// Whether [`Self::release`] was called.

@@ -84,6 +84,15 @@ pub const DISK_QUEUE_BYTES: u64 = 64 << 20;
 /// An object takes at most this part of memory when it is read back from a disk; a larger one is read as it is served.
 pub const PROMOTED_SHARE: u64 = 16;
 
+/// Objects on disk that are kept open, each of which takes a file descriptor.
+pub const OPENED_OBJECTS: usize = 1024;
+
+/// Bytes an object on disk that is kept open takes in memory; one that needs more is opened each time.
+pub const OPENED_BYTES: u64 = 64 << 10;
+
+/// Uses of an object that is kept open after which the policy is asked again whether memory is to have it.
+pub const OPENED_USES: u32 = 16;
+
 /// What waits for all disks takes at most this part of memory: it is not free there before it is written.
 pub const DISK_QUEUE_SHARE: u64 = 8;
 

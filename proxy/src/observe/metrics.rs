@@ -219,6 +219,7 @@ pub const METRICS: &[Declared] = &[
         "",
         "Objects served from disk without bringing them to memory: larger than a sixteenth of it, or not admitted there.",
     ),
+    metric("littoral_cache_disk_opened", "", "Objects on disk that are kept open, with what was verified of them."),
     metric(
         "littoral_cache_disk_confirmed_total",
         "",

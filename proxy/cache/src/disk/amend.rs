@@ -7,7 +7,7 @@
 use super::files::Opened;
 use super::format::Header;
 use super::reader::{Miss, Object};
-use super::{DiskCounters, Volume};
+use super::{Shared, Volume};
 use crate::entry::Entry;
 
 /// Which file of an object is meant: when what it has was stored, and after which purges.
@@ -57,14 +57,14 @@ impl Volume {
     }
 
     /// Removes the file of an object unless it is another one than is meant.
-    pub(super) fn remove_stamped(&self, id: u128, stamp: Stamp, counters: &DiskCounters) {
+    pub(super) fn remove_stamped(&self, id: u128, stamp: Stamp, shared: &Shared) {
         let _changing = self.changing.lock();
         let there = self.files.open(&self.path_of(id)).map_err(Miss::from).and_then(Object::open);
         match there {
             Ok(object) if Stamp::of_header(&object.header) != stamp => {}
             Err(Miss::Absent) => {}
             // What cannot be read is not kept for what it may be.
-            _ => self.remove_now(id, counters),
+            _ => self.remove_now(id, shared),
         }
     }
 

@@ -51,7 +51,7 @@ impl Volume {
         let Some(worst) = lowest(policy.load().as_ref().as_ref(), &sample, now_ms, random()) else {
             return false;
         };
-        self.remove_now(worst.id(), &shared.counters);
+        self.remove_now(worst.id(), shared);
         shared.counters.evicted.fetch_add(1, Relaxed);
         true
     }

@@ -2,10 +2,14 @@
 
 use std::fs::File;
 use std::io::{IoSliceMut, Result, Write};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+/// Bytes of a page of memory; where pages are larger, some are asked about more than once.
+const PAGE_BYTES: u64 = 4096;
 
 /// A file system, as far as objects need one.
 pub trait Files: Send + Sync + 'static {
@@ -74,6 +78,14 @@ pub trait Opened: Send + Sync {
     /// # Errors
     /// What the file system says.
     fn read_at_once(&self, into: &mut [u8], at: u64) -> Result<bool>;
+    /// Whether the system has all of these bytes in memory; `false` also when it cannot tell.
+    fn is_in_memory(&self, at: u64, bytes: u64) -> bool;
+    /// Sends up to `bytes` from byte `at` on to a socket that does not block: how many it took, 0 when it is full. What is not in
+    /// memory is waited for. `None` when it fails or cannot be done: to read them tells.
+    ///
+    /// # Errors
+    /// What the socket says.
+    fn send_at_once(&self, at: u64, bytes: usize, to: BorrowedFd<'_>) -> Result<Option<usize>>;
     /// Writes `bytes` over what is there, from byte `at` on; only into what [`Files::change`] opened.
     ///
     /// # Errors
@@ -160,6 +172,29 @@ impl Opened for File {
             // Not in memory, or a file system that cannot tell.
             Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS | Errno::INTR) => Ok(false),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    fn is_in_memory(&self, at: u64, bytes: u64) -> bool {
+        let end = at + bytes;
+        let pages = at / PAGE_BYTES..end.div_ceil(PAGE_BYTES);
+        // Two neighbouring bytes tell of two pages with one call.
+        pages.step_by(2).all(|page| {
+            let from = ((page + 1) * PAGE_BYTES - 1).min(end - 1);
+            let mut both = [0; 2];
+            let told = both.len().min((end - from) as usize);
+            let read = preadv2(self, &mut [IoSliceMut::new(&mut both[..told])], from, ReadWriteFlags::NOWAIT);
+            read.is_ok_and(|read| read == told)
+        })
+    }
+
+    fn send_at_once(&self, at: u64, bytes: usize, to: BorrowedFd<'_>) -> Result<Option<usize>> {
+        match rustix::fs::sendfile(to, self, Some(&mut { at }), bytes) {
+            Ok(0) => Ok(None),
+            Ok(sent) => Ok(Some(sent)),
+            Err(Errno::AGAIN | Errno::INTR) => Ok(Some(0)),
+            Err(error @ (Errno::PIPE | Errno::CONNRESET | Errno::TIMEDOUT | Errno::NOTCONN)) => Err(error.into()),
+            Err(_) => Ok(None),
         }
     }
 

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -130,12 +131,24 @@ impl Object {
         self.verify(block, number)
     }
 
-    /// Like [`Self::read_into`], but waits for nothing; `false` when it would have to.
-    pub(super) fn read_at_once(&self, block: &mut [u8], number: u64, from: u64) -> Result<bool, Broken> {
-        if !self.is_read_first(block, from) && !self.file.read_at_once(block, self.body_at + from)? {
-            return Ok(false);
-        }
-        self.verify(block, number).map(|()| true)
+    /// Reads what begins at `from` in the body without verifying it, if that takes no waiting; `false` when it would.
+    pub(super) fn read_at_once(&self, into: &mut [u8], from: u64) -> Result<bool, Broken> {
+        Ok(self.is_read_first(into, from) || self.file.read_at_once(into, self.body_at + from)?)
+    }
+
+    /// Sends what begins at `from` in the body without verifying it; as [`super::files::Opened::send_at_once`].
+    pub(super) fn send_at_once(&self, from: u64, bytes: usize, to: BorrowedFd<'_>) -> std::io::Result<Option<usize>> {
+        self.file.send_at_once(self.body_at + from, bytes, to)
+    }
+
+    /// Whether the system has this much of the body in memory.
+    pub(super) fn is_in_memory(&self, from: u64, bytes: u64) -> bool {
+        self.file.is_in_memory(self.body_at + from, bytes)
+    }
+
+    /// Lets go of what was read with the header.
+    pub(super) fn forget_first(&mut self) {
+        self.first = Vec::new();
     }
 
     /// Takes a block from what was read with the header, when it is there.
@@ -145,7 +158,8 @@ impl Object {
         first.inspect(|first| block.copy_from_slice(first)).is_some()
     }
 
-    fn verify(&self, block: &[u8], number: u64) -> Result<(), Broken> {
+    /// Whether `block` is as it was written.
+    pub(super) fn verify(&self, block: &[u8], number: u64) -> Result<(), Broken> {
         let right = block.is_empty() || self.header.is_block(number, block);
         if right { Ok(()) } else { Err(Broken::Changed) }
     }

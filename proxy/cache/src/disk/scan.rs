@@ -94,17 +94,17 @@ fn look_at(shared: &Shared, volumes: &[Arc<Volume>], volume: &Arc<Volume>, id: u
     let purged = shared.ledger.since(header.purges, &header.key, &surrogates);
     if purged == Purged::Hard {
         counters.purged.fetch_add(1, Relaxed);
-        return volume.remove_stamped(id, stamp, counters);
+        return volume.remove_stamped(id, stamp, shared);
     }
     if !volume::place(volumes, id).is_some_and(|placed| Arc::ptr_eq(placed, volume)) {
-        return volume.remove_now(id, counters);
+        return volume.remove_now(id, shared);
     }
     if purged == Purged::Soft && !header.expired {
         match volume.mark_expired(id, stamp) {
             Amended::Done => {}
             Amended::Other => return,
             // It would be fresh again once the purge is forgotten.
-            Amended::Failed => return volume.remove_stamped(id, stamp, counters),
+            Amended::Failed => return volume.remove_stamped(id, stamp, shared),
         }
     }
     let mut item = item_of(id, object.file_bytes, header, header.stored_ms);

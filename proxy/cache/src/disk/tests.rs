@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{Error, ErrorKind};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -110,6 +111,12 @@ impl Opened for Faulty<dyn Opened> {
         self.0.check("read")?;
         // As if nothing were in memory, unless the test says so.
         if self.0.check("wait").is_err() { Ok(false) } else { self.1.read_at_once(into, at) }
+    }
+    fn is_in_memory(&self, at: u64, bytes: u64) -> bool {
+        self.0.check("wait").is_ok() && self.1.is_in_memory(at, bytes)
+    }
+    fn send_at_once(&self, at: u64, bytes: usize, to: BorrowedFd<'_>) -> std::io::Result<Option<usize>> {
+        if self.0.check("send").is_err() { Ok(None) } else { self.1.send_at_once(at, bytes, to) }
     }
     fn write_at(&self, bytes: &[u8], at: u64) -> std::io::Result<()> {
         self.0.check("write")?;

@@ -223,15 +223,18 @@ impl Volume {
             match job {
                 Job::Write { entry, body, .. } => self.write(id, &entry, &body, shared),
                 Job::Confirm { stamp, entry, body, .. } => self.confirm_now(id, stamp, &entry, body.as_deref(), shared),
-                Job::Remove { id } => self.remove_now(id, &shared.counters),
+                Job::Remove { id } => self.remove_now(id, shared),
             }
+            // Before it may be found again.
+            shared.opened.forget(id);
             self.queue.finish(id, replaces);
         }
     }
 
-    pub(super) fn remove_now(&self, id: u128, counters: &DiskCounters) {
+    pub(super) fn remove_now(&self, id: u128, shared: &Shared) {
         self.index.remove(id);
-        self.unlink(&self.path_of(id), counters);
+        self.unlink(&self.path_of(id), &shared.counters);
+        shared.opened.forget(id);
     }
 
     fn write(&self, id: u128, entry: &Entry, body: &Body, shared: &Shared) {
@@ -240,7 +243,7 @@ impl Volume {
             Err(skip) => {
                 shared.skip(skip);
                 // What is there is older than what memory has.
-                self.remove_now(id, &shared.counters);
+                self.remove_now(id, shared);
             }
         }
     }
@@ -264,7 +267,7 @@ impl Volume {
             (Amended::Other, None) => {}
             (Amended::Failed, None) => {
                 shared.skip(if purged == Purged::Hard { Skip::Purged } else { Skip::Header });
-                self.remove_now(id, &shared.counters);
+                self.remove_now(id, shared);
             }
         }
     }

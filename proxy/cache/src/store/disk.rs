@@ -5,20 +5,21 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{Found, Settings, Store, slot_of};
+use crate::budget::Reservation;
 use crate::disk::format::Header;
 use crate::disk::layout::id_of;
-use crate::disk::{Disks, Stamp, Streamed, Volume, url_id};
+use crate::disk::{Before, Disks, Kept, Stamp, Streamed, Volume, url_id};
 use crate::entry::{Body, Confirmed, Entry, Parts, millis, time_of};
 use crate::evict::Eviction;
-use crate::key::Key;
-use crate::limits::{DISK_BLOCK_BYTES, PROMOTED_SHARE};
+use crate::key::{Key, is_key_of};
+use crate::limits::{DISK_BLOCK_BYTES, OPENED_BYTES, OPENED_USES, PROMOTED_SHARE};
 use crate::surrogate::{Purged, keys_of};
 
 /// Objects that are being read from disk, and who waits for them and for the number of purges when the reading began.
@@ -86,6 +87,10 @@ impl Store {
             return Some(found);
         }
         let disks = self.disks.as_ref()?;
+        if let Some((entry, body)) = self.kept_open(slot_of(key, variance), |entry| entry.key() == key) {
+            let block = self.room_for_block(&body)?;
+            return Some(Found::Streamed(entry, body, block));
+        }
         let id = id_of(key.text(), variance);
         let volume = disks.having(id)?;
         let (tell, told) = oneshot::channel();
@@ -121,16 +126,69 @@ impl Store {
         match loaded {
             Loaded::Whole(entry, body) => Some(Found::Read(entry, body)),
             Loaded::Streamed(entry, body) => {
-                let block = self.make_room(body.length().min(DISK_BLOCK_BYTES)).ok()?;
+                let block = self.room_for_block(&body)?;
                 Some(Found::Streamed(entry, body, block))
             }
         }
     }
 
+    /// An object that only a disk has and that is kept open, of the primary key with this hash; checked as [`Self::hit`] does.
+    pub fn hit_on_disk(&self, hash: u128, host: &str, path_and_query: &str) -> Option<(Arc<Entry>, Streamed)> {
+        self.kept_open(hash, |entry| is_key_of(entry.key().text(), host, path_and_query))
+    }
+
+    /// Room for what is read of a body on disk at a time, when that is not in the system's memory.
+    pub fn room_for_block(&self, body: &Streamed) -> Option<Reservation> {
+        self.make_room(body.length().min(DISK_BLOCK_BYTES)).ok()
+    }
+
+    /// An object that is kept open, if it is still what its disk has and no purge names it.
+    fn kept_open(&self, slot: u128, is_it: impl FnOnce(&Entry) -> bool) -> Option<(Arc<Entry>, Streamed)> {
+        let disks = self.disks.as_ref()?;
+        let kept = disks.shared.opened.get(slot).filter(|kept| is_it(&kept.entry))?;
+        let forget = || disks.shared.opened.forget(kept.id);
+        let purges = self.purges();
+        let is_known = kept.purges.load(Relaxed) == purges;
+        if !is_known && self.note_purges_since(kept.purges.load(Relaxed), &kept.entry) == Purged::Hard {
+            forget();
+            return None;
+        }
+        kept.purges.fetch_max(purges, Relaxed);
+        let Some(volume) = disks.having(kept.id) else {
+            forget();
+            return None;
+        };
+        if kept.uses_left.fetch_sub(1, Relaxed) <= 1 {
+            forget();
+        }
+        disks.note_streamed(&volume, kept.id, millis(SystemTime::now()));
+        Some((kept.entry.clone(), kept.body.clone()))
+    }
+
+    /// Keeps an object open that was read back and stays on its disk, if it takes little memory and there is some.
+    fn keep_open(&self, disks: &Disks, before: Before, kept: (u128, &Arc<Entry>, &Streamed), purges: u64) {
+        let (id, entry, body) = kept;
+        let bytes = Entry::overhead(entry.key(), entry.head()) + body.overhead();
+        if bytes > OPENED_BYTES {
+            return;
+        }
+        let Some(room) = self.budget.reserve(bytes) else { return };
+        let may_be_promoted = bytes + body.length() <= self.budget.bound() / PROMOTED_SHARE;
+        let kept = Kept {
+            id,
+            entry: entry.clone(),
+            body: body.clone(),
+            purges: AtomicU64::new(purges),
+            uses_left: AtomicU32::new(if may_be_promoted { OPENED_USES } else { u32::MAX }),
+            _room: room,
+        };
+        disks.shared.opened.keep(before, entry.slot(), Arc::new(kept));
+    }
+
     /// Reads an object, and publishes it if memory is to have it. Blocks.
     fn read_back(&self, volume: &Arc<Volume>, id: u128, key: Key, slot: u128, begun_purges: u64) -> Option<Loaded> {
         let disks = self.disks.as_ref()?;
-        let counters = disks.counters();
+        let (counters, before) = (disks.counters(), disks.shared.opened.before(id));
         let object = volume.open(id, counters)?;
         let (surrogates, _) = keys_of(&object.header.head.headers);
         // Purges before this; those that come while it is read are in the store's own log.
@@ -180,11 +238,10 @@ impl Store {
             return self.publish_again(entry, body, begun_purges, disks);
         }
         entry.release();
-        volume.index().change(id, |item| {
-            item.hits = item.hits.saturating_add(1);
-            item.used_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
-        });
-        Some(Loaded::Streamed(entry, disks.stream(id, object, volume.clone())))
+        disks.note_streamed(volume, id, now_ms);
+        let body = disks.stream(id, object, volume.clone());
+        self.keep_open(disks, before, (id, &entry, &body), begun_purges);
+        Some(Loaded::Streamed(entry, body))
     }
 
     /// Whether memory is to have an object that a disk has: what the policy admits there, but nothing that would take more than
@@ -233,6 +290,7 @@ impl Store {
             return false;
         }
         disks.offer_confirmed(Stamp::of(entry), &fresh);
+        disks.shared.opened.forget(entry.disk_id());
         true
     }
 }

@@ -1,8 +1,12 @@
 //! Objects that stay on disk while they are served, and what a 304 changes of a file.
 
+use std::io::Read;
+use std::os::fd::AsFd;
+
 use super::*;
 use crate::disk::Streamed;
-use crate::limits::{DISK_BLOCK_BYTES, PROMOTED_SHARE};
+use crate::evict::{Candidate, Verdict};
+use crate::limits::{DISK_BLOCK_BYTES, OPENED_BYTES, OPENED_OBJECTS, OPENED_USES, PROMOTED_SHARE};
 
 /// More than its share of the memory that [`start`] gives.
 const LARGE: usize = (256 * MIB / PROMOTED_SHARE) as usize + 5;
@@ -45,7 +49,8 @@ fn what_takes_more_than_its_share_of_memory_is_read_as_it_is_served() {
     assert!(read(&large).unwrap() == body, "what the system has in memory");
     state.fail("wait", ErrorKind::WouldBlock);
     assert!(read(&large).unwrap() == body, "what has to come from the medium");
-    assert_eq!((entry.body().is_none(), store.len(), store.budget().used()), (true, 0, 0));
+    assert_eq!((entry.body().is_none(), store.len()), (true, 0));
+    assert!(store.budget().used() <= OPENED_BYTES, "what is kept of it is not its body");
     assert_eq!(counted(&store.disks().unwrap().counters().streamed), 1);
     store.disks().unwrap().scanned();
     drop(streamed(&store, "/large"));
@@ -87,6 +92,174 @@ fn when_nobody_can_read_any_more_a_stream_ends_and_says_so() {
     store.disks().unwrap().readers.close();
     assert!(matches!(read(&large), Err(Broken::Refused)));
     assert_eq!(counted(&store.disks().unwrap().counters().reads_refused), 1);
+}
+
+#[test]
+fn an_object_that_was_read_back_is_kept_open_until_its_file_is_replaced_changed_or_removed() {
+    let (directory, body) = with_a_large_one();
+    let (store, state) = faulty(directory.path());
+    let kept_open = |store: &Store| {
+        let hit = store.hit_on_disk(Key::new("h", "/large").hash(), "h", "/large");
+        assert!(hit.as_ref().is_none_or(|(_, large)| read(large).unwrap() == body));
+        hit.is_some()
+    };
+    assert!(!kept_open(&store), "nobody asked for it yet");
+    store.disks().unwrap().scanned();
+    let (entry, _) = streamed(&store, "/large").expect("on disk");
+    state.fail("open", ErrorKind::Other);
+    assert!(kept_open(&store) && streamed(&store, "/large").is_some(), "without opening it again");
+    assert!(store.hit_on_disk(entry.key().hash(), "h", "/other").is_none(), "another key of the same hash");
+    store.expire(&[Target::host("h")]);
+    assert!(kept_open(&store) && entry.is_expired());
+    state.heal();
+    assert!(confirm(&store, &entry, "1"));
+    assert!(!kept_open(&store));
+    settle(&store);
+    assert_eq!(streamed(&store, "/large").unwrap().0.head().headers["x-confirmed"], "1");
+    assert!(kept_open(&store));
+    let opened = &store.disks().unwrap().shared.opened;
+    let (slot, id, before) = (entry.key().hash(), entry.disk_id(), opened.before(entry.disk_id()));
+    let kept = opened.get(slot).expect("kept");
+    opened.forget(id);
+    opened.keep(before, slot, kept.clone());
+    assert!(!kept_open(&store), "it may have changed since it was read");
+    opened.keep(opened.before(id), slot, kept);
+    let path = layout::object(directory.path(), id);
+    assert!(path.exists() && kept_open(&store));
+    store.purge(&[Target::Url(entry.key().clone())]);
+    assert!(!kept_open(&store));
+    settle(&store);
+    assert_eq!((path.exists(), store.disks().unwrap().opened()), (false, 0));
+    put(&store, "/large", &body);
+    settle(&store);
+    drop((store, entry));
+    let store = start(directory.path());
+    assert!(streamed(&store, "/large").is_some() && kept_open(&store));
+    put(&store, "/large", &body[1..]);
+    settle(&store);
+    assert!(!kept_open(&store));
+}
+
+#[test]
+fn an_object_that_cannot_be_read_is_not_kept_open() {
+    let (directory, body) = with_a_large_one();
+    let (store, state) = faulty(directory.path());
+    let (entry, large) = streamed(&store, "/large").unwrap();
+    state.fail("wait", ErrorKind::WouldBlock);
+    state.fail("read", ErrorKind::Other);
+    assert!(matches!(read(&large), Err(Broken::Failed(_))));
+    assert!(store.hit_on_disk(entry.key().hash(), "h", "/large").is_none());
+    state.heal();
+    assert!(read(&streamed(&store, "/large").unwrap().1).unwrap() == body, "it may have passed");
+}
+
+#[test]
+fn a_block_is_handed_out_at_once_after_it_was_verified_and_until_the_object_is_read_from_the_medium_again() {
+    let (directory, body) = with_a_large_one();
+    let (store, state) = faulty(directory.path());
+    let (_, large) = streamed(&store, "/large").unwrap();
+    let mut piece = vec![0; 1000];
+    let mut at_once = |at: u64| {
+        let read = large.read_at_once(at, &mut piece).unwrap();
+        assert!(read.is_none_or(|bytes| piece[..bytes] == body[at as usize..][..bytes]));
+        read
+    };
+    assert_eq!(at_once(0), None);
+    assert!(read(&large).unwrap() == body);
+    assert_eq!(at_once(7), Some(1000));
+    assert_eq!(at_once(DISK_BLOCK_BYTES - 10), Some(10), "no further than its block");
+    assert_eq!(at_once(LARGE as u64 - 3), Some(3));
+    state.fail("wait", ErrorKind::WouldBlock);
+    assert_eq!(at_once(7), None, "the system has it no more");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(large.block(0)).unwrap();
+    state.heal();
+    assert_eq!((at_once(7), at_once(DISK_BLOCK_BYTES)), (Some(1000), None), "others may have been read with it");
+}
+
+#[test]
+fn the_system_sends_what_was_verified_and_is_in_its_memory_and_nothing_else() {
+    let (directory, body) = with_a_large_one();
+    let (store, state) = faulty(directory.path());
+    let (_, large) = streamed(&store, "/large").unwrap();
+    let (near, mut far) = std::os::unix::net::UnixStream::pair().unwrap();
+    near.set_nonblocking(true).unwrap();
+    let mut send = |at: u64| {
+        let sent = large.send_at_once(at, near.as_fd()).unwrap();
+        let mut got = vec![0; sent.unwrap_or(0)];
+        far.read_exact(&mut got).unwrap();
+        assert!(got == body[at as usize..][..got.len()]);
+        sent
+    };
+    assert_eq!(send(0), None, "it was not verified");
+    assert!(read(&large).unwrap() == body);
+    let (mut at, mut sent) = (5, 0);
+    while at < LARGE as u64 {
+        sent += 1;
+        at += send(at).unwrap() as u64;
+    }
+    assert!(sent >= LARGE / (1 << 20), "others have their turn");
+    state.fail("send", ErrorKind::Other);
+    assert_eq!(send(0), None, "it is read instead, which tells why");
+    state.heal();
+    state.fail("wait", ErrorKind::WouldBlock);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(large.block(0)).unwrap();
+    assert_eq!(send(DISK_BLOCK_BYTES), None, "it may have been read from the medium with the other");
+    assert!(send(0).is_some(), "seen just now");
+    drop(far);
+    assert_eq!(large.send_at_once(0, near.as_fd()).unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn what_is_in_the_memory_of_the_system_is_known_by_the_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    std::fs::write(&path, noise(5 * 4096 + 100, 3)).unwrap();
+    let file = RealFiles.open(&path).unwrap();
+    for at in [0, 1, 4095, 4096, 4097, 8191, 20_480, 20_579] {
+        for bytes in [0, 1, 2, 100, 4096, 8192, 12_289] {
+            let within = at + bytes <= 5 * 4096 + 100;
+            assert_eq!(file.is_in_memory(at, bytes), within || bytes == 0, "{bytes} from {at}");
+        }
+    }
+}
+
+/// Admits when it is told to.
+struct Admits(Arc<AtomicBool>);
+
+impl Eviction for Admits {
+    fn admit(&self, _: &Candidate, _: u16, _: u64, _: u64) -> Verdict {
+        if self.0.load(Relaxed) { Verdict::Admit } else { Verdict::Bypass }
+    }
+
+    fn score(&self, _: &[Candidate], _: u64, _: u64, scores: &mut [f32]) {
+        scores.fill(0.0);
+    }
+}
+
+#[test]
+fn memory_is_asked_again_after_many_uses_and_no_more_are_kept_open_than_the_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { memory_bytes: 64 * MIB, object_bytes_max: MIB };
+    let first = start(directory.path());
+    let paths: Vec<_> = (0..OPENED_OBJECTS + 10).map(|number| format!("/{number}")).collect();
+    paths.iter().for_each(|path| drop(put(&first, path, b"small")));
+    settle(&first);
+    drop(first);
+    let policy = Arc::new(AtomicBool::new(false));
+    let disks = Disks::open(vec![disk(directory.path())]).unwrap();
+    let store = Store::on_disks(settings, Box::new(Admits(policy.clone())), disks).unwrap();
+    let opened = || store.disks().unwrap().opened();
+    for path in &paths {
+        assert!(find(&store, path, None).is_some());
+    }
+    assert_eq!((opened(), store.len()), (OPENED_OBJECTS, 0));
+    policy.store(true, Relaxed);
+    let last = paths.last().unwrap();
+    (0..OPENED_USES).for_each(|_| assert!(find(&store, last, None).unwrap().body().is_none()));
+    assert_eq!(opened(), OPENED_OBJECTS - 1);
+    assert!(find(&store, last, None).unwrap().body().is_some(), "now it is in memory");
 }
 
 fn confirm(store: &Store, entry: &Arc<Entry>, value: &str) -> bool {
