@@ -11,15 +11,16 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, BytesMut};
-use littoral_cache::entry::{Body, millis};
+use littoral_cache::entry::millis;
 use littoral_cache::{Entry, Outcome};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::listen::Presence;
@@ -29,10 +30,12 @@ use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
 use crate::observe::figures::Refused;
 
+pub(crate) use file::Wire;
 use framing::{Follows, follows, has_bare_line_end, has_end};
-use fresh::{Fresh, find, simple};
+use fresh::{Fresh, Place, find, simple};
 
 mod buffers;
+mod file;
 mod framing;
 mod fresh;
 pub(crate) mod h2;
@@ -58,6 +61,8 @@ pub(crate) struct Connection {
     /// The response is the last on this connection: the client says so, or the node stops.
     closes: bool,
     read: BytesMut,
+    /// Its socket, where nothing else lies between and the stream does not tell.
+    socket: Option<OwnedFd>,
 }
 
 /// Whose connection it is.
@@ -99,7 +104,7 @@ impl Connection {
     /// A connection of `guest` on which `read` has come already.
     pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client, guest: Guest, read: BytesMut) -> Self {
         let hot = node.hot();
-        Self { node, presence, hot, client, guest, requests: 0, closes: false, read }
+        Self { node, presence, hot, client, guest, requests: 0, closes: false, read, socket: None }
     }
 
     /// Whose it is.
@@ -112,13 +117,20 @@ impl Connection {
         self.hot.requests > 0 && self.requests >= self.hot.requests
     }
 
+    /// The framework gets the stream, which will not tell its socket any more: it is kept apart if a disk may have use for it.
+    pub(crate) fn keep_socket(&mut self, stream: &impl Wire) {
+        if self.node.store.disks().is_some() {
+            self.socket = stream.socket().and_then(|socket| socket.try_clone_to_owned().ok());
+        }
+    }
+
     /// These bytes came behind a request that was handed on.
     pub(crate) fn unread(&mut self, bytes: &[u8]) {
         self.read.extend_from_slice(bytes);
     }
 
     /// Serves hits until something else is asked for.
-    pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Next {
+    pub(crate) async fn serve<S: Wire>(&mut self, stream: &mut S) -> Next {
         loop {
             let look = self.look();
             if matches!(look, Look::Hit { .. } | Look::HandOff(..) | Look::Connect(_)) {
@@ -166,7 +178,7 @@ impl Connection {
     }
 
     /// Reads on. The first byte of a request may take the keep-alive time, its head the header time.
-    async fn fill<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Next> {
+    async fn fill<S: Wire>(&mut self, stream: &mut S) -> Result<(), Next> {
         let begun = !self.read.is_empty();
         if self.read.len() >= self.hot.header_bytes {
             // A head without a single line end is all target.
@@ -185,7 +197,7 @@ impl Connection {
     }
 
     /// Reads on until the head that has begun is whole or full, all within the header time.
-    async fn fill_head<S: AsyncRead + AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Result<(), Next> {
+    async fn fill_head<S: Wire>(&mut self, stream: &mut S) -> Result<(), Next> {
         let (read, bound) = (&mut self.read, self.hot.header_bytes);
         let whole = async {
             loop {
@@ -279,11 +291,11 @@ impl Connection {
         }
     }
 
-    async fn send<S: AsyncWrite + Unpin>(
+    async fn send<S: Wire>(
         &mut self,
         stream: &mut S,
         entry: &Entry,
-        body: &Body,
+        body: &Place,
         body_wanted: bool,
         begun: SystemTime,
     ) -> std::io::Result<()> {
@@ -292,22 +304,30 @@ impl Connection {
         let mut head = buffers::take();
         self.write_head(&mut head, entry, now_ms);
         let length = if body_wanted { body.length() } else { 0 };
-        let blocks = if body_wanted { body.blocks() } else { &[] };
         // Counted before it is sent: whoever has read the response finds it in the figures.
         self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16());
         self.node.figures.sent_bytes.add(length);
-        let writing = async {
-            if length as usize <= INLINE_BYTES {
-                blocks.iter().for_each(|block| head.extend_from_slice(block));
-                stream.write_all(&head).await?;
-            } else {
-                write_vectored(stream, &head, blocks, self.hot.write_timeout).await?;
+        let patience = self.hot.write_timeout;
+        let sent = match body {
+            Place::Memory(body) if length as usize > INLINE_BYTES => {
+                write_vectored(stream, &head, body.blocks(), patience).await
             }
-            stream.flush().await
-        };
-        let sent = match length as usize <= INLINE_BYTES {
-            true => timeout(self.hot.write_timeout, writing).await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into())),
-            false => writing.await,
+            Place::Disk(body) if length > 0 => {
+                let socket = self.socket.as_ref().map(AsFd::as_fd);
+                file::write(stream, socket, &head, body, &self.node.store, patience).await
+            }
+            _ => {
+                if let Place::Memory(body) = body
+                    && length > 0
+                {
+                    body.blocks().iter().for_each(|block| head.extend_from_slice(block));
+                }
+                let writing = async {
+                    stream.write_all(&head).await?;
+                    stream.flush().await
+                };
+                timeout(patience, writing).await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into()))
+            }
         };
         buffers::give(head);
         if sent.is_err() {
@@ -330,7 +350,7 @@ impl Connection {
 
     /// Says why nothing more is read on this connection.
     #[cold]
-    async fn refuse<S: AsyncWrite + Unpin>(&self, stream: &mut S, why: Refused, wait_s: Option<u64>) -> Next {
+    async fn refuse<S: Wire>(&self, stream: &mut S, why: Refused, wait_s: Option<u64>) -> Next {
         let status = http::StatusCode::from_u16(why.status()).unwrap_or_default();
         self.node.figures.refused(why);
         self.node.figures.request(None, why.status());
@@ -412,7 +432,7 @@ async fn write_vectored<S: AsyncWrite + Unpin>(
             }
         }
     }
-    Ok(())
+    stream.flush().await
 }
 
 #[cfg(test)]

@@ -22,11 +22,11 @@ use pingora::protocols::l4::stream::Stream as L4Stream;
 use pingora::protocols::{GetSocketDigest, SocketDigest, Stream};
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::forward::tunnel;
-use crate::hits::{Client, Connection, Next};
+use crate::hits::{Client, Connection, Next, Wire};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
@@ -261,6 +261,7 @@ impl Worker {
         let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
             return;
         };
+        connection.keep_socket(&stream);
         Box::pin(self.alternate(connection, Box::new(l4(stream, whose.address)), handed)).await;
     }
 
@@ -357,7 +358,7 @@ impl Worker {
     /// Serves hits until something else is asked for (its bytes) or the connection is over.
     async fn until_handed_off<S>(&self, connection: &mut Connection, stream: &mut S) -> Option<Handed>
     where
-        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+        S: Wire,
     {
         match connection.serve(stream).await {
             Next::HandOff(bytes, rest) => Some((bytes, rest)),
@@ -374,7 +375,7 @@ impl Worker {
 type Handed = (BytesMut, Option<Rest>);
 
 /// A connection as it was accepted.
-trait Raw: AsyncRead + AsyncWrite + AsRawFd + Into<L4Stream> + Unpin + Send + 'static {}
+trait Raw: Wire + AsRawFd + Into<L4Stream> + Send + 'static {}
 impl Raw for TcpStream {}
 impl Raw for UnixStream {}
 

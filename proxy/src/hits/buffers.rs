@@ -1,7 +1,7 @@
 //! Buffers that a connection has only while it needs them: thousands of connections wait for their next request, and few are
 //! being served at a time.
 //!
-//! Each thread has one place to read first bytes into, and keeps some buffers for heads that are written. Invariant: what a
+//! Each thread has one place to read first bytes into and one for a piece of a file, and keeps some buffers for heads that are written. Invariant: what a
 //! connection holds while it waits is at most [`KEPT_BYTES`].
 
 use std::cell::RefCell;
@@ -22,7 +22,11 @@ const HEAD_BYTES: usize = 1 << 10;
 /// The largest that is kept: a head and the body behind it.
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
+/// Bytes of a piece of a file: it is copied twice, and is still in the processor's cache the second time.
+const PIECE_BYTES: usize = 256 << 10;
+
 thread_local! {
+    static PIECE: RefCell<Box<[u8]>> = RefCell::new(Box::default());
     static FIRST: RefCell<Box<[u8]>> = RefCell::new(vec![0; FIRST_BYTES].into());
     static HEADS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
@@ -48,6 +52,16 @@ pub(super) async fn read_first<S: AsyncRead + Unpin>(stream: &mut S, read: &mut 
         })
     })
     .await
+}
+
+/// Gives a place for a piece of a file.
+pub(super) fn with_piece<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    PIECE.with_borrow_mut(|piece| {
+        if piece.is_empty() {
+            *piece = vec![0; PIECE_BYTES].into();
+        }
+        read(piece)
+    })
 }
 
 /// An empty buffer.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use littoral_cache::Entry;
 use littoral_cache::demand::is_idle;
+use littoral_cache::disk::Streamed;
 use littoral_cache::entry::{Body, millis};
 use littoral_cache::key::hash_of;
 
@@ -16,8 +17,26 @@ use crate::node::Node;
 /// A fresh object, and when it was: the clock is read once.
 pub(crate) struct Fresh {
     pub(super) entry: Arc<Entry>,
-    pub(super) body: Arc<Body>,
+    pub(super) body: Place,
     pub(super) begun: SystemTime,
+}
+
+/// Where its body is.
+pub(super) enum Place {
+    /// In memory.
+    Memory(Arc<Body>),
+    /// On a disk, in a file that is open.
+    Disk(Streamed),
+}
+
+impl Place {
+    /// Length in bytes.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Memory(body) => body.length(),
+            Self::Disk(body) => body.length(),
+        }
+    }
 }
 
 /// The fresh object for a host and path, when it is one that is answered here.
@@ -31,12 +50,18 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     if (directives && site.client_directives) || (!site.query.is_identity() && path.contains('?')) {
         return None;
     }
-    let entry = node.store.hit(hash_of(host, path), host, path)?;
+    let hash = hash_of(host, path);
+    let (entry, body) = match node.store.hit(hash, host, path) {
+        Some(entry) => {
+            let body = entry.body()?;
+            (entry, Place::Memory(body))
+        }
+        None => node.store.hit_on_disk(hash, host, path).map(|(entry, body)| (entry, Place::Disk(body)))?,
+    };
     let now = SystemTime::now();
     if entry.varies() || entry.ttl_ms(millis(now)) <= 0 {
         return None;
     }
-    let body = entry.body()?;
     Some(Fresh { entry, body, begun: now })
 }
 

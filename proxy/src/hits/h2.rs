@@ -14,7 +14,7 @@ use littoral_cache::{Head, Outcome};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v2::server::HttpSession;
 
-use super::fresh::{Asked, Fresh, find, plain_host};
+use super::fresh::{Asked, Fresh, Place, find, plain_host};
 use super::push_number;
 use crate::node::Node;
 use crate::request::{signed, without_surrogates};
@@ -28,7 +28,7 @@ pub(crate) fn fresh(node: &Node, request: &RequestHeader) -> Option<Fresh> {
     if !matches!(request.method, Method::GET | Method::HEAD) || node.stopping.load(Relaxed) {
         return None;
     }
-    find(node, &asked(request)?)
+    find(node, &asked(request)?).filter(|found| matches!(found.body, Place::Memory(_)))
 }
 
 fn asked(request: &RequestHeader) -> Option<Asked<'_>> {
@@ -51,7 +51,7 @@ fn asked(request: &RequestHeader) -> Option<Asked<'_>> {
 
 /// Answers it. What fails is the client's stream: it is reset.
 pub(crate) async fn answer(node: &Node, mut session: HttpSession, found: Fresh, patience: Duration) {
-    let Fresh { entry, body, begun } = found;
+    let Fresh { entry, body: Place::Memory(body), begun } = found else { return };
     let now_ms = millis(begun);
     entry.touch(now_ms);
     let head = entry.head();

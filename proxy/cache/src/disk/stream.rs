@@ -22,7 +22,7 @@ const SENT_BLOCKS: u64 = 4;
 
 /// How long a block that was seen in memory is taken to be there still, in milliseconds: to ask takes a third of what sending does, and
 /// what was used so lately is the last that the system gives up.
-const SEEN_MS: u32 = 1000;
+const SEEN_MS: u32 = 10_000;
 
 /// What [`now_ms`] counts from.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
