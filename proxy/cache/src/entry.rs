@@ -1,6 +1,10 @@
 //! A stored response. Everything but the usage figures is fixed when it is published; a revalidation publishes a new
 //! entry around the same body.
 
+mod body;
+
+pub use body::Body;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -34,15 +38,6 @@ pub struct Head {
     pub status: StatusCode,
     /// The fields, without those that belong to one connection (RFC 9111 §3.1).
     pub headers: HeaderMap,
-}
-
-/// The bytes of a stored body, in blocks of at most [`crate::limits::BLOCK_BYTES`].
-#[derive(Debug)]
-pub struct Body {
-    blocks: Box<[Bytes]>,
-    length: u64,
-    /// Shared with the bodies that it was joined from, while those are read.
-    bytes: Box<[Arc<Reservation>]>,
 }
 
 /// A stored response and how it is used.
@@ -165,64 +160,6 @@ pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
     let named = members.flat_map(|text| text.split(',')).filter_map(|name| name.trim().parse().ok());
     let always = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER, PROXY_CONNECTION, KEEP_ALIVE];
     always.into_iter().chain(named).collect()
-}
-
-impl Body {
-    pub(crate) fn new(blocks: Vec<Bytes>, length: u64, bytes: Reservation) -> Arc<Self> {
-        debug_assert_eq!(blocks.iter().map(|block| block.len() as u64).sum::<u64>(), length);
-        Arc::new(Self { blocks: blocks.into_boxed_slice(), length, bytes: [Arc::new(bytes)].into() })
-    }
-
-    /// Of the parts of others, each from (inclusive) and to (exclusive), one after another: the same bytes, charged no second time.
-    pub(crate) fn joined(parts: &[(Arc<Self>, u64, u64)]) -> Arc<Self> {
-        let blocks: Box<[Bytes]> = parts.iter().flat_map(|(body, from, to)| body.cut(*from, *to)).collect();
-        let length = blocks.iter().map(|block| block.len() as u64).sum();
-        Arc::new(Self {
-            blocks,
-            length,
-            bytes: parts.iter().flat_map(|(body, ..)| body.bytes.iter().cloned()).collect(),
-        })
-    }
-
-    /// What lies from `from` (inclusive) to `to` (exclusive), block by block.
-    fn cut(&self, from: u64, to: u64) -> impl Iterator<Item = Bytes> {
-        let mut start = 0;
-        self.blocks.iter().filter_map(move |block| {
-            let (first, end) = (start, start + block.len() as u64);
-            start = end;
-            let (skip, keep) = (from.max(first) - first, to.min(end).saturating_sub(first));
-            (skip < keep).then(|| block.slice(skip as usize..keep as usize))
-        })
-    }
-
-    /// Stands for a body of this length that lies elsewhere.
-    pub(crate) fn elsewhere(length: u64, nothing: Reservation) -> Arc<Self> {
-        Arc::new(Self { blocks: Box::default(), length, bytes: [Arc::new(nothing)].into() })
-    }
-
-    /// The blocks, in order.
-    pub fn blocks(&self) -> &[Bytes] {
-        &self.blocks
-    }
-
-    /// Length in bytes.
-    pub fn length(&self) -> u64 {
-        self.length
-    }
-
-    /// The part of the body from `from` (inclusive) to `to` (exclusive) that lies in one block; empty at the end.
-    pub fn slice(&self, from: u64, to: u64) -> Bytes {
-        let mut start = 0;
-        for block in &self.blocks {
-            let end = start + block.len() as u64;
-            if from < end {
-                let upto = to.min(end);
-                return block.slice((from - start) as usize..(upto.max(from) - start) as usize);
-            }
-            start = end;
-        }
-        Bytes::new()
-    }
 }
 
 impl Entry {
@@ -460,7 +397,6 @@ pub fn time_of(millis: u64) -> SystemTime {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
     use http::HeaderValue;
 
     #[test]
@@ -473,33 +409,5 @@ mod tests {
         }
         let head = Head::for_storage(StatusCode::OK, &headers);
         assert_eq!(head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["etag"]);
-    }
-
-    #[test]
-    fn slices_stop_at_block_ends() {
-        let bytes = Budget::new(100).reserve(7).unwrap();
-        let body = Body::new(vec![Bytes::from_static(b"abc"), Bytes::from_static(b"defg")], 7, bytes);
-        assert_eq!(body.slice(0, 7), "abc");
-        assert_eq!(body.slice(3, 5), "de");
-        assert_eq!(body.slice(2, 3), "c");
-        assert_eq!(body.slice(7, 7), "");
-    }
-
-    #[test]
-    fn a_joined_body_has_the_bytes_of_its_parts_and_is_charged_once() {
-        let budget = Budget::new(100);
-        let of = |text: &'static [u8]| {
-            let blocks = text.chunks(3).map(Bytes::from_static).collect();
-            Body::new(blocks, text.len() as u64, budget.reserve(text.len() as u64).unwrap())
-        };
-        let (one, other) = (of(b"abcdef"), of(b"efghi"));
-        let joined = Body::joined(&[(one.clone(), 0, 6), (other.clone(), 2, 5)]);
-        assert_eq!((joined.length(), joined.blocks().concat()), (9, b"abcdefghi".to_vec()));
-        let again = Body::joined(&[(joined.clone(), 1, 4), (joined.clone(), 4, 5)]);
-        assert_eq!(again.blocks().concat(), b"bcde");
-        drop((one, other));
-        assert_eq!(budget.used(), 11);
-        drop((joined, again));
-        assert_eq!(budget.used(), 0);
     }
 }
