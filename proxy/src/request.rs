@@ -377,10 +377,7 @@ impl ProxyHttp for RequestPath {
                 session.set_keepalive(None);
             }
         }
-        if !ctx.background {
-            // Counted before it is sent: whoever has read the response finds it in the figures.
-            self.node.figures.request(ctx.outcome, response.status.as_u16());
-        }
+        ctx.count(&self.node.figures, response.status.as_u16());
         respond::add_fields(response, &self.node, ctx, outcome)
     }
 
@@ -435,9 +432,7 @@ impl ProxyHttp for RequestPath {
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         let sent = session.body_bytes_sent() as u64;
         let figures = &self.node.figures;
-        if ctx.outcome.is_none() {
-            figures.request(None, status);
-        }
+        ctx.count(figures, status);
         figures.sent_bytes.add(sent);
         if error.is_some() {
             figures.broken.add(1);

@@ -11,6 +11,7 @@ use littoral_cache::{FillWriter, FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
 use crate::observe::access::Stamps;
+use crate::observe::figures::Figures;
 use crate::observe::trace::Traced;
 use crate::request::compress::Encoder;
 use crate::request::forward::Forwarded;
@@ -108,6 +109,8 @@ pub struct Context {
     pub(crate) stamps: Stamps,
     /// What was done, once known.
     pub outcome: Option<Outcome>,
+    /// It is in the figures.
+    counted: bool,
 }
 
 impl Context {
@@ -156,6 +159,14 @@ impl Context {
             traced: None,
             stamps: Stamps::default(),
             outcome: None,
+            counted: false,
+        }
+    }
+
+    /// Counts the request, once: before its answer is sent, so that whoever has read that finds it in the figures.
+    pub fn count(&mut self, figures: &Figures, status: u16) {
+        if !self.background && !std::mem::replace(&mut self.counted, true) {
+            figures.request(self.outcome, status);
         }
     }
 

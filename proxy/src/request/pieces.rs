@@ -161,7 +161,7 @@ async fn serve(session: &mut Session, node: &Node, ctx: &mut Context, found: &Fo
     ctx.ttl_s = Some(entry.ttl_ms(now_ms).div_euclid(1000));
     ctx.outcome = Some(outcome);
     ctx.stamps.sending = Some(Instant::now());
-    node.figures.request(ctx.outcome, head.status.as_u16());
+    ctx.count(&node.figures, head.status.as_u16());
     respond::add_fields(&mut head, node, ctx, outcome)?;
     let bodiless = condition != Condition::Holds;
     session.write_response_header(Box::new(head), bodiless).await?;

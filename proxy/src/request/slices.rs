@@ -104,14 +104,14 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     if reply.status() == StatusCode::RANGE_NOT_SATISFIABLE && guess > 0 {
         // Behind the end: how long it is says the answer, or the first slice.
         if let Some(total) = total_of_unsatisfiable(reply.headers()) {
-            return unsatisfiable(session, total).await;
+            return unsatisfiable(session, node, ctx, total).await;
         }
         reply = fetch.slice(0).await?;
     }
     note_outcome(ctx, reply.headers());
     let Some((_, total)) = content_range(reply.headers()).filter(|_| reply.status() == StatusCode::PARTIAL_CONTENT)
     else {
-        return pass_on(session, reply).await;
+        return pass_on(session, node, ctx, reply).await;
     };
     let request = session.req_header();
     let parts = match asked.filter(|_| if_range(&request.headers, reply.headers())) {
@@ -120,13 +120,14 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     };
     let part = match parts {
         ByteRange::Parts(parts) if parts.len() == 1 => Some(parts[0]),
-        ByteRange::Unsatisfiable => return unsatisfiable(session, total).await,
+        ByteRange::Unsatisfiable => return unsatisfiable(session, node, ctx, total).await,
         // §14.2 lets us send the whole for several.
         _ => None,
     };
     let condition = evaluate(&request.headers, StatusCode::OK, reply.headers());
     let bodiless = request.method == Method::HEAD || condition != Condition::Holds;
     let head = head_of(reply.headers(), total, part, condition)?;
+    ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;
     if bodiless {
         return Ok(());
@@ -293,20 +294,22 @@ pub(super) fn head_of(
     Ok(head)
 }
 
-async fn unsatisfiable(session: &mut Session, total: u64) -> Result<()> {
+async fn unsatisfiable(session: &mut Session, node: &Node, ctx: &mut Context, total: u64) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(StatusCode::RANGE_NOT_SATISFIABLE, Some(2))?;
     head.insert_header(CONTENT_RANGE, format!("bytes */{total}"))?;
     head.insert_header(CONTENT_LENGTH, 0)?;
+    ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), true).await
 }
 
 /// What is no slice (an error, a redirect, the whole of an origin that has no ranges) goes on as it is.
-async fn pass_on(session: &mut Session, mut reply: reqwest::Response) -> Result<()> {
+async fn pass_on(session: &mut Session, node: &Node, ctx: &mut Context, mut reply: reqwest::Response) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(reply.status(), Some(reply.headers().len()))?;
     for (name, value) in reply.headers().iter().filter(|(name, _)| **name != CONNECTION && **name != DATE) {
         head.append_header(name.clone(), value.clone())?;
     }
     let bodiless = session.req_header().method == Method::HEAD;
+    ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;
     if bodiless {
         return Ok(());

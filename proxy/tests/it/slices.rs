@@ -55,7 +55,10 @@ async fn of_a_large_object_only_the_slices_asked_for_are_fetched_and_kept() {
         assert_eq!(reply.field("cache-status").contains("; hit"), round == "hit", "{}", reply.field("cache-status"));
     }
     assert_eq!(fetched(&origin), ["bytes=196608-262143", "bytes=262144-327679"]);
-    assert_eq!(node.metrics().await["littoral_cache_objects"], 2.0);
+    let metrics = node.metrics().await;
+    assert_eq!(metrics["littoral_cache_objects"], 2.0);
+    let answered = |outcome: &str| metrics[&format!("littoral_http_requests_total{{outcome=\"{outcome}\"}}")];
+    assert_eq!((answered("miss"), answered("hit")), (1.0, 1.0), "one for each request of the client");
 }
 
 #[tokio::test]
