@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock};
 use littoral_plugin_host::{Host, HostSettings, fuzzing};
 
 static HOST: LazyLock<Arc<Host>> =
-    LazyLock::new(|| Host::new(HostSettings { cache_dir: None, now_ms: || 1 }).expect("a machine that runs plugins"));
+    LazyLock::new(|| Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 1 }).expect("a machine that runs plugins"));
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     fuzzing::component(&HOST, bytes);
