@@ -53,7 +53,7 @@ const BUFFER_BYTES: usize = 4 << 10;
 pub(crate) struct Connection {
     node: Arc<Node>,
     presence: Arc<Presence>,
-    hot: Hot,
+    hot: Arc<Hot>,
     client: Client,
     guest: Guest,
     /// Requests so far.
@@ -314,7 +314,8 @@ impl Connection {
             }
             Place::Disk(body) if length > 0 => {
                 let socket = self.socket.as_ref().map(AsFd::as_fd);
-                file::write(stream, socket, &head, body, &self.node.store, patience).await
+                // Apart, because a connection that waits has room for all that it may do.
+                Box::pin(file::write(stream, socket, &head, body, &self.node.store, patience)).await
             }
             _ => {
                 if let Place::Memory(body) = body

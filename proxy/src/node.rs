@@ -80,10 +80,11 @@ pub struct Node {
     pub name: String,
     pub(crate) via: HeaderValue,
     pub(crate) served_by: HeaderValue,
-    pub(crate) tail: Arc<[u8]>,
+    /// See [`Node::hot`].
+    pub(crate) hot: ArcSwap<Hot>,
 }
 
-/// What a connection copies of the node when it opens, so that a hit touches nothing shared but the cache.
+/// What a connection takes of the node when it opens, and keeps: a hit reads nothing else that may change but the cache.
 pub(crate) struct Hot {
     pub(crate) tail: Arc<[u8]>,
     pub(crate) access: Option<Arc<Log>>,
@@ -100,18 +101,13 @@ pub(crate) struct Hot {
     pub(crate) h2_streams: u32,
 }
 
-impl Node {
-    /// The fields that every response of this node ends with: after the TTL of Cache-Status, to the empty line.
-    pub(crate) fn tail_of(name: &str) -> Arc<[u8]> {
-        format!("\r\nvia: 1.1 {name}\r\nx-served-by: {name}\r\n\r\n").into_bytes().into()
-    }
-
-    pub(crate) fn hot(&self) -> Hot {
-        let limits = &self.settings.load().limits;
-        Hot {
-            tail: self.tail.clone(),
-            access: self.access.log(),
-            tracer: self.traces.tracer(),
+impl Hot {
+    pub(crate) fn of(config: &Config, access: &Access, traces: &crate::observe::trace::Traces) -> Self {
+        let limits = &config.limits;
+        Self {
+            tail: Node::tail_of(&config.node.name),
+            access: access.log(),
+            tracer: traces.tracer(),
             header_bytes: usize::try_from(limits.header_bytes.0).unwrap_or(usize::MAX),
             header_timeout: limits.header_timeout.0,
             handshake_timeout: limits.handshake_timeout.0,
@@ -123,6 +119,23 @@ impl Node {
             requests: limits.requests,
             h2_streams: limits.h2_streams,
         }
+    }
+}
+
+impl Node {
+    /// The fields that every response of this node ends with: after the TTL of Cache-Status, to the empty line.
+    pub(crate) fn tail_of(name: &str) -> Arc<[u8]> {
+        format!("\r\nvia: 1.1 {name}\r\nx-served-by: {name}\r\n\r\n").into_bytes().into()
+    }
+
+    /// What connections that open now go by.
+    pub(crate) fn hot(&self) -> Arc<Hot> {
+        self.hot.load_full()
+    }
+
+    /// To be called when settings, access log or traces have changed.
+    pub(crate) fn renew_hot(&self) {
+        self.hot.store(Arc::new(Hot::of(&self.settings.load(), &self.access, &self.traces)));
     }
 
     /// A secret of this process, from the entropy that the standard library seeds its maps with.

@@ -67,6 +67,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
     node.sites.store(Arc::new(sites));
     node.probes.follow(node);
     node.settings.store(Arc::new(config));
+    node.renew_hot();
     node.acme.wake();
     Ok(Reloaded { needs_restart: restart, kept })
 }

@@ -25,7 +25,7 @@ use crate::listen::clients::Clients;
 use crate::listen::front::{Front, Fronts};
 use crate::listen::socket::{Bound, Share};
 use crate::listen::{Crew, Presence, Worker};
-use crate::node::Node;
+use crate::node::{Hot, Node};
 use crate::observe::access::Access;
 use crate::observe::figures::Figures;
 use crate::observe::trace::Traces;
@@ -165,6 +165,7 @@ fn assemble(
     // A slice is what the node itself answered: nothing is followed.
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
+    let hot = Hot::of(&config, &access, &traces);
     Ok(Arc::new(Node {
         sites: ArcSwap::from_pointee(Sites::of(&config, &Sites::default())),
         probes: crate::origin::Probes::default(),
@@ -192,7 +193,7 @@ fn assemble(
         name: config.node.name.clone(),
         via: own_value(&format!("1.1 {}", config.node.name)),
         served_by: own_value(&config.node.name),
-        tail: Node::tail_of(&config.node.name),
+        hot: ArcSwap::from_pointee(hot),
         settings: ArcSwap::from_pointee(config),
         reloading: tokio::sync::Mutex::default(),
     }))
@@ -262,6 +263,8 @@ pub fn run(file: &Path) -> Result<(), String> {
     }
     // Nobody answers any more: what was logged is written now.
     node.access.adopt(None);
+    node.traces.adopt(None);
+    node.renew_hot();
     node.traces.end();
     crate::disks::finish(&node.store, drain);
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -107,7 +107,7 @@ pub(super) async fn serve(worker: &Arc<Worker>, stream: Stream, guest: Guest) {
 /// A connection being served.
 struct Served<'a> {
     worker: &'a Arc<Worker>,
-    hot: Hot,
+    hot: Arc<Hot>,
     guest: Guest,
     digest: Arc<Digest>,
     alarm: Arc<Alarm>,
