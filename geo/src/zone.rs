@@ -239,8 +239,10 @@ impl Zone {
     /// # Errors
     /// One line with file, line and what to do.
     pub fn parse(name: &str, text: &str, place: &str) -> Result<Self, GeoError> {
-        let problem = |text: String| GeoError(format!("{place}: {text}"));
-        let at = |(line, text): Problem| GeoError(format!("{place}:{line}: {text}"));
+        // What is quoted of the file may have line ends: a string of it may.
+        let in_one_line = |text: String| text.replace(char::is_control, " ");
+        let problem = |text: String| GeoError(format!("{place}: {}", in_one_line(text)));
+        let at = |(line, text): Problem| GeoError(format!("{place}:{line}: {}", in_one_line(text)));
         let apex = apex(name).map_err(problem)?;
         let (mut entries, mut reader) = (Entries::new(text), Reader::new(apex.clone()));
         let mut records = Records { apex: apex.into(), sets: HashMap::new(), count: 0 };

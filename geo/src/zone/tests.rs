@@ -275,3 +275,10 @@ proptest::proptest! {
         let _ = Zone::parse("example.org.", &text, "any");
     }
 }
+
+#[test]
+fn what_an_error_quotes_of_a_file_takes_no_line_of_its_own() {
+    // Found by fuzzing: a quoted string goes on over line ends.
+    let error = Zone::parse("example.", "$TTL \"a\nb\"\n", "zone.txt").unwrap_err();
+    assert_eq!(error.0, "zone.txt:1: $TTL a b: write seconds or such as 1h");
+}
