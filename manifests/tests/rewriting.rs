@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[path = "rewriting/properties.rs"]
+mod properties;
+
 use std::path::{Path, PathBuf};
 
-use littoral_manifests::rewrite::{Rewriter, Rules, ServiceLocation, SteeringRule};
+use littoral_manifests::rewrite::{Rules, ServiceLocation, SteeringRule};
 use littoral_manifests::{Kind, Presentation, Title};
+use properties::{is_well_formed, rewritten};
 use proptest::prelude::*;
-use quick_xml::events::Event;
 use url::Url;
 
 fn files_below(directory: &Path, into: &mut Vec<PathBuf>) {
@@ -38,34 +41,6 @@ const OWN: &str = "\u{feff}<?xml  version='1.0'?>\r\n<!-- > -- <MPD> \" -->\n<MP
 <Period ><![CDATA[<AdaptationSet>]]]]>&#10;&amp;<AdaptationSet contentType=\"video\" mimeType='video/mp4' lang='de'>
 <Representation id='1' bandwidth='1' height='100'></Representation ><?pi ?>?><Representation id='2' height=\"2000\"/></AdaptationSet
 ></Period><x:Unknown xmlns:x='urn:x' x:a=''/></MPD >\n<!---->\n";
-
-fn rewritten(text: &[u8], rules: &Rules, chunk: usize) -> Vec<u8> {
-    let (mut rewriter, mut out) = (Rewriter::new(rules.clone()), Vec::new());
-    text.chunks(chunk.max(1)).for_each(|chunk| rewriter.push(chunk, &mut out));
-    rewriter.finish(&mut out);
-    out
-}
-
-fn is_well_formed(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    let mut reader = quick_xml::Reader::from_str(text);
-    let mut depth = 0;
-    loop {
-        match reader.read_event() {
-            Ok(Event::Start(start)) => {
-                depth += 1;
-                if start.attributes().any(|attribute| attribute.is_err()) {
-                    return false;
-                }
-            }
-            Ok(Event::Empty(start)) if start.attributes().any(|attribute| attribute.is_err()) => return false,
-            Ok(Event::End(_)) => depth -= 1,
-            Ok(Event::Eof) => return depth == 0,
-            Err(_) => return false,
-            Ok(_) => {}
-        }
-    }
-}
 
 #[test]
 fn without_rules_every_manifest_comes_out_as_it_went_in() {

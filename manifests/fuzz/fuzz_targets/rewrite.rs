@@ -2,35 +2,11 @@
 //! chunks make no difference.
 #![no_main]
 
-use littoral_manifests::rewrite::{Rewriter, Rules, ServiceLocation, SteeringRule};
-use quick_xml::events::Event;
+#[path = "../../tests/rewriting/properties.rs"]
+mod properties;
 
-fn rewritten(text: &[u8], rules: &Rules, chunk: usize) -> Vec<u8> {
-    let (mut rewriter, mut out) = (Rewriter::new(rules.clone()), Vec::new());
-    text.chunks(chunk).for_each(|chunk| rewriter.push(chunk, &mut out));
-    rewriter.finish(&mut out);
-    out
-}
-
-fn is_well_formed(text: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(text) else { return false };
-    let (mut reader, mut depth) = (quick_xml::Reader::from_str(text), 0);
-    loop {
-        match reader.read_event() {
-            Ok(Event::Start(start)) => {
-                depth += 1;
-                if start.attributes().any(|attribute| attribute.is_err()) {
-                    return false;
-                }
-            }
-            Ok(Event::Empty(start)) if start.attributes().any(|attribute| attribute.is_err()) => return false,
-            Ok(Event::End(_)) => depth -= 1,
-            Ok(Event::Eof) => return depth == 0,
-            Err(_) => return false,
-            Ok(_) => {}
-        }
-    }
-}
+use littoral_manifests::rewrite::{Rules, ServiceLocation, SteeringRule};
+use properties::{is_well_formed, rewritten};
 
 /// The rules that the bits of `which` choose.
 fn rules(which: u8) -> Rules {

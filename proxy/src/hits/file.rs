@@ -58,9 +58,10 @@ pub(super) async fn write<S: Wire>(
     store: &Store,
     patience: Duration,
 ) -> Result<()> {
+    let plain = socket.is_some() || stream.socket().is_some();
+    let most = if plain { FIRST_BYTES } else { usize::MAX };
     let (mut head, mut at, mut buffered) = (head, 0, false);
     while !head.is_empty() || at < body.length() {
-        let plain = socket.or_else(|| stream.socket()).is_some();
         if plain && head.is_empty() {
             if std::mem::take(&mut buffered) {
                 // What the stream has not sent yet comes before.
@@ -75,7 +76,6 @@ pub(super) async fn write<S: Wire>(
                 continue;
             }
         }
-        let most = if plain { FIRST_BYTES } else { usize::MAX };
         let written = timeout(patience, write_piece(stream, head, body, at, most)).await;
         let written = match written.map_err(|_| ErrorKind::TimedOut)?? {
             Some(0) => return Err(ErrorKind::WriteZero.into()),
