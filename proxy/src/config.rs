@@ -193,6 +193,15 @@ pub struct Plugin {
     pub fuel: Option<u64>,
     /// Linear memory.
     pub memory: Option<Size>,
+    /// What each generation must answer before it goes live.
+    pub vectors: Option<PathBuf>,
+}
+
+impl Plugin {
+    /// All it names, to be found from the config's directory.
+    fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        [Some(&mut self.file), self.vectors.as_mut()].into_iter().flatten()
+    }
 }
 
 /// Which plugin decides what; without one the native policy does.
@@ -390,7 +399,7 @@ impl Config {
 
     fn resolve_paths(&mut self, base: &Path) {
         let listeners = self.listen.paths_mut();
-        let plugins = self.plugin.iter_mut().map(|plugin| &mut plugin.file);
+        let plugins = self.plugin.iter_mut().flat_map(Plugin::paths_mut);
         let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
         let databases = self.geo.database.iter_mut().chain(&mut self.geo.coverage);
         let disks = self.cache.disk.iter_mut().map(|disk| &mut disk.path);

@@ -36,8 +36,7 @@ type Seat = Arc<ArcSwapOption<Plugin>>;
 /// One line: the file, what it is, what was expected.
 pub fn rate_policy(file: &Path) -> Result<Box<dyn RatePolicy>, String> {
     let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let (config, sha256, fuel, memory_bytes) = ("{}".to_owned(), None, None, None);
-    let spec = PluginSpec { name, file: file.to_owned(), config, sha256, fuel, memory_bytes };
+    let spec = PluginSpec::new(name, file);
     let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms })?;
     let plugin = host.load(spec, Some(Interface::Rate)).map_err(|error| error.to_string())?;
     let seat = Arc::new(ArcSwapOption::new(Some(plugin)));
@@ -293,6 +292,7 @@ fn spec(raw: &config::Plugin) -> PluginSpec {
         sha256: raw.sha256.clone(),
         fuel: raw.fuel,
         memory_bytes: raw.memory.map(|memory| usize::try_from(memory.0).unwrap_or(usize::MAX)),
+        vectors: raw.vectors.clone(),
     }
 }
 

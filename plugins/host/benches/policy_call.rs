@@ -11,9 +11,7 @@ fn load(name: &str, interface: Interface) -> Arc<Plugin> {
     let directory = built.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/plugins"));
     let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 }).expect("a host");
     let file = directory.join(format!("{name}.wasm"));
-    let spec =
-        PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None };
-    host.load(spec, Some(interface)).expect("run `make plugins` first")
+    host.load(PluginSpec::new(name, file), Some(interface)).expect("run `make plugins` first")
 }
 
 fn policy_call(criterion: &mut Criterion) {

@@ -14,6 +14,7 @@ use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
 use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
 use crate::plugin::{Generation, Plugin};
+use crate::vectors::canary;
 
 /// How a host is set up.
 #[derive(Debug, Clone)]
@@ -41,6 +42,16 @@ pub struct PluginSpec {
     pub fuel: Option<u64>,
     /// Linear memory in bytes; `None`: [`MEMORY_BYTES_DEFAULT`].
     pub memory_bytes: Option<usize>,
+    /// Vectors that each generation must pass before it goes live.
+    pub vectors: Option<PathBuf>,
+}
+
+impl PluginSpec {
+    /// A plugin with an empty config and the defaults of everything.
+    pub fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
+        let (name, file, config) = (name.into(), file.into(), "{}".to_owned());
+        Self { name, file, config, sha256: None, fuel: None, memory_bytes: None, vectors: None }
+    }
 }
 
 /// Why a file is no plugin: one line with the file and what to do.
@@ -142,8 +153,13 @@ impl Host {
         let (sha256, loaded_ms) = (sha256.clone(), self.now_ms());
         let generation = Generation { number, module, linker, interfaces, sha256, memory_bytes, loaded_ms, spec };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
-        match generation.instance(Arc::default()) {
-            Ok(_) => Ok(generation),
+        let started = generation.instance(Arc::default()).map(drop);
+        let tried = started.and_then(|()| match &generation.spec.vectors {
+            Some(vectors) => canary(&generation, vectors),
+            None => Ok(()),
+        });
+        match tried {
+            Ok(()) => Ok(generation),
             Err(problem) => Err(LoadError { file: generation.spec.file, problem }),
         }
     }

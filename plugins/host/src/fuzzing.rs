@@ -19,7 +19,6 @@ pub fn component(host: &Arc<Host>, bytes: &[u8]) -> bool {
     if !checked || opened.core.len() > CORE_BYTES_MAX {
         return false;
     }
-    let (name, file, config) = ("any".to_owned(), "any.wasm".into(), "{}".to_owned());
-    let spec = PluginSpec { name, file, config, sha256: None, fuel: None, memory_bytes: None };
+    let spec = PluginSpec::new("any", "any.wasm");
     host.generation(spec, None, 1, &Content::of(bytes.to_vec())).is_ok()
 }

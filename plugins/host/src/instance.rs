@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::{
-    AsContextMut, Caller, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimits, StoreLimitsBuilder,
-    Trap, TypedFunc, WasmParams, WasmResults,
+    AsContextMut, Caller, FrameInfo, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimits,
+    StoreLimitsBuilder, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults,
 };
 
 use crate::component::{Interface, is_ours};
 use crate::limits::{
     ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, LOG_LINES_PER_SECOND, SAMPLE_MAX, TABLE_ELEMENTS_MAX,
+    TRACE_FRAMES_MAX, TRACE_LINE_BYTES_MAX,
 };
 use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
@@ -53,6 +54,8 @@ pub(crate) struct Instance {
     select: Option<TypedFunc<SelectParams, i32>>,
     admit: Option<TypedFunc<AdmitParams, i32>>,
     score: Option<Score>,
+    /// See [`Self::trace`].
+    trace: Vec<String>,
 }
 
 /// Links what a guest may import.
@@ -114,6 +117,37 @@ pub(crate) fn fault_of(error: &wasmtime::Error) -> Fault {
     }
 }
 
+/// The functions a failed call was in, innermost first, at most [`TRACE_FRAMES_MAX`]: by the names its author left in the file, else
+/// by their numbers. What is wrong comes before the first.
+fn backtrace(error: &wasmtime::Error) -> Vec<String> {
+    let cause = error.downcast_ref::<Trap>().map(ToString::to_string);
+    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
+    let name = |frame: &FrameInfo| {
+        let plain = |name: &str| {
+            rustc_demangle::try_demangle(name).map_or_else(|_| name.to_owned(), |name| format!("{name:#}"))
+        };
+        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), plain);
+        match frame.symbols().first().and_then(|symbol| Some((symbol.file()?, symbol.line()?))) {
+            Some((file, line)) => format!("{name} ({file}:{line})"),
+            None => name,
+        }
+    };
+    let bounded = |mut line: String| {
+        line.truncate(line.floor_char_boundary(TRACE_LINE_BYTES_MAX));
+        line
+    };
+    cause.into_iter().chain(frames.iter().take(TRACE_FRAMES_MAX).map(name)).map(bounded).collect()
+}
+
+/// A fault and where it was, in one line.
+pub(crate) fn in_words(fault: Fault, trace: &[String]) -> String {
+    match trace {
+        [] => fault.to_string(),
+        [cause] => format!("{fault}: {cause}"),
+        [cause, frames @ ..] => format!("{fault}: {cause}; in {}", frames.join(" < ")),
+    }
+}
+
 impl Instance {
     /// Instantiates `module`, with the functions of `interfaces` in exactly their flat types.
     ///
@@ -162,7 +196,25 @@ impl Instance {
                 false => None,
             },
             store,
+            trace: Vec::new(),
         })
+    }
+
+    /// Notes what a failed call was; the instance is not called again.
+    #[cold]
+    fn broken(&mut self, error: &wasmtime::Error) -> Fault {
+        self.trace = backtrace(error);
+        fault_of(error)
+    }
+
+    /// Where the guest was when a call failed, innermost function first; empty when it was not in the guest.
+    pub(crate) fn trace(&self) -> &[String] {
+        &self.trace
+    }
+
+    /// A fault in words, with the place where the guest was.
+    pub(crate) fn words(&self, fault: Fault) -> String {
+        in_words(fault, &self.trace)
     }
 
     /// Bytes of its linear memory.
@@ -186,18 +238,28 @@ impl Instance {
     /// The guest's own text, or what happened to it.
     pub(crate) fn init(&mut self, config: &str) -> Result<(), String> {
         self.refuel(FUEL_CONTROL);
-        let told = |fault: Fault| format!("its init failed: {fault}");
-        let (pointer, length) = self.give(config.as_bytes(), 1).map_err(told)?;
-        let result = self.init.call(&mut self.store, (pointer, length)).map_err(|error| told(fault_of(&error)))?;
-        let refused = match self.read::<12>(result).map_err(told)? {
+        let told = |words: String| format!("its init failed: {words}");
+        let wrong = |fault: Fault| told(fault.to_string());
+        let (pointer, length) = match self.give(config.as_bytes(), 1) {
+            Ok(given) => given,
+            Err(fault) => return Err(told(self.words(fault))),
+        };
+        let result = match self.init.call(&mut self.store, (pointer, length)) {
+            Ok(result) => result,
+            Err(error) => {
+                let fault = self.broken(&error);
+                return Err(told(self.words(fault)));
+            }
+        };
+        let refused = match self.read::<12>(result).map_err(wrong)? {
             [0, ..] => None,
             area => {
-                let text = self.slice(u32_of(&area, 4), u32_of(&area, 8).min(ERROR_BYTES_MAX as u32)).map_err(told)?;
+                let text = self.slice(u32_of(&area, 4), u32_of(&area, 8).min(ERROR_BYTES_MAX as u32)).map_err(wrong)?;
                 Some(String::from_utf8_lossy(text).into_owned())
             }
         };
         if let Some(post) = &self.init_post {
-            post.call(&mut self.store, result).map_err(|error| told(fault_of(&error)))?;
+            post.call(&mut self.store, result).map_err(|error| wrong(fault_of(&error)))?;
         }
         refused.map_or(Ok(()), |text| Err(format!("it refuses its config: {text}")))
     }
@@ -216,7 +278,7 @@ impl Instance {
         }
         let (pointer, _) = self.give(&bytes, 4)?;
         let called = self.clusters.call(&mut self.store, (version as i64, pointer, rows.len() as i32));
-        called.map_err(|error| fault_of(&error))
+        called.map_err(|error| self.broken(&error))
     }
 
     /// `control.ladder`
@@ -225,7 +287,7 @@ impl Instance {
         let bytes: Vec<u8> = kbps.iter().flat_map(|rate| rate.to_le_bytes()).collect();
         let (pointer, _) = self.give(&bytes, 4)?;
         let called = self.ladder.call(&mut self.store, (id as i32, pointer, kbps.len() as i32));
-        called.map_err(|error| fault_of(&error))
+        called.map_err(|error| self.broken(&error))
     }
 
     /// `routing.decide`
@@ -244,14 +306,16 @@ impl Instance {
             flow.now_ms as i64,
             flow.rand as i64,
         );
-        let area = decide.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
+        let called = decide.call(&mut self.store, params);
+        let area = called.map_err(|error| self.broken(&error))?;
         let area = self.read::<8>(area)?;
         let part = |at: usize| u16::from_le_bytes([area[at], area[at + 1]]);
-        Ok(Choice { clusters: [part(0), part(2), part(4)], ttl_s: part(6) })
+        let choice = Choice { clusters: [part(0), part(2), part(4)], ttl_s: part(6) };
+        if choice.is_among(flow.candidates) { Ok(choice) } else { Err(Fault::Nonsense) }
     }
 
-    /// `rate.select`
-    pub(crate) fn select(&mut self, ask: &Ask) -> Result<Answer, Fault> {
+    /// `rate.select`; `rungs` is the length of the ladder.
+    pub(crate) fn select(&mut self, ask: &Ask, rungs: usize) -> Result<Answer, Fault> {
         let select = self.select.as_ref().ok_or(Fault::Init)?;
         let params = (
             ask.state as i64,
@@ -263,14 +327,16 @@ impl Instance {
             ask.now_ms as i64,
             ask.rand as i64,
         );
-        let area = select.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
+        let called = select.call(&mut self.store, params);
+        let area = called.map_err(|error| self.broken(&error))?;
         let area = self.read::<24>(area)?;
-        Ok(Answer {
+        let answer = Answer {
             rung: area[0],
             pace_kbps: u32_of(&area, 4),
             hold_ms: u16::from_le_bytes([area[8], area[9]]),
             state: u64::from(u32_of(&area, 16)) | u64::from(u32_of(&area, 20)) << 32,
-        })
+        };
+        if usize::from(answer.rung) < rungs.max(1) { Ok(answer) } else { Err(Fault::Nonsense) }
     }
 
     /// `cache.admit`
@@ -289,7 +355,8 @@ impl Instance {
             now_ms as i64,
             rand as i64,
         );
-        match admit.call(&mut self.store, params).map_err(|error| fault_of(&error))? {
+        let called = admit.call(&mut self.store, params);
+        match called.map_err(|error| self.broken(&error))? {
             0 => Ok(Verdict::Admit),
             1 => Ok(Verdict::Bypass),
             _ => Err(Fault::Nonsense),
@@ -304,9 +371,10 @@ impl Instance {
         let (pointer, room) = self.room(sample.len() * OBJECT_BYTES, 8)?;
         let (rooms, _) = room.as_chunks_mut();
         sample.iter().zip(rooms).for_each(|(object, room)| write_object(object, room));
-        let (score, post) = self.score.as_ref().ok_or(Fault::Init)?;
+        let (score, post) = self.score.clone().ok_or(Fault::Init)?;
         let params = (pointer, sample.len() as i32, now_ms as i64, rand as i64);
-        let area = score.call(&mut self.store, params).map_err(|error| fault_of(&error))?;
+        let called = score.call(&mut self.store, params);
+        let area = called.map_err(|error| self.broken(&error))?;
         let list = self.read::<8>(area)?;
         if u32_of(&list, 4) as usize != scores.len() {
             return Err(Fault::Nonsense);
@@ -316,7 +384,8 @@ impl Instance {
             *score = f32::from_bits(u32_of(bytes, 0));
         }
         if let Some(post) = post {
-            post.call(&mut self.store, area).map_err(|error| fault_of(&error))?;
+            let called = post.call(&mut self.store, area);
+            called.map_err(|error| self.broken(&error))?;
         }
         if scores.iter().all(|score| score.is_finite()) { Ok(()) } else { Err(Fault::Nonsense) }
     }
@@ -334,7 +403,8 @@ impl Instance {
         if length == 0 {
             return Ok((align, &mut []));
         }
-        let pointer = self.realloc.call(&mut self.store, (0, 0, align, length)).map_err(|error| fault_of(&error))?;
+        let called = self.realloc.call(&mut self.store, (0, 0, align, length));
+        let pointer = called.map_err(|error| self.broken(&error))?;
         let memory = self.memory.data_mut(&mut self.store);
         let room = memory.get_mut(pointer as u32 as usize..).and_then(|rest| rest.get_mut(..bytes));
         Ok((pointer, room.ok_or(Fault::Nonsense)?))

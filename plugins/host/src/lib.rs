@@ -17,11 +17,14 @@ pub mod fuzzing;
 mod instance;
 pub mod limits;
 mod plugin;
+pub mod question;
 mod status;
 pub mod types;
+pub mod vectors;
 
 pub use component::Interface;
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use plugin::{Plugin, Prepared};
+pub use question::{Question, Reply, Snapshot};
 pub use status::{State, Status};
 pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};

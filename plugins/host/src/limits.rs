@@ -50,3 +50,11 @@ pub const HEALTHY_SPELL_MS: u64 = 600_000;
 pub const QUARANTINE_MAX_MS: u64 = 300_000;
 /// A quarantine this soon after a reload rolls it back.
 pub const ROLLBACK_WINDOW_MS: u64 = 60_000;
+/// Functions told of the backtrace of a fault.
+pub const TRACE_FRAMES_MAX: usize = 16;
+/// Bytes of one of them.
+pub const TRACE_LINE_BYTES_MAX: usize = 256;
+/// Bytes of a file of vectors.
+pub const VECTORS_BYTES_MAX: u64 = 1 << 20;
+/// Cases of one file of vectors.
+pub const CASES_MAX: usize = 256;

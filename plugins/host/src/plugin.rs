@@ -4,7 +4,6 @@
 //! was pushed. One atomic number says whether anything changed.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
@@ -21,6 +20,7 @@ use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
+use crate::question::Snapshot;
 use crate::status::{Counters, Figures, State, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
@@ -58,19 +58,16 @@ impl Generation {
     /// # Errors
     /// What is missing or failed.
     pub(crate) fn instance(&self, counters: Arc<Counters>) -> Result<Instance, String> {
+        self.started(&self.spec.config, counters)
+    }
+
+    /// The same with another config.
+    pub(crate) fn started(&self, config: &str, counters: Arc<Counters>) -> Result<Instance, String> {
         let Self { spec, linker, module, interfaces, memory_bytes, .. } = self;
         let mut instance = Instance::new(&spec.name, linker, module, interfaces, *memory_bytes, counters)?;
-        instance.init(&spec.config)?;
+        instance.init(config)?;
         Ok(instance)
     }
-}
-
-/// What was pushed, to be told to every new instance.
-#[derive(Default)]
-struct Pushed {
-    version: u64,
-    clusters: Vec<ClusterRow>,
-    ladders: BTreeMap<u32, Vec<u32>>,
 }
 
 /// A loaded plugin.
@@ -85,7 +82,7 @@ pub struct Plugin {
     reloading: Mutex<()>,
     standing: Mutex<Standing>,
     current: ArcSwap<Generation>,
-    pushed: Mutex<Pushed>,
+    pushed: Mutex<Snapshot>,
     /// Grows with every reload, rollback and push, after what it announces: who sees the new number sees that too.
     epoch: AtomicU64,
     quarantined_until_ms: AtomicU64,
@@ -269,10 +266,7 @@ impl Plugin {
     /// # Errors
     /// See [`Fault`]; the native policy answers then.
     pub fn decide(&self, flow: &Flow) -> Result<Choice, Fault> {
-        self.call(FUEL_DECISION, |instance| {
-            let choice = instance.decide(flow)?;
-            if choice.is_among(flow.candidates) { Ok(choice) } else { Err(Fault::Nonsense) }
-        })
+        self.call(FUEL_DECISION, |instance| instance.decide(flow))
     }
 
     /// Which representation; `rungs` is the length of the ladder.
@@ -280,10 +274,7 @@ impl Plugin {
     /// # Errors
     /// See [`Fault`].
     pub fn select(&self, ask: &Ask, rungs: usize) -> Result<Answer, Fault> {
-        self.call(FUEL_DECISION, |instance| {
-            let answer = instance.select(ask)?;
-            if usize::from(answer.rung) < rungs.max(1) { Ok(answer) } else { Err(Fault::Nonsense) }
-        })
+        self.call(FUEL_DECISION, |instance| instance.select(ask, rungs))
     }
 
     /// Whether to keep an object.
@@ -319,9 +310,10 @@ impl Plugin {
         let (outcome, generation) = SLOTS.with_borrow_mut(|slots| {
             let slot = slot_of(slots, self.id, &self.alive);
             let outcome = self.call_in(slot, fuel, call);
-            if outcome.is_err() {
+            if let Err(fault) = &outcome {
                 // Whatever state the guest is in, nobody uses it again.
-                slot.instance = None;
+                let instance = slot.instance.take();
+                self.figures.faulted(*fault, instance.as_ref().map_or(&[], |instance| instance.trace()));
             }
             (outcome, slot.generation)
         });
@@ -359,18 +351,12 @@ impl Plugin {
         let generation = self.current.load();
         if slot.generation != generation.number || slot.instance.is_none() {
             (slot.instance, slot.generation) = (None, generation.number);
-            let instance = generation.instance(self.figures.counters.clone()).map_err(|_| Fault::Init)?;
+            let started = generation.instance(self.figures.counters.clone());
+            let instance = started.map_err(|problem| self.figures.refused(problem))?;
             self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
             (slot.instance, slot.fuel) = (Some(instance), generation.spec.fuel);
         }
-        let pushed = self.pushed.lock();
-        let instance = slot.instance.as_mut().ok_or(Fault::Init)?;
-        if !pushed.clusters.is_empty() {
-            instance.clusters(pushed.version, &pushed.clusters)?;
-        }
-        for (id, kbps) in &pushed.ladders {
-            instance.ladder(*id, kbps)?;
-        }
+        self.pushed.lock().tell(slot.instance.as_mut().ok_or(Fault::Init)?)?;
         slot.epoch = epoch;
         Ok(())
     }
@@ -380,7 +366,6 @@ impl Plugin {
         let Some(kind) = fault.kind_index() else { return };
         let now_ms = self.host.now_ms();
         self.figures.faults[kind].fetch_add(1, Relaxed);
-        *self.figures.last_fault.lock() = Some(fault.to_string());
         let mut standing = self.standing.lock();
         let running = self.current.load_full();
         // A call that began before a reload or a rollback says nothing about what runs now.
@@ -440,9 +425,7 @@ mod tests {
     fn faults_of_calls_that_began_before_a_rollback_are_not_held_against_what_runs_now() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), wat::parse_str(include_str!("../tests/it/puppet.wat")).unwrap()).unwrap();
-        let name = "puppet".to_owned();
-        let (config, file) = ("{}".to_owned(), file.path().to_owned());
-        let spec = PluginSpec { name, file, config, sha256: None, fuel: None, memory_bytes: None };
+        let spec = PluginSpec::new("puppet", file.path());
         let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 1 }).unwrap();
         let plugin = host.load(spec.clone(), None).unwrap();
         plugin.reload(Some(PluginSpec { fuel: Some(1), ..spec })).unwrap();

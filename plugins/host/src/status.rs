@@ -19,8 +19,15 @@ pub(crate) struct Figures {
     pub(crate) timed: AtomicU64,
     pub(crate) timed_ns: AtomicU64,
     pub(crate) memory_bytes: AtomicU64,
-    pub(crate) last_fault: Mutex<Option<String>>,
+    pub(crate) last_fault: Mutex<LastFault>,
     pub(crate) counters: Arc<Counters>,
+}
+
+/// The last fault, for whoever looks for its reason.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LastFault {
+    words: Option<String>,
+    trace: Vec<String>,
 }
 
 /// What a plugin counts by itself (`env.count`), in all its instances and generations.
@@ -88,14 +95,30 @@ pub struct Status {
     pub quarantined_until_ms: u64,
     /// The last fault in words.
     pub last_fault: Option<String>,
+    /// Its reason, and the guest's functions it happened in, innermost first; empty when it was in none.
+    pub last_backtrace: Vec<String>,
     /// What it counts by itself, by number; those at 0 are left out.
     pub counters: BTreeMap<u32, u64>,
 }
 
 impl Figures {
+    /// Notes a fault and where the guest was. An instance that could not be started has been told by [`Self::refused`].
+    pub(crate) fn faulted(&self, fault: Fault, trace: &[String]) {
+        if fault != Fault::Init {
+            *self.last_fault.lock() = LastFault { words: Some(fault.to_string()), trace: trace.to_vec() };
+        }
+    }
+
+    /// Notes why an instance could not be started.
+    pub(crate) fn refused(&self, problem: String) -> Fault {
+        *self.last_fault.lock() = LastFault { words: Some(Fault::Init.to_string()), trace: vec![problem] };
+        Fault::Init
+    }
+
     /// A status with what was counted; what the plugin is remains to be said.
     pub(crate) fn status(&self) -> Status {
         let timed = self.timed.load(Relaxed);
+        let LastFault { words, trace } = self.last_fault.lock().clone();
         let faults = self.faults.each_ref().map(|faults| faults.load(Relaxed));
         Status {
             calls: self.calls.load(Relaxed),
@@ -103,7 +126,8 @@ impl Figures {
             fuel: self.fuel.load(Relaxed),
             mean_ns: self.timed_ns.load(Relaxed).checked_div(timed).unwrap_or(0),
             memory_bytes: self.memory_bytes.load(Relaxed),
-            last_fault: self.last_fault.lock().clone(),
+            last_fault: words,
+            last_backtrace: trace,
             counters: self.counters.used(),
             ..Status::default()
         }

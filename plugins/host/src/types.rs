@@ -1,10 +1,15 @@
 //! What goes into a call and comes out of it. Field by field as `plugins/wit/policy.wit` documents it.
+//!
+//! The same types stand in vectors and records: what a file leaves out is the default here.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// "No cluster".
 pub const NONE: u16 = u16::MAX;
 
 /// `control.cluster`
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct ClusterRow {
     pub index: u16,
@@ -17,7 +22,8 @@ pub struct ClusterRow {
 }
 
 /// `routing.flow`
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Flow {
     pub key: u64,
@@ -25,24 +31,66 @@ pub struct Flow {
     pub addr_lo: u64,
     pub place: [f32; 3],
     pub zone: u16,
+    /// In files the indices of the clusters.
+    #[serde(serialize_with = "indices", deserialize_with = "mask")]
     pub candidates: u64,
     pub now_ms: u64,
     pub rand: u64,
 }
 
 /// `routing.choice`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Choice {
     pub clusters: [u16; 3],
     pub ttl_s: u16,
 }
 
+impl Default for ClusterRow {
+    fn default() -> Self {
+        let (index, place) = (0, [0.0; 3]);
+        Self { index, deep: false, healthy: true, place, capacity_mbps: 0, load_permille: 0, rtt_us: 0 }
+    }
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        let (key, addr_hi, addr_lo, place) = (0, 0, 0, [0.0; 3]);
+        Self { key, addr_hi, addr_lo, place, zone: NONE, candidates: 0, now_ms: 0, rand: 0 }
+    }
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        let (state, est_kbps, buffer_ms, segment_ms) = (0, 0, 0, 0);
+        Self { state, est_kbps, buffer_ms, last_rung: u8::MAX, segment_ms, ladder: 0, now_ms: 0, rand: 0 }
+    }
+}
+
+fn indices<S: Serializer>(mask: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq((0..64_u16).filter(|index| mask & (1 << index) != 0))
+}
+
+fn mask<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let indices = Vec::<u16>::deserialize(deserializer)?;
+    let bit = |index: u16| {
+        let bit = 1_u64.checked_shl(index.into());
+        bit.ok_or_else(|| serde::de::Error::custom(format!("a candidate is 0 to 63, not {index}")))
+    };
+    indices.into_iter().try_fold(0, |mask, index| Ok(mask | bit(index)?))
+}
+
 impl Choice {
+    /// The clusters it names, best first.
+    pub fn named(&self) -> &[u16] {
+        let end = self.clusters.iter().position(|cluster| *cluster == NONE).unwrap_or(self.clusters.len());
+        &self.clusters[..end]
+    }
+
     /// Whether it is as the contract has it: each named cluster a candidate and once, and nothing named after the end.
     pub fn is_among(&self, candidates: u64) -> bool {
-        let end = self.clusters.iter().position(|cluster| *cluster == NONE).unwrap_or(self.clusters.len());
-        let (named, rest) = self.clusters.split_at(end);
+        let (named, rest) = self.clusters.split_at(self.named().len());
         let mut left = candidates;
         let fit = named.iter().all(|cluster| {
             let bit = 1_u64.checked_shl(u32::from(*cluster)).unwrap_or(0);
@@ -55,7 +103,8 @@ impl Choice {
 }
 
 /// `rate.ask`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Ask {
     pub state: u64,
@@ -69,7 +118,8 @@ pub struct Ask {
 }
 
 /// `rate.answer`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Answer {
     pub rung: u8,
@@ -79,7 +129,8 @@ pub struct Answer {
 }
 
 /// `cache.object`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct Object {
     pub id: u64,
@@ -93,7 +144,8 @@ pub struct Object {
 }
 
 /// `cache.verdict`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub enum Verdict {
     Admit,
@@ -101,7 +153,8 @@ pub enum Verdict {
 }
 
 /// Why a call has no answer. The caller's native policy answers instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// The guest trapped.
     #[error("it trapped")]
@@ -126,6 +179,11 @@ pub enum Fault {
 impl Fault {
     /// Labels of the kinds that count as faults.
     pub const KINDS: [&'static str; 5] = ["trap", "fuel", "memory", "nonsense", "init"];
+
+    /// Its label: one of [`Self::KINDS`], or `quarantined`.
+    pub fn as_str(self) -> &'static str {
+        self.kind_index().map_or("quarantined", |kind| Self::KINDS[kind])
+    }
 
     /// The place of its label in [`Self::KINDS`]; quarantine is none.
     pub fn kind_index(self) -> Option<usize> {

@@ -151,6 +151,13 @@ const PLUGINS: &[Key] = &[
     key("plugin.sha256", "64 hex digits", "none", "live", "The file must have this digest."),
     key("plugin.fuel", "number, at least 1", "by world", "live", "Fuel of one call; more is a fault."),
     key("plugin.memory", "size, at most 16MiB", "`2MiB`", "live", "Linear memory; growing beyond it is a fault."),
+    key(
+        "plugin.vectors",
+        "file",
+        "none",
+        "live",
+        "Questions with the answers they must have (see `docs/plugins/vectors.md`): a generation that fails one does not go live.",
+    ),
     key("policy.route", "plugin name", "native", "live", "Decides which cluster answers a client."),
     key("policy.rate", "plugin name", "native", "live", "Decides the representation of an `auto` segment URL."),
     key("policy.evict", "plugin name", "native", "live", "Decides what to keep in the cache."),

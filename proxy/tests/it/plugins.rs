@@ -158,3 +158,21 @@ fn a_process_of_its_own_compiles_a_module_or_says_in_one_line_why_not() {
     assert!(ended == Some(1) && code.is_empty() && complaint.lines().count() == 1, "{complaint}");
     assert!(complaint.contains("it cannot be compiled: "), "{complaint}");
 }
+
+#[tokio::test]
+async fn a_plugin_whose_vectors_fail_is_not_loaded_and_the_old_one_stays() {
+    let origin = origin().await;
+    let (evict, trap) = (plugin("evict-lfu-size"), plugin("trap"));
+    let vectors = b"[[case]]\nname = \"small\"\nadmit = {}\nexpect = { verdict = \"admit\" }\n";
+    let config = seated(&origin, "p")
+        .replace("route = \"p\"\nrate = \"p\"\n", "")
+        .replace("file = \"p.wasm\"", "file = \"p.wasm\"\nvectors = \"v.toml\"");
+    let node = Node::start(BINARY, &config, &[("p.wasm", &evict), ("v.toml", vectors), ("z.zone", ZONE)]).await;
+    std::fs::write(node.file("p.wasm"), &trap).unwrap();
+    let (status, said) = node.admin("POST", "/v1/plugins/p/reload", "").await;
+    assert!(status == 422 && said.contains("1 of 1 vectors of ") && said.contains("small"), "{said}");
+    assert_eq!(node.get("site.example", "/1", &[]).await.status, 200);
+    let metrics = node.metrics().await;
+    assert_eq!(metrics["littoral_plugin_generation{plugin=\"p\"}"], 1.0);
+    assert_eq!(metrics["littoral_plugin_faults_total{plugin=\"p\",kind=\"trap\"}"], 0.0);
+}

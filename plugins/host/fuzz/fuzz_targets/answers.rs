@@ -17,8 +17,7 @@ static PUPPET: LazyLock<Arc<Plugin>> = LazyLock::new(|| {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
     std::fs::write(file.path(), component).expect("a temporary file");
     let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || NOW_MS.fetch_add(60_000, Relaxed) });
-    let (name, config) = ("puppet".to_owned(), "{}".to_owned());
-    let spec = PluginSpec { name, file: file.path().into(), config, sha256: None, fuel: None, memory_bytes: None };
+    let spec = PluginSpec::new("puppet", file.path());
     host.and_then(|host| host.load(spec, None).map_err(|error| error.to_string())).expect("a machine that runs plugins")
 });
 

@@ -14,6 +14,7 @@ mod answers;
 mod policies;
 mod proposals;
 mod reloads;
+mod vectors;
 
 thread_local!(
     /// The clock of one test, which runs on a thread of its own.
@@ -40,7 +41,7 @@ fn guest(name: &str) -> PathBuf {
 }
 
 fn spec(name: &str, file: PathBuf) -> PluginSpec {
-    PluginSpec { name: name.into(), file, config: "{}".into(), sha256: None, fuel: None, memory_bytes: None }
+    PluginSpec::new(name, file)
 }
 
 fn host() -> Arc<Host> {
