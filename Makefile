@@ -74,7 +74,7 @@ dist: plugins ## an optimised binary with its policies, as a tar archive
 	name=littoral-$(VERSION)-$$(uname -m); stage=$(TARGET)/stage/$$name; \
 	rm -rf $$stage; mkdir -p $$stage/plugins; \
 	cp $(TARGET)/dist/littoral README.md CHANGELOG.md LICENSE $$stage/; \
-	cp $(foreach policy,$(notdir $(wildcard plugins/policy/*)),$(LITTORAL_PLUGINS)/$(policy).wasm) $$stage/plugins/; \
+	cp $(foreach policy,$(notdir $(wildcard plugins/policy/*)),$(LITTORAL_PLUGINS)/$(policy).wasm $(LITTORAL_PLUGINS)/$(policy).vectors.toml) $$stage/plugins/; \
 	tar -C $(TARGET)/stage -czf $(TARGET)/dist/$$name.tar.gz $$name; \
 	echo $(TARGET)/dist/$$name.tar.gz
 

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+mod plugin;
+
 /// An edge CDN node programmed with WebAssembly.
 #[derive(Debug, Parser)]
 #[command(name = "littoral", version, max_term_width = 100)]
@@ -74,7 +76,7 @@ enum Command {
     Explain(ExplainArgs),
     /// Tools for the author of a plugin.
     #[command(subcommand)]
-    Plugin(PluginCommand),
+    Plugin(plugin::PluginCommand),
     /// Print the reference made from the code.
     Docs(DocsArgs),
 }
@@ -104,43 +106,6 @@ struct ExplainArgs {
     name: String,
     #[command(flatten)]
     admin: Admin,
-}
-
-#[derive(Debug, Subcommand)]
-enum PluginCommand {
-    /// Build plugin crates for wasm32-unknown-unknown and wrap each as a component.
-    #[command(after_help = "Example: littoral plugin build plugins/policy/route-geo --out target/plugins")]
-    Build {
-        /// Directories of plugin crates.
-        #[arg(required = true, value_name = "DIR")]
-        directories: Vec<PathBuf>,
-        /// Where the components go.
-        #[arg(long, value_name = "DIR")]
-        out: PathBuf,
-    },
-    /// Tell what a component exports, imports and can serve.
-    #[command(after_help = "Example: littoral plugin inspect target/plugins/route-geo.wasm")]
-    Inspect {
-        /// The component.
-        file: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Load a component as a node would.
-    #[command(
-        after_help = "Example: littoral plugin check target/plugins/rate-throughput.wasm --config '{\"safety\": 0.8}'"
-    )]
-    Check {
-        /// The component.
-        file: PathBuf,
-        /// Its config as JSON.
-        #[arg(long, default_value = "{}", value_name = "JSON")]
-        config: String,
-    },
-    /// Compile a core module from standard input to standard output: what a node starts for each plugin it does not know.
-    #[command(hide = true)]
-    Compile,
 }
 
 #[derive(Debug, Args)]
@@ -221,7 +186,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         }),
         Command::Cache(command) => crate::cached::main(&command),
         Command::Explain(args) => block_on(explain(args)),
-        Command::Plugin(command) => plugin(command),
+        Command::Plugin(command) => plugin::main(command),
         Command::Docs(args) => {
             print!(
                 "{}",
@@ -246,40 +211,6 @@ async fn explain(args: ExplainArgs) -> Result<ExitCode, Failed> {
     query.append_pair("client", &args.client.to_string()).append_pair("name", &args.name);
     let path = format!("/v1/explain?{}", query.finish());
     println!("{}", call(args.admin.admin, reqwest::Method::GET, &path, None).await?);
-    Ok(ExitCode::SUCCESS)
-}
-
-fn plugin(command: PluginCommand) -> Result<ExitCode, Failed> {
-    use littoral_plugin_host::author;
-    match command {
-        PluginCommand::Build { directories, out } => {
-            let built = author::build(&directories, &out).map_err(Failed::Outcome)?;
-            built.iter().for_each(|file| println!("{}", file.display()));
-        }
-        PluginCommand::Inspect { file, json: true } => {
-            println!("{}", serde_json::json!(author::inspect(&file).map_err(Failed::Use)?));
-        }
-        PluginCommand::Inspect { file, json: false } => {
-            let found = author::inspect(&file).map_err(Failed::Use)?;
-            println!(
-                "{}\n  {} bytes, core module {} bytes\n  sha256 {}",
-                file.display(),
-                found.bytes,
-                found.core_bytes,
-                found.sha256
-            );
-            println!("  exports {}\n  imports {}", found.exports.join(", "), found.imports.join(", "));
-            println!(
-                "  worlds  {}",
-                if found.worlds.is_empty() { "none of this contract".into() } else { found.worlds.join(", ") }
-            );
-        }
-        PluginCommand::Check { file, config } => {
-            author::check(&file, &config).map_err(Failed::Use)?;
-            println!("{}: ok", file.display());
-        }
-        PluginCommand::Compile => littoral_plugin_host::compile::serve().map_err(Failed::Outcome)?,
-    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -5,6 +5,7 @@
 mod access_log;
 mod acme;
 mod admin;
+mod author;
 mod bad_input;
 mod cache;
 mod cli;

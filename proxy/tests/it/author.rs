@@ -1,0 +1,112 @@
+//! `littoral plugin` as its users run it: what it prints, and its exit codes.
+
+use std::path::Path;
+use std::process::Command;
+
+use littoral_testkit::node::plugin_file;
+
+use super::BINARY;
+
+/// Runs `littoral plugin …`: its exit code, its output, its complaint.
+fn tool(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(BINARY).arg("plugin").args(arguments).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn policy(name: &str) -> String {
+    plugin_file(name).display().to_string()
+}
+
+fn vectors_of(name: &str) -> String {
+    let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/policy");
+    policies.join(name).join("vectors.toml").display().to_string()
+}
+
+#[test]
+fn test_asks_the_authors_vectors_and_ends_with_1_when_one_fails() {
+    let (geo, vectors) = (policy("route-geo"), vectors_of("route-geo"));
+    let (ended, out, _) = tool(&["test", &geo, "--vectors", &vectors]);
+    assert!(ended == Some(0) && out.contains("ok    the nearest comes first ("), "{out}");
+    assert!(out.ends_with("6 of 6 cases pass\n"), "{out}");
+    let trap = policy("trap");
+    let (ended, out, _) = tool(&["test", &trap, "--vectors", &vectors]);
+    assert!(ended == Some(1) && out.contains("FAIL  the nearest comes first: it trapped: "), "{out}");
+    let (ended, out, _) = tool(&["test", &trap, "--vectors", &vectors, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(ended == Some(1) && told["failed"] == 6, "{told}");
+    assert!(told["cases"][0]["problem"].as_str().unwrap().contains("it trapped"), "{told}");
+    // Beside the component, when nobody says where.
+    let directory = tempfile::tempdir().unwrap();
+    let (file, beside) = (directory.path().join("geo.wasm"), directory.path().join("geo.vectors.toml"));
+    std::fs::copy(&geo, &file).unwrap();
+    let file = file.display().to_string();
+    let (ended, _, said) = tool(&["test", &file]);
+    assert!(ended == Some(2) && said.contains("geo.vectors.toml: no such file; write it, or name"), "{said}");
+    std::fs::copy(&vectors, beside).unwrap();
+    assert_eq!(tool(&["test", &file]).0, Some(0));
+}
+
+#[test]
+fn check_tells_everything_for_which_a_node_refuses_a_component_and_what_to_do() {
+    let geo = policy("route-geo");
+    assert_eq!(tool(&["check", &geo]), (Some(0), format!("{geo}: ok\n"), String::new()));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("p.wasm");
+    // Asks for a clock, and has half of a world.
+    let text = r#"(component
+        (import "wasi:clocks/wall-clock@0.2.3" (instance))
+        (core module (memory (export "memory") 40)
+          (func (export "littoral:plugin/routing@0.1.0#decide") (param i64) (result i32) i32.const 0))
+        (instance $any) (export "littoral:plugin/routing@0.1.0" (instance $any)))"#;
+    std::fs::write(&file, wat::parse_str(text).unwrap()).unwrap();
+    let file = file.display().to_string();
+    let (ended, out, _) = tool(&["check", &file]);
+    assert_eq!(ended, Some(1));
+    for expected in [
+        "things for which a node refuses it",
+        "- it imports wasi:clocks/wall-clock@0.2.3\n  a policy is a pure function without I/O, clock",
+        "- it does not export control\n",
+        "- routing.decide is (i64) -> i32\n  the contract has it as (i64, i64, i64, f32, f32, f32, i32, i64, i64, i64) -> i32",
+        "- it does not export cabi_realloc",
+        "- it starts with 2621440 bytes of memory, 2097152 are given\n  set `memory`",
+    ] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    let told: serde_json::Value = serde_json::from_str(&tool(&["check", &file, "--json"]).1).unwrap();
+    assert!(told["ok"] == false && told["problems"].as_array().unwrap().len() == 8, "{told}");
+    let (ended, out, _) = tool(&["check", &policy("rate-throughput"), "--config", "{\"safety\": 7}"]);
+    assert!(ended == Some(1) && out.contains("it refuses its config: safety is 0.1 to 1.0, not 7\n  give it"), "{out}");
+    assert_eq!(tool(&["check", "nowhere.wasm"]).0, Some(2));
+}
+
+#[test]
+fn inspect_tells_sizes_types_and_sections() {
+    let geo = policy("route-geo");
+    let (ended, out, _) = tool(&["inspect", &geo]);
+    let decide = "littoral:plugin/routing@0.1.0#decide: (i64, i64, i64, f32, f32, f32, i32, i64, i64, i64) -> i32";
+    assert!(ended == Some(0) && out.contains(decide) && out.contains("  worlds   routing-policy\n"), "{out}");
+    let told: serde_json::Value = serde_json::from_str(&tool(&["inspect", &geo, "--json"]).1).unwrap();
+    assert_eq!(told["bytes"], std::fs::metadata(&geo).unwrap().len());
+    assert!(
+        told["core"]["memory_min_bytes"].as_u64().unwrap() > 0 && told["core"]["memory_exported"] == true,
+        "{told}"
+    );
+    assert!(told["custom_sections"].as_array().unwrap().iter().all(|section| section["name"].is_string()), "{told}");
+    assert_eq!(tool(&["inspect", "nowhere.wasm"]).0, Some(2));
+}
+
+#[test]
+fn bench_measures_every_function_and_ends_with_1_when_one_faults() {
+    let rate = policy("rate-throughput");
+    let told: serde_json::Value =
+        serde_json::from_str(&tool(&["bench", &rate, "--calls", "2048", "--json"]).1).unwrap();
+    let [one] = &told.as_array().unwrap()[..] else { panic!("{told}") };
+    assert!(one["function"] == "select" && one["calls"] == 2048 && one["fault"].is_null(), "{one}");
+    assert!(one["p50_ns"].as_f64().unwrap() > 0.0 && one["fuel"].as_u64().unwrap() > 0, "{one}");
+    assert!(one["p99_ns"].as_f64().unwrap() >= one["p50_ns"].as_f64().unwrap(), "{one}");
+    let (ended, out, _) = tool(&["bench", &rate, "--calls", "64", "--vectors", &vectors_of("rate-throughput")]);
+    assert!(ended == Some(0) && out.contains("it falls at once\n"), "{out}");
+    let (ended, out, _) = tool(&["bench", &policy("spin"), "--calls", "64"]);
+    assert!(ended == Some(1) && out.contains("among 8 clusters: it ran out of fuel"), "{out}");
+}
