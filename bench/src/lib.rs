@@ -1,12 +1,13 @@
 //! Measures littoral beside other engines on one machine: the same objects, the same load, the same two cores.
 //!
 //! `compare` runs the comparison, `soak` a load of minutes, `origin` fills the caches, `report` renders what was measured and says
-//! which mark was met. The engines are started as an operator would start them, from configs written here; nothing of
-//! littoral's own code is linked but the index of a disk, so that what is measured is the binary people run.
+//! which mark was met; `abr` plays titles over network traces, without a network. The engines are started as an operator would start them, from configs written here; nothing of
+//! littoral's own code is linked but the index of a disk and the rules of `abr`, so that what is measured is the binary people run.
 //!
 //! Invariant: a round counts only if every answer was 2xx, sampled bodies were right, and the origin was asked exactly when it
 //! should be.
 
+pub mod abr;
 pub mod case;
 pub mod compare;
 pub mod engine;

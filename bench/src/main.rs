@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use littoral_bench::load::open;
-use littoral_bench::{compare, origin, report, soak};
+use littoral_bench::{abr, compare, origin, report, soak};
 
 /// Measures littoral beside other engines on this machine.
 #[derive(Parser)]
@@ -29,6 +29,9 @@ enum Command {
     /// Ask for paths at a fixed rate and print the latency: an open loop
     #[command(after_help = "Example: littoral-bench load --peer 127.0.0.1:8080 --paths list --rate 5000 --seconds 10")]
     Load(open::Options),
+    /// Play titles over network traces with a rate policy, and print how it went
+    #[command(after_help = "Example: littoral-bench abr --movie bbb.json --policy rate-littoral 3Glogs/*.json")]
+    Abr(abr::Options),
     /// Put small objects into the index of a disk and print the memory they take
     #[command(after_help = "Example: littoral-bench index --objects 1000000")]
     Index {
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Run(options) => compare::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Load(options) => open::run(&options),
+        Command::Abr(options) => abr::run(&options),
         Command::Index { objects } => compare::index(objects),
         Command::Origin { bind } => origin::run(bind),
         Command::Report { results, readme } => report::render(&results, readme.as_deref()),
