@@ -8,6 +8,8 @@ use std::cmp::Ordering;
 
 /// The bits of a key that are kept of every interval.
 pub(super) trait Head: Copy + Ord {
+    /// Bits of the first node of an index, at most: what is routed in IPv4, and of IPv6 what registries are given.
+    const ROOT_BITS_MAX: u8;
     /// Of a key.
     fn of(key: u128) -> Self;
     /// The first key that has it.
@@ -15,6 +17,8 @@ pub(super) trait Head: Copy + Ord {
 }
 
 impl Head for u32 {
+    const ROOT_BITS_MAX: u8 = 24;
+
     fn of(key: u128) -> Self {
         (key >> 96) as u32
     }
@@ -24,6 +28,8 @@ impl Head for u32 {
 }
 
 impl Head for u64 {
+    const ROOT_BITS_MAX: u8 = 16;
+
     fn of(key: u128) -> Self {
         (key >> 64) as u64
     }

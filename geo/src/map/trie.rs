@@ -1,21 +1,23 @@
-//! The index of a space: a trie whose nodes are as wide as they are full, so that most lookups touch two or three lines of memory.
+//! The index of a space: a trie whose nodes are as wide as they are full, so that most lookups touch one or two lines of memory.
 //!
 //! A slot in which nothing changes has its answer, value and scope, in itself: every address of an aligned block that lies inside
-//! an interval has the same widest block around it. Where a few intervals begin far below a slot, it leads to the intervals.
-//! Invariant: a lookup says what [`Space::find`] says.
+//! an interval has the same widest block around it. Where a few intervals begin, it leads to a leaf that has all of them side by
+//! side; where those begin farther below than a leaf can tell, to the intervals. Invariant: a lookup says what [`Space::find`]
+//! says.
 
 use super::space::{Head, Space};
 
-/// Bits of the first node, with few intervals and with many.
-const ROOT_BITS: (u8, u8) = (4, 16);
-/// Intervals from which on there are many.
-const MANY: usize = 1 << 12;
+/// Bits of the first node, at least; at most, see [`Head::ROOT_BITS_MAX`].
+const ROOT_BITS_MIN: u8 = 4;
 /// Bits of a further node, at least and at most.
 const STRIDE: (u8, u8) = (2, 20);
-/// Where no more intervals than these begin in a slot, and one of them more than so many bits below it, they are walked: a node
-/// for each of the bits would take more memory than the intervals.
+/// Intervals from which on a node has fewer slots than intervals, so that it stays in the processor's caches, and the leaves, which
+/// do not, are large.
+const MANY: usize = 1 << 12;
+/// Where no more intervals than these begin in a slot, they are a leaf: a few lines of memory beside each other.
+const LEAF_INTERVALS: usize = 31;
+/// Where that cannot be, and no more than these begin, they are walked.
 const WALK_INTERVALS: usize = 4;
-const WALK_BITS: u32 = 4;
 
 /// A slot: the first two bits say what the others are.
 type Slot = u32;
@@ -27,6 +29,9 @@ const NODE: Slot = 1 << 30;
 const PLACE_BITS: u32 = 25;
 /// An interval; the one that is looked for is it or one of the next.
 const WALK: Slot = 2 << 30;
+/// How many intervals begin in it, in 5 bits, and where it is, as with nodes. There are 32 bits of each place where one begins,
+/// from the slot on, and then their values, that of the interval before them first.
+const LEAF: Slot = 3 << 30;
 const KIND: Slot = 3 << 30;
 
 /// An indexed space.
@@ -52,7 +57,7 @@ impl<H: Head> Trie<H> {
     /// # Errors
     /// When it is beyond all that slots can tell.
     pub(super) fn new(space: Space<H>) -> Result<Self, &'static str> {
-        let root_bits = if space.len() < MANY { ROOT_BITS.0 } else { ROOT_BITS.1 };
+        let root_bits = (space.len().ilog2() as u8 + 2).clamp(ROOT_BITS_MIN, H::ROOT_BITS_MAX);
         let last = space.len() - 1;
         let mut trie = Self { space, root_bits, slots: Vec::new() };
         trie.node(Block { first: 0, depth: 0, intervals: (0, last) }, root_bits)?;
@@ -63,14 +68,20 @@ impl<H: Head> Trie<H> {
     /// The value at `key`, and the length of the widest prefix around it that has this value all over.
     pub(super) fn find(&self, key: u128) -> (u32, u8) {
         let mut slot = self.slots[(key >> (128 - self.root_bits)) as usize];
-        let mut rest = key << self.root_bits;
+        let (mut rest, mut depth) = (key << self.root_bits, self.root_bits);
         while slot & KIND == NODE {
-            let (stride, place) = (slot >> PLACE_BITS & 31, (slot & ((1 << PLACE_BITS) - 1)) << STRIDE.0);
-            slot = self.slots[place as usize + (rest >> (128 - stride)) as usize];
+            let (stride, place) = parts(slot);
+            slot = self.slots[place + (rest >> (128 - stride)) as usize];
             rest <<= stride;
+            depth += stride as u8;
         }
         if slot & KIND == ANSWER {
             return (slot >> 8, slot as u8);
+        }
+        if slot & KIND == LEAF {
+            let (begin, place) = parts(slot);
+            let (value, scope) = in_leaf(&self.slots[place..place + 2 * begin + 1], begin, (rest >> 96) as u32);
+            return (value, depth + scope);
         }
         let mut at = (slot & !KIND) as usize;
         while at + 1 < self.space.len() && self.space.first(at + 1) <= key {
@@ -124,18 +135,46 @@ impl<H: Head> Trie<H> {
             let answer = ANSWER | value << 8 | Slot::from(self.space.scope(low, block.first));
             return if value < 1 << VALUE_BITS { Ok(answer) } else { walk };
         }
-        let below = |at: usize| (128 - self.space.first(at).trailing_zeros()).saturating_sub(block.depth.into());
-        if changes <= WALK_INTERVALS && (low + 1..=high).any(|at| below(at) > WALK_BITS) {
+        let few = changes <= LEAF_INTERVALS;
+        let told = few && (low + 1..=high).all(|at| self.space.first(at) << block.depth << 32 == 0);
+        if told {
+            let place = self.place().ok_or(TOO_LARGE)?;
+            self.slots.extend((low + 1..=high).map(|at| (self.space.first(at) << block.depth >> 96) as u32));
+            self.slots.extend((low..=high).map(|at| self.space.value(at)));
+            return Ok(LEAF | (changes as u32) << PLACE_BITS | place);
+        }
+        if changes <= WALK_INTERVALS {
             return walk;
         }
-        let stride = (changes.ilog2() as u8 + 1).clamp(STRIDE.0, STRIDE.1).min(128 - block.depth);
-        // Nodes begin where the least of them could.
-        let begin = self.slots.len().next_multiple_of(1 << STRIDE.0);
-        self.slots.resize(begin, 0);
-        let place = u32::try_from(begin >> STRIDE.0).ok().filter(|place| *place < 1 << PLACE_BITS).ok_or(TOO_LARGE)?;
+        let full = if changes < MANY { changes } else { changes / 8 };
+        let stride = (full.ilog2() as u8 + 1).clamp(STRIDE.0, STRIDE.1).min(128 - block.depth);
+        let place = self.place().ok_or(TOO_LARGE)?;
         self.node(block, stride)?;
         Ok(NODE | u32::from(stride) << PLACE_BITS | place)
     }
+
+    /// Where the next node or leaf begins: where the least of them could; `None` beyond what a slot can tell.
+    fn place(&mut self) -> Option<u32> {
+        let begin = self.slots.len().next_multiple_of(1 << STRIDE.0);
+        self.slots.resize(begin, 0);
+        u32::try_from(begin >> STRIDE.0).ok().filter(|place| *place < 1 << PLACE_BITS)
+    }
+}
+
+/// The number in a slot that leads on, and where it leads.
+fn parts(slot: Slot) -> (usize, usize) {
+    ((slot >> PLACE_BITS & 31) as usize, ((slot & ((1 << PLACE_BITS) - 1)) as usize) << STRIDE.0)
+}
+
+/// The value at `key` in a leaf in which `count` intervals begin, and by how much the scope is longer than the slot is deep. What
+/// begins outside of the slot does not matter: something nearer begins inside.
+fn in_leaf(leaf: &[u32], count: usize, key: u32) -> (u32, u8) {
+    let (begins, values) = leaf.split_at(count);
+    let at = begins.iter().filter(|begin| **begin <= key).count();
+    let differs = |other: u32| (other ^ key).leading_zeros() as u8 + 1;
+    let before = if at == 0 { 0 } else { differs(begins[at - 1].wrapping_sub(1)) };
+    let behind = begins.get(at).map_or(0, |behind| differs(*behind));
+    (values[at], before.max(behind))
 }
 
 #[cfg(test)]
@@ -143,20 +182,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_intervals_are_found_by_nodes_answers_and_walks() {
+    fn many_intervals_are_found_by_nodes_answers_leaves_and_walks() {
         let mut space = Space::<u64>::default();
         let at = |at: u128| (10 << 120) + (at << 104);
         (0..1_u128 << 16).for_each(|number| {
             space.begin(at(number), number as u32 + 1);
-            // Far below, so that it is walked to.
+            // Far below, so that it is walked to, and nearer, so that it is a leaf.
             if number % 64 == 5 {
                 space.begin(at(number) + 7, 7);
                 space.begin(at(number) + 8, number as u32 + 1);
             }
+            if number % 64 == 6 {
+                space.begin(at(number) + (7 << 90), 6);
+                space.begin(at(number) + (8 << 90), number as u32 + 1);
+            }
         });
         space.begin(11 << 120, (1 << VALUE_BITS) + 1);
         let trie = Trie::new(space.built()).unwrap();
-        for kind in [ANSWER, NODE, WALK] {
+        for kind in [ANSWER, NODE, WALK, LEAF] {
             assert!(trie.slots.iter().any(|slot| slot & KIND == kind), "no slot of kind {kind:x}");
         }
         for number in (0..1_u128 << 16).step_by(97) {
@@ -165,6 +208,9 @@ mod tests {
             assert_eq!(trie.find(key).0, number as u32 + 1);
         }
         assert_eq!(trie.find(at(5) + 7), (7, 128));
+        for key in [at(6), at(6) + (7 << 90), at(6) + (8 << 90) - 1, at(6) + (8 << 90)] {
+            assert_eq!(trie.find(key), trie.space.find(key));
+        }
         assert_eq!(trie.find(9 << 120), (0, 7));
         assert_eq!(trie.find(u128::MAX), ((1 << VALUE_BITS) + 1, 1));
     }
