@@ -65,7 +65,7 @@ pub(crate) fn compile(compiler: &Compiler, core: &[u8]) -> Result<Vec<u8>, Faile
     Ok(code)
 }
 
-/// Compiles the core module that comes on standard input, and writes its code to standard output: all that a process does which
+/// Compiles the core module or component that comes on standard input, and writes its code to standard output: all that a process does which
 /// [`compile`] starts.
 ///
 /// # Errors
@@ -78,8 +78,13 @@ pub fn serve() -> Result<(), String> {
     let mut core = Vec::new();
     let read = std::io::stdin().lock().take(FILE_BYTES_MAX).read_to_end(&mut core);
     read.map_err(|error| format!("the compiler cannot read: {error}"))?;
-    let engine = Engine::new(&config()).map_err(|error| format!("the compiler cannot start: {error}"))?;
-    let code = engine.precompile_module(&core).map_err(|error| format!("it cannot be compiled: {error:#}"))?;
+    let engine_of = |config| Engine::new(&config).map_err(|error| format!("the compiler cannot start: {error}"));
+    // Policies come as the core module in them, filters as they are.
+    let code = match wasmparser::Parser::is_component(&core) {
+        true => engine_of(crate::filter::config())?.precompile_component(&core),
+        false => engine_of(config())?.precompile_module(&core),
+    };
+    let code = code.map_err(|error| format!("it cannot be compiled: {error:#}"))?;
     std::io::stdout().lock().write_all(&code).map_err(|error| format!("the compiler cannot write: {error}"))
 }
 

@@ -128,6 +128,47 @@ impl Opened {
     }
 }
 
+/// Whether a file holds a filter. One that cannot be read does not.
+pub fn is_filter(file: &std::path::Path) -> bool {
+    crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_filter())
+}
+
+/// What a filter may import.
+const OF_FILTERS: [&str; 4] = ["env", "exchange", "ambient", "store"];
+
+impl Opened {
+    /// Whether it exports `filter`.
+    pub(crate) fn is_filter(&self) -> bool {
+        self.exports.iter().any(|name| is_ours(name, "filter"))
+    }
+
+    /// Whether it imports this interface of our package.
+    pub(crate) fn imports_ours(&self, interface: &str) -> bool {
+        self.imports.iter().any(|name| is_ours(name, interface))
+    }
+
+    /// Checks that it is a filter and asks for nothing that filters do not get.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn check_filter(&self) -> Result<(), String> {
+        if !self.is_filter() {
+            let found = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join(", ") };
+            return Err(format!(
+                "it exports {found}; expected {PACKAGE}filter@{VERSION}x (world http-filter): name another plugin in site.filters"
+            ));
+        }
+        let allowed = |name: &&String| OF_FILTERS.iter().any(|interface| is_ours(name, interface));
+        match self.imports.iter().find(|name| !allowed(name)) {
+            Some(stranger) => Err(format!(
+                "it imports {stranger}; a filter may import {} of {PACKAGE}*@{VERSION}x only",
+                OF_FILTERS.join(", ")
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Whether `name` is an interface of our package in a version this host speaks.
 pub(crate) fn is_ours(name: &str, interface: &str) -> bool {
     let versioned = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix(interface));

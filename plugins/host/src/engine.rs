@@ -62,6 +62,12 @@ pub struct LoadError {
     problem: String,
 }
 
+impl LoadError {
+    pub(crate) fn new(file: &Path, problem: String) -> Self {
+        Self { file: file.to_owned(), problem }
+    }
+}
+
 /// What a plugin's file held when it was read.
 pub(crate) struct Content {
     bytes: Vec<u8>,
@@ -95,6 +101,24 @@ impl Content {
 
     pub(crate) fn of(bytes: Vec<u8>) -> Self {
         Self { sha256: hex(&Sha256::digest(&bytes)), bytes }
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Checks that it is what the operator pinned.
+    ///
+    /// # Errors
+    /// Both digests.
+    pub(crate) fn check_pin(&self, pinned: Option<&str>) -> Result<(), String> {
+        match pinned.filter(|pinned| !pinned.eq_ignore_ascii_case(&self.sha256)) {
+            None => Ok(()),
+            Some(pinned) => Err(format!(
+                "its sha256 is {}, the config pins {pinned}: put the right file there or change the pin",
+                self.sha256
+            )),
+        }
     }
 }
 
@@ -136,11 +160,7 @@ impl Host {
     ) -> Result<Generation, LoadError> {
         let problem = |problem: String| LoadError { file: spec.file.clone(), problem };
         let Content { bytes, sha256 } = content;
-        if let Some(pinned) = spec.sha256.as_ref().filter(|pinned| !pinned.eq_ignore_ascii_case(sha256)) {
-            return Err(problem(format!(
-                "its sha256 is {sha256}, the config pins {pinned}: put the right file there or change the pin"
-            )));
-        }
+        content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let opened = open(bytes).map_err(problem)?;
         opened.check(wanted).map_err(problem)?;
         let memory_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT);
@@ -264,14 +284,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn make_private(directory: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
 }
 
 /// Writes code and its digest under a temporary name, then renames.
-fn write(path: &Path, code: &[u8]) -> Result<(), String> {
+pub(crate) fn write(path: &Path, code: &[u8]) -> Result<(), String> {
     use std::io::Write;
     let directory = path.parent().unwrap_or(Path::new("."));
     let written = || -> std::io::Result<()> {

@@ -4,6 +4,9 @@
 //! signatures that the canonical ABI gives its functions: a call then costs tens of nanoseconds. Each thread has its own
 //! warm instance of each plugin; a call takes no lock.
 //!
+//! Filters ([`filter`]) are called less often and need more: they take the component runtime, on fibers, with an engine of
+//! their own.
+//!
 //! Invariants: a guest cannot make the host panic, hang or hold more than its memory; every answer is checked before it is
 //! returned; what fails is a [`Fault`] for the caller's native policy to make good.
 
@@ -12,6 +15,7 @@ mod breaker;
 pub mod compile;
 mod component;
 mod engine;
+pub mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
 mod instance;
@@ -22,7 +26,7 @@ mod status;
 pub mod types;
 pub mod vectors;
 
-pub use component::Interface;
+pub use component::{Interface, is_filter};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use plugin::{Plugin, Prepared};
 pub use question::{Question, Reply, Snapshot};

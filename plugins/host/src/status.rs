@@ -47,7 +47,7 @@ impl Counters {
         }
     }
 
-    fn used(&self) -> BTreeMap<u32, u64> {
+    pub(crate) fn used(&self) -> BTreeMap<u32, u64> {
         let counts = self.0.iter().map(|counter| counter.load(Relaxed));
         (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
     }

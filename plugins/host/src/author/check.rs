@@ -48,6 +48,10 @@ pub fn check(file: &Path, config: &str) -> Result<Vec<Finding>, String> {
         Ok(opened) => opened,
         Err(problem) => return Ok(vec![finding(problem, "give it the file that `littoral plugin build` writes")]),
     };
+    if opened.is_filter() {
+        let tried = crate::filter::try_out(file, config);
+        return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/filter.wit")).into_iter().collect());
+    }
     let core = match core_of(&bytes[opened.core.clone()]) {
         Ok(core) => core,
         Err(problem) => return Ok(vec![finding(problem, "build it anew")]),

@@ -87,7 +87,8 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
     let told = |problem: String| format!("{}: {problem}", file.display());
     let bytes = read(file).map_err(told)?;
     let opened = open(&bytes).map_err(told)?;
-    let worlds = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world).collect();
+    let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world);
+    let worlds = policies.chain(opened.is_filter().then_some("http-filter")).collect();
     let core = &bytes[opened.core.clone()];
     let custom_sections = sections(&bytes).map_err(told)?;
     Ok(Inspection {

@@ -1,0 +1,26 @@
+//! Filters: components that see requests and responses of sites, on fibers, with pooled instances.
+//!
+//! Loading is [`FilterHost`]'s, calling [`Filter`]'s. Which filters a request has, and what becomes of it when one fails, is the
+//! caller's. Invariants: a call ends by its deadline; what it changed is checked, and is nothing if it failed.
+
+mod bindings;
+mod body;
+mod fault;
+mod guest;
+mod host;
+mod instance;
+pub mod limits;
+mod message;
+mod plugin;
+mod status;
+mod store;
+
+pub use body::Rewriter;
+pub use fault::Fault;
+pub use guest::Point;
+pub use host::{FilterHost, FilterSpec};
+pub(crate) use host::{config, try_out};
+pub use message::{Change, Changes, Exchange, Reply};
+pub use plugin::{Called, Filter, Prepared, Verdict};
+pub use status::FilterStatus;
+pub use store::Held;

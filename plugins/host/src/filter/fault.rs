@@ -1,0 +1,56 @@
+//! Why a filter's call has no answer.
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The guest trapped.
+    #[error("it trapped")]
+    Trap,
+    /// It computed for too long.
+    #[error("it took too long")]
+    Deadline,
+    /// It asked for more memory than it may have.
+    #[error("it asked for too much memory")]
+    Memory,
+    /// It said what is not allowed.
+    #[error("what it says is not allowed")]
+    Nonsense,
+    /// It could not be started.
+    #[error("it could not be started")]
+    Init,
+    /// All of its instances, or of all filters, are taken. Not held against it.
+    #[error("all of its instances are busy")]
+    Busy,
+    /// It is in quarantine; nothing was called.
+    #[error("it is in quarantine")]
+    Quarantined,
+}
+
+impl Fault {
+    /// Labels of all kinds.
+    pub const KINDS: [&'static str; 7] = ["trap", "deadline", "memory", "nonsense", "init", "busy", "quarantined"];
+
+    /// Whether it is the guest's own doing.
+    pub(super) fn is_its_own(self) -> bool {
+        !matches!(self, Self::Busy | Self::Quarantined)
+    }
+}
+
+/// A fault in words.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) fault: Fault,
+    pub(super) text: String,
+}
+
+impl Failure {
+    pub(super) fn new(fault: Fault, text: impl Into<String>) -> Self {
+        Self { fault, text: text.into() }
+    }
+}
+
+impl From<Fault> for Failure {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault, fault.to_string())
+    }
+}

@@ -1,0 +1,242 @@
+//! What a filter imports, on the host's side.
+//!
+//! Invariants: every function here returns at once, takes no lock of the request path and calls no guest; what a guest says that
+//! is not allowed ends its call with [`Nonsense`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use wasmtime::Result;
+
+use super::bindings::littoral::plugin::{ambient, env, exchange, store};
+use super::instance::Bounds;
+use super::limits::KEPT_BYTES_MAX;
+use super::message::{Change, Changes, Exchange, name, own_name, target, value};
+use super::store::Store;
+use crate::limits::{LOG_BYTES_MAX, LOG_LINES_PER_SECOND};
+use crate::status::Counters;
+
+/// A guest said what is not allowed.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Nonsense(pub(super) String);
+
+/// Where in a request a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// The request has been routed.
+    Request,
+    /// The cache is about to be asked.
+    Lookup,
+    /// An origin's head has come.
+    Origin,
+    /// A head is about to go to the client.
+    Response,
+    /// A piece of an origin's body has come.
+    Body,
+}
+
+impl Point {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Request, Self::Lookup, Self::Origin, Self::Response, Self::Body];
+
+    /// Its name in figures.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Request => "request",
+            Self::Lookup => "lookup",
+            Self::Origin => "origin",
+            Self::Response => "response",
+            Self::Body => "body",
+        }
+    }
+}
+
+/// What a store's owner has besides its guest.
+pub(super) struct Guest {
+    pub(super) name: String,
+    pub(super) bounds: Bounds,
+    pub(super) counters: Arc<Counters>,
+    pub(super) store: Arc<Store>,
+    pub(super) now_ms: fn() -> u64,
+    /// Ticks that the call under way may still compute, and whether it lets others run at each.
+    pub(super) ticks_left: u64,
+    pub(super) may_yield: bool,
+    pub(super) point: Point,
+    pub(super) exchange: Option<Box<dyn Exchange>>,
+    pub(super) kept: Vec<u8>,
+    pub(super) changes: Changes,
+    pub(super) log: LogBound,
+}
+
+/// Lines of one instance.
+pub(super) struct LogBound {
+    pub(super) started: Instant,
+    pub(super) second: u64,
+    pub(super) lines: u32,
+}
+
+impl Guest {
+    fn at_hand(&self) -> (Option<&dyn Exchange>, bool) {
+        (self.exchange.as_deref(), matches!(self.point, Point::Request | Point::Lookup))
+    }
+
+    fn note(&mut self, change: Change) -> Result<()> {
+        match self.point {
+            Point::Request | Point::Origin | Point::Response => self.changes.note(change).map_err(nonsense),
+            Point::Lookup | Point::Body => Err(nonsense("fields are not changed here".into())),
+        }
+    }
+}
+
+pub(super) fn nonsense(why: String) -> wasmtime::Error {
+    wasmtime::Error::new(Nonsense(why))
+}
+
+impl env::Host for Guest {
+    fn log(&mut self, level: env::Level, text: String) -> Result<()> {
+        let second = self.log.started.elapsed().as_secs();
+        if second != self.log.second {
+            (self.log.second, self.log.lines) = (second, 0);
+        }
+        self.log.lines = self.log.lines.saturating_add(1);
+        if self.log.lines > LOG_LINES_PER_SECOND {
+            return Ok(());
+        }
+        let (plugin, text) = (self.name.as_str(), &text[..text.floor_char_boundary(LOG_BYTES_MAX)]);
+        match level {
+            env::Level::Debug => tracing::debug!(plugin, "{text}"),
+            env::Level::Info => tracing::info!(plugin, "{text}"),
+            env::Level::Warn => tracing::warn!(plugin, "{text}"),
+            env::Level::Error => tracing::error!(plugin, "{text}"),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, metric: u32, delta: u64) -> Result<()> {
+        self.counters.add(metric, delta);
+        Ok(())
+    }
+}
+
+impl exchange::Host for Guest {
+    fn method(&mut self) -> Result<String> {
+        Ok(self.exchange.as_ref().map_or_else(String::new, |exchange| exchange.method().to_owned()))
+    }
+
+    fn host(&mut self) -> Result<String> {
+        Ok(self.exchange.as_ref().map_or_else(String::new, |exchange| exchange.host().to_owned()))
+    }
+
+    fn target(&mut self) -> Result<String> {
+        let of = || self.exchange.as_ref().map_or_else(String::new, |exchange| exchange.target().to_owned());
+        Ok(self.changes.target.clone().unwrap_or_else(of))
+    }
+
+    fn client(&mut self) -> Result<String> {
+        let client = self.exchange.as_ref().and_then(|exchange| exchange.client());
+        Ok(client.map_or_else(String::new, |client| client.to_canonical().to_string()))
+    }
+
+    fn secure(&mut self) -> Result<bool> {
+        Ok(self.exchange.as_ref().is_some_and(|exchange| exchange.is_secure()))
+    }
+
+    fn status(&mut self) -> Result<u16> {
+        Ok(self.exchange.as_ref().map_or(0, |exchange| exchange.status()))
+    }
+
+    fn request_field(&mut self, of: String) -> Result<Option<Vec<u8>>> {
+        let name = name(&of).map_err(nonsense)?;
+        let (exchange, is_request) = self.at_hand();
+        Ok(exchange.and_then(|exchange| match is_request {
+            true => self.changes.first(exchange, true, &name).map(<[u8]>::to_vec),
+            false => exchange.field(true, &name, 0).map(<[u8]>::to_vec),
+        }))
+    }
+
+    fn field(&mut self, of: String) -> Result<Option<Vec<u8>>> {
+        let name = name(&of).map_err(nonsense)?;
+        let (exchange, is_request) = self.at_hand();
+        let of = |exchange| self.changes.first(exchange, is_request, &name).map(<[u8]>::to_vec);
+        Ok(exchange.and_then(of))
+    }
+
+    fn fields(&mut self, of: String) -> Result<Vec<Vec<u8>>> {
+        let name = name(&of).map_err(nonsense)?;
+        let (exchange, is_request) = self.at_hand();
+        let of = |exchange| self.changes.values(exchange, is_request, &name).into_iter().map(<[u8]>::to_vec).collect();
+        Ok(exchange.map_or_else(Vec::new, of))
+    }
+
+    fn set_field(&mut self, name: String, new: Vec<u8>) -> Result<()> {
+        let change = Change::Set(own_name(&name).map_err(nonsense)?, value(new).map_err(nonsense)?);
+        self.note(change)
+    }
+
+    fn add_field(&mut self, name: String, new: Vec<u8>) -> Result<()> {
+        let change = Change::Add(own_name(&name).map_err(nonsense)?, value(new).map_err(nonsense)?);
+        self.note(change)
+    }
+
+    fn remove_field(&mut self, name: String) -> Result<()> {
+        let change = Change::Remove(own_name(&name).map_err(nonsense)?);
+        self.note(change)
+    }
+
+    fn set_target(&mut self, new: String) -> Result<()> {
+        if self.point != Point::Request {
+            return Err(nonsense("the target is changed at `request` only".into()));
+        }
+        self.changes.target = Some(target(new).map_err(nonsense)?);
+        Ok(())
+    }
+
+    fn keep(&mut self, value: Vec<u8>) -> Result<()> {
+        if value.len() > KEPT_BYTES_MAX {
+            return Err(nonsense(format!("more than {KEPT_BYTES_MAX} bytes to keep")));
+        }
+        self.changes.kept = Some(value);
+        Ok(())
+    }
+
+    fn kept(&mut self) -> Result<Vec<u8>> {
+        Ok(self.changes.kept.as_ref().unwrap_or(&self.kept).clone())
+    }
+}
+
+impl ambient::Host for Guest {
+    fn now_ms(&mut self) -> Result<u64> {
+        Ok((self.now_ms)())
+    }
+
+    fn random(&mut self) -> Result<u64> {
+        let mut bytes = [0; 8];
+        match rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(8) => Ok(u64::from_le_bytes(bytes)),
+            _ => Err(wasmtime::Error::msg("the system has no entropy")),
+        }
+    }
+}
+
+impl store::Host for Guest {
+    fn get(&mut self, key: Vec<u8>) -> Result<Option<Vec<u8>>> {
+        self.store.get(&key, (self.now_ms)()).map_err(nonsense)
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>, ttl_ms: u64) -> Result<()> {
+        self.store.put(&key, value, ttl_ms, (self.now_ms)()).map_err(nonsense)
+    }
+
+    fn remove(&mut self, key: Vec<u8>) -> Result<()> {
+        self.store.remove(&key).map_err(nonsense)
+    }
+
+    fn swap(&mut self, key: Vec<u8>, expected: Option<Vec<u8>>, value: Vec<u8>, ttl_ms: u64) -> Result<bool> {
+        self.store.swap(&key, expected.as_deref(), value, ttl_ms, (self.now_ms)()).map_err(nonsense)
+    }
+
+    fn add(&mut self, key: Vec<u8>, delta: i64, ttl_ms: u64) -> Result<i64> {
+        self.store.add(&key, delta, ttl_ms, (self.now_ms)()).map_err(nonsense)
+    }
+}

@@ -1,0 +1,271 @@
+//! One instance of a filter: its store, its exports, and a call of them with its bounds.
+//!
+//! A call ends by its deadline: at each tick of the engine's clock that meets the guest computing, one of its ticks is gone, and
+//! others get the thread. Invariant: what an exchange is lent for comes back, whatever the guest did.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use wasmtime::component::InstancePre;
+use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
+
+use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points};
+use super::bindings::{HttpFilter, HttpFilterPre};
+use super::fault::{Failure, Fault};
+use super::guest::{Guest, LogBound, Nonsense, Point};
+use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, INIT_MS, OUT_BYTES_MAX, TICK_MS};
+use super::message::{Changes, Exchange, Reply, reply, target};
+use super::plugin::Shared;
+use crate::limits::{ERROR_BYTES_MAX, TABLE_ELEMENTS_MAX};
+
+/// What a filter asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Manifest {
+    /// In the order of [`Point::ALL`], but for the body.
+    pub(super) points: [bool; 4],
+    /// Whether it may ask for bodies.
+    pub(super) bodies: bool,
+    /// Whether an instance serves one request after another.
+    pub(super) reuse: bool,
+}
+
+impl Manifest {
+    fn of(told: Told) -> Result<Self, String> {
+        let flags = [Points::REQUEST, Points::LOOKUP, Points::ORIGIN, Points::RESPONSE];
+        let points = flags.map(|point| told.points.contains(point));
+        match (points.contains(&true), told.bodies && !points[2]) {
+            (false, _) => Err("it asks for no point of a request: name at least one in its manifest".into()),
+            (_, true) => Err("it asks for bodies but not for the point `origin`: name it in its manifest".into()),
+            _ => Ok(Self { points, bodies: told.bodies, reuse: told.reuse }),
+        }
+    }
+
+    /// Whether it is called there.
+    pub(super) fn asks(self, point: Point) -> bool {
+        self.points.get(point as usize).map_or(self.bodies, |asks| *asks)
+    }
+}
+
+/// What a guest said at a point.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Next,
+    Reply(Reply),
+    LookUp(String),
+    Rewrite,
+}
+
+/// Bounds memory and tables of an instance, all of them together.
+#[derive(Debug, Default)]
+pub(super) struct Bounds {
+    memory_max: usize,
+    pub(super) memory: usize,
+    elements: usize,
+    /// It asked for more.
+    refused: bool,
+}
+
+impl ResourceLimiter for Bounds {
+    fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+        let memory = self.memory.saturating_add(desired - current.min(desired));
+        self.grow(memory <= self.memory_max, |bounds| bounds.memory = memory)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.elements.saturating_add(desired - current.min(desired));
+        self.grow(elements <= TABLE_ELEMENTS_MAX, |bounds| bounds.elements = elements)
+    }
+}
+
+impl Bounds {
+    fn grow(&mut self, fits: bool, grow: impl FnOnce(&mut Self)) -> wasmtime::Result<bool> {
+        if !fits {
+            self.refused = true;
+            return Err(wasmtime::Error::msg("it asked for more memory than it may have"));
+        }
+        grow(self);
+        Ok(true)
+    }
+}
+
+/// One of the instances that a filter may have at a time.
+pub(super) struct Place(Arc<AtomicUsize>);
+
+impl Place {
+    /// `None` when all are taken.
+    pub(super) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+        let took = taken.fetch_update(Relaxed, Relaxed, |taken| (taken < most).then_some(taken + 1));
+        took.ok().map(|_| Self(taken.clone()))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A started instance.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    exports: HttpFilter,
+    pub(super) manifest: Manifest,
+    pub(super) generation: u64,
+    pub(super) calls: u64,
+    deadline_ticks: u64,
+    _place: Place,
+}
+
+/// What an instance is made from.
+pub(super) struct Recipe<'a> {
+    pub(super) pre: &'a InstancePre<Guest>,
+    pub(super) config: &'a str,
+    pub(super) memory_bytes: usize,
+    pub(super) deadline_ticks: u64,
+    pub(super) generation: u64,
+    pub(super) shared: &'a Shared,
+    pub(super) place: Place,
+}
+
+impl Instance {
+    /// Starts an instance and has it take its config.
+    pub(super) async fn start(recipe: Recipe<'_>, may_yield: bool) -> Result<Self, Failure> {
+        let Recipe { pre, config, memory_bytes, deadline_ticks, generation, shared, place } = recipe;
+        let guest = Guest {
+            name: shared.name.clone(),
+            bounds: Bounds { memory_max: memory_bytes, ..Bounds::default() },
+            counters: shared.counters.clone(),
+            store: shared.store.clone(),
+            now_ms: shared.now_ms,
+            ticks_left: INIT_MS / TICK_MS,
+            may_yield,
+            point: Point::Lookup,
+            exchange: None,
+            kept: Vec::new(),
+            changes: Changes::default(),
+            log: LogBound { started: Instant::now(), second: 0, lines: 0 },
+        };
+        let mut store = Store::new(pre.component().engine(), guest);
+        store.limiter(|guest| &mut guest.bounds);
+        store.set_hostcall_fuel(HANDED_BYTES_MAX);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut context| {
+            let guest = context.data_mut();
+            guest.ticks_left = guest.ticks_left.saturating_sub(1);
+            Ok(match guest.ticks_left {
+                0 => UpdateDeadline::Interrupt,
+                _ if guest.may_yield => UpdateDeadline::Yield(1),
+                _ => UpdateDeadline::Continue(1),
+            })
+        });
+        let started = async {
+            let exports = HttpFilterPre::new(pre.clone())?.instantiate_async(&mut store).await?;
+            let told = exports.littoral_plugin_filter().call_init(&mut store, config).await?;
+            wasmtime::Result::Ok((exports, told))
+        };
+        let (exports, told) = match started.await {
+            Ok((exports, Ok(told))) => (exports, told),
+            Ok((_, Err(mut text))) => {
+                text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
+                return Err(Failure::new(Fault::Init, format!("it refuses its config: {text}")));
+            }
+            Err(error) => {
+                let failure = failure_of(&error, &store);
+                let fault = if failure.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
+                return Err(Failure::new(fault, format!("its init failed: {}", failure.text)));
+            }
+        };
+        let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;
+        Ok(Self { store, exports, manifest, generation, calls: 0, deadline_ticks, _place: place })
+    }
+
+    /// Bytes of its linear memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().bounds.memory
+    }
+
+    fn begin(&mut self, point: Point, may_yield: bool) {
+        self.calls += 1;
+        let guest = self.store.data_mut();
+        (guest.ticks_left, guest.may_yield, guest.point) = (self.deadline_ticks, may_yield, point);
+        // At the next tick: the one under way is not counted whole.
+        self.store.set_epoch_deadline(1);
+    }
+
+    /// Calls the guest at a point before bodies. The exchange comes back with [`Self::end`].
+    pub(super) async fn ask(&mut self, point: Point) -> Result<Said, Failure> {
+        let (exports, store) = (self.exports.littoral_plugin_filter(), &mut self.store);
+        let said = match point {
+            Point::Request => exports.call_on_request(store).await.map(|said| match said {
+                Some(own) => reply(own.status, own.fields, own.body).map(Said::Reply),
+                None => Ok(Said::Next),
+            }),
+            Point::Lookup => exports.call_on_lookup(store).await.map(|said| match said {
+                Some(other) => target(other).map(Said::LookUp),
+                None => Ok(Said::Next),
+            }),
+            Point::Origin => exports.call_on_origin(store).await.map(|wants| match wants {
+                true if !self.manifest.bodies => Err("it wants a body; its manifest says it never does".into()),
+                true => Ok(Said::Rewrite),
+                false => Ok(Said::Next),
+            }),
+            Point::Response => exports.call_on_response(store).await.map(|()| Ok(Said::Next)),
+            Point::Body => Ok(Ok(Said::Next)),
+        };
+        let said = said.map_err(|error| failure_of(&error, &self.store))?;
+        said.map_err(|why| Failure::new(Fault::Nonsense, why))
+    }
+
+    /// Lends it an exchange for [`Self::ask`].
+    pub(super) fn lend(&mut self, point: Point, exchange: Box<dyn Exchange>, kept: Vec<u8>) {
+        self.begin(point, true);
+        let guest = self.store.data_mut();
+        (guest.exchange, guest.kept) = (Some(exchange), kept);
+    }
+
+    /// Takes back what was lent, and what was kept before, with the changes.
+    pub(super) fn end(&mut self) -> (Option<Box<dyn Exchange>>, Vec<u8>, Changes) {
+        let guest = self.store.data_mut();
+        (guest.exchange.take(), std::mem::take(&mut guest.kept), std::mem::take(&mut guest.changes))
+    }
+
+    /// Hands it a piece of a body, without letting others run: who asks waits for no one. What comes out, and how much is held.
+    pub(super) fn piece(&mut self, data: &[u8], last: bool) -> Result<(Vec<u8>, usize), Failure> {
+        self.begin(Point::Body, false);
+        let exports = self.exports.littoral_plugin_filter();
+        let called = at_once(exports.call_on_body(&mut self.store, data, last));
+        let piece = called.map_err(|error| failure_of(&error, &self.store))?;
+        let hold = piece.hold as usize;
+        let most = if last { 0 } else { HELD_BYTES_MAX.min(data.len()) };
+        if piece.out.len() > OUT_BYTES_MAX || hold > most {
+            let why = format!("{} bytes out and {hold} of {} held, last: {last}", piece.out.len(), data.len());
+            return Err(Failure::new(Fault::Nonsense, why));
+        }
+        Ok((piece.out, hold))
+    }
+}
+
+/// Runs what never waits.
+pub(super) fn at_once<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(wasmtime::Error::msg("it waited where it must not")),
+    }
+}
+
+fn failure_of(error: &wasmtime::Error, store: &Store<Guest>) -> Failure {
+    let fault = match error.downcast_ref::<Trap>() {
+        _ if error.is::<Nonsense>() => Fault::Nonsense,
+        _ if store.data().bounds.refused => Fault::Memory,
+        _ if error.is::<PoolConcurrencyLimitError>() => Fault::Busy,
+        Some(Trap::Interrupt) => Fault::Deadline,
+        Some(_) => Fault::Trap,
+        // What the canonical ABI refuses: pointers out of bounds, text that is none.
+        None => Fault::Nonsense,
+    };
+    Failure::new(fault, error.root_cause().to_string())
+}

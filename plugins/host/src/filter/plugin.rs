@@ -1,0 +1,402 @@
+//! A loaded filter: its generations, its instances, its breaker and its figures.
+//!
+//! A call takes an instance that this thread has kept, or a new one, and nobody else has it until the call ends. No lock is held
+//! while a guest runs; one that failed is dropped.
+
+use std::cell::RefCell;
+use std::sync::atomic::{
+    AtomicU8, AtomicU64, AtomicUsize,
+    Ordering::{Acquire, Relaxed, Release},
+};
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use wasmtime::component::InstancePre;
+
+use super::body::Rewriter;
+use super::fault::{Failure, Fault};
+use super::guest::{Guest, Point};
+use super::host::{FilterHost, FilterSpec};
+use super::instance::{Instance, Manifest, Place, Recipe, Said};
+use super::limits::{DEADLINE_MS_DEFAULT, IDLE_MAX, INSTANCES_MAX, MEMORY_BYTES_DEFAULT, TICK_MS};
+use super::message::{Changes, Exchange, Reply};
+use super::status::{Figures, FilterStatus};
+use super::store::Store;
+use crate::breaker::Breaker;
+use crate::engine::{Content, LoadError};
+use crate::limits::ROLLBACK_WINDOW_MS;
+use crate::status::{Counters, State};
+
+/// Calls of one instance, before it makes room for a new one: guests leak.
+const CALLS_MAX: u64 = 10_000;
+/// One call in this many is timed.
+const TIMED_EVERY: u64 = 16;
+
+/// One loading of a filter.
+pub(super) struct Generation {
+    pub(super) number: u64,
+    pub(super) spec: FilterSpec,
+    pub(super) pre: InstancePre<Guest>,
+    pub(super) manifest: Manifest,
+    pub(super) sha256: String,
+    pub(super) loaded_ms: u64,
+}
+
+/// What all instances of a filter share, in all generations.
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) counters: Arc<Counters>,
+    pub(super) store: Arc<Store>,
+    pub(super) now_ms: fn() -> u64,
+    pub(super) instances: Arc<AtomicUsize>,
+}
+
+/// A generation that has been loaded and tried and waits to take over.
+pub struct Prepared(Generation);
+
+impl Prepared {
+    /// Whether it is called at a point.
+    pub fn asks(&self, point: Point) -> bool {
+        self.0.manifest.asks(point)
+    }
+}
+
+/// How it stands apart from what runs. Locked for moments only.
+struct Standing {
+    spec: FilterSpec,
+    number: u64,
+    sha256: String,
+    previous: Option<Arc<Generation>>,
+    breaker: Breaker,
+}
+
+/// A loaded filter.
+pub struct Filter {
+    id: usize,
+    /// Held by nobody else: threads look through a weak one whether the filter is still there.
+    alive: Arc<()>,
+    host: Arc<FilterHost>,
+    shared: Shared,
+    /// Held by whoever looks whether its file has changed.
+    reloading: Mutex<()>,
+    standing: Mutex<Standing>,
+    current: ArcSwap<Generation>,
+    /// The points that the current generation asks for, a bit each; above them, whether faults close.
+    asks: AtomicU8,
+    quarantined_until_ms: AtomicU64,
+    pub(super) figures: Figures,
+}
+
+impl std::fmt::Debug for Filter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Filter").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// What became of a call.
+pub struct Called {
+    /// What was lent.
+    pub exchange: Box<dyn Exchange>,
+    /// What the filter had kept before this call.
+    pub kept: Vec<u8>,
+    /// What it said and changed.
+    pub outcome: Result<(Verdict, Changes), Fault>,
+}
+
+/// What a filter wants.
+pub enum Verdict {
+    /// Nothing more.
+    Next,
+    /// It answers the request.
+    Reply(Reply),
+    /// It has the request looked up under this target.
+    LookUp(String),
+    /// It rewrites the body.
+    Rewrite(Box<Rewriter>),
+}
+
+const CLOSED: u8 = 1 << 7;
+
+/// Instances that a thread keeps. In boxes, as they are handed about between calls.
+#[allow(clippy::vec_box, reason = "an instance is large, and comes and goes in its box")]
+struct Idle {
+    filter: Weak<()>,
+    instances: Vec<Box<Instance>>,
+}
+
+thread_local!(static IDLE: RefCell<Vec<Option<Idle>>> = const { RefCell::new(Vec::new()) });
+
+impl Filter {
+    pub(super) fn new(id: usize, host: Arc<FilterHost>, shared: Shared, generation: Generation) -> Self {
+        let standing = Standing {
+            spec: generation.spec.clone(),
+            number: generation.number,
+            sha256: generation.sha256.clone(),
+            previous: None,
+            breaker: Breaker::default(),
+        };
+        Self {
+            id,
+            alive: Arc::default(),
+            host,
+            shared,
+            reloading: Mutex::default(),
+            standing: Mutex::new(standing),
+            asks: AtomicU8::new(asks_of(&generation)),
+            current: ArcSwap::from_pointee(generation),
+            quarantined_until_ms: AtomicU64::new(0),
+            figures: Figures::default(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What the operator wants.
+    pub fn spec(&self) -> FilterSpec {
+        self.standing.lock().spec.clone()
+    }
+
+    /// Whether it is called at a point.
+    pub fn asks(&self, point: Point) -> bool {
+        self.asks.load(Relaxed) & (1 << point as u8) != 0
+    }
+
+    /// Whether a request fails when it does.
+    pub fn is_closed(&self) -> bool {
+        self.asks.load(Relaxed) & CLOSED != 0
+    }
+
+    /// Loads its file again, perhaps with another config; the number of the new generation. The old one stays in force until the
+    /// new one is, and if the new one fails.
+    ///
+    /// # Errors
+    /// Why the old one stays.
+    pub fn reload(&self, spec: Option<FilterSpec>) -> Result<u64, LoadError> {
+        self.prepare(spec).map(|prepared| self.adopt(prepared))
+    }
+
+    /// Loads its file again if it holds something else than when it was last loaded.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
+        let _alone = self.reloading.lock();
+        let spec = self.spec();
+        let content = Content::read(&spec.file)?;
+        if content.sha256 == self.standing.lock().sha256 {
+            return Ok(None);
+        }
+        let generation = self.host.generation(spec, &content, &self.shared)?;
+        Ok(Some(self.adopt(Prepared(generation))))
+    }
+
+    /// Loads and tries its file as [`Self::reload`] does, and leaves it to the caller when [`Self::adopt`] puts it in force.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn prepare(&self, spec: Option<FilterSpec>) -> Result<Prepared, LoadError> {
+        let spec = spec.unwrap_or_else(|| self.spec());
+        let content = Content::read(&spec.file)?;
+        self.host.generation(spec, &content, &self.shared).map(Prepared)
+    }
+
+    /// Makes it the generation that runs; its number.
+    pub fn adopt(&self, Prepared(mut generation): Prepared) -> u64 {
+        let mut standing = self.standing.lock();
+        generation.number = standing.number + 1;
+        let generation = Arc::new(generation);
+        let old = self.current.swap(generation.clone());
+        if old.sha256 != generation.sha256 || old.spec != generation.spec {
+            standing.previous = Some(old);
+        }
+        (standing.spec, standing.number) = (generation.spec.clone(), generation.number);
+        standing.sha256.clone_from(&generation.sha256);
+        standing.breaker = Breaker::default();
+        self.shared.store.grant(generation.spec.store_bytes);
+        self.asks.store(asks_of(&generation), Release);
+        self.quarantined_until_ms.store(0, Relaxed);
+        generation.number
+    }
+
+    /// Calls it at a point that it asks for.
+    pub async fn call(self: &Arc<Self>, point: Point, exchange: Box<dyn Exchange>, kept: Vec<u8>) -> Called {
+        let count = self.figures.calls[point as usize].fetch_add(1, Relaxed);
+        let mut instance = match self.instance().await {
+            Ok(instance) => instance,
+            Err((failure, generation)) => {
+                self.failed(point, &failure, generation);
+                return Called { exchange, kept, outcome: Err(failure.fault) };
+            }
+        };
+        let started = count.is_multiple_of(TIMED_EVERY).then(Instant::now);
+        // Between these two nothing but the guest has the exchange.
+        instance.lend(point, exchange, kept);
+        let said = instance.ask(point).await;
+        let (exchange, kept, changes) = instance.end();
+        if let Some(started) = started {
+            self.figures.timed(started.elapsed(), instance.memory_bytes());
+        }
+        let exchange = exchange.expect("invariant: what was lent is only taken back here");
+        let outcome = match said {
+            Ok(said) => Ok((self.verdict(said, instance), changes)),
+            Err(failure) => {
+                self.failed(point, &failure, instance.generation);
+                Err(failure.fault)
+            }
+        };
+        Called { exchange, kept, outcome }
+    }
+
+    fn verdict(self: &Arc<Self>, said: Said, instance: Box<Instance>) -> Verdict {
+        let verdict = match said {
+            Said::Rewrite => return Verdict::Rewrite(Box::new(Rewriter::new(self.clone(), instance))),
+            Said::Next => Verdict::Next,
+            Said::Reply(reply) => Verdict::Reply(reply),
+            Said::LookUp(target) => Verdict::LookUp(target),
+        };
+        self.give_back(instance);
+        verdict
+    }
+
+    /// An instance of the current generation; or why there is none, and of which.
+    async fn instance(&self) -> Result<Box<Instance>, (Failure, u64)> {
+        let generation = self.current.load_full();
+        let number = generation.number;
+        if self.is_quarantined() {
+            return Err((Fault::Quarantined.into(), number));
+        }
+        let kept = IDLE.with_borrow_mut(|idle| {
+            let instances = idle_of(idle, self.id, &self.alive);
+            instances.retain(|instance| instance.generation == number);
+            instances.pop()
+        });
+        match kept {
+            Some(instance) => Ok(instance),
+            None => start(&generation, &self.shared, true).await.map(Box::new).map_err(|failure| (failure, number)),
+        }
+    }
+
+    pub(super) fn give_back(&self, instance: Box<Instance>) {
+        if !instance.manifest.reuse || instance.calls >= CALLS_MAX {
+            return;
+        }
+        IDLE.with_borrow_mut(|idle| {
+            let instances = idle_of(idle, self.id, &self.alive);
+            if instances.len() < IDLE_MAX {
+                instances.push(instance);
+            }
+        });
+    }
+
+    fn is_quarantined(&self) -> bool {
+        let until = self.quarantined_until_ms.load(Relaxed);
+        until != 0 && {
+            let lasts = (self.shared.now_ms)() < until;
+            if !lasts {
+                // Over, unless another thread has just begun a new one.
+                let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
+            }
+            lasts
+        }
+    }
+
+    /// Counts a fault of a call to generation `number`, and does what it leads to.
+    pub(super) fn failed(&self, point: Point, failure: &Failure, number: u64) {
+        let fault = failure.fault;
+        self.figures.faults[point as usize][fault as usize].fetch_add(1, Relaxed);
+        if !fault.is_its_own() {
+            return;
+        }
+        let now_ms = (self.shared.now_ms)();
+        *self.figures.last_fault.lock() = Some(format!("at {}: {fault}: {}", point.as_str(), failure.text));
+        let mut standing = self.standing.lock();
+        let running = self.current.load_full();
+        if running.number != number {
+            return;
+        }
+        let Some(until) = standing.breaker.fault(now_ms) else { return };
+        let (plugin, young) = (self.name(), now_ms.saturating_sub(running.loaded_ms) <= ROLLBACK_WINDOW_MS);
+        match standing.previous.take().filter(|_| young) {
+            Some(previous) => {
+                let (bad, good) = (number, previous.number);
+                self.shared.store.grant(previous.spec.store_bytes);
+                self.asks.store(asks_of(&previous), Release);
+                self.current.store(previous);
+                standing.breaker = Breaker::default();
+                tracing::error!(plugin, bad, good, fault = failure.text, "faults right after a reload: rolled back");
+            }
+            None => {
+                self.quarantined_until_ms.store(until, Relaxed);
+                tracing::error!(plugin, until, fault = failure.text, "in quarantine");
+            }
+        }
+    }
+
+    /// What it is and did.
+    pub fn status(&self) -> FilterStatus {
+        let until = self.quarantined_until_ms.load(Relaxed);
+        let quarantined_until_ms = if until > (self.shared.now_ms)() { until } else { 0 };
+        let (generation, last) = {
+            let standing = self.standing.lock();
+            (self.current.load_full(), standing.number)
+        };
+        let manifest = generation.manifest;
+        let mut status = self.figures.status(&self.shared.counters);
+        status.name.clone_from(&self.shared.name);
+        status.state = match generation.number == last {
+            _ if quarantined_until_ms > 0 => State::Quarantined,
+            false => State::RolledBack,
+            true => State::Running,
+        };
+        status.file = generation.spec.file.display().to_string();
+        status.points = Point::ALL.into_iter().filter(|point| manifest.asks(*point)).map(Point::as_str).collect();
+        status.reuse = manifest.reuse;
+        status.on_fault = if generation.spec.closed { "closed" } else { "open" };
+        status.deadline_ms = generation.spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT);
+        status.memory_bound_bytes = generation.spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
+        status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
+        status.generation = generation.number;
+        status.sha256.clone_from(&generation.sha256);
+        status.instances = self.shared.instances.load(Acquire);
+        status.quarantined_until_ms = quarantined_until_ms;
+        status
+    }
+}
+
+/// A new instance.
+pub(super) async fn start(generation: &Generation, shared: &Shared, may_yield: bool) -> Result<Instance, Failure> {
+    let place = Place::take(&shared.instances, INSTANCES_MAX).ok_or(Fault::Busy)?;
+    let spec = &generation.spec;
+    let recipe = Recipe {
+        pre: &generation.pre,
+        config: &spec.config,
+        memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
+        // One more: the first tick may come at once.
+        deadline_ticks: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT).div_ceil(TICK_MS) + 1,
+        generation: generation.number,
+        shared,
+        place,
+    };
+    Instance::start(recipe, may_yield).await
+}
+
+fn asks_of(generation: &Generation) -> u8 {
+    let points = Point::ALL.into_iter().filter(|point| generation.manifest.asks(*point));
+    let closed = if generation.spec.closed { CLOSED } else { 0 };
+    points.fold(closed, |asks, point| asks | 1 << point as u8)
+}
+
+/// This thread's instances of the filter with this id. Meeting a new filter is when those that were taken out are forgotten.
+#[allow(clippy::vec_box, reason = "as for `Idle`")]
+fn idle_of<'a>(idle: &'a mut Vec<Option<Idle>>, id: usize, alive: &Arc<()>) -> &'a mut Vec<Box<Instance>> {
+    if idle.len() <= id {
+        idle.iter_mut().for_each(|of| drop(of.take_if(|of| of.filter.strong_count() == 0)));
+        idle.resize_with(id + 1, || None);
+    }
+    &mut idle[id].get_or_insert_with(|| Idle { filter: Arc::downgrade(alive), instances: Vec::new() }).instances
+}
