@@ -22,8 +22,11 @@
 //!
 //! Build it with `littoral plugin build DIRECTORY`; try it with `littoral plugin check FILE`.
 //!
+//! Filters have [`filter::Filter`] instead, which is less to write.
+//!
 //! Guests allocate with [`memory::Blocks`]; a guest that brings an allocator of its own turns the feature `allocator` off.
 
+pub mod filter;
 pub mod memory;
 
 pub use wit_bindgen;
