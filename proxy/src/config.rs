@@ -16,6 +16,7 @@ mod cache;
 mod check;
 mod dns;
 pub mod error;
+mod filter;
 mod forward;
 mod geo;
 mod listen;
@@ -30,6 +31,7 @@ pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
 pub use dns::Dns;
 pub use error::ConfigError;
+pub use filter::{FILTERS_MAX, OnFault};
 pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
 pub use geo::{Geo, OVERRIDES_MAX, Override};
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
@@ -195,6 +197,12 @@ pub struct Plugin {
     pub memory: Option<Size>,
     /// What each generation must answer before it goes live.
     pub vectors: Option<PathBuf>,
+    /// Time a filter's call may compute.
+    pub deadline: Option<Span>,
+    /// Bytes of the store that a filter is granted.
+    pub store: Option<Size>,
+    /// What becomes of a request when a filter fails.
+    pub on_fault: Option<OnFault>,
 }
 
 impl Plugin {

@@ -16,6 +16,7 @@ pub mod demo;
 pub mod directing;
 pub mod disks;
 pub mod fileserver;
+pub mod filters;
 pub mod forward;
 pub mod handover;
 pub mod hits;

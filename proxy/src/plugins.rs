@@ -6,7 +6,7 @@
 //! breaker's matter and shows in the status.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::clock::now_ms;
 use crate::config::{self, Config};
+use crate::filters::{self, Filters};
 use crate::observe::metrics::Sample;
 use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 
@@ -51,6 +52,8 @@ pub fn compiler() -> Compiler {
 /// The plugins of a node.
 #[derive(Default)]
 pub struct Plugins {
+    /// Those that see requests and responses.
+    pub filters: Filters,
     compiler: Option<Compiler>,
     host: Mutex<Option<Arc<Host>>>,
     loaded: Arc<RwLock<Vec<Arc<Plugin>>>>,
@@ -78,10 +81,12 @@ impl Plugins {
     /// # Errors
     /// As [`Plugins::load`].
     pub fn apply(&self, config: &Config) -> Result<(), String> {
+        let filters = self.filters.prepare(config, self.compiler.as_ref())?;
         let known = self.loaded.read().clone();
         let (mut next, mut prepared) = (Vec::new(), Vec::new());
-        for raw in &config.plugin {
+        for raw in config.plugin.iter().filter(|raw| !filters::is_one(raw)) {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
+            raw.check_policy()?;
             let spec = spec(raw);
             next.push(match known.iter().find(|plugin| plugin.name() == raw.name) {
                 Some(plugin) if plugin.spec() == spec => (plugin.clone(), plugin.status().interfaces),
@@ -103,6 +108,7 @@ impl Plugins {
         }
         let seated = seated(&config.policy, &next)?;
         // From here on nothing fails.
+        self.filters.adopt(filters);
         for generation in prepared {
             generation.adopt();
         }
@@ -154,7 +160,8 @@ impl Plugins {
 
     /// What each plugin is and did.
     pub fn status(&self) -> Value {
-        json!(self.loaded.read().iter().map(|plugin| plugin.status()).collect::<Vec<_>>())
+        let policies = self.loaded.read().iter().map(|plugin| json!(plugin.status())).collect::<Vec<_>>();
+        policies.into_iter().chain(self.filters.status().into_iter().map(|status| json!(status))).collect()
     }
 
     /// Loads a plugin's file again.
@@ -162,6 +169,9 @@ impl Plugins {
     /// # Errors
     /// Why the old generation stays.
     pub fn reload(&self, name: &str) -> Result<u64, String> {
+        if let Some(filter) = self.filters.all().into_iter().find(|filter| filter.name() == name) {
+            return filter.reload(None).map_err(|error| error.to_string());
+        }
         let plugin = self.loaded.read().iter().find(|plugin| plugin.name() == name).cloned();
         let plugin = plugin.ok_or_else(|| format!("no plugin is called {name:?}"))?;
         plugin.reload(None).map_err(|error| error.to_string())
@@ -170,7 +180,8 @@ impl Plugins {
     /// Watches the plugin files and loads those that change, on a thread of its own. What the API has just loaded is not
     /// loaded again: then nothing would be left to go back to. The watch ends with what is returned.
     pub fn watch(&self) -> Option<impl Sized + use<>> {
-        if self.loaded.read().is_empty() {
+        let files = self.files();
+        if files.is_empty() {
             return None;
         }
         let (changed, changes) = std::sync::mpsc::channel();
@@ -184,8 +195,7 @@ impl Plugins {
             |error| tracing::warn!(%error, "plugin files cannot be watched; reload them through the admin API"),
         )
         .ok()?;
-        let mut directories: Vec<_> =
-            self.loaded.read().iter().filter_map(|plugin| plugin.spec().file.parent().map(Path::to_owned)).collect();
+        let mut directories: Vec<_> = files.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
         directories.sort();
         directories.dedup();
         for directory in directories {
@@ -193,13 +203,14 @@ impl Plugins {
                 tracing::warn!(directory = %directory.display(), %error, "plugin files cannot be watched");
             }
         }
-        let loaded = self.loaded.clone();
+        let (loaded, filters) = (self.loaded.clone(), self.filters.watched());
         let body = move || {
             while let Ok(path) = changes.recv() {
                 let mut paths = vec![path];
                 while let Ok(path) = changes.recv_timeout(CHANGE_REST) {
                     paths.push(path);
                 }
+                filters.reload_changed(|file| paths.iter().any(|path| same_file(path, file)));
                 let known = loaded.read().clone();
                 for plugin in
                     known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file)))
@@ -218,6 +229,12 @@ impl Plugins {
         };
         std::thread::Builder::new().name("plugin-watch".into()).spawn(body).ok()?;
         Some(watcher)
+    }
+
+    /// The files of all of them.
+    fn files(&self) -> Vec<PathBuf> {
+        let policies = self.loaded.read().iter().map(|plugin| plugin.spec().file).collect::<Vec<_>>();
+        policies.into_iter().chain(self.filters.all().iter().map(|filter| filter.spec().file)).collect()
     }
 
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {
@@ -245,7 +262,7 @@ impl Plugins {
                 _ => Vec::new(),
             }
         };
-        self.loaded.read().iter().flat_map(of).collect()
+        self.loaded.read().iter().flat_map(of).chain(self.filters.samples(name)).collect()
     }
 }
 
@@ -264,9 +281,9 @@ fn seated(
     plugins: &[(Arc<Plugin>, Vec<&'static str>)],
 ) -> Result<Vec<Option<Arc<Plugin>>>, String> {
     let seat = |(name, interface): (Option<&String>, Interface)| {
-        let Some((plugin, serves)) = plugins.iter().find(|(plugin, _)| name.is_some_and(|name| name == plugin.name()))
-        else {
-            return Ok(None);
+        let Some(name) = name else { return Ok(None) };
+        let Some((plugin, serves)) = plugins.iter().find(|(plugin, _)| name == plugin.name()) else {
+            return Err(format!("plugin {name:?} is a filter and no policy: name another in [policy]"));
         };
         match serves.contains(&interface.as_str()) {
             true => Ok(Some(plugin.clone())),

@@ -64,6 +64,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
     node.access.adopt(access);
     node.traces.adopt(tracer);
     node.access.reopen();
+    node.plugins.filters.seat(&sites);
     node.sites.store(Arc::new(sites));
     node.probes.follow(node);
     node.settings.store(Arc::new(config));

@@ -25,6 +25,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::clock::now_ms;
+use crate::filters::points as filters;
 use crate::node::Node;
 use crate::request::context::Context;
 use crate::rescue;
@@ -46,7 +47,7 @@ mod range;
 pub(crate) mod respond;
 pub mod resume;
 pub(crate) mod slices;
-mod target;
+pub(crate) mod target;
 pub mod unread;
 mod upstream;
 pub use upstream::ATTEMPTS_MAX;
@@ -118,6 +119,9 @@ impl ProxyHttp for RequestPath {
             ctx.demand = Demand::of(&session.req_header().headers);
         }
         (ctx.host, ctx.site) = (host, Some(site.clone()));
+        if filters::on_request(session, &self.node, ctx).await? {
+            return Ok(true);
+        }
         if site.auto && !self.node.rate.resolve(session, ctx).await? {
             return rescue::refuse(session, 404, "no representation for this auto URL").await;
         }
@@ -153,7 +157,7 @@ impl ProxyHttp for RequestPath {
         }
         let Some(site) = &ctx.site else { return Ok(()) };
         let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-        let key = admission::key(site, &ctx.host, path);
+        let key = admission::key(site, &ctx.host, ctx.filtered.lookup.as_deref().unwrap_or(path));
         // What is stored all the same, perhaps for others, is looked at.
         let store = &self.node.store;
         ctx.passed = store.is_passed(&key, SystemTime::now()) && store.stored(&key, None).is_none();
@@ -262,6 +266,7 @@ impl ProxyHttp for RequestPath {
         if forward::send(upstream, &self.node, ctx)? {
             return Ok(());
         }
+        filters::ask_plain(upstream, ctx);
         self.address(session, upstream, ctx)
     }
 
@@ -285,6 +290,7 @@ impl ProxyHttp for RequestPath {
         ctx.stamps.answered = Some(Instant::now());
         self.node.figures.first_byte(&ctx.stamps);
         respond::end_hop(response);
+        filters::on_origin(session, response, ctx).await?;
         if !ctx.is_rest {
             ctx.encoder = compress::begin(session.req_header(), response, ctx);
         }
@@ -303,6 +309,7 @@ impl ProxyHttp for RequestPath {
     ) -> Result<Option<std::time::Duration>> {
         upstream::check_time(session, ctx, end_of_stream, &self.node.figures)?;
         unread::check(session, ctx, &self.node.figures)?;
+        filters::on_body(ctx, body, end_of_stream)?;
         if let Some(encoder) = &mut ctx.encoder {
             *body = encoder.encode(body.take(), end_of_stream)?;
         }
@@ -377,6 +384,7 @@ impl ProxyHttp for RequestPath {
                 session.set_keepalive(None);
             }
         }
+        filters::on_response(session, response, ctx).await?;
         ctx.count(&self.node.figures, response.status.as_u16());
         respond::add_fields(response, &self.node, ctx, outcome)
     }

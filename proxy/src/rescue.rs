@@ -23,6 +23,8 @@ pub(crate) const UNREAD: ErrorType = ErrorType::Custom("fill-unread");
 pub(crate) const CONFIRMED: ErrorType = ErrorType::Custom("pieces-confirmed");
 /// An origin has taken longer for its whole answer than was set.
 pub(crate) const OVERDUE: ErrorType = ErrorType::Custom("origin-overdue");
+/// A filter has failed that must not be gone past.
+pub(crate) const FILTER: ErrorType = ErrorType::Custom("filter-failed");
 /// Seconds after which to come back then.
 const RETRY_AFTER_SECONDS: &str = "1";
 
@@ -90,6 +92,7 @@ pub(crate) fn status_of(error: &Error) -> (u16, &'static str) {
     };
     match (error.esource(), error.etype()) {
         (_, busy) if *busy == BUSY => (503, "the origin is busy"),
+        (_, filter) if *filter == FILTER => (503, "a filter of this site failed"),
         (_, unread) if *unread == UNREAD => (CLIENT_LEFT, ""),
         (_, overdue) if *overdue == OVERDUE => (504, "the origin did not answer in time"),
         // A client that stopped sending its body may still read.

@@ -151,6 +151,8 @@ fn assemble(
     let traces = Traces::default();
     traces.adopt(traces.prepare(config.trace.as_ref(), &config.node.name)?);
     let plugins = Plugins::load(&config, Some(plugins::compiler()))?;
+    let sites = Sites::of(&config, &Sites::default());
+    plugins.filters.seat(&sites);
     let directing = match Directing::new(&config, plugins.routing())? {
         Some((directing, warnings)) => {
             warnings.iter().for_each(|warning| tracing::error!("{warning}"));
@@ -167,7 +169,7 @@ fn assemble(
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     let hot = Hot::of(&config, &access, &traces);
     Ok(Arc::new(Node {
-        sites: ArcSwap::from_pointee(Sites::of(&config, &Sites::default())),
+        sites: ArcSwap::from_pointee(sites),
         probes: crate::origin::Probes::default(),
         shelf: Shelf::leak(store.clone()),
         rate: Rate::new(plugins.rate(), store.clone(), door),

@@ -57,6 +57,8 @@ pub struct Site {
     pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
     pub auto: bool,
+    /// Guests that see its requests and responses.
+    pub filters: crate::filters::Chain,
 }
 
 impl Site {
@@ -84,6 +86,7 @@ impl Site {
             unread: Arc::default(),
             compress: None,
             auto: false,
+            filters: crate::filters::Chain::default(),
         }
     }
 }
@@ -143,6 +146,7 @@ impl Sites {
                 unread: Arc::default(),
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
+                filters: crate::filters::Chain::of(&raw.filters),
             });
             for host in &raw.hosts {
                 match host.as_str() {

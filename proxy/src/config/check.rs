@@ -15,6 +15,7 @@ use littoral_geo::stub::absolute;
 mod acme;
 mod cache;
 mod dns;
+mod filter;
 mod forward;
 mod geo;
 mod limits;
@@ -42,6 +43,7 @@ impl Config {
         self.check_forward()?;
         self.check_acme()?;
         self.check_plugins()?;
+        self.check_filters()?;
         self.check_sites()?;
         self.check_clusters()?;
         self.check_dns()?;

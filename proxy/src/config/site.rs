@@ -78,6 +78,9 @@ pub struct Site {
     /// What becomes of fills that meet trouble.
     #[serde(default)]
     pub fill: Fill,
+    /// Plugins that see its requests and responses, in this order.
+    #[serde(default)]
+    pub filters: Vec<String>,
 }
 
 /// What becomes of a fill whose origin breaks off, or whose clients leave.

@@ -44,6 +44,9 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     let Asked { host, path, directives, .. } = *asked;
     let sites = node.sites.load();
     let site = sites.find(host)?;
+    if site.filters.sees_hits() {
+        return None;
+    }
     if site.auto && (path.contains("auto") || path.contains("CMCD")) {
         return None;
     }

@@ -256,7 +256,11 @@ pub const METRICS: &[Declared] = &[
     ),
     metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
     metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
-    metric("littoral_plugin_faults_total", "plugin, kind", "Calls that failed; the native policy answered instead."),
+    metric(
+        "littoral_plugin_faults_total",
+        "plugin, kind",
+        "Calls that failed: the native policy answered instead, or a filter was gone past or closed.",
+    ),
     metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
     metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
     metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
@@ -266,6 +270,10 @@ pub const METRICS: &[Declared] = &[
         "What a plugin counts by itself, by its counters' numbers.",
     ),
     metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
+    metric("littoral_filter_calls_total", "plugin, point", "Calls of a filter, by point of the request."),
+    metric("littoral_filter_faults_total", "plugin, point, kind", "Calls of a filter that failed, by point and kind."),
+    metric("littoral_filter_instances", "plugin", "Instances of a filter."),
+    metric("littoral_filter_store_bytes", "plugin", "Bytes in the store of a filter that was granted one."),
     metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
     metric("littoral_dns_connections_refused_total", "", "DNS connections over TCP closed at once: 256 were open."),
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
@@ -419,7 +427,9 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         }
         name if name.starts_with("littoral_forward_") => crate::observe::downstream::forward(node, name),
         name if name.starts_with("littoral_cache_") => one(cache(node, name)),
-        name if name.starts_with("littoral_plugin_") => node.plugins.samples(name),
+        name if name.starts_with("littoral_plugin_") || name.starts_with("littoral_filter_") => {
+            node.plugins.samples(name)
+        }
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),
     }
 }

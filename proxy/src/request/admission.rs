@@ -147,7 +147,8 @@ pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHead
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| key_of(&response.headers, name, path, ctx));
     let mut invalidated = 0;
-    for key in named.chain([key(site, &ctx.host, path)]) {
+    let own = ctx.filtered.lookup.as_deref().unwrap_or(path);
+    for key in named.chain([key(site, &ctx.host, own)]) {
         node.store.invalidate(key);
         node.figures.invalidated.add(1);
         invalidated += 1;

@@ -61,20 +61,31 @@ pub(super) fn begin(request: &RequestHeader, response: &mut ResponseHeader, ctx:
     let coding = rules.codings.iter().copied().find(|coding| coding.as_str() == wanted)?;
     let left = content_length(&response.headers);
     let sink = Sink::new(coding).ok()?;
+    response.insert_header(CONTENT_ENCODING, coding.as_str()).ok()?;
+    unmeasure(response).ok()?;
+    Some(Encoder { sink: Some(sink), left })
+}
+
+/// Makes a head one of a body that will not be byte by byte what the origin sends, and of a length that nobody knows yet.
+pub(crate) fn unmeasure(response: &mut ResponseHeader) -> Result<()> {
     response.remove_header(&CONTENT_LENGTH);
     response.remove_header(&ACCEPT_RANGES);
-    response.insert_header(CONTENT_ENCODING, coding.as_str()).ok()?;
     if response.version < Version::HTTP_2 {
-        response.insert_header(TRANSFER_ENCODING, "chunked").ok()?;
+        response.insert_header(TRANSFER_ENCODING, "chunked")?;
     }
     if let Some(tag) = response.headers.get(ETAG).filter(|tag| !tag.as_bytes().starts_with(b"W/")) {
-        let weak = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat()).ok()?;
-        response.insert_header(ETAG, weak).ok()?;
+        let weak = HeaderValue::from_bytes(&[b"W/", tag.as_bytes()].concat());
+        response.insert_header(ETAG, weak.map_err(|_| Error::new(ErrorType::InvalidHTTPHeader))?)?;
     }
     for digest in ["content-md5", "content-digest"] {
         response.remove_header(digest);
     }
-    Some(Encoder { sink: Some(sink), left })
+    Ok(())
+}
+
+/// Bytes of the body, where the origin said how many.
+pub(crate) fn length_of(response: &ResponseHeader) -> Option<u64> {
+    content_length(&response.headers)
 }
 
 /// A whole, plain body of a type worth it, whose end will be seen, and that nobody forbids to transform (RFC 9111 §5.2.2.6).

@@ -10,6 +10,7 @@ use littoral_cache::freshness::Unstorable;
 use littoral_cache::{FillWriter, FwdReason, Key, Outcome};
 
 use super::upstream::Attempts;
+use crate::filters::points::Filtered;
 use crate::observe::access::Stamps;
 use crate::observe::figures::Figures;
 use crate::observe::trace::Traced;
@@ -103,6 +104,8 @@ pub struct Context {
     pub is_rest: bool,
     /// Fields of the response that are this client's alone.
     pub withheld: Vec<(HeaderName, HeaderValue)>,
+    /// What the site's filters left with it.
+    pub(crate) filtered: Filtered,
     /// Its trace, when there is one.
     pub(crate) traced: Option<Box<Traced>>,
     /// When its stages began and ended.
@@ -156,6 +159,7 @@ impl Context {
             mended: false,
             is_rest: false,
             withheld: Vec::new(),
+            filtered: Filtered::default(),
             traced: None,
             stamps: Stamps::default(),
             outcome: None,

@@ -161,6 +161,7 @@ async fn serve(session: &mut Session, node: &Node, ctx: &mut Context, found: &Fo
     ctx.ttl_s = Some(entry.ttl_ms(now_ms).div_euclid(1000));
     ctx.outcome = Some(outcome);
     ctx.stamps.sending = Some(Instant::now());
+    crate::filters::points::on_response(session, &mut head, ctx).await?;
     ctx.count(&node.figures, head.status.as_u16());
     respond::add_fields(&mut head, node, ctx, outcome)?;
     let bodiless = condition != Condition::Holds;

@@ -44,7 +44,9 @@ pub(super) fn take_head(node: &Node, session: &Session, response: &ResponseHeade
 fn key_of_kept(session: &Session, response: &ResponseHeader, ctx: &Context) -> Option<Key> {
     let request = session.req_header();
     // What is kept in slices or compressed is kept in another form than this one.
-    let site = ctx.site.as_ref().filter(|site| site.store_post && site.slice.is_none() && site.compress.is_none())?;
+    let site = ctx.site.as_ref().filter(|site| {
+        site.store_post && site.slice.is_none() && site.compress.is_none() && ctx.filtered.lookup.is_none()
+    })?;
     let is_one = request.method == Method::POST && response.status == StatusCode::OK && !ctx.background;
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let mut named = response.headers.get_all(CONTENT_LOCATION).into_iter();

@@ -126,7 +126,8 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     };
     let condition = evaluate(&request.headers, StatusCode::OK, reply.headers());
     let bodiless = request.method == Method::HEAD || condition != Condition::Holds;
-    let head = head_of(reply.headers(), total, part, condition)?;
+    let mut head = head_of(reply.headers(), total, part, condition)?;
+    crate::filters::points::on_response(session, &mut head, ctx).await?;
     ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;
     if bodiless {
@@ -308,6 +309,7 @@ async fn pass_on(session: &mut Session, node: &Node, ctx: &mut Context, mut repl
     for (name, value) in reply.headers().iter().filter(|(name, _)| **name != CONNECTION && **name != DATE) {
         head.append_header(name.clone(), value.clone())?;
     }
+    crate::filters::points::on_response(session, &mut head, ctx).await?;
     let bodiless = session.req_header().method == Method::HEAD;
     ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;

@@ -56,7 +56,7 @@ fn host_field(request: &RequestHeader) -> Result<String, &'static str> {
 
 /// Brings a request into the form in which its site tells requests apart, for the key and for the origin alike: what is not in
 /// the key cannot change what is stored under it.
-pub(super) fn normalise(request: &mut RequestHeader, site: &Site) {
+pub(crate) fn normalise(request: &mut RequestHeader, site: &Site) {
     let path = request.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let kept = site.query.apply(path);
     if kept.len() != path.len() || *kept != *path {

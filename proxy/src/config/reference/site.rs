@@ -163,6 +163,13 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("site.key.cookies", "list of names", "none", "live", "Cookies that tell variants apart."),
     key(
+        "site.filters",
+        "list of plugin names, at most 16",
+        "none",
+        "live",
+        "Filters that see its requests, in this order, and its responses, in the reverse order. One that is called for hits takes them off the shortest way.",
+    ),
+    key(
         "site.dash.auto",
         "true or false",
         "`false`",

@@ -1,0 +1,46 @@
+//! Filters: bounds in `[[plugin]]`, names in `[[site]]`.
+
+use littoral_plugin_host::filter::limits::{DEADLINE_MS_MAX, STORE_BYTES_MAX};
+
+use super::{Wrong, error, wrong};
+use crate::config::{Config, FILTERS_MAX, Plugin};
+
+impl Config {
+    pub(super) fn check_filters(&self) -> Result<(), Wrong> {
+        for (at, plugin) in self.plugin.iter().enumerate() {
+            plugin.check_bounds().map_err(|(key, problem)| (format!("plugin.{at}.{key}"), problem))?;
+        }
+        for (at, site) in self.site.iter().enumerate() {
+            if site.filters.len() > FILTERS_MAX {
+                return wrong(format!("site.{at}.filters"), format!("site.filters has at most {FILTERS_MAX} entries"));
+            }
+            for (place, name) in site.filters.iter().enumerate() {
+                let key = format!("site.{at}.filters.{place}");
+                if site.filters[..place].contains(name) {
+                    return wrong(key, format!("filter {name:?} is there twice: keep one"));
+                }
+                if !self.plugin.iter().any(|plugin| plugin.name == *name) {
+                    let known = self.plugin.iter().map(|plugin| plugin.name.as_str());
+                    let near = error::nearest(name, known);
+                    let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+                    return wrong(key, format!("site.filters names no [[plugin]]: {name:?}{hint}"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Plugin {
+    /// The key is one of this plugin.
+    fn check_bounds(&self) -> Result<(), Wrong> {
+        let longest = u128::from(DEADLINE_MS_MAX);
+        if self.deadline.is_some_and(|deadline| !(1..=longest).contains(&deadline.0.as_millis())) {
+            return wrong("deadline", "plugin.deadline is 1ms to 1s; leave it out for 10ms");
+        }
+        if self.store.is_some_and(|store| store.0 > STORE_BYTES_MAX as u64) {
+            return wrong("store", "plugin.store is at most 1GiB; 1MiB holds some thousand counters");
+        }
+        Ok(())
+    }
+}

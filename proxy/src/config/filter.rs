@@ -1,0 +1,38 @@
+//! What a `[[plugin]]` says of itself when it is a filter.
+
+use serde::Deserialize;
+
+use super::Plugin;
+
+/// Filters of one site.
+pub const FILTERS_MAX: usize = 16;
+
+/// What becomes of a request when a filter fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFault {
+    /// It goes on as if the filter were not there.
+    Open,
+    /// It is answered with 503.
+    Closed,
+}
+
+impl Plugin {
+    /// Checks that a policy is told nothing that only filters take.
+    ///
+    /// # Errors
+    /// One line with the key.
+    pub fn check_policy(&self) -> Result<(), String> {
+        let keys = [
+            ("deadline", self.deadline.is_some()),
+            ("store", self.store.is_some()),
+            ("on_fault", self.on_fault.is_some()),
+        ];
+        match keys.into_iter().find(|(_, is_there)| *is_there) {
+            Some((key, _)) => {
+                Err(format!("plugin {:?}: {key} is for filters, and this is a policy: remove it", self.name))
+            }
+            None => Ok(()),
+        }
+    }
+}

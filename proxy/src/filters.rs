@@ -1,0 +1,232 @@
+//! The filters of a node: which there are, and which a site has.
+//!
+//! Loading them is here, calling them at the points of a request in [`points`]. A plugin is a filter when its file says so. Invariant:
+//! a site that is routed to has its filters; a reload puts both in place at once, or neither.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use littoral_plugin_host::compile::Compiler;
+use littoral_plugin_host::filter::{Filter, FilterHost, FilterSpec, FilterStatus, Point, Prepared};
+use littoral_plugin_host::{HostSettings, is_filter};
+use parking_lot::{Mutex, RwLock};
+
+use crate::clock::now_ms;
+use crate::config::{Config, OnFault, Plugin, Ranges};
+use crate::observe::metrics::Sample;
+use crate::site::Sites;
+
+mod lent;
+pub(crate) mod points;
+
+/// The filters of one site, in the order of the config.
+#[derive(Debug, Default)]
+pub struct Chain {
+    names: Vec<String>,
+    seated: OnceLock<Vec<Arc<Filter>>>,
+}
+
+impl Chain {
+    /// Of these names, not yet seated.
+    pub fn of(names: &[String]) -> Self {
+        Self { names: names.to_vec(), seated: OnceLock::new() }
+    }
+
+    pub(crate) fn all(&self) -> &[Arc<Filter>] {
+        self.seated.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether one of them is called at `point`.
+    pub(crate) fn asks(&self, point: Point) -> bool {
+        self.all().iter().any(|filter| filter.asks(point))
+    }
+
+    /// Whether one of them sees fresh hits, which then take the long way.
+    pub(crate) fn sees_hits(&self) -> bool {
+        let points = [Point::Request, Point::Lookup, Point::Response];
+        self.all().iter().any(|filter| points.iter().any(|point| filter.asks(*point)))
+    }
+}
+
+/// The filters of a node.
+#[derive(Default)]
+pub struct Filters {
+    host: Mutex<Option<Arc<FilterHost>>>,
+    loaded: Watched,
+}
+
+/// Those whose files are watched.
+#[derive(Clone, Default)]
+pub(crate) struct Watched(Arc<RwLock<Vec<Arc<Filter>>>>);
+
+impl Watched {
+    fn read(&self) -> parking_lot::RwLockReadGuard<'_, Vec<Arc<Filter>>> {
+        self.0.read()
+    }
+
+    /// Loads those again whose file is one of these and holds something else than before.
+    pub(crate) fn reload_changed(&self, is_named: impl Fn(&Path) -> bool) {
+        let known = self.read().clone();
+        for filter in known.iter().filter(|filter| is_named(&filter.spec().file)) {
+            match filter.reload_if_changed() {
+                Ok(None) => {}
+                Ok(Some(generation)) => {
+                    tracing::info!(plugin = filter.name(), generation, "plugin file changed: loaded")
+                }
+                Err(error) => tracing::error!(plugin = filter.name(), %error, "plugin file changed: the old one stays"),
+            }
+        }
+    }
+}
+
+/// Filters as a config has them, loaded and tried; those that change wait to take over.
+pub(crate) struct Next(Vec<(Arc<Filter>, Option<Prepared>)>);
+
+impl Filters {
+    /// Loads what is new or differs in a config, and checks what its sites want of filters.
+    ///
+    /// # Errors
+    /// One line: the plugin or site, what is wrong, and the fix. Nothing has changed then.
+    pub(crate) fn prepare(&self, config: &Config, compiler: Option<&Compiler>) -> Result<Next, String> {
+        let known = self.loaded.read().clone();
+        let mut next = Vec::new();
+        for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
+            let problem = |error| format!("plugin {:?}: {error}", raw.name);
+            if raw.fuel.is_some() || raw.vectors.is_some() {
+                return Err(problem("fuel and vectors are for policies; this is a filter: use deadline".to_owned()));
+            }
+            let spec = spec(raw);
+            let told = |error: littoral_plugin_host::LoadError| problem(error.to_string());
+            next.push(match known.iter().find(|filter| filter.name() == raw.name) {
+                Some(filter) if filter.spec() == spec => (filter.clone(), None),
+                Some(filter) => (filter.clone(), Some(filter.prepare(Some(spec)).map_err(told)?)),
+                None => (self.host(config, compiler)?.load(spec).map_err(told)?, None),
+            });
+        }
+        check_sites(config, &next)?;
+        Ok(Next(next))
+    }
+
+    /// From now on there are these. What was prepared takes over.
+    pub(crate) fn adopt(&self, next: Next) {
+        let adopted = next.0.into_iter().map(|(filter, prepared)| {
+            if let Some(prepared) = prepared {
+                filter.adopt(prepared);
+            }
+            filter
+        });
+        *self.loaded.0.write() = adopted.collect();
+    }
+
+    /// Gives each site its filters. To be called before sites are routed to.
+    pub(crate) fn seat(&self, sites: &Sites) {
+        let loaded = self.loaded.read();
+        for chain in sites.all().iter().map(|site| &site.filters) {
+            let of = |name: &String| loaded.iter().find(|filter| filter.name() == name).cloned();
+            let _ = chain.seated.set(chain.names.iter().filter_map(of).collect());
+        }
+    }
+
+    /// The host, made when the first filter is.
+    fn host(&self, config: &Config, compiler: Option<&Compiler>) -> Result<Arc<FilterHost>, String> {
+        let mut host = self.host.lock();
+        if let Some(host) = &*host {
+            return Ok(host.clone());
+        }
+        let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
+        let made = FilterHost::new(HostSettings { cache_dir, compiler: compiler.cloned(), now_ms })?;
+        Ok(host.insert(made).clone())
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Filter>> {
+        self.loaded.read().clone()
+    }
+
+    pub(crate) fn watched(&self) -> Watched {
+        self.loaded.clone()
+    }
+
+    pub(crate) fn status(&self) -> Vec<FilterStatus> {
+        self.loaded.read().iter().map(|filter| filter.status()).collect()
+    }
+
+    pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {
+        self.loaded.read().iter().flat_map(|filter| samples_of(&filter.status(), name)).collect()
+    }
+}
+
+fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
+    let label = ("plugin", status.name.clone());
+    let one = |value: f64| vec![(value, vec![label.clone()])];
+    match name {
+        "littoral_plugin_calls_total" => one(status.calls as f64),
+        "littoral_plugin_faults_total" => {
+            let of = |(kind, count): (&&str, &u64)| (*count as f64, vec![label.clone(), ("kind", (*kind).to_owned())]);
+            status.faults.iter().map(of).collect()
+        }
+        "littoral_plugin_memory_bytes" => one(status.memory_bytes as f64),
+        "littoral_plugin_generation" => one(status.generation as f64),
+        "littoral_plugin_quarantined" => one(f64::from(status.quarantined_until_ms > 0)),
+        "littoral_plugin_counts_total" => {
+            let of =
+                |(counter, count): (&u32, &u64)| (*count as f64, vec![label.clone(), ("counter", counter.to_string())]);
+            status.counters.iter().map(of).collect()
+        }
+        "littoral_filter_calls_total" => {
+            let of =
+                |(point, count): (&&str, &u64)| (*count as f64, vec![label.clone(), ("point", (*point).to_owned())]);
+            status.calls_by_point.iter().map(of).collect()
+        }
+        "littoral_filter_faults_total" => {
+            let kinds = status.faults_by_point.iter();
+            let each = kinds.flat_map(|(point, kinds)| kinds.iter().map(move |(kind, count)| (point, kind, count)));
+            let of = |(point, kind, count): (&&str, &&str, &u64)| {
+                let labels = vec![label.clone(), ("point", (*point).to_owned()), ("kind", (*kind).to_owned())];
+                (*count as f64, labels)
+            };
+            each.map(of).collect()
+        }
+        "littoral_filter_instances" => one(status.instances as f64),
+        "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
+        _ => Vec::new(),
+    }
+}
+
+/// Whether a plugin is a filter. What cannot be read is not: whoever loads policies says why.
+pub(crate) fn is_one(raw: &Plugin) -> bool {
+    is_filter(Path::new(&raw.file))
+}
+
+/// What a site wants of filters is there, and goes together with the rest of it.
+fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Result<(), String> {
+    for site in &config.site {
+        let host = site.hosts.first().map_or("", String::as_str);
+        let in_parts = site.slice.is_some() || site.ranges == Ranges::Forward;
+        for name in &site.filters {
+            let Some((filter, prepared)) = next.iter().find(|(filter, _)| filter.name() == name) else {
+                return Err(format!("site {host:?}: plugin {name:?} is no filter: name another in site.filters"));
+            };
+            let asks = |point| prepared.as_ref().map_or_else(|| filter.asks(point), |prepared| prepared.asks(point));
+            if in_parts && (asks(Point::Body) || asks(Point::Lookup)) {
+                return Err(format!(
+                    "site {host:?}: filter {name:?} rewrites bodies or keys, which objects kept in parts do not allow: remove slice or ranges"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn spec(raw: &Plugin) -> FilterSpec {
+    let bytes = |size: crate::config::units::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+    FilterSpec {
+        name: raw.name.clone(),
+        file: raw.file.clone(),
+        config: serde_json::to_string(&raw.config).unwrap_or_else(|_| "{}".into()),
+        sha256: raw.sha256.clone(),
+        memory_bytes: raw.memory.map(bytes),
+        deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
+        store_bytes: raw.store.map_or(0, bytes),
+        closed: raw.on_fault == Some(OnFault::Closed),
+    }
+}
