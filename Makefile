@@ -15,9 +15,9 @@ VERSION := $(shell sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\
 LITTORAL := $(TARGET)/release/littoral
 # Where the demo and the tests find the built guests.
 export LITTORAL_PLUGINS := $(TARGET)/plugins
-GUESTS := $(wildcard plugins/policy/* plugins/fixtures/*)
+GUESTS := $(wildcard plugins/policy/* plugins/examples/* plugins/fixtures/*)
 # What is compiled natively, with one profile and one selection for build, test and demo, so that nothing compiles twice.
-# Fixtures only exist as Wasm; policies also run their own tests natively.
+# Fixtures only exist as Wasm; policies and examples also run their own tests natively.
 NATIVE := --workspace $(foreach fixture,$(notdir $(wildcard plugins/fixtures/*)),--exclude $(fixture))
 CARGO := cargo
 BUILD_FLAGS := --release --locked

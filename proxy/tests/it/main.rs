@@ -15,6 +15,7 @@ mod disk;
 mod dns;
 mod faults;
 mod fills;
+mod filters;
 mod forward;
 mod h2;
 mod h2_conformance;

@@ -84,7 +84,7 @@ fn dependencies(manifest: &str) -> (String, Vec<String>) {
 
 fn wrong_edges(file: &str, manifest: &str) -> Offences {
     let (package, ours) = dependencies(manifest);
-    let guest = file.starts_with("plugins/policy/") || file.starts_with("plugins/fixtures/");
+    let guest = ["policy", "examples", "fixtures"].iter().any(|kind| file.starts_with(&format!("plugins/{kind}/")));
     let allowed: &[&str] = match EDGES.iter().find(|(name, _)| *name == package) {
         Some((_, allowed)) => allowed,
         None if guest => &["littoral-plugin", "littoral-manifests", "littoral-rate"],
