@@ -5,23 +5,24 @@
 //! with its very bytes to the framework; the connection comes back afterwards.
 //!
 //! Invariants: what is answered here would be answered with the same fields and bytes by [`crate::request`]; no
-//! allocation per body piece; nothing is held across an await but the connection and the object that is sent.
+//! allocation per body piece; nothing is held across an await but the connection and the object that is sent; a connection that
+//! waits for a request has room for nothing else.
 
 use std::future::poll_fn;
-use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, SystemTime};
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use littoral_cache::entry::millis;
 use littoral_cache::{Entry, Outcome};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::listen::Presence;
 use crate::listen::chunks::{Broken, Chunks, Rest};
@@ -33,19 +34,19 @@ use crate::observe::figures::Refused;
 pub(crate) use file::Wire;
 use framing::{Follows, follows, has_bare_line_end, has_end};
 use fresh::{Fresh, Place, find, simple};
+use unsent::Unsent;
 
 mod buffers;
 mod file;
 mod framing;
 mod fresh;
 pub(crate) mod h2;
+mod unsent;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
 const FIELDS_MAX: usize = 64;
 /// Bodies up to this size are copied behind the head and written with it.
 const INLINE_BYTES: usize = 16 << 10;
-/// Slices of one vectored write.
-const SLICES_MAX: usize = 32;
 /// Bytes a head that did not come at once has room to grow by.
 const BUFFER_BYTES: usize = 4 << 10;
 
@@ -100,6 +101,46 @@ enum Look {
     Refused(Refused),
 }
 
+/// How far a connection came without waiting.
+enum Step {
+    /// A request was answered.
+    Answered,
+    /// It serves no hits any more.
+    Over(Next),
+    /// It waits for a request.
+    Empty,
+    /// It waits for something else.
+    Waits(Box<Wait>),
+}
+
+impl Step {
+    fn waits(wait: Wait) -> Self {
+        Self::Waits(Box::new(wait))
+    }
+}
+
+/// What else a connection may wait for.
+enum Wait {
+    /// The rest of a head.
+    Head,
+    /// That the client takes an answer.
+    Sending(Answer),
+    /// That it takes a refusal; seconds after which it may come again.
+    Refuse(Refused, Option<u64>),
+}
+
+/// A hit that is being sent.
+struct Answer {
+    /// Head of the response, and behind it a small body.
+    head: Vec<u8>,
+    /// Bytes the connection has taken.
+    written: usize,
+    /// Length of the request's head.
+    head_bytes: usize,
+    body_wanted: bool,
+    found: Fresh,
+}
+
 impl Connection {
     /// A connection of `guest` on which `read` has come already.
     pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client, guest: Guest, read: BytesMut) -> Self {
@@ -129,71 +170,159 @@ impl Connection {
         self.read.extend_from_slice(bytes);
     }
 
-    /// Serves hits until something else is asked for.
+    /// Serves hits until something else is asked for. Whatever may have to wait for anything but a next request is boxed, so that a
+    /// connection that waits for one takes little memory.
     pub(crate) async fn serve<S: Wire>(&mut self, stream: &mut S) -> Next {
+        let mut patience = pin!(sleep(self.hot.keepalive));
         loop {
-            let look = self.look();
-            if matches!(look, Look::Hit { .. } | Look::HandOff(..) | Look::Connect(_)) {
-                self.requests = self.requests.saturating_add(1);
-                if let Err(wait_s) = self.guest.request() {
-                    return self.refuse(stream, Refused::Rate, Some(wait_s)).await;
-                }
-            }
-            match look {
-                // Who asks for the last time is told so by the framework.
-                Look::Hit { head_bytes, .. } if self.is_at_last() => {
-                    return Next::HandOff(self.read.split_to(head_bytes), Some(Rest::Bytes(0)));
-                }
-                Look::Hit { head_bytes, body_wanted, last, found: Fresh { entry, body, begun } } => {
-                    // When the node stops, what came behind it is answered first.
-                    self.closes = last || (self.node.stopping.load(Relaxed) && self.read.len() == head_bytes);
-                    let sent = self.send(stream, &entry, &body, body_wanted, begun).await;
-                    let took = begun.elapsed().unwrap_or(Duration::ZERO);
-                    self.node.figures.took(Some(Outcome::Hit), took);
-                    if self.hot.access.is_some() || self.hot.tracer.is_some() {
-                        let bytes = if body_wanted { body.length() } else { 0 };
-                        self.log(head_bytes, &entry, bytes, sent.is_ok(), took);
-                    }
-                    self.read.advance(head_bytes);
-                    if sent.is_err() || self.closes {
-                        // To close a plain connection says the same as to shut it down before.
-                        if !self.client.tls.is_empty() {
-                            let _ = stream.shutdown().await;
-                        }
-                        return Next::Close;
-                    }
-                }
-                Look::HandOff(bytes, rest) => return Next::HandOff(self.read.split_to(bytes), rest),
-                Look::Connect(head_bytes) => {
-                    return Next::Connect(self.read.split_to(head_bytes), self.read.split());
-                }
-                Look::Refused(why) => return self.refuse(stream, why, None).await,
-                Look::Partial => {
-                    if let Err(next) = self.fill(stream).await {
-                        return next;
-                    }
-                }
+            let wait = match poll_fn(|context| Poll::Ready(self.step(context, stream))).await {
+                Step::Answered => continue,
+                Step::Over(next) => return next,
+                Step::Empty => None,
+                Step::Waits(wait) => Some(wait),
+            };
+            let next = match wait {
+                Some(wait) => Box::pin(self.go_on(stream, wait)).await,
+                None => self.await_request(stream, patience.as_mut()).await,
+            };
+            if let Some(next) = next {
+                return next;
             }
         }
     }
 
-    /// Reads on. The first byte of a request may take the keep-alive time, its head the header time.
-    async fn fill<S: Wire>(&mut self, stream: &mut S) -> Result<(), Next> {
-        let begun = !self.read.is_empty();
-        if self.read.len() >= self.hot.header_bytes {
+    /// Goes as far as it can without waiting, one request at most.
+    fn step<S: Wire>(&mut self, context: &mut Context<'_>, stream: &mut S) -> Step {
+        let look = self.look();
+        if matches!(look, Look::Hit { .. } | Look::HandOff(..) | Look::Connect(_)) {
+            self.requests = self.requests.saturating_add(1);
+            if let Err(wait_s) = self.guest.request() {
+                return Step::waits(Wait::Refuse(Refused::Rate, Some(wait_s)));
+            }
+        }
+        match look {
+            // Who asks for the last time is told so by the framework.
+            Look::Hit { head_bytes, .. } if self.is_at_last() => {
+                Step::Over(Next::HandOff(self.read.split_to(head_bytes), Some(Rest::Bytes(0))))
+            }
+            Look::Hit { head_bytes, body_wanted, last, found } => {
+                // When the node stops, what came behind it is answered first.
+                self.closes = last || (self.node.stopping.load(Relaxed) && self.read.len() == head_bytes);
+                self.answer(
+                    context,
+                    stream,
+                    Answer { head: buffers::take(), written: 0, head_bytes, body_wanted, found },
+                )
+            }
+            Look::HandOff(bytes, rest) => Step::Over(Next::HandOff(self.read.split_to(bytes), rest)),
+            Look::Connect(head_bytes) => Step::Over(Next::Connect(self.read.split_to(head_bytes), self.read.split())),
+            Look::Refused(why) => Step::waits(Wait::Refuse(why, None)),
+            Look::Partial if self.read.is_empty() => Step::Empty,
+            Look::Partial if self.read.len() < self.hot.header_bytes => Step::waits(Wait::Head),
             // A head without a single line end is all target.
-            let why = if self.read.contains(&b'\n') { Refused::Head } else { Refused::Uri };
-            return Err(self.refuse(stream, why, None).await);
+            Look::Partial => {
+                let why = if self.read.contains(&b'\n') { Refused::Head } else { Refused::Uri };
+                Step::waits(Wait::Refuse(why, None))
+            }
         }
-        if !begun {
-            let _idle = self.presence.idle();
-            return match timeout(self.hot.keepalive, buffers::read_first(stream, &mut self.read)).await {
-                Ok(Ok(1..)) => Ok(()),
-                _ => Err(Next::Close),
-            };
+    }
+
+    /// Writes what the connection takes of an answer at once.
+    fn answer<S: Wire>(&mut self, context: &mut Context<'_>, stream: &mut S, mut answer: Answer) -> Step {
+        let Answer { found: Fresh { entry, body, begun }, head, body_wanted, .. } = &mut answer;
+        let now_ms = millis(*begun);
+        entry.touch(now_ms);
+        self.write_head(head, entry, now_ms);
+        if !*body_wanted {
+            *body = Place::Nowhere;
         }
-        // Few heads come in pieces.
-        Box::pin(self.fill_head(stream)).await
+        // Counted before it is sent: whoever has read the response finds it in the figures.
+        self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16());
+        self.node.figures.sent_bytes.add(body.length());
+        let blocks = match body {
+            Place::Memory(body) if body.length() as usize <= INLINE_BYTES => {
+                body.blocks().iter().for_each(|block| head.extend_from_slice(block));
+                &[]
+            }
+            Place::Disk(_) => return Step::waits(Wait::Sending(answer)),
+            body => behind(body),
+        };
+        let mut unsent = Unsent::new(head, blocks);
+        match unsent.poll(context, stream) {
+            Poll::Ready(sent) if sent.is_err() || !self.closes || self.client.tls.is_empty() => {
+                match self.answered(answer, sent) {
+                    Some(next) => Step::Over(next),
+                    None => Step::Answered,
+                }
+            }
+            // The rest waits for room, or is to say farewell.
+            _ => {
+                answer.written = unsent.written;
+                Step::waits(Wait::Sending(answer))
+            }
+        }
+    }
+
+    /// Does what may take its time.
+    async fn go_on<S: Wire>(&mut self, stream: &mut S, wait: Box<Wait>) -> Option<Next> {
+        match *wait {
+            Wait::Head => self.fill_head(stream).await.err(),
+            Wait::Refuse(why, wait_s) => Some(self.refuse(stream, why, wait_s).await),
+            Wait::Sending(answer) => {
+                let patience = self.hot.write_timeout;
+                let sent = match &answer.found.body {
+                    Place::Disk(body) => {
+                        let socket = self.socket.as_ref().map(AsFd::as_fd);
+                        file::write(stream, socket, &answer.head, body, &self.node.store, patience).await
+                    }
+                    body => Unsent::from(&answer.head, behind(body), answer.written).send(stream, patience).await,
+                };
+                let next = self.answered(answer, sent);
+                // To close a plain connection says the same as to shut it down before.
+                if next.is_some() && !self.client.tls.is_empty() {
+                    let _ = stream.shutdown().await;
+                }
+                next
+            }
+        }
+    }
+
+    /// What is to be done when an answer was sent, or could not be.
+    fn answered(&mut self, answer: Answer, sent: std::io::Result<()>) -> Option<Next> {
+        let Answer { head, head_bytes, found: Fresh { entry, body, begun }, .. } = answer;
+        buffers::give(head);
+        if sent.is_err() {
+            self.node.figures.broken.add(1);
+        }
+        let took = begun.elapsed().unwrap_or(Duration::ZERO);
+        self.node.figures.took(Some(Outcome::Hit), took);
+        if self.hot.access.is_some() || self.hot.tracer.is_some() {
+            self.log(head_bytes, &entry, body.length(), sent.is_ok(), took);
+        }
+        self.read.advance(head_bytes);
+        (sent.is_err() || self.closes).then_some(Next::Close)
+    }
+
+    /// Waits for the first bytes of a request, for the keep-alive time at most.
+    async fn await_request<S: Wire>(&mut self, stream: &mut S, mut patience: Pin<&mut Sleep>) -> Option<Next> {
+        let _idle = self.presence.idle();
+        let (read, keepalive) = (&mut self.read, self.hot.keepalive);
+        let mut end = None;
+        poll_fn(|context| {
+            if let Poll::Ready(come) = buffers::poll_first(context, stream, read) {
+                return Poll::Ready(if matches!(come, Ok(1..)) { None } else { Some(Next::Close) });
+            }
+            // Requests do not move the alarm: it goes off at the earliest time, and is set to the true one then.
+            let end = *end.get_or_insert_with(|| Instant::now() + keepalive);
+            while patience.as_mut().poll(context).is_ready() {
+                if Instant::now() >= end {
+                    return Poll::Ready(Some(Next::Close));
+                }
+                patience.as_mut().reset(end);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Reads on until the head that has begun is whole or full, all within the header time.
@@ -291,52 +420,6 @@ impl Connection {
         }
     }
 
-    async fn send<S: Wire>(
-        &mut self,
-        stream: &mut S,
-        entry: &Entry,
-        body: &Place,
-        body_wanted: bool,
-        begun: SystemTime,
-    ) -> std::io::Result<()> {
-        let now_ms = millis(begun);
-        entry.touch(now_ms);
-        let mut head = buffers::take();
-        self.write_head(&mut head, entry, now_ms);
-        let length = if body_wanted { body.length() } else { 0 };
-        // Counted before it is sent: whoever has read the response finds it in the figures.
-        self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16());
-        self.node.figures.sent_bytes.add(length);
-        let patience = self.hot.write_timeout;
-        let sent = match body {
-            Place::Memory(body) if length as usize > INLINE_BYTES => {
-                write_vectored(stream, &head, body.blocks(), patience).await
-            }
-            Place::Disk(body) if length > 0 => {
-                let socket = self.socket.as_ref().map(AsFd::as_fd);
-                // Apart, because a connection that waits has room for all that it may do.
-                Box::pin(file::write(stream, socket, &head, body, &self.node.store, patience)).await
-            }
-            _ => {
-                if let Place::Memory(body) = body
-                    && length > 0
-                {
-                    body.blocks().iter().for_each(|block| head.extend_from_slice(block));
-                }
-                let writing = async {
-                    stream.write_all(&head).await?;
-                    stream.flush().await
-                };
-                timeout(patience, writing).await.unwrap_or(Err(std::io::ErrorKind::TimedOut.into()))
-            }
-        };
-        buffers::give(head);
-        if sent.is_err() {
-            self.node.figures.broken.add(1);
-        }
-        sent
-    }
-
     /// Tells the access log and the collector of traces.
     #[cold]
     fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, took: Duration) {
@@ -383,6 +466,14 @@ impl Connection {
     }
 }
 
+/// What of a body is written from where it is, behind the head.
+fn behind(body: &Place) -> &[Bytes] {
+    match body {
+        Place::Memory(body) if body.length() as usize > INLINE_BYTES => body.blocks(),
+        _ => &[],
+    }
+}
+
 fn push_number(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
@@ -397,63 +488,9 @@ fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Writes head and blocks with as few calls as they need. The time-out is per call that makes progress.
-async fn write_vectored<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    mut head: &[u8],
-    blocks: &[bytes::Bytes],
-    patience: Duration,
-) -> std::io::Result<()> {
-    let (mut first, mut skip) = (0, 0);
-    while !head.is_empty() || first < blocks.len() {
-        // Put together whenever it is polled, so that no connection has a place for them while it waits.
-        let writing = poll_fn(|context| {
-            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-            slices[0] = IoSlice::new(head);
-            let mut filled = 1;
-            for block in blocks[first..].iter().take(SLICES_MAX - 1) {
-                slices[filled] = IoSlice::new(if filled == 1 { &block[skip..] } else { block });
-                filled += 1;
-            }
-            Pin::new(&mut *stream).poll_write_vectored(context, &slices[..filled])
-        });
-        let mut written = match timeout(patience, writing).await {
-            Ok(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
-            Ok(written) => written?,
-            Err(_) => return Err(std::io::ErrorKind::TimedOut.into()),
-        };
-        let of_head = written.min(head.len());
-        head = &head[of_head..];
-        written -= of_head;
-        while written > 0 {
-            let step = written.min(blocks[first].len() - skip);
-            (skip, written) = (skip + step, written - step);
-            if skip == blocks[first].len() {
-                (first, skip) = (first + 1, 0);
-            }
-        }
-    }
-    stream.flush().await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_body_in_many_blocks_goes_out_whole_through_a_narrow_pipe() {
-        let blocks: Vec<bytes::Bytes> = (0..70u8).map(|byte| vec![byte; 997].into()).collect();
-        let (mut near, mut far) = tokio::io::duplex(1000);
-        let reading = tokio::spawn(async move {
-            let mut all = Vec::new();
-            far.read_to_end(&mut all).await.unwrap();
-            all
-        });
-        write_vectored(&mut near, b"head", &blocks, Duration::from_secs(9)).await.unwrap();
-        drop(near);
-        let all = reading.await.unwrap();
-        assert_eq!(all, [b"head".to_vec(), blocks.concat()].concat());
-    }
 
     #[test]
     fn numbers_are_written_as_decimals() {

@@ -30,7 +30,7 @@ use crate::hits::{Client, Connection, Next, Wire};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
-use chunks::{Checked, Rest};
+use chunks::Checked;
 use clients::Guest;
 use front::Front;
 use socket::{Listening, Share};
@@ -220,49 +220,12 @@ impl Worker {
         figures.connections.add(1);
         figures.open.fetch_add(1, Relaxed);
         self.presence.open.fetch_add(1, Relaxed);
-        let (worker, front) = (self.clone(), front.clone());
-        tokio::spawn(async move {
-            let _open = Open(worker.clone());
-            worker.greet(stream, source, &front).await;
-        });
-    }
-
-    /// Learns whom a connection is for, then serves it. What most connections never need is boxed, so that one that waits takes
-    /// little memory.
-    async fn greet<S: Raw>(self: &Arc<Self>, mut stream: S, source: SocketAddr, front: &Front) {
-        let mut client = source;
-        if front.rules.load().is_spoken_to() {
-            let patience = self.node.hot().header_timeout;
-            let Some(told) = Box::pin(announce::client_of(&mut stream, source, patience)).await else {
-                return self.node.figures.denied(Denied::Header);
-            };
-            if !front.rules.load().admit(told.ip()) {
-                return self.node.figures.denied(Denied::List);
-            }
-            client = told;
+        let (open, front) = (Open(self.clone()), front.clone());
+        if rules.is_spoken_to() {
+            tokio::spawn(async move { open.await_header(stream, source, front).await });
+        } else {
+            open.serve(stream, source, &front);
         }
-        let guest = match self.node.clients.enter(client.ip(), &self.node.settings.load().limits) {
-            Ok(guest) => guest,
-            Err(denied) => return self.node.figures.denied(denied),
-        };
-        match front.tls.load_full() {
-            None if front.rules.load().h2c => Box::pin(self.serve_either(stream, client, guest)).await,
-            None => {
-                let whose = Client { address: client, tls: "", forward: front.is_forward() };
-                self.serve_plain(stream, whose, guest, BytesMut::new()).await;
-            }
-            Some(tls) => Box::pin(self.serve_tls(stream, client, guest, &tls)).await,
-        }
-    }
-
-    /// HTTP/1 on a plain connection: hits directly, the rest through the framework, back and forth.
-    async fn serve_plain<S: Raw>(&self, mut stream: S, whose: Client, guest: Guest, read: BytesMut) {
-        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
-        let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
-            return;
-        };
-        connection.keep_socket(&stream);
-        Box::pin(self.alternate(connection, Box::new(l4(stream, whose.address)), handed)).await;
     }
 
     /// HTTP/2 where a plain connection begins with its preface (RFC 9113 §3.3), else HTTP/1.
@@ -289,7 +252,8 @@ impl Worker {
             }
             Ok(true) => {
                 let whose = Client { address: client, tls: "", forward: false };
-                self.serve_plain(stream, whose, guest, read).await;
+                let connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
+                self.serve_plain(stream, connection).await;
             }
             _ => {}
         }
@@ -314,16 +278,41 @@ impl Worker {
         let whose = Client { address: client, tls: tls::version(&stream), forward: false };
         let read = BytesMut::new();
         let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
-        let Some(handed) = self.until_handed_off(&mut connection, &mut stream).await else {
-            return;
-        };
-        self.alternate(connection, stream, handed).await;
+        let next = connection.serve(&mut stream).await;
+        self.alternate(connection, stream, next).await;
+    }
+
+    /// HTTP/1 on a plain connection, where nobody counts bytes.
+    async fn serve_plain<S: Raw>(&self, mut stream: S, mut connection: Connection) {
+        let next = connection.serve(&mut stream).await;
+        self.serve_on(stream, connection, next).await;
+    }
+
+    /// Serves what came `next` on a plain connection, and whatever comes after it.
+    async fn serve_on<S: Raw>(&self, mut stream: S, mut connection: Connection, next: Next) {
+        match next {
+            Next::Close => {}
+            Next::Connect(head, rest) => {
+                tunnel::serve(&self.node, connection.client(), &mut stream, &head, &rest).await;
+            }
+            next => {
+                connection.keep_socket(&stream);
+                let client = connection.client().address;
+                self.alternate(connection, Box::new(l4(stream, client)), next).await;
+            }
+        }
     }
 
     /// The framework has its turn with what was handed to it, then hits are served again.
-    async fn alternate(&self, mut connection: Connection, mut stream: Stream, mut handed: Handed) {
+    async fn alternate(&self, mut connection: Connection, mut stream: Stream, mut next: Next) {
         loop {
-            let (bytes, rest) = handed;
+            let (bytes, rest) = match next {
+                Next::HandOff(bytes, rest) => (bytes, rest),
+                Next::Connect(head, rest) => {
+                    return Box::pin(tunnel::serve(&self.node, connection.client(), &mut stream, &head, &rest)).await;
+                }
+                Next::Close => return,
+            };
             let checked = rest.is_some();
             if let Some(rest) = rest {
                 stream = Box::new(Checked::new(stream, rest));
@@ -348,31 +337,10 @@ impl Worker {
                 connection.unread(&beyond);
                 stream = inner;
             }
-            match self.until_handed_off(&mut connection, &mut stream).await {
-                Some(next) => handed = next,
-                None => return,
-            }
-        }
-    }
-
-    /// Serves hits until something else is asked for (its bytes) or the connection is over.
-    async fn until_handed_off<S>(&self, connection: &mut Connection, stream: &mut S) -> Option<Handed>
-    where
-        S: Wire,
-    {
-        match connection.serve(stream).await {
-            Next::HandOff(bytes, rest) => Some((bytes, rest)),
-            Next::Connect(head, rest) => {
-                Box::pin(tunnel::serve(&self.node, connection.client(), stream, &head, &rest)).await;
-                None
-            }
-            Next::Close => None,
+            next = connection.serve(&mut stream).await;
         }
     }
 }
-
-/// What the framework is given: the bytes of a request, and how far its body in chunks was followed when more will come.
-type Handed = (BytesMut, Option<Rest>);
 
 /// A connection as it was accepted.
 trait Raw: Wire + AsRawFd + Into<L4Stream> + Send + 'static {}
@@ -409,8 +377,51 @@ fn l4<S: Raw>(stream: S, client: SocketAddr) -> L4Stream {
     stream
 }
 
-/// Counts an open connection down.
+/// An open connection of a worker, counted down when it is over.
 struct Open(Arc<Worker>);
+
+impl Open {
+    /// Learns from its PROXY header whom a connection is for, then serves it.
+    async fn await_header<S: Raw>(self, mut stream: S, source: SocketAddr, front: Arc<Front>) {
+        let node = &self.0.node;
+        let Some(client) = announce::client_of(&mut stream, source, node.hot().header_timeout).await else {
+            return node.figures.denied(Denied::Header);
+        };
+        if !front.rules.load().admit(client.ip()) {
+            return node.figures.denied(Denied::List);
+        }
+        self.serve(stream, client, &front);
+    }
+
+    /// Serves a connection whose client is known, in a task of its own: the most are plain, and wait, so that theirs has room for
+    /// little more than what is known of them.
+    fn serve<S: Raw>(self, mut stream: S, client: SocketAddr, front: &Front) {
+        let node = &self.0.node;
+        let guest = match node.clients.enter(client.ip(), &node.settings.load().limits) {
+            Ok(guest) => guest,
+            Err(denied) => return node.figures.denied(denied),
+        };
+        match front.tls.load_full() {
+            None if front.rules.load().h2c => {
+                tokio::spawn(async move { self.0.serve_either(stream, client, guest).await });
+            }
+            None => {
+                let whose = Client { address: client, tls: "", forward: front.is_forward() };
+                let (node, presence) = (node.clone(), self.0.presence.clone());
+                let mut connection = Connection::new(node, presence, whose, guest, BytesMut::new());
+                tokio::spawn(async move {
+                    let next = connection.serve(&mut stream).await;
+                    if !matches!(next, Next::Close) {
+                        Box::pin(self.0.serve_on(stream, connection, next)).await;
+                    }
+                });
+            }
+            Some(tls) => {
+                tokio::spawn(async move { self.0.serve_tls(stream, client, guest, &tls).await });
+            }
+        }
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

@@ -1,20 +1,24 @@
 //! Buffers that a connection has only while it needs them: thousands of connections wait for their next request, and few are
 //! being served at a time.
 //!
-//! Each thread has one place to read first bytes into and one for a piece of a file, and keeps some buffers for heads that are written. Invariant: what a
-//! connection holds while it waits is at most [`KEPT_BYTES`].
+//! Each thread has one place to read first bytes into and one for a piece of a file, and keeps some buffers for requests that are
+//! read and heads that are written. Invariant: a connection that waits for a request holds none.
 
 use std::cell::RefCell;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// Bytes read at first: many requests, or what of one comes at once.
 const FIRST_BYTES: usize = 16 << 10;
-/// A read buffer of up to this size stays with its connection: most requests fit, and none of them needs a new one.
-const KEPT_BYTES: usize = 512;
+/// Room of a buffer for requests at first: most fit.
+const READ_BYTES: usize = 1 << 10;
+/// The largest that is kept for the next.
+const READ_BYTES_MAX: usize = 4 << 10;
+/// Buffers for requests that a thread keeps.
+const READS_MAX: usize = 32;
 /// Buffers for heads that a thread keeps.
 const HEADS_MAX: usize = 32;
 /// First size of one.
@@ -28,30 +32,42 @@ const PIECE_BYTES: usize = 256 << 10;
 thread_local! {
     static PIECE: RefCell<Box<[u8]>> = RefCell::new(Box::default());
     static FIRST: RefCell<Box<[u8]>> = RefCell::new(vec![0; FIRST_BYTES].into());
+    static READS: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static HEADS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Reads the first bytes of a request behind what `read` has, which is nothing. Returns how many, 0 at the end.
-pub(super) async fn read_first<S: AsyncRead + Unpin>(stream: &mut S, read: &mut BytesMut) -> std::io::Result<usize> {
-    std::future::poll_fn(|context| {
-        FIRST.with_borrow_mut(|first| {
-            let mut into = ReadBuf::new(first);
-            match Pin::new(&mut *stream).poll_read(context, &mut into) {
-                Poll::Ready(Ok(())) => {
-                    read.extend_from_slice(into.filled());
-                    Poll::Ready(Ok(into.filled().len()))
+/// Reads the first bytes of a request behind what `read` has, which is nothing: how many came, 0 at the end. While none comes,
+/// `read` is without memory.
+pub(super) fn poll_first<S: AsyncRead + Unpin>(
+    context: &mut Context<'_>,
+    stream: &mut S,
+    read: &mut BytesMut,
+) -> Poll<std::io::Result<usize>> {
+    FIRST.with_borrow_mut(|first| {
+        let mut into = ReadBuf::new(first);
+        match Pin::new(&mut *stream).poll_read(context, &mut into) {
+            Poll::Ready(Ok(())) => {
+                if read.capacity() == 0 {
+                    *read = READS.with_borrow_mut(Vec::pop).unwrap_or_default();
+                    read.reserve(READ_BYTES);
                 }
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    if read.capacity() > KEPT_BYTES {
-                        *read = BytesMut::new();
-                    }
-                    Poll::Pending
-                }
+                read.extend_from_slice(into.filled());
+                Poll::Ready(Ok(into.filled().len()))
             }
-        })
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => {
+                if read.capacity() > 0 {
+                    let read = std::mem::take(read);
+                    READS.with_borrow_mut(|reads| {
+                        if reads.len() < READS_MAX && read.capacity() <= READ_BYTES_MAX {
+                            reads.push(read);
+                        }
+                    });
+                }
+                Poll::Pending
+            }
+        }
     })
-    .await
 }
 
 /// Gives a place for a piece of a file.
@@ -81,24 +97,32 @@ pub(super) fn give(mut head: Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::future::poll_fn;
+
     use tokio::io::AsyncWriteExt;
 
+    use super::*;
+
+    async fn read_first(stream: &mut tokio::io::DuplexStream, read: &mut BytesMut) -> usize {
+        poll_fn(|context| poll_first(context, stream, read)).await.unwrap()
+    }
+
     #[tokio::test]
-    async fn a_connection_that_waits_lets_go_of_a_large_buffer_and_keeps_a_small_one() {
+    async fn a_connection_that_waits_holds_no_buffer_and_the_next_gets_it() {
         let (mut near, mut far) = tokio::io::duplex(64 << 10);
-        for (had, keeps) in [(KEPT_BYTES, true), (KEPT_BYTES + 1, false)] {
+        for had in [READ_BYTES, READ_BYTES_MAX, READ_BYTES_MAX + 1] {
             let mut read = BytesMut::with_capacity(had);
-            {
-                let mut reading = std::pin::pin!(read_first(&mut near, &mut read));
-                assert!(futures_util::poll!(reading.as_mut()).is_pending());
-                far.write_all(b"GET").await.unwrap();
-                assert_eq!(reading.await.unwrap(), 3);
-            }
-            assert_eq!((&read[..], read.capacity() == had), (&b"GET"[..], keeps));
+            assert!(poll_fn(|context| Poll::Ready(poll_first(context, &mut near, &mut read))).await.is_pending());
+            assert_eq!(read.capacity(), 0);
+            far.write_all(b"GET").await.unwrap();
+            assert_eq!(read_first(&mut near, &mut read).await, 3);
+            assert_eq!(
+                (&read[..], read.capacity()),
+                (&b"GET"[..], if had > READ_BYTES_MAX { READ_BYTES } else { had })
+            );
         }
         drop(far);
-        assert_eq!(read_first(&mut near, &mut BytesMut::new()).await.unwrap(), 0);
+        assert_eq!(read_first(&mut near, &mut BytesMut::new()).await, 0);
     }
 
     #[tokio::test]
@@ -106,8 +130,8 @@ mod tests {
         let (mut near, mut far) = tokio::io::duplex(64 << 10);
         far.write_all(&[b'x'; FIRST_BYTES + 5]).await.unwrap();
         let mut read = BytesMut::new();
-        assert_eq!(read_first(&mut near, &mut read).await.unwrap(), FIRST_BYTES);
-        assert_eq!(read_first(&mut near, &mut read).await.unwrap(), 5);
+        assert_eq!(read_first(&mut near, &mut read).await, FIRST_BYTES);
+        assert_eq!(read_first(&mut near, &mut read).await, 5);
         assert_eq!(read.len(), FIRST_BYTES + 5);
     }
 

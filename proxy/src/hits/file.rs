@@ -21,6 +21,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::buffers;
+use super::unsent::Unsent;
 
 /// Bytes of a body that go out in one packet with its head, where the system sends the rest.
 const FIRST_BYTES: usize = 16 << 10;
@@ -125,7 +126,7 @@ async fn write_block<S: Wire>(
     let (from, block) = body.block(at).await.map_err(failed)?;
     let block = block.slice((at - from) as usize..);
     let bytes = head.len() + block.len();
-    super::write_vectored(stream, head, &[block], patience).await?;
+    Unsent::new(head, &[block]).send(stream, patience).await?;
     Ok(bytes)
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Fresh {
 
 /// Where its body is.
 pub(super) enum Place {
+    /// There is none to be sent.
+    Nowhere,
     /// In memory.
     Memory(Arc<Body>),
     /// On a disk, in a file that is open.
@@ -33,6 +35,7 @@ impl Place {
     /// Length in bytes.
     pub(super) fn length(&self) -> u64 {
         match self {
+            Self::Nowhere => 0,
             Self::Memory(body) => body.length(),
             Self::Disk(body) => body.length(),
         }
