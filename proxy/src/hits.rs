@@ -12,7 +12,7 @@ use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
@@ -27,6 +27,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use crate::listen::Presence;
 use crate::listen::chunks::{Broken, Chunks, Rest};
 use crate::listen::clients::Guest;
+use crate::listen::linger::linger;
 use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
 use crate::observe::figures::Refused;
@@ -41,6 +42,7 @@ mod file;
 mod framing;
 mod fresh;
 pub(crate) mod h2;
+mod head;
 mod unsent;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
@@ -62,6 +64,8 @@ pub(crate) struct Connection {
     /// The response is the last on this connection: the client says so, or the node stops.
     closes: bool,
     read: BytesMut,
+    /// When to look whether it has waited for too long.
+    patience: Pin<Box<Sleep>>,
     /// Its socket, where nothing else lies between and the stream does not tell.
     socket: Option<OwnedFd>,
 }
@@ -145,7 +149,8 @@ impl Connection {
     /// A connection of `guest` on which `read` has come already.
     pub(crate) fn new(node: Arc<Node>, presence: Arc<Presence>, client: Client, guest: Guest, read: BytesMut) -> Self {
         let hot = node.hot();
-        Self { node, presence, hot, client, guest, requests: 0, closes: false, read, socket: None }
+        let patience = Box::pin(sleep(hot.keepalive));
+        Self { node, presence, hot, client, guest, requests: 0, closes: false, read, patience, socket: None }
     }
 
     /// Whose it is.
@@ -173,7 +178,6 @@ impl Connection {
     /// Serves hits until something else is asked for. Whatever may have to wait for anything but a next request is boxed, so that a
     /// connection that waits for one takes little memory.
     pub(crate) async fn serve<S: Wire>(&mut self, stream: &mut S) -> Next {
-        let mut patience = pin!(sleep(self.hot.keepalive));
         loop {
             let wait = match poll_fn(|context| Poll::Ready(self.step(context, stream))).await {
                 Step::Answered => continue,
@@ -183,7 +187,7 @@ impl Connection {
             };
             let next = match wait {
                 Some(wait) => Box::pin(self.go_on(stream, wait)).await,
-                None => self.await_request(stream, patience.as_mut()).await,
+                None => self.await_request(stream).await,
             };
             if let Some(next) = next {
                 return next;
@@ -232,7 +236,7 @@ impl Connection {
         let Answer { found: Fresh { entry, body, begun }, head, body_wanted, .. } = &mut answer;
         let now_ms = millis(*begun);
         entry.touch(now_ms);
-        self.write_head(head, entry, now_ms);
+        head::write(head, entry, now_ms, &self.hot.tail, self.closes);
         if !*body_wanted {
             *body = Place::Nowhere;
         }
@@ -304,15 +308,15 @@ impl Connection {
     }
 
     /// Waits for the first bytes of a request, for the keep-alive time at most.
-    async fn await_request<S: Wire>(&mut self, stream: &mut S, mut patience: Pin<&mut Sleep>) -> Option<Next> {
+    async fn await_request<S: Wire>(&mut self, stream: &mut S) -> Option<Next> {
         let _idle = self.presence.idle();
-        let (read, keepalive) = (&mut self.read, self.hot.keepalive);
+        let (read, patience, keepalive) = (&mut self.read, &mut self.patience, self.hot.keepalive);
         let mut end = None;
         poll_fn(|context| {
             if let Poll::Ready(come) = buffers::poll_first(context, stream, read) {
                 return Poll::Ready(if matches!(come, Ok(1..)) { None } else { Some(Next::Close) });
             }
-            // Requests do not move the alarm: it goes off at the earliest time, and is set to the true one then.
+            // Requests do not move the alarm, which would cost a system call: it goes off too early, and is set to the true time then.
             let end = *end.get_or_insert_with(|| Instant::now() + keepalive);
             while patience.as_mut().poll(context).is_ready() {
                 if Instant::now() >= end {
@@ -444,25 +448,9 @@ impl Connection {
         let wait = wait_s.map_or_else(String::new, |wait| format!("retry-after: {wait}\r\n"));
         let response = format!("HTTP/1.1 {status}\r\n{wait}connection: close\r\ncontent-length: 0\r\n\r\n");
         // The client may be gone; the connection is over either way.
-        let _ = stream.write_all(response.as_bytes()).await;
-        let _ = stream.shutdown().await;
+        let _ = timeout(self.hot.write_timeout, stream.write_all(response.as_bytes())).await;
+        Box::pin(linger(stream)).await;
         Next::Close
-    }
-
-    /// Status and fields of a hit.
-    fn write_head(&self, head: &mut Vec<u8>, entry: &Entry, now_ms: u64) {
-        head.extend_from_slice(entry.wire());
-        head.extend_from_slice(b"age: ");
-        push_number(head, entry.age_s(now_ms));
-        head.extend_from_slice(b"\r\ncache-status: littoral; hit; ttl=");
-        push_number(head, u64::try_from(entry.ttl_ms(now_ms)).unwrap_or(0) / 1000);
-        let tail = &self.hot.tail;
-        if self.closes {
-            head.extend_from_slice(tail.strip_suffix(b"\r\n").unwrap_or(tail));
-            head.extend_from_slice(b"connection: close\r\n\r\n");
-        } else {
-            head.extend_from_slice(tail);
-        }
     }
 }
 
@@ -471,33 +459,5 @@ fn behind(body: &Place) -> &[Bytes] {
     match body {
         Place::Memory(body) if body.length() as usize > INLINE_BYTES => body.blocks(),
         _ => &[],
-    }
-}
-
-fn push_number(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_are_written_as_decimals() {
-        for number in [0, 7, 10, 1_234_567_890, u64::MAX] {
-            let mut out = Vec::new();
-            push_number(&mut out, number);
-            assert_eq!(out, number.to_string().into_bytes());
-        }
     }
 }

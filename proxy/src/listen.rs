@@ -24,6 +24,7 @@ use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::oneshot;
 
 use crate::forward::tunnel;
 use crate::hits::{Client, Connection, Next, Wire};
@@ -41,6 +42,7 @@ pub(crate) mod chunks;
 pub mod clients;
 pub mod front;
 pub mod h2;
+pub(crate) mod linger;
 pub mod proxy_protocol;
 pub mod rules;
 pub mod socket;
@@ -313,9 +315,12 @@ impl Worker {
                 }
                 Next::Close => return,
             };
-            let checked = rest.is_some();
+            let (checked, mut left) = (rest.is_some(), None);
             if let Some(rest) = rest {
-                stream = Box::new(Checked::new(stream, rest));
+                let unread = (!rest.is_over()).then(oneshot::channel);
+                let (back, away): (_, Option<oneshot::Receiver<Stream>>) = unread.unzip();
+                left = away;
+                stream = Box::new(Checked::new(stream, rest, back));
             }
             let mut session = ServerSession::new_http1(stream);
             // The connection comes back here between requests, where `limits.keepalive` holds; this only lets it.
@@ -326,6 +331,9 @@ impl Worker {
             }
             let proxy = self.forward.as_ref().filter(|_| connection.client().forward).unwrap_or(&self.proxy);
             let Some(reusable) = proxy.process_new_http(session, &self.shutdown).await else {
+                if let Some(mut stream) = left.and_then(|mut left| left.try_recv().ok()) {
+                    Box::pin(linger::linger(&mut stream)).await;
+                }
                 return;
             };
             (stream, _) = reusable.consume();

@@ -13,12 +13,12 @@ use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::TRANSFER_ENCODING;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{Method, StatusCode};
-use littoral_cache::Entry;
 use littoral_cache::conditions::{self, Condition};
 use littoral_cache::demand::{Demand, Reuse};
 use littoral_cache::vary::Vary;
+use littoral_cache::{Entry, Outcome};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -26,6 +26,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use crate::clock::now_ms;
 use crate::filters::points as filters;
+use crate::listen::chunks;
 use crate::node::Node;
 use crate::request::context::Context;
 use crate::rescue;
@@ -385,6 +386,9 @@ impl ProxyHttp for RequestPath {
             }
         }
         filters::on_response(session, response, ctx).await?;
+        if matches!(outcome, Outcome::Miss(_)) && response.headers.contains_key(CONTENT_LENGTH) {
+            chunks::hold(session.as_downstream());
+        }
         ctx.count(&self.node.figures, response.status.as_u16());
         respond::add_fields(response, &self.node, ctx, outcome)
     }

@@ -15,7 +15,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::v2::server::HttpSession;
 
 use super::fresh::{Asked, Fresh, Place, find, plain_host};
-use super::push_number;
+use super::head::push_number;
 use crate::node::Node;
 use crate::request::{signed, without_surrogates};
 use crate::storage::head_of;

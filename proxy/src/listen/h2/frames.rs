@@ -178,7 +178,7 @@ pub(super) struct Watch {
 
 impl Watched {
     pub(super) fn new(stream: Stream, alarm: Arc<Alarm>) -> Self {
-        Self { stream, tap: Watch { frames: Frames::new(), alarm } }
+        Self::over(stream, Watch { frames: Frames::new(), alarm })
     }
 }
 
