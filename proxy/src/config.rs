@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use littoral_plugin_host::signature::PublicKey;
 use serde::Deserialize;
 
 mod acme;
@@ -100,6 +101,8 @@ pub struct Config {
     pub dns: Dns,
     /// `[geo]`
     pub geo: Geo,
+    /// `[plugins]`
+    pub plugins: PluginTrust,
     /// `[[plugin]]`
     pub plugin: Vec<Plugin>,
     /// `[policy]`
@@ -176,6 +179,26 @@ pub struct Limits {
     pub client_burst: Span,
     /// Clients that are not bounded.
     pub clients_exempt: Vec<Prefix>,
+}
+
+/// Who must have signed plugins.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PluginTrust {
+    /// One of these must have signed each plugin; none: nothing is demanded.
+    pub trusted_keys: Vec<PublicKey>,
+    /// What becomes of a plugin that none of them signed.
+    pub signature: Option<Signature>,
+}
+
+/// What becomes of a plugin that nobody trusted has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Signature {
+    /// It is refused.
+    Required,
+    /// It is loaded, with a warning.
+    Warn,
 }
 
 /// A Wasm plugin.

@@ -14,6 +14,7 @@ use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
 use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
+use littoral_plugin_host::signature::Trust;
 use littoral_plugin_host::{Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, types};
 use notify::Watcher;
 use parking_lot::{Mutex, RwLock};
@@ -87,7 +88,7 @@ impl Plugins {
         for raw in config.plugin.iter().filter(|raw| !filters::is_one(raw)) {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
             raw.check_policy()?;
-            let spec = spec(raw);
+            let spec = spec(raw, &config.plugins);
             next.push(match known.iter().find(|plugin| plugin.name() == raw.name) {
                 Some(plugin) if plugin.spec() == spec => (plugin.clone(), plugin.status().interfaces),
                 Some(plugin) => {
@@ -301,7 +302,7 @@ fn same_file(changed: &Path, file: &Path) -> bool {
     changed.file_name() == file.file_name()
 }
 
-fn spec(raw: &config::Plugin) -> PluginSpec {
+fn spec(raw: &config::Plugin, trust: &config::PluginTrust) -> PluginSpec {
     PluginSpec {
         name: raw.name.clone(),
         file: raw.file.clone(),
@@ -310,6 +311,7 @@ fn spec(raw: &config::Plugin) -> PluginSpec {
         fuel: raw.fuel,
         memory_bytes: raw.memory.map(|memory| usize::try_from(memory.0).unwrap_or(usize::MAX)),
         vectors: raw.vectors.clone(),
+        trust: Trust { keys: trust.trusted_keys.clone(), warn_only: trust.signature == Some(config::Signature::Warn) },
     }
 }
 

@@ -14,6 +14,7 @@ use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
 use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
 use crate::plugin::{Generation, Plugin};
+use crate::signature::Trust;
 use crate::vectors::canary;
 
 /// How a host is set up.
@@ -44,13 +45,24 @@ pub struct PluginSpec {
     pub memory_bytes: Option<usize>,
     /// Vectors that each generation must pass before it goes live.
     pub vectors: Option<PathBuf>,
+    /// Who must have signed it.
+    pub trust: Trust,
 }
 
 impl PluginSpec {
     /// A plugin with an empty config and the defaults of everything.
     pub fn new(name: impl Into<String>, file: impl Into<PathBuf>) -> Self {
         let (name, file, config) = (name.into(), file.into(), "{}".to_owned());
-        Self { name, file, config, sha256: None, fuel: None, memory_bytes: None, vectors: None }
+        Self {
+            name,
+            file,
+            config,
+            sha256: None,
+            fuel: None,
+            memory_bytes: None,
+            vectors: None,
+            trust: Trust::default(),
+        }
     }
 }
 
@@ -161,6 +173,7 @@ impl Host {
         let problem = |problem: String| LoadError { file: spec.file.clone(), problem };
         let Content { bytes, sha256 } = content;
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
+        let signed_by = spec.trust.check(&spec.name, bytes).map_err(problem)?;
         let opened = open(bytes).map_err(problem)?;
         opened.check(wanted).map_err(problem)?;
         let memory_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT);
@@ -171,7 +184,8 @@ impl Host {
         let interfaces = interfaces(&opened);
         let linker = linker(&self.engine, &module).map_err(problem)?;
         let (sha256, loaded_ms) = (sha256.clone(), self.now_ms());
-        let generation = Generation { number, module, linker, interfaces, sha256, memory_bytes, loaded_ms, spec };
+        let generation =
+            Generation { number, module, linker, interfaces, sha256, signed_by, memory_bytes, loaded_ms, spec };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
         let started = generation.instance(Arc::default()).map(drop);
         let tried = started.and_then(|()| match &generation.spec.vectors {

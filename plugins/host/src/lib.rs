@@ -22,6 +22,7 @@ mod instance;
 pub mod limits;
 mod plugin;
 pub mod question;
+pub mod signature;
 mod status;
 pub mod types;
 pub mod vectors;

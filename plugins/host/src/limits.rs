@@ -58,3 +58,7 @@ pub const TRACE_LINE_BYTES_MAX: usize = 256;
 pub const VECTORS_BYTES_MAX: u64 = 1 << 20;
 /// Cases of one file of vectors.
 pub const CASES_MAX: usize = 256;
+/// Signatures of one component.
+pub const SIGNATURES_MAX: usize = 4;
+/// Keys that an operator may trust.
+pub const TRUSTED_KEYS_MAX: usize = 64;

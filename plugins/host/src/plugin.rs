@@ -21,6 +21,7 @@ use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
 use crate::question::Snapshot;
+use crate::signature::PublicKey;
 use crate::status::{Counters, Figures, State, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
@@ -35,6 +36,7 @@ pub(crate) struct Generation {
     pub(crate) linker: Linker<Guest>,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) sha256: String,
+    pub(crate) signed_by: Option<PublicKey>,
     pub(crate) memory_bytes: usize,
     pub(crate) loaded_ms: u64,
 }
@@ -411,6 +413,7 @@ impl Plugin {
         status.interfaces = generation.interfaces.iter().map(|interface| interface.as_str()).collect();
         status.generation = generation.number;
         status.sha256 = generation.sha256.clone();
+        status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.quarantined_until_ms = quarantined_until_ms;
         status
     }

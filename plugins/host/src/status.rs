@@ -81,6 +81,8 @@ pub struct Status {
     pub generation: u64,
     /// Of that file.
     pub sha256: String,
+    /// Who of `plugins.trusted_keys` signed it.
+    pub signed_by: Option<String>,
     /// Calls so far, those that failed included.
     pub calls: u64,
     /// Faults by [`Fault::KINDS`].

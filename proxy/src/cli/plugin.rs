@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use littoral_plugin_host::author::{self, Finding, Inspection, Measured, Section};
+use littoral_plugin_host::signature::PublicKey;
 
 use super::Failed;
 
@@ -84,6 +85,31 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a key to sign plugins with, and print the public one for `plugins.trusted_keys`.
+    #[command(after_help = "Example: littoral plugin keygen release.key")]
+    Keygen {
+        /// Where the secret key goes; the public one goes to FILE.pub.
+        file: PathBuf,
+    },
+    /// Sign components in place. A signature travels in the file; a second one of the same key takes its place.
+    #[command(after_help = "Example: littoral plugin sign --key release.key target/plugins/route-geo.wasm")]
+    Sign {
+        /// The secret key.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The components.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Tell whether a node that trusts these keys loads a component.
+    #[command(after_help = "Example: littoral plugin verify --trusted $(cat release.key.pub) route-geo.wasm")]
+    Verify {
+        /// A public key; may be given several times.
+        #[arg(long, required = true, value_name = "KEY")]
+        trusted: Vec<PublicKey>,
+        /// The component.
+        file: PathBuf,
+    },
     /// Compile a core module from standard input to standard output: what a node starts for each plugin it does not know.
     #[command(hide = true)]
     Compile,
@@ -103,6 +129,16 @@ pub(super) fn main(command: PluginCommand) -> Result<ExitCode, Failed> {
             return Ok(bench(&measured, json));
         }
         PluginCommand::Test { file, vectors, config, json } => return test(&file, vectors, &config, json),
+        PluginCommand::Keygen { file } => println!("{}", author::keygen(&file).map_err(Failed::Use)?),
+        PluginCommand::Sign { key, files } => {
+            let key = author::sign(&key, &files).map_err(Failed::Use)?;
+            files.iter().for_each(|file| println!("{}: signed by {key}", file.display()));
+        }
+        PluginCommand::Verify { trusted, file } => {
+            let vouched = author::verify(&file, trusted).map_err(Failed::Use)?;
+            let key = vouched.map_err(|problem| Failed::Outcome(format!("{}: {problem}", file.display())))?;
+            key.into_iter().for_each(|key| println!("{}: signed by {key}", file.display()));
+        }
         PluginCommand::Compile => littoral_plugin_host::compile::serve().map_err(Failed::Outcome)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -11,6 +11,7 @@ use std::path::Path;
 use ipnet::IpNet;
 use littoral_geo::limits::{NODES_MAX, PREFIXES_MAX, SERVICES_MAX, TTL_SECONDS_MAX, ZONES_MAX};
 use littoral_geo::stub::absolute;
+use littoral_plugin_host::limits::TRUSTED_KEYS_MAX;
 
 mod acme;
 mod cache;
@@ -84,6 +85,11 @@ impl Config {
 
     fn check_plugins(&self) -> Result<(), Wrong> {
         at_most("plugin", self.plugin.len(), PLUGINS_MAX)?;
+        at_most("plugins.trusted_keys", self.plugins.trusted_keys.len(), TRUSTED_KEYS_MAX)?;
+        if self.plugins.signature.is_some() && self.plugins.trusted_keys.is_empty() {
+            let problem = "plugins.signature needs plugins.trusted_keys: name a key there, or leave it out";
+            return wrong("plugins.signature", problem);
+        }
         let names = self.plugin.iter().enumerate().map(|(at, plugin)| (format!("plugin.{at}.name"), &plugin.name));
         unique("plugin", names)?;
         let policy = &self.policy;

@@ -139,6 +139,20 @@ const LIMITS: &[Key] = &[
 ];
 
 const PLUGINS: &[Key] = &[
+    key(
+        "plugins.trusted_keys",
+        "list of `ed25519:` and 64 hex digits",
+        "none",
+        "live",
+        "One of these must have signed each plugin (`littoral plugin keygen`, `sign`), else it is refused. At most 64; none: nothing is demanded.",
+    ),
+    key(
+        "plugins.signature",
+        "`required`, `warn`",
+        "`required`",
+        "live",
+        "`warn`: what none of the trusted keys signed is loaded all the same, with a warning, while signing is introduced.",
+    ),
     key("plugin.name", "text", "required", "restart", "Name by which `[policy]` and the admin API call it."),
     key(
         "plugin.file",

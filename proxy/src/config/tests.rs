@@ -169,6 +169,15 @@ fn a_plugin_that_cannot_work_is_told_its_own_place() {
         |more: &str, expected: &str| assert_eq!(problem(&format!("{GOOD}{more}")), format!("node.toml:{expected}"));
     check(&(plugin("p", "") + &plugin("p", "")), "14:8: plugin \"p\" is there twice: keep one");
     check(&plugin("", ""), "11:8: a plugin without a name: write one, such as \"geo\"");
+    check(&plugin("p", "vectors = \"none.toml\"\n"), "13:11: plugin \"p\": none.toml is not a readable file");
+    let trust = |line: &str| format!("[plugins]\n{line}\n");
+    check(
+        &trust("signature = \"warn\""),
+        "11:13: plugins.signature needs plugins.trusted_keys: name a key there, or leave it out",
+    );
+    let told =
+        "\"ed25519:00\" is no public key: write ed25519: and 64 hex digits, as `littoral plugin keygen` prints it";
+    check(&trust("trusted_keys = [\"ed25519:00\"]"), &format!("11:16: {told}"));
     check(&plugin("p", "fuel = 0\n"), "13:8: plugin.fuel is at least 1; leave it out for the default");
 }
 

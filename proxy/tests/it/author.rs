@@ -110,3 +110,30 @@ fn bench_measures_every_function_and_ends_with_1_when_one_faults() {
     let (ended, out, _) = tool(&["bench", &policy("spin"), "--calls", "64"]);
     assert!(ended == Some(1) && out.contains("among 8 clusters: it ran out of fuel"), "{out}");
 }
+
+#[test]
+fn a_key_signs_components_in_place_and_verify_says_whose_they_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (key, file) = (path("release.key"), path("p.wasm"));
+    let (ended, public, _) = tool(&["keygen", &key]);
+    let public = public.trim().to_owned();
+    assert!(ended == Some(0) && public.starts_with("ed25519:") && public.len() == 72, "{public}");
+    assert_eq!(std::fs::read_to_string(path("release.key.pub")).unwrap().trim(), public);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&key).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "nobody else reads a secret");
+    let (ended, _, said) = tool(&["keygen", &key]);
+    assert!(ended == Some(2) && said.contains("release.key: cannot be made"), "a key that is there stays: {said}");
+    std::fs::copy(policy("route-geo"), &file).unwrap();
+    let (ended, _, said) = tool(&["verify", "--trusted", &public, &file]);
+    assert!(ended == Some(1) && said.contains("p.wasm: it is not signed: sign it with"), "{said}");
+    assert_eq!(tool(&["sign", "--key", &key, &file]).1, format!("{file}: signed by {public}\n"));
+    assert_eq!(tool(&["verify", "--trusted", &public, &file]).1, format!("{file}: signed by {public}\n"));
+    assert!(tool(&["inspect", &file]).1.contains("littoral-signature-1 (96 bytes)"));
+    assert_eq!(tool(&["check", &file]).0, Some(0), "it is a component as before");
+    assert_eq!(tool(&["test", &file, "--vectors", &vectors_of("route-geo")]).0, Some(0));
+    let (ended, _, said) = tool(&["sign", "--key", &file, &file]);
+    assert!(ended == Some(2) && said.contains("it is no secret key: make one with"), "{said}");
+    let (ended, _, said) = tool(&["sign", "--key", &key, &key]);
+    assert!(ended == Some(2) && said.contains("no WebAssembly component"), "{said}");
+}

@@ -176,3 +176,39 @@ async fn a_plugin_whose_vectors_fail_is_not_loaded_and_the_old_one_stays() {
     assert_eq!(metrics["littoral_plugin_generation{plugin=\"p\"}"], 1.0);
     assert_eq!(metrics["littoral_plugin_faults_total{plugin=\"p\",kind=\"trap\"}"], 0.0);
 }
+
+/// A component with a signature of a key that is made for it, and the public key.
+fn signed(component: &[u8]) -> (Vec<u8>, String) {
+    let (key, _) = littoral_plugin_host::signature::SecretKey::generate().unwrap();
+    (key.sign(component).unwrap(), key.public().to_string())
+}
+
+#[tokio::test]
+async fn a_node_that_trusts_keys_loads_what_they_signed_and_nothing_else() {
+    let origin = origin().await;
+    let evict = plugin("evict-lfu-size");
+    let ((good, key), (strange, _)) = (signed(&evict), signed(&evict));
+    let mut tampered = good.clone();
+    tampered[100] ^= 1;
+    let trust = format!("[plugins]\ntrusted_keys = [\"{key}\"]\n");
+    let config = seated(&origin, "p").replace("route = \"p\"\nrate = \"p\"\n", "");
+    let strict = config.clone() + &trust;
+    let node = Node::start(BINARY, &strict, &[("p.wasm", &good), ("z.zone", ZONE)]).await;
+    assert!(node.admin("GET", "/v1/plugins", "").await.1.contains(&format!("\"signed_by\":\"{key}\"")));
+    for (file, expected) in [
+        (&evict, "it is not signed: sign it with `littoral plugin sign"),
+        (&strange, "which is not among plugins.trusted_keys"),
+        (&tampered, "it was changed after ed25519:"),
+    ] {
+        std::fs::write(node.file("p.wasm"), file).unwrap();
+        let (status, said) = node.admin("POST", "/v1/plugins/p/reload", "").await;
+        assert!(status == 422 && said.contains(expected), "{said}");
+    }
+    assert_eq!(node.metrics().await["littoral_plugin_generation{plugin=\"p\"}"], 1.0);
+    // While signing is introduced, it is a warning.
+    std::fs::write(node.file("p.wasm"), &evict).unwrap();
+    std::fs::write(node.file("node.toml"), strict + "signature = \"warn\"\n").unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
+    assert!(node.admin("GET", "/v1/plugins", "").await.1.contains("\"signed_by\":null"));
+    assert_eq!(node.get("site.example", "/1", &[]).await.status, 200);
+}
