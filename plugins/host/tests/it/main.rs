@@ -11,6 +11,7 @@ use std::sync::Arc;
 use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface, Plugin, PluginSpec, author};
 
 mod answers;
+mod contract;
 mod policies;
 mod proposals;
 mod reloads;
