@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use littoral_plugin_host::signature::PublicKey;
+use littoral_plugin_host::signature::{PublicKey, Trust};
 use serde::Deserialize;
 
 mod acme;
@@ -189,6 +189,13 @@ pub struct PluginTrust {
     pub trusted_keys: Vec<PublicKey>,
     /// What becomes of a plugin that none of them signed.
     pub signature: Option<Signature>,
+}
+
+impl PluginTrust {
+    /// As the host of plugins takes it.
+    pub fn trust(&self) -> Trust {
+        Trust { keys: self.trusted_keys.clone(), warn_only: self.signature == Some(Signature::Warn) }
+    }
 }
 
 /// What becomes of a plugin that nobody trusted has signed.

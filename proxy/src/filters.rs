@@ -12,7 +12,7 @@ use littoral_plugin_host::{HostSettings, is_filter};
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
-use crate::config::{Config, OnFault, Plugin, Ranges};
+use crate::config::{Config, OnFault, Plugin, PluginTrust, Ranges};
 use crate::observe::metrics::Sample;
 use crate::site::Sites;
 
@@ -95,7 +95,7 @@ impl Filters {
             if raw.fuel.is_some() || raw.vectors.is_some() {
                 return Err(problem("fuel and vectors are for policies; this is a filter: use deadline".to_owned()));
             }
-            let spec = spec(raw);
+            let spec = spec(raw, &config.plugins);
             let told = |error: littoral_plugin_host::LoadError| problem(error.to_string());
             next.push(match known.iter().find(|filter| filter.name() == raw.name) {
                 Some(filter) if filter.spec() == spec => (filter.clone(), None),
@@ -217,13 +217,14 @@ fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Res
     Ok(())
 }
 
-fn spec(raw: &Plugin) -> FilterSpec {
+fn spec(raw: &Plugin, trust: &PluginTrust) -> FilterSpec {
     let bytes = |size: crate::config::units::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     FilterSpec {
         name: raw.name.clone(),
         file: raw.file.clone(),
         config: serde_json::to_string(&raw.config).unwrap_or_else(|_| "{}".into()),
         sha256: raw.sha256.clone(),
+        trust: trust.trust(),
         memory_bytes: raw.memory.map(bytes),
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),

@@ -14,7 +14,6 @@ use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
 use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::signature::Trust;
 use littoral_plugin_host::{Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, types};
 use notify::Watcher;
 use parking_lot::{Mutex, RwLock};
@@ -311,7 +310,7 @@ fn spec(raw: &config::Plugin, trust: &config::PluginTrust) -> PluginSpec {
         fuel: raw.fuel,
         memory_bytes: raw.memory.map(|memory| usize::try_from(memory.0).unwrap_or(usize::MAX)),
         vectors: raw.vectors.clone(),
-        trust: Trust { keys: trust.trusted_keys.clone(), warn_only: trust.signature == Some(config::Signature::Warn) },
+        trust: trust.trust(),
     }
 }
 

@@ -222,7 +222,9 @@ async fn what_is_no_filter_or_cannot_start_is_refused_with_the_fix() {
     let toml = std::fs::read_to_string(node.file("node.toml")).unwrap();
     std::fs::write(node.file("p.wasm"), plugin("route-geo")).unwrap();
     std::fs::write(node.file("x.wasm"), plugin("filter-faults")).unwrap();
+    let trust = format!("[plugins]\ntrusted_keys = [\"ed25519:{}\"]\n[[plugin]]", "07".repeat(32));
     for (from, to, expected) in [
+        ("[[plugin]]", &*trust, "it is not signed: sign it with"),
         ("f.wasm", "p.wasm", "is no filter: name another in site.filters"),
         ("config = {}", "config = { respones = {} }", "respones"),
         ("config = {}", "fuel = 5", "use deadline"),

@@ -24,6 +24,7 @@ use crate::compile::{Failed, compile};
 use crate::component::open;
 use crate::engine::{Content, HostSettings, LoadError, make_private, write};
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
+use crate::signature::Trust;
 use crate::status::Counters;
 
 /// A filter as the operator configures it.
@@ -37,6 +38,8 @@ pub struct FilterSpec {
     pub config: String,
     /// The sha256 its file must have, in hex.
     pub sha256: Option<String>,
+    /// Who must have signed it.
+    pub trust: Trust,
     /// Linear memory in bytes; `None`: [`super::limits::MEMORY_BYTES_DEFAULT`].
     pub memory_bytes: Option<usize>,
     /// Milliseconds a call may compute; `None`: [`super::limits::DEADLINE_MS_DEFAULT`].
@@ -117,13 +120,14 @@ impl FilterHost {
     ) -> Result<Generation, LoadError> {
         let problem = |problem: String| LoadError::new(&spec.file, problem);
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
+        let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
         check(&spec, content.bytes()).map_err(problem)?;
         let component = self.component(content).map_err(problem)?;
         let pre = self.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| problem(format!("it is no filter of this contract: {error:#}")))?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.settings.now_ms)());
         let manifest = Manifest::default();
-        let mut generation = Generation { number: 1, spec, pre, manifest, sha256, loaded_ms };
+        let mut generation = Generation { number: 1, spec, pre, manifest, sha256, signed_by, loaded_ms };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async { Ok(start(&generation, shared, false).await) });
         let tried = tried.map_err(|error| error.to_string()).and_then(|tried| tried.map_err(|failure| failure.text));

@@ -27,6 +27,7 @@ use super::store::Store;
 use crate::breaker::Breaker;
 use crate::engine::{Content, LoadError};
 use crate::limits::ROLLBACK_WINDOW_MS;
+use crate::signature::PublicKey;
 use crate::status::{Counters, State};
 
 /// Calls of one instance, before it makes room for a new one: guests leak.
@@ -41,6 +42,7 @@ pub(super) struct Generation {
     pub(super) pre: InstancePre<Guest>,
     pub(super) manifest: Manifest,
     pub(super) sha256: String,
+    pub(super) signed_by: Option<PublicKey>,
     pub(super) loaded_ms: u64,
 }
 
@@ -362,6 +364,7 @@ impl Filter {
         status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
+        status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.instances = self.shared.instances.load(Acquire);
         status.quarantined_until_ms = quarantined_until_ms;
         status

@@ -51,6 +51,8 @@ pub struct FilterStatus {
     pub generation: u64,
     /// Of that file.
     pub sha256: String,
+    /// The trusted key that signed it.
+    pub signed_by: Option<String>,
     /// Calls, those that failed included.
     pub calls: u64,
     /// The same by point.
