@@ -18,6 +18,7 @@ pub mod map;
 pub mod routing;
 pub mod server;
 pub mod stub;
+mod wire;
 pub mod zone;
 
 pub use counters::Counters;

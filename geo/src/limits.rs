@@ -28,6 +28,8 @@ pub const CNAME_CHAIN_MAX: usize = 8;
 pub const UDP_BYTES_MAX: u16 = 1232;
 /// Bytes of a query over UDP; what is longer is cut, and then refused as malformed.
 pub const UDP_QUERY_BYTES_MAX: usize = 4096;
+/// UDP sockets, and threads that answer on them, of one address.
+pub const UDP_THREADS_MAX: usize = 256;
 /// TCP connections of all listeners together; further ones are closed and counted.
 pub const TCP_CONNECTIONS_MAX: usize = 256;
 /// Seconds a TCP connection may take to send a whole message, and to take an answer.

@@ -5,17 +5,16 @@
 //! other classes REFUSED, an unknown EDNS version BADVERS, a malformed client subnet FORMERR. Invariant: a response can be
 //! read, and over UDP it is no longer than the client takes.
 
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use hickory_proto::op::{Edns, LowerQuery, MessageType, Metadata, OpCode, ResponseCode};
+use hickory_proto::op::{Edns, LowerQuery, Metadata, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsCode, EdnsOption};
 use hickory_proto::rr::{DNSClass, LowerName, RecordType};
-use hickory_proto::serialize::binary::{BinDecoder, BinEncodable, BinEncoder};
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::Request;
-use hickory_server::zone_handler::{MessageResponseBuilder, Queries};
+use hickory_server::zone_handler::Queries;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -24,9 +23,12 @@ use crate::answer::Reply;
 use crate::counters::count;
 use crate::director::Director;
 use crate::limits::UDP_BYTES_MAX;
+use crate::wire::{HEADER_BYTES, encoded, lower};
 
 mod cookie;
+mod hot;
 mod identity;
+mod listeners;
 mod octets;
 mod rate;
 mod tcp;
@@ -35,73 +37,14 @@ mod udp;
 use cookie::Cookie;
 pub use cookie::SECRET_BYTES;
 pub use identity::{IDENTITY_BYTES_MAX, Identity};
+pub use listeners::{Bound, Listeners};
 pub use rate::RateLimit;
 use rate::{Passage, Rate};
 
-/// How often a pair of equal ports is tried for port 0.
-const PORT_TRIES: usize = 32;
 /// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
 const PLAIN_UDP_BYTES: u16 = 512;
-/// Bytes of a header (RFC 1035 §4.1.1), and the bit of its third that tells a response from a query.
-const HEADER_BYTES: usize = 12;
+/// The bit of a header's third byte that tells a response from a query (RFC 1035 §4.1.1).
 const RESPONSE_BIT: u8 = 0x80;
-
-/// Bound sockets: UDP and TCP of each address on the same port.
-#[derive(Debug)]
-pub struct Listeners {
-    pairs: Vec<(UdpSocket, TcpListener)>,
-    addresses: Vec<SocketAddr>,
-}
-
-impl Listeners {
-    /// Binds all `addresses` but those for which `inherited` has sockets bound by another process.
-    ///
-    /// # Errors
-    /// One line that names the address.
-    pub fn bind(
-        addresses: &[SocketAddr],
-        mut inherited: impl FnMut(SocketAddr) -> Option<(UdpSocket, TcpListener)>,
-    ) -> Result<Self, String> {
-        let mut listeners = Self { pairs: Vec::new(), addresses: Vec::new() };
-        for address in addresses {
-            let pair = inherited(*address).map_or_else(|| bind_pair(*address), ready);
-            let (udp, tcp) = pair.map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
-            listeners.addresses.push(udp.local_addr().map_err(|error| error.to_string())?);
-            listeners.pairs.push((udp, tcp));
-        }
-        Ok(listeners)
-    }
-
-    /// The sockets, in the order of the addresses.
-    pub fn pairs(&self) -> &[(UdpSocket, TcpListener)] {
-        &self.pairs
-    }
-
-    /// The addresses, with the ports that port 0 became.
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-}
-
-fn bind_pair(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
-    let mut tries = if address.port() == 0 { PORT_TRIES } else { 1 };
-    loop {
-        tries -= 1;
-        let tcp = TcpListener::bind(address)?;
-        match UdpSocket::bind(tcp.local_addr()?) {
-            Err(_) if tries > 0 => {}
-            udp => return ready((udp?, tcp)),
-        }
-    }
-}
-
-/// Sockets as they are served.
-fn ready((udp, tcp): (UdpSocket, TcpListener)) -> std::io::Result<(UdpSocket, TcpListener)> {
-    udp::tell_destinations(&udp)?;
-    udp.set_nonblocking(true)?;
-    tcp.set_nonblocking(true)?;
-    Ok((udp, tcp))
-}
 
 /// How a server answers, whatever it answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -114,7 +57,7 @@ pub struct Settings {
     pub rate: Option<RateLimit>,
 }
 
-/// Serves until `shutdown` turns true.
+/// Serves until `shutdown` turns true: each UDP socket on a thread of its own, connections on the runtime.
 ///
 /// # Errors
 /// When a socket is lost.
@@ -127,8 +70,11 @@ pub async fn serve(
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
     let handler = Handler::with(director, settings);
     let (mut serving, places) = (JoinSet::new(), tcp::places());
-    for (udp, tcp) in listeners.pairs {
-        serving.spawn(udp::serve(tokio::net::UdpSocket::from_std(udp).map_err(problem)?, handler.clone()));
+    let (_stop, stopping) = udp::stop().map_err(problem)?;
+    for Bound { udp, tcp } in listeners.into_bound() {
+        for socket in udp {
+            udp::start(socket, handler.clone(), stopping.clone()).map_err(problem)?;
+        }
         let tcp = tokio::net::TcpListener::from_std(tcp).map_err(problem)?;
         serving.spawn(tcp::serve(tcp, handler.clone(), places.clone()));
     }
@@ -170,11 +116,21 @@ impl Handler {
     /// The response to a request over UDP, without a socket: for tests and fuzzing.
     #[doc(hidden)]
     pub fn respond(&self, request: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
-        self.response(request, client, Protocol::Udp)
+        self.response(request, client, Protocol::Udp, since_1970())
+    }
+
+    /// The same where it is answered without the library; `None` where it is not, `Some(None)` when nothing is sent.
+    #[doc(hidden)]
+    pub fn respond_hot(&self, request: &[u8], client: SocketAddr) -> Option<Option<Vec<u8>>> {
+        let mut response = [0; UDP_BYTES_MAX as usize];
+        Some(match self.hot(request, client, since_1970(), &mut response)? {
+            hot::Hot::Answered(length) => Some(response[..length].to_vec()),
+            hot::Hot::Silent => None,
+        })
     }
 
     /// The response to a message; none to a response and to what is too short to have a header.
-    fn response(&self, message: Vec<u8>, client: SocketAddr, protocol: Protocol) -> Option<Vec<u8>> {
+    fn response(&self, message: Vec<u8>, client: SocketAddr, protocol: Protocol, now: Duration) -> Option<Vec<u8>> {
         let header: Option<[u8; HEADER_BYTES]> = message.first_chunk().copied();
         let subnet_octets = octets::of_option(&message, EdnsCode::Subnet.into());
         let is_query = header.is_some_and(|header| header[2] & RESPONSE_BIT == 0);
@@ -186,13 +142,13 @@ impl Handler {
             counters.rcode(u16::from(ResponseCode::FormErr));
             return Some(unreadable(header).into());
         };
-        self.encoded(&request, subnet_octets)
+        self.written(&request, subnet_octets, now)
     }
 
-    fn encoded(&self, request: &Request, subnet_octets: Option<usize>) -> Option<Vec<u8>> {
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs()) as u32;
+    fn written(&self, request: &Request, subnet_octets: Option<usize>, now: Duration) -> Option<Vec<u8>> {
+        let now_s = now.as_secs() as u32;
         let asked = self.asked(request, subnet_octets, now_s);
-        let reply = self.reply(request, &asked);
+        let mut reply = self.reply(request, &asked);
         let counters = self.director.counters();
         let passage = self.passage(request, &asked, &reply, now_s);
         if passage == Passage::Dropped {
@@ -205,30 +161,24 @@ impl Handler {
         metadata.authoritative = reply.authoritative;
         metadata.recursion_available = false;
         metadata.response_code = reply.code;
-        let bound = size_bound(request);
-        let nothing = Queries::read(&mut BinDecoder::new(&[]), 0).ok().filter(|_| !repeatable(&request.queries));
-        let builder = MessageResponseBuilder::new(nothing.as_ref().unwrap_or(&request.queries), edns.as_ref());
-        let mut response = Vec::with_capacity(usize::from(PLAIN_UDP_BYTES));
-        let mut encoder = BinEncoder::new(&mut response);
-        encoder.set_max_size(bound);
-        let whole = passage == Passage::Sent && fits(&reply, bound);
-        let encoded = if whole {
-            let Reply { answers, authority, additional, .. } = &reply;
-            builder
-                .build(metadata, answers.iter(), authority.iter(), [].iter(), additional.iter())
-                .destructive_emit(&mut encoder)
-        } else {
-            count(if passage == Passage::Cut { &counters.rate_cut } else { &counters.truncated });
-            metadata.truncation = true;
-            builder.build_no_records(metadata).destructive_emit(&mut encoder)
+        let query =
+            request.queries.queries().first().filter(|_| repeatable(&request.queries)).map(LowerQuery::original);
+        let whole = match passage {
+            Passage::Sent => encoded(metadata, query, &mut reply, edns.as_ref(), size_bound(request)),
+            Passage::Cut | Passage::Dropped => Ok(None),
         };
-        match encoded {
-            Ok(_) => Some(response),
-            Err(error) => {
-                tracing::error!(%error, "a DNS response cannot be written");
-                None
+        let message = whole.and_then(|whole| match whole {
+            Some(message) => Ok(Some(message)),
+            None => {
+                count(if passage == Passage::Cut { &counters.rate_cut } else { &counters.truncated });
+                metadata.truncation = true;
+                encoded(metadata, query, &mut Reply::empty(reply.code), edns.as_ref(), u16::MAX)
             }
-        }
+        });
+        message.unwrap_or_else(|error| {
+            tracing::error!(%error, "a DNS response cannot be written");
+            None
+        })
     }
 
     fn asked(&self, request: &Request, subnet_octets: Option<usize>, now_s: u32) -> Asked {
@@ -239,7 +189,10 @@ impl Handler {
             Some(EdnsOption::Subnet(subnet)) => Some(*subnet),
             _ => None,
         };
-        let cookie = Cookie::of(edns, request.src().ip(), &self.secret, now_s);
+        let cookie = match edns.option(EdnsCode::Cookie) {
+            Some(EdnsOption::Unknown(_, bytes)) => Cookie::read(bytes, request.src().ip(), &self.secret, now_s),
+            _ => Cookie::None,
+        };
         Asked { subnet, subnet_octets, cookie, identity: edns.option(EdnsCode::NSID).is_some() }
     }
 
@@ -249,14 +202,12 @@ impl Handler {
         else {
             return Passage::Sent;
         };
-        let code = u16::from(reply.code);
         // Failures are of a zone: who asks for names by chance gets them for ever new ones.
-        let zone = reply.authority.first().map(|record| LowerName::from(&record.name));
         let name = match reply.code {
-            ResponseCode::NoError => request.queries.queries().first().map(|query| query.name().clone()),
-            _ => zone,
+            ResponseCode::NoError => request.queries.queries().first().map(|query| lower(query.name())),
+            _ => reply.authority.first().map(|record| lower(&LowerName::from(&record.name))),
         };
-        rate.pass(request.src().ip(), (code, name), now_s)
+        rate.pass(request.src().ip(), u16::from(reply.code), &name.unwrap_or_default(), now_s)
     }
 
     fn reply(&self, request: &Request, asked: &Asked) -> Reply {
@@ -278,18 +229,11 @@ impl Handler {
         if subnet.is_some() {
             count(&counters.ecs);
         }
-        // Source /0: the client does not want to be placed; the resolver's own address is (RFC 7871 §7.1.2).
-        let subject = subnet.filter(|subnet| subnet.source_prefix() > 0);
-        let subject = subject.map_or((request.src().ip(), u8::MAX), |subnet| (subnet.addr(), subnet.source_prefix()));
-        let (client, before) = embedded(subject.0, subject.1);
+        let subnet = subnet.map(|subnet| (subnet.addr(), subnet.source_prefix()));
+        let (client, before) = subject(subnet, request.src().ip());
         let name = info.query.name().clone();
         let mut reply = self.director.answer(&name, info.query.query_type(), client);
-        if subnet.is_some_and(|subnet| subnet.source_prefix() == 0) {
-            reply.scope = 0;
-        }
-        if reply.scope > 0 {
-            reply.scope += before;
-        }
+        reply.scope = widened(reply.scope, subnet, before);
         reply
     }
 
@@ -309,6 +253,26 @@ impl Handler {
             options.insert(EdnsOption::Unknown(EdnsCode::NSID.into(), name.as_bytes().to_vec()));
         }
         response
+    }
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Whom an answer is for: the client subnet (address and source prefix), or the resolver. With source /0 the client does not want
+/// to be placed; the resolver's own address is (RFC 7871 §7.1.2). With it come the bits before an IPv4 address inside IPv6.
+fn subject(subnet: Option<(IpAddr, u8)>, resolver: IpAddr) -> (IpAddr, u8) {
+    let (address, length) = subnet.filter(|(_, source)| *source > 0).unwrap_or((resolver, u8::MAX));
+    embedded(address, length)
+}
+
+/// A scope as it is told of the subnet that came.
+fn widened(scope: u8, subnet: Option<(IpAddr, u8)>, before: u8) -> u8 {
+    match subnet {
+        Some((_, 0)) => 0,
+        _ if scope > 0 => scope + before,
+        _ => 0,
     }
 }
 
@@ -369,31 +333,6 @@ fn well_formed(subnet: &ClientSubnet, octets: Option<usize>) -> bool {
     let needed = FAMILY_AND_LENGTHS + usize::from(length).div_ceil(8);
     let fits = octets.is_none_or(|octets| octets == needed);
     fits && subnet.scope_prefix() == 0 && length <= bits && masked(subnet.addr(), length) == subnet.addr()
-}
-
-/// Room kept for OPT with a client subnet, a cookie and a name.
-const SLACK_FOR_OPT: usize = 64 + 28 + 4 + IDENTITY_BYTES_MAX;
-
-fn sections(reply: &Reply) -> impl Iterator<Item = &hickory_proto::rr::Record> {
-    reply.answers.iter().chain(&reply.authority).chain(&reply.additional)
-}
-
-/// Whether all records fit into `bound` bytes.
-fn fits(reply: &Reply, bound: u16) -> bool {
-    let size: usize = sections(reply).map(|record| record.to_bytes().map_or(0, |bytes| bytes.len())).sum();
-    // Uncompressed sizes are an upper bound; the header and the question need at most this much more.
-    size + 300 + SLACK_FOR_OPT <= usize::from(bound) || fits_compressed(reply, bound)
-}
-
-/// Whether the records fit once names are compressed: tried for real, and only when the bound is near.
-fn fits_compressed(reply: &Reply, bound: u16) -> bool {
-    let mut message = hickory_proto::op::Message::new(0, MessageType::Response, OpCode::Query);
-    message.add_answers(reply.answers.iter().cloned());
-    message.add_authorities(reply.authority.iter().cloned());
-    message.add_additionals(reply.additional.iter().cloned());
-    // A question has at most 255 bytes of name; aliases repeat it, so it is usually compressed away.
-    let question = reply.answers.first().map_or(255, |first| first.name.len());
-    message.to_vec().is_ok_and(|bytes| bytes.len() + question + 4 + SLACK_FOR_OPT <= usize::from(bound))
 }
 
 /// Bytes a response may have: over UDP what the client offers, at least 512, at most [`UDP_BYTES_MAX`].

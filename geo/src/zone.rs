@@ -14,12 +14,14 @@ use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use crate::director::{GeoError, ZoneSource};
 use crate::limits::{RECORDS_MAX, SET_RECORDS_MAX, ZONE_BYTES_MAX};
+use crate::wire::{Table, lower};
 use master::{Entries, Problem};
 use reader::Reader;
 
 mod data;
 mod master;
 mod reader;
+mod ready;
 mod services;
 
 type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
@@ -28,6 +30,8 @@ type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
 #[derive(Debug, Default)]
 pub struct Zones {
     zones: HashMap<LowerName, Zone>,
+    /// By the name of the zone in wire form and small letters.
+    bodies: HashMap<Box<[u8]>, Arc<Body>>,
 }
 
 /// One zone: what was read, and the names of services in it.
@@ -48,6 +52,8 @@ struct Body {
     sets: Sets,
     /// Every name that exists: with records, or above one that has.
     names: HashSet<LowerName>,
+    /// What it says of its own names to all who ask, made beforehand.
+    ready: Table,
 }
 
 /// What a zone says of a question.
@@ -89,7 +95,8 @@ impl Zones {
                 return Err(GeoError(format!("zone {:?} is there twice", source.name)));
             }
         }
-        let zones = Self { zones };
+        let bodies = zones.iter().map(|(apex, zone): (_, &Zone)| (lower(apex), zone.body.clone())).collect();
+        let zones = Self { zones, bodies };
         for source in sources {
             zones.check_stand_ins(source)?;
         }
@@ -190,8 +197,8 @@ impl Records {
         let negative_ttl = soa.ttl.min(data.minimum);
         let mut names = HashSet::new();
         sets.keys().for_each(|name| know(&mut names, name, &apex));
-        let body = Body { apex, soa, negative_ttl, sets, names };
-        Ok(Zone { body: Arc::new(body), held: HashSet::new() })
+        let body = Body { apex, soa, negative_ttl, sets, names, ready: Table::default() };
+        Ok(Zone { body: Arc::new(body), held: HashSet::new() }.readied())
     }
 }
 

@@ -112,11 +112,13 @@ impl Sockets {
             Ok::<_, String>(listener)
         });
         let dns = (!config.listen.dns.is_empty()).then(|| {
-            let pair = |address: SocketAddr| {
-                let mut socket = |kind| inherited.take(kind, &address.to_string()).into_iter().next();
-                socket(Kind::DnsUdp).zip(socket(Kind::DnsTcp)).map(|(udp, tcp)| (udp.into(), tcp.into()))
+            let bound = |address: SocketAddr| {
+                let mut sockets = |kind| inherited.take(kind, &address.to_string()).into_iter();
+                let udp: Vec<_> = sockets(Kind::DnsUdp).map(Into::into).collect();
+                let tcp = sockets(Kind::DnsTcp).next().filter(|_| !udp.is_empty())?.into();
+                Some(littoral_geo::server::Bound { udp, tcp })
             };
-            littoral_geo::server::Listeners::bind(&config.listen.dns, pair)
+            littoral_geo::server::Listeners::bind(&config.listen.dns, config.dns.threads, bound)
         });
         Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()? })
     }
@@ -130,11 +132,13 @@ impl Sockets {
         if let Some((socket, written)) = self.admin.as_ref().zip(listen.admin) {
             all.push(Handed::of(Kind::Admin, written.to_string(), socket.local_addr()?.to_string(), socket)?);
         }
-        let pairs = self.dns.iter().flat_map(|dns| dns.pairs());
-        for ((udp, tcp), written) in pairs.zip(&listen.dns) {
-            let bound = tcp.local_addr()?.to_string();
-            all.push(Handed::of(Kind::DnsUdp, written.to_string(), bound.clone(), udp)?);
-            all.push(Handed::of(Kind::DnsTcp, written.to_string(), bound, tcp)?);
+        let dns = self.dns.iter().flat_map(|dns| dns.bound());
+        for (sockets, written) in dns.zip(&listen.dns) {
+            let bound = sockets.tcp.local_addr()?.to_string();
+            for udp in &sockets.udp {
+                all.push(Handed::of(Kind::DnsUdp, written.to_string(), bound.clone(), udp)?);
+            }
+            all.push(Handed::of(Kind::DnsTcp, written.to_string(), bound, &sockets.tcp)?);
         }
         Ok(all)
     }

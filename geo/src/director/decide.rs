@@ -6,7 +6,7 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hickory_proto::rr::LowerName;
 
@@ -66,7 +66,13 @@ impl Director {
     }
 
     pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &LowerName, client: IpAddr) -> Option<Decided> {
-        let service = snapshot.services.get(name)?;
+        let service = snapshot.services.by_name.get(name)?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(self.decide_for(snapshot, service, client, now))
+    }
+
+    /// The decision for a service, at `now` (since 1970).
+    pub(crate) fn decide_for(&self, snapshot: &Snapshot, service: &Placed, client: IpAddr, now: Duration) -> Decided {
         let client = canonical(client);
         let (spot, scope) = snapshot.map.find(client);
         let covered = spot.covered;
@@ -85,7 +91,7 @@ impl Director {
         }
         let zone = [forced, covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
         let place = spot.place.at.unwrap_or_default();
-        let flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates);
+        let flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates, now);
         let (choice, by_policy) = self.choose(&flow);
         let first = Some(choice.clusters[0]).filter(|first| *first != NONE);
         let reason = match first {
@@ -102,7 +108,7 @@ impl Director {
         let decision = Decision { choice: choice.clusters, scope, ttl_s, reason };
         let (key, answers) = (service.key, service.answers);
         let of_service = service.candidates;
-        Some(Decided { decision, spot, zone, of_service, allowed, flow, by_policy, client, key, answers })
+        Decided { decision, spot, zone, of_service, allowed, flow, by_policy, client, key, answers }
     }
 
     /// Asks the policy and checks its answer: clusters must be candidates, each once. Else the native policy answers.
@@ -138,12 +144,12 @@ impl Snapshot {
     }
 }
 
-fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates: u64) -> Flow {
+fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates: u64, now: Duration) -> Flow {
     let bits = match prefix {
         IpAddr::V4(v4) => u128::from(v4.to_bits()),
         IpAddr::V6(v6) => v6.to_bits(),
     };
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+    let now_ms = now.as_millis() as u64;
     // The same for a client and a service, so that a policy that uses it stays within the scope's promise.
     let rand = hash(&(bits, service.key));
     Flow { key: service.key, addr_hi: (bits >> 64) as u64, addr_lo: bits as u64, place, zone, candidates, now_ms, rand }

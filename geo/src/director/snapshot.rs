@@ -2,13 +2,10 @@
 //!
 //! Invariant: a snapshot never changes; the masks of clusters say what their states say.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use hickory_proto::rr::LowerName;
-
 use super::nodes::Orders;
-use super::service::{self, Placed};
+use super::service::{self, Placed, Services};
 use super::sources::Sources;
 use super::{GeoConfig, GeoError};
 use crate::limits::{CLUSTERS_MAX, NODES_MAX, SERVICES_MAX, ZONES_MAX};
@@ -32,7 +29,7 @@ pub(crate) struct Snapshot {
     /// How often a map was compiled.
     pub(super) generation: u64,
     pub(super) sources: Arc<Sources>,
-    pub(super) services: Arc<HashMap<LowerName, Placed>>,
+    pub(super) services: Arc<Services>,
     pub(crate) zones: Arc<Zones>,
 }
 
@@ -124,6 +121,11 @@ impl Snapshot {
             masks.full |= bit(state.full);
         }
         Self { states, masks, ..self.clone() }
+    }
+
+    /// The service of this name (wire form, small letters).
+    pub(crate) fn service(&self, name: &[u8]) -> Option<&Placed> {
+        self.services.by_wire.get(name).map(|service| &**service)
     }
 
     /// The clusters as a policy is told of them.

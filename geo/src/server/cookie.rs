@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use hickory_proto::op::Edns;
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use siphasher::sip::SipHasher24;
 use std::hash::Hasher;
@@ -35,11 +34,8 @@ pub(super) enum Cookie {
 }
 
 impl Cookie {
-    /// Of a query from `client` at `now_s` (Unix seconds, which may wrap around).
-    pub(super) fn of(edns: &Edns, client: IpAddr, secret: &[u8; SECRET_BYTES], now_s: u32) -> Self {
-        let Some(EdnsOption::Unknown(_, bytes)) = edns.option(EdnsCode::Cookie) else {
-            return Self::None;
-        };
+    /// Of the option of a query from `client` at `now_s` (Unix seconds, which may wrap around).
+    pub(super) fn read(bytes: &[u8], client: IpAddr, secret: &[u8; SECRET_BYTES], now_s: u32) -> Self {
         let Some((own, server)) = bytes.split_first_chunk::<CLIENT_BYTES>() else {
             return Self::Malformed;
         };
@@ -104,9 +100,7 @@ mod tests {
     }
 
     fn of(option: &[u8], client: &str, now_s: u32) -> Cookie {
-        let mut edns = Edns::new();
-        edns.options_mut().insert(EdnsOption::Unknown(10, option.to_vec()));
-        Cookie::of(&edns, client.parse().unwrap(), &SECRET, now_s)
+        Cookie::read(option, client.parse().unwrap(), &SECRET, now_s)
     }
 
     fn answer(cookie: Cookie) -> (bool, Vec<u8>) {

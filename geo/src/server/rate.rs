@@ -47,10 +47,10 @@ impl Rate {
         Self { limit, cells: (0..CELLS).map(|_| AtomicU64::new(0)).collect(), hash: RandomState::new() }
     }
 
-    /// Counts an answer of `kind` to `client` in the second `now_s`.
-    pub(super) fn pass(&self, client: IpAddr, kind: impl std::hash::Hash, now_s: u32) -> Passage {
+    /// Counts an answer to `client` in the second `now_s`: its code, and the name (wire form, small letters) it is counted for.
+    pub(super) fn pass(&self, client: IpAddr, code: u16, name: &[u8], now_s: u32) -> Passage {
         let network = masked(client, if client.is_ipv4() { NETWORK_BITS.0 } else { NETWORK_BITS.1 });
-        let cell = &self.cells[self.hash.hash_one((network, kind)) as usize % CELLS];
+        let cell = &self.cells[self.hash.hash_one((network, code, name)) as usize % CELLS];
         let count = |known: u64| if (known >> 32) as u32 == now_s { known as u32 } else { 0 };
         let next = |known: u64| Some(u64::from(now_s) << 32 | u64::from(count(known).saturating_add(1)));
         let before = count(cell.fetch_update(Relaxed, Relaxed, next).unwrap_or_else(|known| known));
@@ -74,21 +74,21 @@ mod tests {
     fn beyond_the_bound_of_a_second_every_other_answer_is_cut_and_the_rest_dropped() {
         use Passage::{Cut, Dropped, Sent};
         let rate = rate(3, 2);
-        let pass = |client: &str, kind, now_s| rate.pass(client.parse().unwrap(), kind, now_s);
-        let first: Vec<_> = (0..8).map(|host| pass(&format!("192.0.2.{host}"), "a", 9)).collect();
+        let pass = |client: &str, kind: &[u8], now_s| rate.pass(client.parse().unwrap(), 0, kind, now_s);
+        let first: Vec<_> = (0..8).map(|host| pass(&format!("192.0.2.{host}"), b"a", 9)).collect();
         assert_eq!(first, [Sent, Sent, Sent, Dropped, Cut, Dropped, Cut, Dropped]);
         assert_eq!(
-            (pass("192.0.2.1", "b", 9), pass("192.0.3.1", "a", 9), pass("192.0.2.1", "a", 10)),
+            (pass("192.0.2.1", b"b", 9), pass("192.0.3.1", b"a", 9), pass("192.0.2.1", b"a", 10)),
             (Sent, Sent, Sent)
         );
-        let six: Vec<_> = (0..4).map(|net| pass(&format!("2001:db8:0:{net}::1"), "a", 9)).collect();
+        let six: Vec<_> = (0..4).map(|net| pass(&format!("2001:db8:0:{net}::1"), b"a", 9)).collect();
         assert_eq!(six, [Sent, Sent, Sent, Dropped]);
     }
 
     #[test]
     fn without_slip_none_is_cut() {
         let rate = rate(1, 0);
-        let passed: Vec<_> = (0..4).map(|_| rate.pass([192, 0, 2, 1].into(), 1, 1)).collect();
+        let passed: Vec<_> = (0..4).map(|_| rate.pass([192, 0, 2, 1].into(), 0, b"a", 1)).collect();
         assert_eq!(passed[0], Passage::Sent);
         assert!(passed[1..].iter().all(|passage| *passage == Passage::Dropped));
     }

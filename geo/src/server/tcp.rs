@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::Handler;
+use super::{Handler, since_1970};
 use crate::counters::count;
 use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_SECONDS};
 
@@ -59,7 +59,7 @@ async fn converse(stream: &mut TcpStream, client: SocketAddr, handler: &Handler)
     const PATIENCE: Duration = Duration::from_secs(TCP_IDLE_SECONDS);
     let mut stream = BufReader::new(stream);
     while let Some(message) = timeout(PATIENCE, message(&mut stream)).await?? {
-        if let Some(response) = handler.response(message, client, Protocol::Tcp) {
+        if let Some(response) = handler.response(message, client, Protocol::Tcp, since_1970()) {
             let length = u16::try_from(response.len()).map_err(std::io::Error::other)?;
             timeout(PATIENCE, stream.write_all(&[&length.to_be_bytes(), &response[..]].concat())).await??;
         }

@@ -1,98 +1,187 @@
-//! DNS over UDP. A socket may listen on all addresses of its host: a response leaves from the address that its query came
-//! to (RFC 2181 §4.1), else the client would pass it over.
+//! DNS over UDP: a thread for each socket, which answers one query after the other without a switch to another task. Those
+//! that [`super::hot`] knows are answered in two system calls and nothing else; receiving and sending several at once was
+//! measured and is not worth its buffers.
+//!
+//! Invariant: a response comes from the address that was asked (RFC 2181 §4.1), else the client would pass it over.
 
-use std::io::{IoSlice, IoSliceMut};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::io::{ErrorKind, IoSlice, IoSliceMut, PipeReader, PipeWriter};
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use hickory_server::net::xfer::Protocol;
 use nix::cmsg_space;
 use nix::libc::{in_pktinfo, in6_pktinfo};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
-use super::Handler;
-use crate::limits::UDP_QUERY_BYTES_MAX;
+use super::hot::Hot;
+use super::{Handler, since_1970};
+use crate::limits::{UDP_BYTES_MAX, UDP_QUERY_BYTES_MAX};
 
-/// How long receiving rests when it fails.
-const RECEIVE_REST: Duration = Duration::from_millis(100);
+/// How long receiving rests when it fails, in milliseconds.
+const RECEIVE_REST_MS: u16 = 100;
 
-/// A datagram: its bytes, who sent it, and to which of our addresses.
-struct Datagram {
-    bytes: Vec<u8>,
-    client: SocketAddr,
-    to: Option<ControlMessageOwned>,
+/// Dropped, it ends all threads that have its counterpart.
+pub(super) struct Stop {
+    told: Arc<AtomicBool>,
+    _writer: PipeWriter,
 }
 
-/// Asks the kernel to tell the address that each datagram came to.
-pub(super) fn tell_destinations(socket: &std::net::UdpSocket) -> std::io::Result<()> {
+/// Whether to go on: a flag for a thread that is busy, the end of a pipe for one that waits.
+#[derive(Clone)]
+pub(super) struct Stopping {
+    told: Arc<AtomicBool>,
+    reader: Arc<PipeReader>,
+}
+
+pub(super) fn stop() -> std::io::Result<(Stop, Stopping)> {
+    let (reader, writer) = std::io::pipe()?;
+    let told = Arc::new(AtomicBool::new(false));
+    Ok((Stop { told: told.clone(), _writer: writer }, Stopping { told, reader: reader.into() }))
+}
+
+impl Stopping {
+    /// A while, or until all are to stop.
+    fn rest(&self) {
+        let mut polled = [PollFd::new(self.reader.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut polled, RECEIVE_REST_MS);
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.told.store(true, Relaxed);
+    }
+}
+
+/// Asks the kernel to tell the address that each datagram came to, where there are several.
+pub(super) fn tell_destinations(socket: &UdpSocket) -> std::io::Result<()> {
     match socket.local_addr()? {
+        address if !address.ip().is_unspecified() => {}
         SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
         SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6RecvPacketInfo, &true)?,
     }
     Ok(())
 }
 
-/// Answers for ever. A query whose answer panics or cannot be sent is lost, and the next one comes.
-pub(super) async fn serve(socket: UdpSocket, handler: Handler) {
-    let mut buffer = vec![0; UDP_QUERY_BYTES_MAX];
-    loop {
-        let received = socket.async_io(Interest::READABLE, || receive(&socket, &mut buffer)).await;
-        let Datagram { bytes, client, to } = match received {
-            Ok(datagram) => datagram,
-            Err(error) => {
-                tracing::warn!(%error, "cannot receive DNS queries");
-                tokio::time::sleep(RECEIVE_REST).await;
-                continue;
+/// Answers on a thread of its own until it is to stop.
+///
+/// # Errors
+/// When there is no thread to be had.
+pub(super) fn start(socket: UdpSocket, handler: Handler, stopping: Stopping) -> std::io::Result<()> {
+    let everywhere = socket.local_addr()?.ip().is_unspecified();
+    let desk = Desk {
+        socket,
+        everywhere,
+        query: Box::new([0; UDP_QUERY_BYTES_MAX]),
+        response: Box::new([0; UDP_BYTES_MAX as usize]),
+        control: cmsg_space!(in6_pktinfo),
+    };
+    std::thread::Builder::new().name("dns-udp".into()).spawn(move || desk.serve(&handler, &stopping))?;
+    Ok(())
+}
+
+/// Where a thread reads and writes.
+struct Desk {
+    socket: UdpSocket,
+    /// Whether it was bound to all addresses.
+    everywhere: bool,
+    query: Box<[u8; UDP_QUERY_BYTES_MAX]>,
+    response: Box<[u8; UDP_BYTES_MAX as usize]>,
+    control: Vec<u8>,
+}
+
+impl Desk {
+    /// A query whose answer panics or cannot be sent is lost, and the next one comes.
+    fn serve(mut self, handler: &Handler, stopping: &Stopping) {
+        while !stopping.told.load(Relaxed) {
+            match self.receive() {
+                Ok((length, client, to)) => {
+                    let answered = catch_unwind(AssertUnwindSafe(|| self.answer(handler, length, client)));
+                    let Ok(Some(response)) = answered else { continue };
+                    let mut sent = self.send(&response, client, to.as_ref());
+                    if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
+                        self.wait(PollFlags::POLLOUT, stopping);
+                        sent = self.send(&response, client, to.as_ref());
+                    }
+                    if let Err(error) = sent {
+                        tracing::debug!(%client, %error, "a DNS response could not be sent");
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(PollFlags::POLLIN, stopping),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "cannot receive DNS queries");
+                    stopping.rest();
+                }
             }
-        };
-        let answered = catch_unwind(AssertUnwindSafe(|| handler.response(bytes, client, Protocol::Udp)));
-        let Ok(Some(response)) = answered else { continue };
-        let sent = socket.async_io(Interest::WRITABLE, || send(&socket, &response, client, to.as_ref())).await;
-        if let Err(error) = sent {
-            tracing::debug!(%client, %error, "a DNS response could not be sent");
         }
+    }
+
+    fn answer(&mut self, handler: &Handler, length: usize, client: SocketAddr) -> Option<Written> {
+        let (query, now) = (&self.query[..length], since_1970());
+        match handler.hot(query, client, now, &mut self.response) {
+            Some(Hot::Answered(length)) => Some(Written::Here(length)),
+            Some(Hot::Silent) => None,
+            None => handler.response(query.to_vec(), client, Protocol::Udp, now).map(Written::There),
+        }
+    }
+
+    /// Until the socket can do what is wanted, or all are to stop.
+    fn wait(&self, wanted: PollFlags, stopping: &Stopping) {
+        let stop = PollFd::new(stopping.reader.as_fd(), PollFlags::empty());
+        let mut polled = [PollFd::new(self.socket.as_fd(), wanted), stop];
+        // Interrupted, it is as if it could: trying tells.
+        let _ = poll(&mut polled, PollTimeout::NONE);
+    }
+
+    /// The length of the next query, who sent it, and to which of our addresses, where there are several.
+    fn receive(&mut self) -> std::io::Result<(usize, SocketAddr, Option<ControlMessageOwned>)> {
+        if !self.everywhere {
+            let (length, client) = self.socket.recv_from(&mut self.query[..])?;
+            return Ok((length, client, None));
+        }
+        let mut slices = [IoSliceMut::new(&mut self.query[..])];
+        let socket = self.socket.as_raw_fd();
+        let message = recvmsg::<SockaddrStorage>(socket, &mut slices, Some(&mut self.control), MsgFlags::empty())?;
+        let sender = message.address.as_ref();
+        let v4 = sender.and_then(SockaddrStorage::as_sockaddr_in).map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
+        let v6 = sender.and_then(SockaddrStorage::as_sockaddr_in6).map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)));
+        let client = v4.or(v6).ok_or_else(|| std::io::Error::other("a datagram without a sender"))?;
+        Ok((message.bytes, client, message.cmsgs()?.next()))
+    }
+
+    /// Sends from the address that the query came to. The way is the routing table's choice, which no address of one link has.
+    fn send(&self, response: &Written, client: SocketAddr, to: Option<&ControlMessageOwned>) -> std::io::Result<usize> {
+        let response = match response {
+            Written::Here(length) => &self.response[..*length],
+            Written::There(response) => response,
+        };
+        let (v4, v6);
+        let from = match to {
+            Some(ControlMessageOwned::Ipv4PacketInfo(info)) => {
+                v4 = in_pktinfo { ipi_ifindex: 0, ..*info };
+                ControlMessage::Ipv4PacketInfo(&v4)
+            }
+            Some(ControlMessageOwned::Ipv6PacketInfo(info)) => {
+                let link_local = Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local();
+                v6 = in6_pktinfo { ipi6_ifindex: if link_local { info.ipi6_ifindex } else { 0 }, ..*info };
+                ControlMessage::Ipv6PacketInfo(&v6)
+            }
+            _ => return self.socket.send_to(response, client),
+        };
+        let client = SockaddrStorage::from(client);
+        Ok(sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(response)], &[from], MsgFlags::empty(), Some(&client))?)
     }
 }
 
-fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> std::io::Result<Datagram> {
-    let mut space = cmsg_space!(in6_pktinfo);
-    let mut slices = [IoSliceMut::new(buffer)];
-    let message = recvmsg::<SockaddrStorage>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::empty())?;
-    let sender = message.address.as_ref();
-    let v4 = sender.and_then(SockaddrStorage::as_sockaddr_in).map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
-    let v6 = sender.and_then(SockaddrStorage::as_sockaddr_in6).map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)));
-    let client = v4.or(v6).ok_or_else(|| std::io::Error::other("a datagram without a sender"))?;
-    let (length, to) = (message.bytes, message.cmsgs()?.next());
-    Ok(Datagram { bytes: buffer[..length].to_vec(), client, to })
-}
-
-/// Sends from the address that the query came to. The way is the routing table's choice, which no address of one link has.
-fn send(
-    socket: &UdpSocket,
-    response: &[u8],
-    client: SocketAddr,
-    to: Option<&ControlMessageOwned>,
-) -> std::io::Result<usize> {
-    let (v4, v6);
-    let from = match to {
-        Some(ControlMessageOwned::Ipv4PacketInfo(info)) => {
-            v4 = in_pktinfo { ipi_ifindex: 0, ..*info };
-            Some(ControlMessage::Ipv4PacketInfo(&v4))
-        }
-        Some(ControlMessageOwned::Ipv6PacketInfo(info)) => {
-            let link_local = Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local();
-            v6 = in6_pktinfo { ipi6_ifindex: if link_local { info.ipi6_ifindex } else { 0 }, ..*info };
-            Some(ControlMessage::Ipv6PacketInfo(&v6))
-        }
-        _ => None,
-    };
-    let client = SockaddrStorage::from(client);
-    let slices = [IoSlice::new(response)];
-    Ok(sendmsg(socket.as_raw_fd(), &slices, from.as_slice(), MsgFlags::empty(), Some(&client))?)
+/// A response: so many bytes of the desk's, or its own.
+enum Written {
+    Here(usize),
+    There(Vec<u8>),
 }

@@ -29,7 +29,7 @@ impl Drop for Running {
 }
 
 pub(crate) async fn running() -> Running {
-    running_on(Listeners::bind(&["127.0.0.1:0".parse().unwrap()], |_| None).unwrap())
+    running_on(Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 2, |_| None).unwrap())
 }
 
 fn running_on(listeners: Listeners) -> Running {
@@ -148,7 +148,7 @@ async fn our_resolver_walks_from_one_authoritative_server_to_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_comes_from_the_address_that_was_asked_though_the_server_listens_on_all() {
     for all in ["0.0.0.0:0", "[::]:0"] {
-        let Ok(listeners) = Listeners::bind(&[all.parse().unwrap()], |_| None) else {
+        let Ok(listeners) = Listeners::bind(&[all.parse().unwrap()], 2, |_| None) else {
             println!("skipped: no {all} on this host");
             continue;
         };

@@ -18,7 +18,7 @@ const NSID: u16 = 3;
 const A: u16 = 1;
 
 /// An OPT record: root, type, payload, code and version, flags, options.
-fn opt(payload: u16, version: u8, options: &[(u16, &[u8])]) -> Vec<u8> {
+pub(crate) fn opt(payload: u16, version: u8, options: &[(u16, &[u8])]) -> Vec<u8> {
     let options: Vec<u8> = options
         .iter()
         .flat_map(|(code, bytes)| [&code.to_be_bytes()[..], &(bytes.len() as u16).to_be_bytes(), bytes].concat())
@@ -28,7 +28,7 @@ fn opt(payload: u16, version: u8, options: &[(u16, &[u8])]) -> Vec<u8> {
 }
 
 /// A question of a class with some OPT records behind it.
-fn query(name: &str, kind: u16, class: u16, opts: &[Vec<u8>]) -> Vec<u8> {
+pub(crate) fn query(name: &str, kind: u16, class: u16, opts: &[Vec<u8>]) -> Vec<u8> {
     let labels: Vec<u8> = name.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat()).collect();
     let header = [0, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, opts.len() as u8];
     [&header[..], &labels, &[0], &kind.to_be_bytes(), &class.to_be_bytes(), &opts.concat()].concat()

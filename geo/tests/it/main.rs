@@ -4,6 +4,7 @@
 
 mod dns;
 mod edns;
+mod hot;
 mod packets;
 mod properties;
 mod tcp;

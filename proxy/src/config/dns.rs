@@ -21,11 +21,13 @@ pub struct Dns {
     pub answers_per_second: u32,
     /// Of those beyond, each how many-th is cut and not dropped; 0: none.
     pub slip: u32,
+    /// UDP sockets of each address, and threads that answer on them; 0: one per core.
+    pub threads: usize,
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { nsid: None, version: None, cookie_secret: None, answers_per_second: 0, slip: 2 }
+        Self { nsid: None, version: None, cookie_secret: None, answers_per_second: 0, slip: 2, threads: 0 }
     }
 }
 

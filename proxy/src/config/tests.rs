@@ -162,6 +162,12 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
 }
 
 #[test]
+fn more_threads_than_sockets_may_be_are_refused() {
+    let problem = problem(&DIRECTING.replacen("# here", "[dns]\nthreads = 257", 1));
+    assert!(problem.starts_with("node.toml:5:11: dns.threads is at most 256"), "{problem}");
+}
+
+#[test]
 fn a_plugin_that_cannot_work_is_told_its_own_place() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let plugin = |name: &str, more: &str| format!("[[plugin]]\nname = {name:?}\nfile = {:?}\n{more}", file.path());

@@ -1,5 +1,6 @@
 //! `[dns]`.
 
+use littoral_geo::limits::UDP_THREADS_MAX;
 use littoral_geo::server::IDENTITY_BYTES_MAX;
 
 use super::{Wrong, wrong};
@@ -29,6 +30,10 @@ impl Config {
             if number > most {
                 return wrong(format!("dns.{key}"), format!("dns.{key} is at most {most}"));
             }
+        }
+        if dns.threads > UDP_THREADS_MAX {
+            let problem = format!("dns.threads is at most {UDP_THREADS_MAX}; leave it out for one per core");
+            return wrong("dns.threads", problem);
         }
         Ok(())
     }

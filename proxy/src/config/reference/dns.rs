@@ -39,4 +39,11 @@ pub(super) const KEYS: &[Key] = &[
         "restart",
         "Of the answers beyond that bound each how many-th is cut, so that a real client comes by TCP; the others are dropped. `0`: all.",
     ),
+    key(
+        "dns.threads",
+        "number, at most 256",
+        "`0`: one per core",
+        "restart",
+        "UDP sockets of each address, and threads that answer on them; the kernel divides the clients among them.",
+    ),
 ];
