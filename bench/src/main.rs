@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use littoral_bench::load::open;
-use littoral_bench::{abr, compare, origin, report, soak};
+use littoral_bench::{abr, compare, dns, origin, report, soak};
 
 /// Measures littoral beside other engines on this machine.
 #[derive(Parser)]
@@ -23,6 +23,9 @@ enum Command {
         after_help = "Example: littoral-bench run --littoral target/dist/littoral --plugins target/plugins --case hit-1k,mix"
     )]
     Run(compare::Options),
+    /// Compare the DNS side with gdnsd and Knot: CPU time per query, by dnsperf
+    #[command(after_help = "Example: littoral-bench dns --littoral target/dist/littoral --rounds 7")]
+    Dns(dns::Options),
     /// Load littoral for minutes with hits, misses and purges: no error, and memory that does not grow
     #[command(after_help = "Example: littoral-bench soak --minutes 10 --littoral target/dist/littoral")]
     Soak(soak::Options),
@@ -60,6 +63,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Run(options) => compare::run(&options),
+        Command::Dns(options) => dns::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Load(options) => open::run(&options),
         Command::Abr(options) => abr::run(&options),
