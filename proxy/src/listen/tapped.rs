@@ -227,9 +227,12 @@ mod tests {
         }
     }
 
-    /// Takes so many bytes with a call, and notes how many came with each.
+    /// What came, and how many bytes with each call.
+    type Seen = Arc<Mutex<(Vec<u8>, Vec<usize>)>>;
+
+    /// Takes so many bytes with a call.
     #[derive(Debug)]
-    struct Narrow(usize, Arc<Mutex<(Vec<u8>, Vec<usize>)>>);
+    struct Narrow(usize, Seen);
 
     impl AsyncRead for Narrow {
         fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -296,7 +299,7 @@ mod tests {
         }
     }
 
-    fn over(room: usize) -> (Tapped<Holding>, Arc<Mutex<(Vec<u8>, Vec<usize>)>>) {
+    fn over(room: usize) -> (Tapped<Holding>, Seen) {
         let seen = Arc::new(Mutex::default());
         (Tapped::over(Box::new(Narrow(room, seen.clone())), Holding), seen)
     }
