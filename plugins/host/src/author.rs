@@ -49,5 +49,5 @@ fn spec(file: &Path, config: &str) -> PluginSpec {
 
 fn generation(file: &Path, config: &str) -> Result<Generation, String> {
     let content = Content::read(file).map_err(|error| error.to_string())?;
-    host()?.generation(spec(file, config), None, 1, &content).map_err(|error| error.to_string())
+    host()?.generation(spec(file, config), None, &content).map_err(|error| error.to_string())
 }

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 
-use crate::compile::{Compiler, Failed, compile};
+use crate::artifact::{Source, compiled, make_directory};
+use crate::compile::Compiler;
 use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
 use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
-use crate::plugin::{Generation, Plugin};
+use crate::plugin::{Code, Generation, Plugin};
 use crate::signature::Trust;
 use crate::vectors::canary;
 
@@ -140,9 +141,7 @@ impl Host {
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
-        if let Some(directory) = &settings.cache_dir {
-            make_private(directory).map_err(|error| format!("{}: cannot be made: {error}", directory.display()))?;
-        }
+        make_directory(&settings)?;
         let engine = Engine::new(&config()).map_err(|error| format!("the plugin engine cannot start: {error}"))?;
         Ok(Arc::new(Self { engine, settings }))
     }
@@ -153,21 +152,21 @@ impl Host {
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: PluginSpec, wanted: Option<Interface>) -> Result<Arc<Plugin>, LoadError> {
         let content = Content::read(&spec.file)?;
-        let generation = self.generation(spec, wanted, 1, &content)?;
+        let generation = self.generation(spec, wanted, &content)?;
         let id = IDS.fetch_add(1, Relaxed) as usize;
         Ok(Arc::new(Plugin::new(id, self.clone(), wanted, generation)))
     }
 
-    pub(crate) fn now_ms(&self) -> u64 {
-        (self.settings.now_ms)()
+    /// Its clock: Unix milliseconds.
+    pub(crate) fn clock(&self) -> fn() -> u64 {
+        self.settings.now_ms
     }
 
-    /// Makes a generation of what a plugin's file holds, tried with its config.
+    /// Makes a generation of what a plugin's file holds, tried with its config. Whoever puts it in force numbers it.
     pub(crate) fn generation(
         &self,
         spec: PluginSpec,
         wanted: Option<Interface>,
-        number: u64,
         content: &Content,
     ) -> Result<Generation, LoadError> {
         let problem = |problem: String| LoadError { file: spec.file.clone(), problem };
@@ -180,12 +179,15 @@ impl Host {
         if memory_bytes > MEMORY_BYTES_MAX {
             return Err(problem(format!("memory is at most {MEMORY_BYTES_MAX} bytes, not {memory_bytes}")));
         }
-        let module = self.module(&bytes[opened.core.clone()], sha256).map_err(problem)?;
+        let source = Source { bytes: &bytes[opened.core.clone()], sha256 };
+        let load = |code: &[u8]| self.module_of(code);
+        let module =
+            compiled(&self.engine, &self.settings, &source, Engine::precompile_module, load).map_err(problem)?;
         let interfaces = interfaces(&opened);
         let linker = linker(&self.engine, &module).map_err(problem)?;
-        let (sha256, loaded_ms) = (sha256.clone(), self.now_ms());
-        let generation =
-            Generation { number, module, linker, interfaces, sha256, signed_by, memory_bytes, loaded_ms, spec };
+        let code = Code { module, linker, interfaces, memory_bytes };
+        let (sha256, loaded_ms) = (sha256.clone(), (self.settings.now_ms)());
+        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
         let started = generation.instance(Arc::default()).map(drop);
         let tried = started.and_then(|()| match &generation.spec.vectors {
@@ -198,59 +200,11 @@ impl Host {
         }
     }
 
-    /// The compiled form of a core module: from the cache when it is there and fits this engine, else compiled.
-    fn module(&self, core: &[u8], sha256: &str) -> Result<Module, String> {
-        let cached = self
-            .settings
-            .cache_dir
-            .as_ref()
-            .map(|directory| directory.join(format!("{sha256}-{:x}.cwasm", self.engine_hash())));
-        if let Some(module) = cached.as_ref().and_then(|path| self.cached(path)) {
-            return Ok(module);
-        }
-        let code = self.compile(core)?;
-        // A cache that cannot be written costs time at the next start and nothing else.
-        if let Some(path) = cached
-            && let Err(error) = write(&path, &code)
-        {
-            tracing::warn!(path = %path.display(), error, "cannot keep a compiled plugin");
-        }
-        self.module_of(&code).map_err(|error| format!("its compiled code cannot be used: {error:#}"))
-    }
-
-    /// Compiles a core module: elsewhere, or here when that cannot be.
-    fn compile(&self, core: &[u8]) -> Result<Vec<u8>, String> {
-        match self.settings.compiler.as_ref().map(|compiler| compile(compiler, core)) {
-            Some(Ok(code)) => return Ok(code),
-            Some(Err(Failed::Refused(problem))) => return Err(problem),
-            Some(Err(Failed::Absent(error))) => tracing::warn!(%error, "plugins are compiled in this process"),
-            None => {}
-        }
-        self.engine.precompile_module(core).map_err(|error| format!("it cannot be compiled: {error:#}"))
-    }
-
-    fn engine_hash(&self) -> u64 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        self.engine.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn cached(&self, path: &Path) -> Option<Module> {
-        let bytes = std::fs::read(path).ok()?;
-        // The last 32 bytes are the digest of the rest: a torn or changed file is compiled anew.
-        let (code, digest) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-        if Sha256::digest(code).as_slice() != digest {
-            return None;
-        }
-        self.module_of(code).ok()
-    }
-
     #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
     fn module_of(&self, code: &[u8]) -> wasmtime::Result<Module> {
         // SAFETY: the bytes were made by `Engine::precompile_module` of this very engine configuration and version (wasmtime
-        // compares both): just now, by this process or by the program that its operator's node is, or before, and kept in a directory
-        // that only this user can write, under a name with the configuration's hash and with a digest that matches.
+        // compares both): just now, by this process or by the program that its operator's node is, or before, and kept as
+        // `artifact` says.
         unsafe { Module::deserialize(&self.engine, code) }
     }
 }
@@ -296,24 +250,4 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, String> {
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-pub(crate) fn make_private(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o700))
-}
-
-/// Writes code and its digest under a temporary name, then renames.
-pub(crate) fn write(path: &Path, code: &[u8]) -> Result<(), String> {
-    use std::io::Write;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let written = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(code)?;
-        file.write_all(&Sha256::digest(code))?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    written().map_err(|error| error.to_string())
 }

@@ -20,5 +20,5 @@ pub fn component(host: &Arc<Host>, bytes: &[u8]) -> bool {
         return false;
     }
     let spec = PluginSpec::new("any", "any.wasm");
-    host.generation(spec, None, 1, &Content::of(bytes.to_vec())).is_ok()
+    host.generation(spec, None, &Content::of(bytes.to_vec())).is_ok()
 }

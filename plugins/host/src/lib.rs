@@ -10,6 +10,7 @@
 //! Invariants: a guest cannot make the host panic, hang or hold more than its memory; every answer is checked before it is
 //! returned; what fails is a [`Fault`] for the caller's native policy to make good.
 
+mod artifact;
 pub mod author;
 mod breaker;
 pub mod compile;
@@ -18,6 +19,7 @@ mod engine;
 pub mod filter;
 #[doc(hidden)]
 pub mod fuzzing;
+mod generations;
 mod instance;
 pub mod limits;
 mod plugin;

@@ -1,4 +1,4 @@
-//! A loaded plugin: its generations, what was pushed to it, its instances per thread, its breaker and its figures.
+//! A loaded policy: what was pushed to it, its instances per thread and its figures.
 //!
 //! A call takes the thread's own instance, made anew when the generation changed or after a fault, and told again what
 //! was pushed. One atomic number says whether anything changed.
@@ -11,47 +11,30 @@ use std::sync::atomic::{
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
 use wasmtime::{Linker, Module};
 
-use crate::breaker::Breaker;
 use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
+use crate::generations::{self, Generations, Stands};
 use crate::instance::{Guest, Instance};
-use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, ROLLBACK_WINDOW_MS, RUNGS_MAX};
+use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, RUNGS_MAX};
 use crate::question::Snapshot;
-use crate::signature::PublicKey;
-use crate::status::{Counters, Figures, State, Status};
+use crate::status::{Counters, Figures, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// One call in this many is timed.
 const TIMED_EVERY: u64 = 64;
 
-/// One loading of a plugin, ready to be instantiated: all that an instance is made from, its own config included.
-pub(crate) struct Generation {
-    pub(crate) number: u64,
-    pub(crate) spec: PluginSpec,
+/// One loading of a policy: all that an instance is made from, its own config included.
+pub(crate) type Generation = generations::Generation<PluginSpec, Code>;
+
+/// What a policy's file gives.
+pub(crate) struct Code {
     pub(crate) module: Module,
     pub(crate) linker: Linker<Guest>,
     pub(crate) interfaces: Vec<Interface>,
-    pub(crate) sha256: String,
-    pub(crate) signed_by: Option<PublicKey>,
     pub(crate) memory_bytes: usize,
-    pub(crate) loaded_ms: u64,
-}
-
-/// How a plugin stands apart from what runs. Locked for moments only, never while a file is loaded.
-struct Standing {
-    /// What the operator wants. After a rollback it is not what runs.
-    spec: PluginSpec,
-    /// Number of the last generation that was loaded. It only grows, so that a number names one generation.
-    number: u64,
-    /// Of the file it was loaded from.
-    sha256: String,
-    /// What ran before, while it is worth going back to.
-    previous: Option<Arc<Generation>>,
-    breaker: Breaker,
 }
 
 impl Generation {
@@ -65,8 +48,8 @@ impl Generation {
 
     /// The same with another config.
     pub(crate) fn started(&self, config: &str, counters: Arc<Counters>) -> Result<Instance, String> {
-        let Self { spec, linker, module, interfaces, memory_bytes, .. } = self;
-        let mut instance = Instance::new(&spec.name, linker, module, interfaces, *memory_bytes, counters)?;
+        let Code { module, linker, interfaces, memory_bytes } = &self.code;
+        let mut instance = Instance::new(&self.spec.name, linker, module, interfaces, *memory_bytes, counters)?;
         instance.init(config)?;
         Ok(instance)
     }
@@ -80,14 +63,10 @@ pub struct Plugin {
     host: Arc<Host>,
     name: String,
     wanted: Option<Interface>,
-    /// Held by whoever reloads for as long as that takes: one after another. No caller takes it.
-    reloading: Mutex<()>,
-    standing: Mutex<Standing>,
-    current: ArcSwap<Generation>,
+    generations: Generations<PluginSpec, Code>,
     pushed: Mutex<Snapshot>,
     /// Grows with every reload, rollback and push, after what it announces: who sees the new number sees that too.
     epoch: AtomicU64,
-    quarantined_until_ms: AtomicU64,
     figures: Figures,
 }
 
@@ -113,26 +92,13 @@ impl std::fmt::Debug for Prepared<'_> {
 impl Prepared<'_> {
     /// The interfaces it serves, as status tells them.
     pub fn interfaces(&self) -> Vec<&'static str> {
-        self.generation.interfaces.iter().map(|interface| interface.as_str()).collect()
+        self.generation.code.interfaces.iter().map(|interface| interface.as_str()).collect()
     }
 
     /// Makes it the generation that runs; returns its number.
     pub fn adopt(self) -> u64 {
         let Self { plugin, generation, .. } = self;
-        let (number, generation) = (generation.number, Arc::new(generation));
-        let mut standing = plugin.standing.lock();
-        let old = plugin.current.swap(generation.clone());
-        // The same once more is nothing to go back to: what ran before it still is.
-        if old.sha256 != generation.sha256 || old.spec != generation.spec {
-            standing.previous = Some(old);
-        }
-        (standing.spec, standing.number) = (generation.spec.clone(), number);
-        standing.sha256.clone_from(&generation.sha256);
-        // A new file is a new chance.
-        standing.breaker = Breaker::default();
-        plugin.quarantined_until_ms.store(0, Relaxed);
-        plugin.epoch.fetch_add(1, Release);
-        number
+        plugin.generations.adopt(generation, |_| plugin.changed())
     }
 }
 
@@ -164,27 +130,22 @@ fn slot_of<'a>(slots: &'a mut Vec<Option<Box<Slot>>>, id: usize, alive: &Arc<()>
 
 impl Plugin {
     pub(crate) fn new(id: usize, host: Arc<Host>, wanted: Option<Interface>, generation: Generation) -> Self {
-        let standing = Standing {
-            spec: generation.spec.clone(),
-            number: generation.number,
-            sha256: generation.sha256.clone(),
-            previous: None,
-            breaker: Breaker::default(),
-        };
         Self {
             id,
             alive: Arc::default(),
-            host,
-            name: standing.spec.name.clone(),
+            name: generation.spec.name.clone(),
             wanted,
-            reloading: Mutex::default(),
-            standing: Mutex::new(standing),
-            current: ArcSwap::from_pointee(generation),
+            generations: Generations::new(generation, host.clock()),
+            host,
             pushed: Mutex::default(),
             epoch: AtomicU64::new(1),
-            quarantined_until_ms: AtomicU64::new(0),
             figures: Figures::default(),
         }
+    }
+
+    /// Tells all threads to look again at what runs and what was pushed.
+    fn changed(&self) {
+        self.epoch.fetch_add(1, Release);
     }
 
     /// Its name.
@@ -194,7 +155,7 @@ impl Plugin {
 
     /// What the operator wants: what [`Self::reload`] loads, and after a rollback not what runs.
     pub fn spec(&self) -> PluginSpec {
-        self.standing.lock().spec.clone()
+        self.generations.spec()
     }
 
     /// Loads its file again, perhaps with another config. The old generation stays in force until the new one is, and if
@@ -212,7 +173,7 @@ impl Plugin {
     /// # Errors
     /// As [`Self::reload`].
     pub fn prepare(&self, spec: Option<PluginSpec>) -> Result<Prepared<'_>, LoadError> {
-        let alone = self.reloading.lock();
+        let alone = self.generations.alone();
         let spec = spec.unwrap_or_else(|| self.spec());
         let content = Content::read(&spec.file)?;
         self.prepared(alone, spec, &content)
@@ -224,10 +185,10 @@ impl Plugin {
     /// # Errors
     /// As [`Self::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let alone = self.reloading.lock();
+        let alone = self.generations.alone();
         let spec = self.spec();
         let content = Content::read(&spec.file)?;
-        if content.sha256 == self.standing.lock().sha256 {
+        if self.generations.was_loaded(&content.sha256) {
             return Ok(None);
         }
         self.prepared(alone, spec, &content).map(|prepared| Some(prepared.adopt()))
@@ -239,8 +200,7 @@ impl Plugin {
         spec: PluginSpec,
         content: &Content,
     ) -> Result<Prepared<'a>, LoadError> {
-        let number = self.standing.lock().number + 1;
-        let generation = self.host.generation(spec, self.wanted, number, content)?;
+        let generation = self.host.generation(spec, self.wanted, content)?;
         Ok(Prepared { plugin: self, generation, _alone: alone })
     }
 
@@ -249,7 +209,7 @@ impl Plugin {
         clusters.truncate(CLUSTERS_MAX);
         let mut pushed = self.pushed.lock();
         (pushed.version, pushed.clusters) = (version, clusters);
-        self.epoch.fetch_add(1, Release);
+        self.changed();
     }
 
     /// Tells it a ladder. Rungs beyond [`RUNGS_MAX`] are not told; of too many ladders the lowest id is forgotten.
@@ -260,7 +220,7 @@ impl Plugin {
         if pushed.ladders.len() > LADDERS_MAX {
             pushed.ladders.pop_first();
         }
-        self.epoch.fetch_add(1, Release);
+        self.changed();
     }
 
     /// Which cluster.
@@ -301,13 +261,8 @@ impl Plugin {
     }
 
     fn call<R>(&self, fuel: u64, call: impl FnOnce(&mut Instance) -> Result<R, Fault>) -> Result<R, Fault> {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        if until != 0 {
-            if self.host.now_ms() < until {
-                return Err(Fault::Quarantined);
-            }
-            // Over, unless another thread has just begun a new one.
-            let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
+        if self.generations.is_quarantined() {
+            return Err(Fault::Quarantined);
         }
         let (outcome, generation) = SLOTS.with_borrow_mut(|slots| {
             let slot = slot_of(slots, self.id, &self.alive);
@@ -350,7 +305,7 @@ impl Plugin {
 
     /// Makes the thread's instance what it should be: of the current generation, told all that was pushed.
     fn renew(&self, slot: &mut Slot, epoch: u64) -> Result<(), Fault> {
-        let generation = self.current.load();
+        let generation = self.generations.current();
         if slot.generation != generation.number || slot.instance.is_none() {
             (slot.instance, slot.generation) = (None, generation.number);
             let started = generation.instance(self.figures.counters.clone());
@@ -366,51 +321,18 @@ impl Plugin {
     /// Counts a fault of a call to generation `number`, and does what it leads to.
     fn failed(&self, fault: Fault, number: u64) {
         let Some(kind) = fault.kind_index() else { return };
-        let now_ms = self.host.now_ms();
         self.figures.faults[kind].fetch_add(1, Relaxed);
-        let mut standing = self.standing.lock();
-        let running = self.current.load_full();
-        // A call that began before a reload or a rollback says nothing about what runs now.
-        if running.number != number {
-            return;
-        }
-        let Some(until) = standing.breaker.fault(now_ms) else {
-            return;
-        };
-        let (plugin, young) = (self.name(), now_ms.saturating_sub(running.loaded_ms) <= ROLLBACK_WINDOW_MS);
-        match standing.previous.take().filter(|_| young) {
-            Some(previous) => {
-                let (bad, good) = (number, previous.number);
-                self.current.store(previous);
-                standing.breaker = Breaker::default();
-                self.epoch.fetch_add(1, Release);
-                tracing::error!(plugin, bad, good, fault = %fault, "faults right after a reload: rolled back");
-            }
-            None => {
-                self.quarantined_until_ms.store(until, Relaxed);
-                tracing::error!(plugin, until, fault = %fault, "in quarantine: the native policy answers");
-            }
-        }
+        self.generations.failed(&self.name, &fault, number, |_| self.changed());
     }
 
     /// What it is and did.
     pub fn status(&self) -> Status {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        let quarantined_until_ms = if until > self.host.now_ms() { until } else { 0 };
-        // Together, so that nobody takes the moment of a reload for a rollback.
-        let (generation, last) = {
-            let standing = self.standing.lock();
-            (self.current.load_full(), standing.number)
-        };
+        let Stands { generation, state, quarantined_until_ms } = self.generations.stands();
         let mut status = self.figures.status();
-        status.name = self.name.clone();
-        status.state = match generation.number == last {
-            _ if quarantined_until_ms > 0 => State::Quarantined,
-            false => State::RolledBack,
-            true => State::Running,
-        };
+        status.name.clone_from(&self.name);
+        status.state = state;
         status.file = generation.spec.file.display().to_string();
-        status.interfaces = generation.interfaces.iter().map(|interface| interface.as_str()).collect();
+        status.interfaces = generation.code.interfaces.iter().map(|interface| interface.as_str()).collect();
         status.generation = generation.number;
         status.sha256 = generation.sha256.clone();
         status.signed_by = generation.signed_by.map(|key| key.to_string());

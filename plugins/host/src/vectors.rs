@@ -248,7 +248,7 @@ impl Case {
             (Ok(trial), None) => trial,
         };
         let Ok(Some(question)) = self.question(snapshot) else { return (Ok(()), 0) };
-        if !generation.interfaces.contains(&question.interface()) {
+        if !generation.code.interfaces.contains(&question.interface()) {
             return (Err(format!("it does not export {}", question.interface().as_str())), 0);
         }
         let (reply, fuel) = trial.ask(&question);

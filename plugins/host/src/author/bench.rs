@@ -54,7 +54,7 @@ pub fn bench(file: &Path, vectors: Option<&Path>, config: &str, calls: u64) -> R
     };
     let host = super::host()?;
     let plugin = host.load(super::spec(file, config), None).map_err(|error| error.to_string())?;
-    let asked = questions.iter().filter(|(_, question, _)| generation.interfaces.contains(&question.interface()));
+    let asked = questions.iter().filter(|(_, question, _)| generation.code.interfaces.contains(&question.interface()));
     asked.map(|(snapshot, question, name)| measure(&generation, &plugin, snapshot, question, name, calls)).collect()
 }
 

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, PoolingAllocationConfig};
 
@@ -18,11 +17,11 @@ use super::instance::{Manifest, at_once};
 use super::limits::{
     DEADLINE_MS_MAX, FIBER_BYTES, INSTANCES_TOTAL, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS,
 };
-use super::plugin::{Filter, Generation, Shared, start};
+use super::plugin::{Code, Filter, Generation, Shared, start};
 use super::store::Store;
-use crate::compile::{Failed, compile};
+use crate::artifact::{Source, compiled, make_directory};
 use crate::component::open;
-use crate::engine::{Content, HostSettings, LoadError, make_private, write};
+use crate::engine::{Content, HostSettings, LoadError};
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 use crate::signature::Trust;
 use crate::status::Counters;
@@ -73,9 +72,7 @@ impl FilterHost {
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
         let told = |error: &dyn std::fmt::Display| format!("the filter engine cannot start: {error}");
-        if let Some(directory) = &settings.cache_dir {
-            make_private(directory).map_err(|error| format!("{}: cannot be made: {error}", directory.display()))?;
-        }
+        make_directory(&settings)?;
         let mut config = config();
         config.allocation_strategy(pool());
         let engine = Engine::new(&config).map_err(|error| told(&error))?;
@@ -122,67 +119,28 @@ impl FilterHost {
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
         check(&spec, content.bytes()).map_err(problem)?;
-        let component = self.component(content).map_err(problem)?;
+        let source = Source { bytes: content.bytes(), sha256: &content.sha256 };
+        let load = |code: &[u8]| self.component_of(code);
+        let component =
+            compiled(&self.engine, &self.settings, &source, Engine::precompile_component, load).map_err(problem)?;
         let pre = self.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| problem(format!("it is no filter of this contract: {error:#}")))?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.settings.now_ms)());
-        let manifest = Manifest::default();
-        let mut generation = Generation { number: 1, spec, pre, manifest, sha256, signed_by, loaded_ms };
+        let code = Code { pre, manifest: Manifest::default() };
+        let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async { Ok(start(&generation, shared, false).await) });
         let tried = tried.map_err(|error| error.to_string()).and_then(|tried| tried.map_err(|failure| failure.text));
         match tried {
-            Ok(instance) => generation.manifest = instance.manifest,
+            Ok(instance) => generation.code.manifest = instance.manifest,
             Err(text) => return Err(LoadError::new(&generation.spec.file, text)),
         }
         Ok(generation)
     }
 
-    /// The compiled form: from the cache when it is there and fits this engine, else compiled.
-    fn component(&self, content: &Content) -> Result<Component, String> {
-        let name = |hash: u64| format!("{}-{hash:x}.cwasm", content.sha256);
-        let cached = self.settings.cache_dir.as_ref().map(|directory| directory.join(name(self.engine_hash())));
-        if let Some(component) = cached.as_ref().and_then(|path| self.cached(path)) {
-            return Ok(component);
-        }
-        let code = self.compile(content.bytes())?;
-        if let Some(path) = cached
-            && let Err(error) = write(&path, &code)
-        {
-            tracing::warn!(path = %path.display(), error, "cannot keep a compiled plugin");
-        }
-        self.component_of(&code).map_err(|error| format!("its compiled code cannot be used: {error:#}"))
-    }
-
-    /// Compiles a component: elsewhere, or here when that cannot be.
-    fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, String> {
-        match self.settings.compiler.as_ref().map(|compiler| compile(compiler, bytes)) {
-            Some(Ok(code)) => return Ok(code),
-            Some(Err(Failed::Refused(problem))) => return Err(problem),
-            Some(Err(Failed::Absent(error))) => tracing::warn!(%error, "plugins are compiled in this process"),
-            None => {}
-        }
-        self.engine.precompile_component(bytes).map_err(|error| format!("it cannot be compiled: {error:#}"))
-    }
-
-    fn engine_hash(&self) -> u64 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        self.engine.precompile_compatibility_hash().hash(&mut hasher);
-        hasher.finish()
-    }
-
-    fn cached(&self, path: &std::path::Path) -> Option<Component> {
-        let bytes = std::fs::read(path).ok()?;
-        // The last 32 bytes are the digest of the rest: a torn or changed file is compiled anew.
-        let (code, digest) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
-        (Sha256::digest(code).as_slice() == digest).then(|| self.component_of(code).ok())?
-    }
-
     #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
     fn component_of(&self, code: &[u8]) -> wasmtime::Result<Component> {
-        // SAFETY: as in `Host::module_of`: the bytes are this build's own, made just now or kept where only this user can write,
-        // under a name with the configuration's hash and with a digest that matches.
+        // SAFETY: as in `Host::module_of`, by `Engine::precompile_component`.
         unsafe { Component::deserialize(&self.engine, code) }
     }
 }

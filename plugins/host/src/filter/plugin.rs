@@ -1,18 +1,16 @@
-//! A loaded filter: its generations, its instances, its breaker and its figures.
+//! A loaded filter: its instances and its figures.
 //!
 //! A call takes an instance that this thread has kept, or a new one, and nobody else has it until the call ends. No lock is held
 //! while a guest runs; one that failed is dropped.
 
 use std::cell::RefCell;
 use std::sync::atomic::{
-    AtomicU8, AtomicU64, AtomicUsize,
+    AtomicU8, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use wasmtime::component::InstancePre;
 
 use super::body::Rewriter;
@@ -24,11 +22,9 @@ use super::limits::{DEADLINE_MS_DEFAULT, IDLE_MAX, INSTANCES_MAX, MEMORY_BYTES_D
 use super::message::{Changes, Exchange, Reply};
 use super::status::{Figures, FilterStatus};
 use super::store::Store;
-use crate::breaker::Breaker;
 use crate::engine::{Content, LoadError};
-use crate::limits::ROLLBACK_WINDOW_MS;
-use crate::signature::PublicKey;
-use crate::status::{Counters, State};
+use crate::generations::{self, Generations, Stands};
+use crate::status::Counters;
 
 /// Calls of one instance, before it makes room for a new one: guests leak.
 const CALLS_MAX: u64 = 10_000;
@@ -36,14 +32,12 @@ const CALLS_MAX: u64 = 10_000;
 const TIMED_EVERY: u64 = 16;
 
 /// One loading of a filter.
-pub(super) struct Generation {
-    pub(super) number: u64,
-    pub(super) spec: FilterSpec,
+pub(super) type Generation = generations::Generation<FilterSpec, Code>;
+
+/// What a filter's file gives.
+pub(super) struct Code {
     pub(super) pre: InstancePre<Guest>,
     pub(super) manifest: Manifest,
-    pub(super) sha256: String,
-    pub(super) signed_by: Option<PublicKey>,
-    pub(super) loaded_ms: u64,
 }
 
 /// What all instances of a filter share, in all generations.
@@ -61,17 +55,8 @@ pub struct Prepared(Generation);
 impl Prepared {
     /// Whether it is called at a point.
     pub fn asks(&self, point: Point) -> bool {
-        self.0.manifest.asks(point)
+        self.0.code.manifest.asks(point)
     }
-}
-
-/// How it stands apart from what runs. Locked for moments only.
-struct Standing {
-    spec: FilterSpec,
-    number: u64,
-    sha256: String,
-    previous: Option<Arc<Generation>>,
-    breaker: Breaker,
 }
 
 /// A loaded filter.
@@ -81,13 +66,9 @@ pub struct Filter {
     alive: Arc<()>,
     host: Arc<FilterHost>,
     shared: Shared,
-    /// Held by whoever looks whether its file has changed.
-    reloading: Mutex<()>,
-    standing: Mutex<Standing>,
-    current: ArcSwap<Generation>,
+    generations: Generations<FilterSpec, Code>,
     /// The points that the current generation asks for, a bit each; above them, whether faults close.
     asks: AtomicU8,
-    quarantined_until_ms: AtomicU64,
     pub(super) figures: Figures,
 }
 
@@ -132,25 +113,9 @@ thread_local!(static IDLE: RefCell<Vec<Option<Idle>>> = const { RefCell::new(Vec
 
 impl Filter {
     pub(super) fn new(id: usize, host: Arc<FilterHost>, shared: Shared, generation: Generation) -> Self {
-        let standing = Standing {
-            spec: generation.spec.clone(),
-            number: generation.number,
-            sha256: generation.sha256.clone(),
-            previous: None,
-            breaker: Breaker::default(),
-        };
-        Self {
-            id,
-            alive: Arc::default(),
-            host,
-            shared,
-            reloading: Mutex::default(),
-            standing: Mutex::new(standing),
-            asks: AtomicU8::new(asks_of(&generation)),
-            current: ArcSwap::from_pointee(generation),
-            quarantined_until_ms: AtomicU64::new(0),
-            figures: Figures::default(),
-        }
+        let asks = AtomicU8::new(asks_of(&generation));
+        let generations = Generations::new(generation, shared.now_ms);
+        Self { id, alive: Arc::default(), host, shared, generations, asks, figures: Figures::default() }
     }
 
     /// Its name.
@@ -160,7 +125,7 @@ impl Filter {
 
     /// What the operator wants.
     pub fn spec(&self) -> FilterSpec {
-        self.standing.lock().spec.clone()
+        self.generations.spec()
     }
 
     /// Whether it is called at a point.
@@ -187,10 +152,10 @@ impl Filter {
     /// # Errors
     /// As [`Self::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let _alone = self.reloading.lock();
+        let _alone = self.generations.alone();
         let spec = self.spec();
         let content = Content::read(&spec.file)?;
-        if content.sha256 == self.standing.lock().sha256 {
+        if self.generations.was_loaded(&content.sha256) {
             return Ok(None);
         }
         let generation = self.host.generation(spec, &content, &self.shared)?;
@@ -208,21 +173,14 @@ impl Filter {
     }
 
     /// Makes it the generation that runs; its number.
-    pub fn adopt(&self, Prepared(mut generation): Prepared) -> u64 {
-        let mut standing = self.standing.lock();
-        generation.number = standing.number + 1;
-        let generation = Arc::new(generation);
-        let old = self.current.swap(generation.clone());
-        if old.sha256 != generation.sha256 || old.spec != generation.spec {
-            standing.previous = Some(old);
-        }
-        (standing.spec, standing.number) = (generation.spec.clone(), generation.number);
-        standing.sha256.clone_from(&generation.sha256);
-        standing.breaker = Breaker::default();
+    pub fn adopt(&self, Prepared(generation): Prepared) -> u64 {
+        self.generations.adopt(generation, |runs| self.runs(runs))
+    }
+
+    /// Grants and asks what the generation that runs from now on is to have and asks for.
+    fn runs(&self, generation: &Generation) {
         self.shared.store.grant(generation.spec.store_bytes);
-        self.asks.store(asks_of(&generation), Release);
-        self.quarantined_until_ms.store(0, Relaxed);
-        generation.number
+        self.asks.store(asks_of(generation), Release);
     }
 
     /// Calls it at a point that it asks for.
@@ -267,9 +225,9 @@ impl Filter {
 
     /// An instance of the current generation; or why there is none, and of which.
     async fn instance(&self) -> Result<Box<Instance>, (Failure, u64)> {
-        let generation = self.current.load_full();
+        let generation = Arc::clone(&self.generations.current());
         let number = generation.number;
-        if self.is_quarantined() {
+        if self.generations.is_quarantined() {
             return Err((Fault::Quarantined.into(), number));
         }
         let kept = IDLE.with_borrow_mut(|idle| {
@@ -295,18 +253,6 @@ impl Filter {
         });
     }
 
-    fn is_quarantined(&self) -> bool {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        until != 0 && {
-            let lasts = (self.shared.now_ms)() < until;
-            if !lasts {
-                // Over, unless another thread has just begun a new one.
-                let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
-            }
-            lasts
-        }
-    }
-
     /// Counts a fault of a call to generation `number`, and does what it leads to.
     pub(super) fn failed(&self, point: Point, failure: &Failure, number: u64) {
         let fault = failure.fault;
@@ -314,47 +260,17 @@ impl Filter {
         if !fault.is_its_own() {
             return;
         }
-        let now_ms = (self.shared.now_ms)();
         *self.figures.last_fault.lock() = Some(format!("at {}: {fault}: {}", point.as_str(), failure.text));
-        let mut standing = self.standing.lock();
-        let running = self.current.load_full();
-        if running.number != number {
-            return;
-        }
-        let Some(until) = standing.breaker.fault(now_ms) else { return };
-        let (plugin, young) = (self.name(), now_ms.saturating_sub(running.loaded_ms) <= ROLLBACK_WINDOW_MS);
-        match standing.previous.take().filter(|_| young) {
-            Some(previous) => {
-                let (bad, good) = (number, previous.number);
-                self.shared.store.grant(previous.spec.store_bytes);
-                self.asks.store(asks_of(&previous), Release);
-                self.current.store(previous);
-                standing.breaker = Breaker::default();
-                tracing::error!(plugin, bad, good, fault = failure.text, "faults right after a reload: rolled back");
-            }
-            None => {
-                self.quarantined_until_ms.store(until, Relaxed);
-                tracing::error!(plugin, until, fault = failure.text, "in quarantine");
-            }
-        }
+        self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
     }
 
     /// What it is and did.
     pub fn status(&self) -> FilterStatus {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        let quarantined_until_ms = if until > (self.shared.now_ms)() { until } else { 0 };
-        let (generation, last) = {
-            let standing = self.standing.lock();
-            (self.current.load_full(), standing.number)
-        };
-        let manifest = generation.manifest;
+        let Stands { generation, state, quarantined_until_ms } = self.generations.stands();
+        let manifest = generation.code.manifest;
         let mut status = self.figures.status(&self.shared.counters);
         status.name.clone_from(&self.shared.name);
-        status.state = match generation.number == last {
-            _ if quarantined_until_ms > 0 => State::Quarantined,
-            false => State::RolledBack,
-            true => State::Running,
-        };
+        status.state = state;
         status.file = generation.spec.file.display().to_string();
         status.points = Point::ALL.into_iter().filter(|point| manifest.asks(*point)).map(Point::as_str).collect();
         status.reuse = manifest.reuse;
@@ -376,7 +292,7 @@ pub(super) async fn start(generation: &Generation, shared: &Shared, may_yield: b
     let place = Place::take(&shared.instances, INSTANCES_MAX).ok_or(Fault::Busy)?;
     let spec = &generation.spec;
     let recipe = Recipe {
-        pre: &generation.pre,
+        pre: &generation.code.pre,
         config: &spec.config,
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
         // One more: the first tick may come at once.
@@ -389,7 +305,7 @@ pub(super) async fn start(generation: &Generation, shared: &Shared, may_yield: b
 }
 
 fn asks_of(generation: &Generation) -> u8 {
-    let points = Point::ALL.into_iter().filter(|point| generation.manifest.asks(*point));
+    let points = Point::ALL.into_iter().filter(|point| generation.code.manifest.asks(*point));
     let closed = if generation.spec.closed { CLOSED } else { 0 };
     points.fold(closed, |asks, point| asks | 1 << point as u8)
 }
