@@ -254,8 +254,9 @@ impl Worker {
             }
             Ok(true) => {
                 let whose = Client { address: client, tls: "", forward: false };
-                let connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
-                self.serve_plain(stream, connection).await;
+                let mut connection = self.connection(whose, guest, read);
+                let next = connection.serve(&mut stream).await;
+                self.serve_on(stream, connection, next).await;
             }
             _ => {}
         }
@@ -278,16 +279,14 @@ impl Worker {
         }
         let mut stream: Stream = Box::new(stream);
         let whose = Client { address: client, tls: tls::version(&stream), forward: false };
-        let read = BytesMut::new();
-        let mut connection = Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read);
+        let mut connection = self.connection(whose, guest, BytesMut::new());
         let next = connection.serve(&mut stream).await;
         self.alternate(connection, stream, next).await;
     }
 
-    /// HTTP/1 on a plain connection, where nobody counts bytes.
-    async fn serve_plain<S: Raw>(&self, mut stream: S, mut connection: Connection) {
-        let next = connection.serve(&mut stream).await;
-        self.serve_on(stream, connection, next).await;
+    /// A connection of this worker on which `read` has come already.
+    fn connection(&self, whose: Client, guest: Guest, read: BytesMut) -> Connection {
+        Connection::new(self.node.clone(), self.presence.clone(), whose, guest, read)
     }
 
     /// Serves what came `next` on a plain connection, and whatever comes after it.
@@ -415,8 +414,7 @@ impl Open {
             }
             None => {
                 let whose = Client { address: client, tls: "", forward: front.is_forward() };
-                let (node, presence) = (node.clone(), self.0.presence.clone());
-                let mut connection = Connection::new(node, presence, whose, guest, BytesMut::new());
+                let mut connection = self.0.connection(whose, guest, BytesMut::new());
                 tokio::spawn(async move {
                     let next = connection.serve(&mut stream).await;
                     if !matches!(next, Next::Close) {
