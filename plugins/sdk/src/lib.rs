@@ -1,57 +1,29 @@
-//! What the author of a policy depends on: the binding generator and small helpers.
+//! What the author of a plugin depends on: a trait for each world, macros that export it, the operator's config as a type, and what a
+//! native test needs.
 //!
-//! A policy generates the bindings of its world from the contract in `plugins/wit`, implements the traits and exports
-//! itself:
+//! | world | trait | export | native tests |
+//! |---|---|---|---|
+//! | `routing-policy` | [`policy::Routing`] | [`export_policy!`] | [`policy::sketch::Seat`] |
+//! | `rate-policy` | [`policy::Rate`] | [`export_policy!`] | [`policy::sketch::Seat`] |
+//! | `cache-policy` | [`policy::Cache`] | [`export_policy!`] | [`policy::sketch::Seat`] |
+//! | `http-filter` | [`filter::Filter`] | [`export_filter!`] | [`filter::sketch::Sketch`] |
 //!
-//! ```ignore
-//! littoral_plugin::wit_bindgen::generate!({
-//!     path: "wit", world: "routing-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
-//! });
-//! use exports::littoral::plugin::{control, routing};
+//! Each takes the operator's `config` table in its `new`, as JSON: [`config`](config()) makes a type of it. [`info!`] and its like write to
+//! the node's log, [`env::count`] counts. What a trait does not offer is there all the same: [`wit_bindgen`] generates the bindings of a world.
 //!
-//! struct First;
-//! impl control::Guest for First { /* init, clusters, ladder */ }
-//! impl routing::Guest for First {
-//!     fn decide(flow: routing::Flow) -> routing::Choice {
-//!         let first = flow.candidates.trailing_zeros() as u16;
-//!         routing::Choice { first, second: 65535, third: 65535, ttl_s: 0 }
-//!     }
-//! }
-//! export!(First);
-//! ```
-//!
-//! Build it with `littoral plugin build DIRECTORY`; try it with `littoral plugin check FILE`.
-//!
-//! Filters have [`filter::Filter`] instead, which is less to write.
+//! Build with `littoral plugin build DIRECTORY`; try with `littoral plugin check FILE` and `littoral plugin test FILE`.
 //!
 //! Guests allocate with [`memory::Blocks`]; a guest that brings an allocator of its own turns the feature `allocator` off.
 
+mod config;
+pub mod env;
 pub mod filter;
 pub mod memory;
+pub mod policy;
 
+pub use config::{config, no_config};
 pub use wit_bindgen;
 
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 #[global_allocator]
 static BLOCKS: memory::Blocks<memory::Linear> = memory::Blocks::new(memory::Linear);
-
-/// A number from the operator's config: the first `"key": number` in the JSON text. Policies need no more of JSON than
-/// that, and a parser would be most of their code.
-pub fn number(config: &str, key: &str) -> Option<f64> {
-    let (_, after) = config.split_once(&format!("\"{key}\""))?;
-    let value = after.trim_start().strip_prefix(':')?.trim_start();
-    let end = value.find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+' | 'e' | 'E')).unwrap_or(value.len());
-    value[..end].parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::number;
-
-    #[test]
-    fn numbers_are_found_in_a_flat_config() {
-        assert_eq!(number(r#"{"safety": 0.85, "x": "y"}"#, "safety"), Some(0.85));
-        assert_eq!(number(r#"{"safety": "fast"}"#, "safety"), None);
-        assert_eq!(number("{}", "safety"), None);
-    }
-}

@@ -1,52 +1,67 @@
 //! Which representation: the highest that a safe share of the measured throughput carries.
 //!
-//! The throughput rule: `rate <= safety * estimate`, safety 0.9. With less than one segment in the player's buffer only
+//! ```toml
+//! config = { safety = 0.9 }
+//! ```
+//!
+//! The throughput rule: `rate <= safety * estimate`. With less than one segment in the player's buffer only
 //! half the estimate is trusted (the insufficient-buffer rule). Going up is one rung at a time, so that one fast segment
 //! does not make a jump that the next takes back; going down is at once.
 
-#[cfg(target_arch = "wasm32")]
-mod guest;
+use littoral_plugin::policy::{Answer, Ask, NO_RUNG, Rate};
+use serde::Deserialize;
 
-/// What the choice is made from.
-#[derive(Debug, Clone, Copy)]
-pub struct Ask {
-    /// Estimated throughput, kbit/s; 0 when unknown.
-    pub est_kbps: u32,
-    /// Media in the player's buffer, ms.
-    pub buffer_ms: u32,
-    /// The rung before; 255: none.
-    pub last_rung: u8,
-    /// Duration of the segment, ms.
-    pub segment_ms: u32,
+/// The policy, and its config.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateThroughput {
+    /// Share of the estimate that is trusted.
+    safety: f32,
 }
 
-/// Share of the estimate that is trusted by default.
-pub const SAFETY: f32 = 0.9;
-/// "No rung before".
-pub const NO_RUNG: u8 = 255;
-
-/// The rung of `ladder` (kbit/s, slowest first) to answer; 0 for an empty one.
-pub fn select(ladder: &[u32], ask: Ask, safety: f32) -> u8 {
-    let scarce = ask.buffer_ms < ask.segment_ms;
-    let trusted = ask.est_kbps as f32 * if scarce { safety * 0.5 } else { safety };
-    let carried = ladder.iter().rposition(|kbps| *kbps as f32 <= trusted).unwrap_or(0);
-    let carried = u8::try_from(carried).unwrap_or(NO_RUNG - 1);
-    match ask.last_rung {
-        NO_RUNG => carried,
-        last if carried > last => last.saturating_add(1),
-        _ => carried,
+impl Default for RateThroughput {
+    fn default() -> Self {
+        Self { safety: 0.9 }
     }
 }
 
+impl Rate for RateThroughput {
+    fn new(config: &str) -> Result<Self, String> {
+        let policy: Self = littoral_plugin::config(config)?;
+        match (0.1..=1.0).contains(&policy.safety) {
+            true => Ok(policy),
+            false => Err(format!("safety is 0.1 to 1.0, not {}", policy.safety)),
+        }
+    }
+
+    fn select(&self, ask: &Ask, ladder: &[u32]) -> Answer {
+        let scarce = ask.buffer_ms < ask.segment_ms;
+        let trusted = ask.est_kbps as f32 * if scarce { self.safety * 0.5 } else { self.safety };
+        let carried = ladder.iter().rposition(|kbps| *kbps as f32 <= trusted).unwrap_or(0);
+        let carried = u8::try_from(carried).unwrap_or(NO_RUNG - 1);
+        let rung = match ask.last_rung {
+            NO_RUNG => carried,
+            last if carried > last => last.saturating_add(1),
+            _ => carried,
+        };
+        Answer { rung, state: ask.state, ..Answer::default() }
+    }
+}
+
+littoral_plugin::export_policy!(RateThroughput, rate, "../../wit");
+
 #[cfg(test)]
 mod tests {
+    use littoral_plugin::policy::sketch::Seat;
+
     use super::*;
 
     const LADDER: [u32; 4] = [100, 400, 1000, 3000];
 
     fn check(est_kbps: u32, buffer_ms: u32, last_rung: u8, expected: u8) {
-        let ask = Ask { est_kbps, buffer_ms, last_rung, segment_ms: 2000 };
-        assert_eq!(select(&LADDER, ask, SAFETY), expected, "{ask:?}");
+        let ask = Ask { est_kbps, buffer_ms, last_rung, segment_ms: 2000, ..Ask::default() };
+        let answer = Seat::<RateThroughput>::rate("{}").unwrap().select(&ask, &LADDER);
+        assert_eq!(answer.map(|answer| answer.rung), Ok(expected), "{ask:?}");
     }
 
     #[test]
@@ -73,6 +88,14 @@ mod tests {
 
     #[test]
     fn an_empty_ladder_has_rung_zero() {
-        assert_eq!(select(&[], Ask { est_kbps: 1, buffer_ms: 0, last_rung: 7, segment_ms: 1 }, SAFETY), 0);
+        let ask = Ask { est_kbps: 1, last_rung: 7, segment_ms: 1, ..Ask::default() };
+        assert_eq!(Seat::<RateThroughput>::rate("{}").unwrap().select(&ask, &[]).unwrap().rung, 0);
+    }
+
+    #[test]
+    fn a_share_out_of_bounds_and_a_key_misspelt_are_refused() {
+        let refused = |config: &str| RateThroughput::new(config).unwrap_err();
+        assert_eq!(refused(r#"{"safety": 7}"#), "safety is 0.1 to 1.0, not 7");
+        assert!(refused(r#"{"saftey": 0.5}"#).contains("unknown field `saftey`"));
     }
 }

@@ -1,0 +1,177 @@
+//! [`export_policy!`](crate::export_policy): a policy's trait, bound to its world.
+
+/// Exports a policy: its type, its world (`routing`, `rate` or `cache`), and the directory of the contract, seen from the crate. Natively it
+/// is nothing.
+#[macro_export]
+macro_rules! export_policy {
+    ($policy:ty, routing, $wit:literal) => {
+        #[cfg(target_arch = "wasm32")]
+        mod exported {
+            $crate::wit_bindgen::generate!({
+                path: $wit, world: "routing-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
+            });
+            $crate::__seated!($policy, $crate::policy::Routing);
+
+            impl control::Guest for Exported {
+                fn init(config: String) -> Result<(), String> {
+                    seat(&config)
+                }
+                fn clusters(_version: u64, all: Vec<control::Cluster>) {
+                    let row = |row: control::Cluster| $crate::policy::Cluster {
+                        index: row.index,
+                        deep: row.deep,
+                        healthy: row.healthy,
+                        place: [row.x, row.y, row.z],
+                        capacity_mbps: row.cap_mbps,
+                        load_permille: row.load_permille,
+                        rtt_us: row.rtt_us,
+                    };
+                    let is_one = |row: &control::Cluster| usize::from(row.index) < $crate::policy::CLUSTERS_MAX;
+                    let all: Vec<_> = all.into_iter().filter(is_one).map(row).collect();
+                    POLICY.with_borrow_mut(|policy| Of::clusters(seated_mut(policy), &all));
+                }
+                fn ladder(_id: u32, _kbps: Vec<u32>) {}
+            }
+
+            impl exports::littoral::plugin::routing::Guest for Exported {
+                fn decide(
+                    flow: exports::littoral::plugin::routing::Flow,
+                ) -> exports::littoral::plugin::routing::Choice {
+                    let flow = $crate::policy::Flow {
+                        key: flow.key,
+                        address: u128::from(flow.addr_hi) << 64 | u128::from(flow.addr_lo),
+                        place: [flow.x, flow.y, flow.z],
+                        zone: flow.zone,
+                        candidates: flow.candidates,
+                        now_ms: flow.now_ms,
+                        rand: flow.rand,
+                    };
+                    let choice = POLICY.with_borrow(|policy| Of::decide(seated(policy), &flow));
+                    let [first, second, third] = choice.clusters;
+                    exports::littoral::plugin::routing::Choice { first, second, third, ttl_s: choice.ttl_s }
+                }
+            }
+
+            export!(Exported);
+        }
+    };
+    ($policy:ty, rate, $wit:literal) => {
+        #[cfg(target_arch = "wasm32")]
+        mod exported {
+            $crate::wit_bindgen::generate!({
+                path: $wit, world: "rate-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
+            });
+            $crate::__seated!($policy, $crate::policy::Rate);
+
+            thread_local!(static LADDERS: std::cell::RefCell<$crate::policy::Ladders> =
+                const { std::cell::RefCell::new($crate::policy::Ladders::new()) });
+
+            impl control::Guest for Exported {
+                fn init(config: String) -> Result<(), String> {
+                    seat(&config)
+                }
+                fn clusters(_version: u64, _all: Vec<control::Cluster>) {}
+                fn ladder(id: u32, kbps: Vec<u32>) {
+                    LADDERS.with_borrow_mut(|ladders| ladders.tell(id, kbps));
+                }
+            }
+
+            impl exports::littoral::plugin::rate::Guest for Exported {
+                fn select(ask: exports::littoral::plugin::rate::Ask) -> exports::littoral::plugin::rate::Answer {
+                    let asked = $crate::policy::Ask {
+                        state: ask.state,
+                        est_kbps: ask.est_kbps,
+                        buffer_ms: ask.buffer_ms,
+                        last_rung: ask.last_rung,
+                        segment_ms: ask.segment_ms,
+                        now_ms: ask.now_ms,
+                        rand: ask.rand,
+                    };
+                    let answer = LADDERS.with_borrow(|ladders| {
+                        POLICY.with_borrow(|policy| Of::select(seated(policy), &asked, ladders.of(ask.ladder)))
+                    });
+                    let $crate::policy::Answer { rung, pace_kbps, hold_ms, state } = answer;
+                    exports::littoral::plugin::rate::Answer { rung, pace_kbps, hold_ms, state }
+                }
+            }
+
+            export!(Exported);
+        }
+    };
+    ($policy:ty, cache, $wit:literal) => {
+        #[cfg(target_arch = "wasm32")]
+        mod exported {
+            $crate::wit_bindgen::generate!({
+                path: $wit, world: "cache-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
+            });
+            $crate::__seated!($policy, $crate::policy::Cache);
+
+            use exports::littoral::plugin::cache;
+
+            fn object(object: cache::Object) -> $crate::policy::Object {
+                let cache::Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class } = object;
+                $crate::policy::Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class }
+            }
+
+            impl control::Guest for Exported {
+                fn init(config: String) -> Result<(), String> {
+                    seat(&config)
+                }
+                fn clusters(_version: u64, _all: Vec<control::Cluster>) {}
+                fn ladder(_id: u32, _kbps: Vec<u32>) {}
+            }
+
+            impl cache::Guest for Exported {
+                fn admit(asked: cache::Object, fill_permille: u16, now_ms: u64, rand: u64) -> cache::Verdict {
+                    let (asked, at) = (object(asked), $crate::policy::Moment { now_ms, rand });
+                    match POLICY.with_borrow(|policy| Of::admit(seated(policy), &asked, fill_permille, at)) {
+                        $crate::policy::Verdict::Admit => cache::Verdict::Admit,
+                        $crate::policy::Verdict::Bypass => cache::Verdict::Bypass,
+                    }
+                }
+                fn score(sample: Vec<cache::Object>, now_ms: u64, rand: u64) -> Vec<f32> {
+                    // In place: both have the same size.
+                    let sample: Vec<_> = sample.into_iter().map(object).collect();
+                    let at = $crate::policy::Moment { now_ms, rand };
+                    POLICY.with_borrow(|policy| Of::scores(seated(policy), &sample, at))
+                }
+            }
+
+            export!(Exported);
+        }
+    };
+}
+
+/// The place of a policy in its instance. Part of [`export_policy!`](crate::export_policy).
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __seated {
+    ($policy:ty, $trait:path) => {
+        use std::cell::RefCell;
+
+        use exports::littoral::plugin::control;
+        use $trait as Of;
+
+        #[allow(unused_imports, reason = "a policy may be named by a path")]
+        use super::*;
+
+        struct Exported;
+
+        thread_local!(static POLICY: RefCell<Option<$policy>> = const { RefCell::new(None) });
+
+        fn seat(config: &str) -> Result<(), String> {
+            let policy = <$policy as Of>::new(config)?;
+            POLICY.with_borrow_mut(|place| *place = Some(policy));
+            Ok(())
+        }
+
+        fn seated(policy: &Option<$policy>) -> &$policy {
+            policy.as_ref().expect("init is called first")
+        }
+
+        #[allow(dead_code, reason = "not every world tells its policy something")]
+        fn seated_mut(policy: &mut Option<$policy>) -> &mut $policy {
+            policy.as_mut().expect("init is called first")
+        }
+    };
+}
