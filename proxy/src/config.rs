@@ -227,6 +227,10 @@ pub struct Plugin {
     pub memory: Option<Size>,
     /// What each generation must answer before it goes live.
     pub vectors: Option<PathBuf>,
+    /// Where a policy's decisions are recorded.
+    pub record: Option<PathBuf>,
+    /// Bytes of that file and the one before it.
+    pub record_bytes: Option<Size>,
     /// Time a filter's call may compute.
     pub deadline: Option<Span>,
     /// Bytes of the store that a filter is granted.
@@ -238,7 +242,7 @@ pub struct Plugin {
 impl Plugin {
     /// All it names, to be found from the config's directory.
     fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [Some(&mut self.file), self.vectors.as_mut()].into_iter().flatten()
+        [Some(&mut self.file), self.vectors.as_mut(), self.record.as_mut()].into_iter().flatten()
     }
 }
 

@@ -95,6 +95,9 @@ impl Filters {
             if raw.fuel.is_some() || raw.vectors.is_some() {
                 return Err(problem("fuel and vectors are for policies; this is a filter: use deadline".to_owned()));
             }
+            if raw.record.is_some() {
+                return Err(problem("record is for policies, and this is a filter: remove it".to_owned()));
+            }
             let spec = spec(raw, &config.plugins);
             let told = |error: littoral_plugin_host::LoadError| problem(error.to_string());
             next.push(match known.iter().find(|filter| filter.name() == raw.name) {

@@ -14,7 +14,10 @@ use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
 use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::{Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, types};
+use littoral_plugin_host::limits::RECORD_BYTES_DEFAULT;
+use littoral_plugin_host::{
+    Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, RecordSpec, Recorded, types,
+};
 use notify::Watcher;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -258,6 +261,16 @@ impl Plugins {
                     };
                     status.counters.iter().map(count).collect()
                 }
+                "littoral_plugin_recorded_total" => {
+                    let of = |record: Recorded| {
+                        let counts =
+                            [("written", record.decisions), ("dropped", record.dropped), ("failed", record.failed)];
+                        counts.map(|(outcome, count)| {
+                            (count as f64, vec![label.clone(), ("outcome", outcome.to_owned())])
+                        })
+                    };
+                    status.record.into_iter().flat_map(of).collect()
+                }
                 "littoral_plugin_quarantined" => vec![(f64::from(status.quarantined_until_ms > 0), vec![label])],
                 _ => Vec::new(),
             }
@@ -311,6 +324,10 @@ fn spec(raw: &config::Plugin, trust: &config::PluginTrust) -> PluginSpec {
         memory_bytes: raw.memory.map(|memory| usize::try_from(memory.0).unwrap_or(usize::MAX)),
         vectors: raw.vectors.clone(),
         trust: trust.trust(),
+        record: raw
+            .record
+            .clone()
+            .map(|file| RecordSpec { file, bytes: raw.record_bytes.map_or(RECORD_BYTES_DEFAULT, |bytes| bytes.0) }),
     }
 }
 

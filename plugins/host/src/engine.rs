@@ -15,6 +15,7 @@ use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
 use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
 use crate::plugin::{Code, Generation, Plugin};
+use crate::record::RecordSpec;
 use crate::signature::Trust;
 use crate::vectors::canary;
 
@@ -48,6 +49,8 @@ pub struct PluginSpec {
     pub vectors: Option<PathBuf>,
     /// Who must have signed it.
     pub trust: Trust,
+    /// Where its decisions are recorded.
+    pub record: Option<RecordSpec>,
 }
 
 impl PluginSpec {
@@ -63,6 +66,7 @@ impl PluginSpec {
             memory_bytes: None,
             vectors: None,
             trust: Trust::default(),
+            record: None,
         }
     }
 }

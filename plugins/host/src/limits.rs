@@ -62,3 +62,15 @@ pub const CASES_MAX: usize = 256;
 pub const SIGNATURES_MAX: usize = 4;
 /// Keys that an operator may trust.
 pub const TRUSTED_KEYS_MAX: usize = 64;
+/// Decisions that wait to be recorded, of one plugin; further ones are dropped and counted.
+pub const RECORD_QUEUE: usize = 4096;
+/// Things told that wait to be recorded; of more only the outcome is kept.
+pub const RECORD_TOLD_MAX: usize = 1024;
+/// Bytes of a record where the operator says nothing.
+pub const RECORD_BYTES_DEFAULT: u64 = 64 << 20;
+/// Bytes of a record, at least: half of it has room for all that a plugin may know.
+pub const RECORD_BYTES_MIN: u64 = 4 << 20;
+/// Bytes of a record that an operator may allow.
+pub const RECORD_BYTES_MAX: u64 = 64 << 30;
+/// Bytes of one line of a record.
+pub const RECORD_LINE_BYTES_MAX: u64 = 16 << 20;

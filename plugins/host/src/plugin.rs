@@ -18,8 +18,10 @@ use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::generations::{self, Generations, Stands};
 use crate::instance::{Guest, Instance};
-use crate::limits::{CLUSTERS_MAX, FUEL_CACHE, FUEL_DECISION, LADDERS_MAX, RUNGS_MAX};
-use crate::question::Snapshot;
+use crate::limits::{CLUSTERS_MAX, RUNGS_MAX};
+use crate::query::{Choose, Decide, Keep, Query, Rank};
+use crate::question::{Admit, Snapshot};
+use crate::record::{Lane, RecordSpec, Recorder, Told};
 use crate::status::{Counters, Figures, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
@@ -55,6 +57,14 @@ impl Generation {
     }
 }
 
+/// What was pushed so far.
+#[derive(Default)]
+struct Pushed {
+    /// Grows with each push, so that a record can say what a decision knew.
+    number: u64,
+    all: Snapshot,
+}
+
 /// A loaded plugin.
 pub struct Plugin {
     id: usize,
@@ -64,7 +74,8 @@ pub struct Plugin {
     name: String,
     wanted: Option<Interface>,
     generations: Generations<PluginSpec, Code>,
-    pushed: Mutex<Snapshot>,
+    pushed: Mutex<Pushed>,
+    recorder: Mutex<Option<Recorder>>,
     /// Grows with every reload, rollback and push, after what it announces: who sees the new number sees that too.
     epoch: AtomicU64,
     figures: Figures,
@@ -98,7 +109,8 @@ impl Prepared<'_> {
     /// Makes it the generation that runs; returns its number.
     pub fn adopt(self) -> u64 {
         let Self { plugin, generation, .. } = self;
-        plugin.generations.adopt(generation, |_| plugin.changed())
+        plugin.record(generation.spec.record.as_ref());
+        plugin.generations.adopt(generation, |running| plugin.runs(running))
     }
 }
 
@@ -109,6 +121,10 @@ struct Slot {
     epoch: u64,
     generation: u64,
     instance: Option<Instance>,
+    /// Number of the last push that the instance was told.
+    told: u64,
+    /// Where decisions go, if they are recorded.
+    lane: Option<Arc<Lane>>,
     /// The operator's bound on fuel.
     fuel: Option<u64>,
     calls: u64,
@@ -124,13 +140,14 @@ fn slot_of<'a>(slots: &'a mut Vec<Option<Box<Slot>>>, id: usize, alive: &Arc<()>
     }
     slots[id].get_or_insert_with(|| {
         let plugin = Arc::downgrade(alive);
-        Box::new(Slot { plugin, epoch: 0, generation: 0, instance: None, fuel: None, calls: 0 })
+        Box::new(Slot { plugin, epoch: 0, generation: 0, instance: None, told: 0, lane: None, fuel: None, calls: 0 })
     })
 }
 
 impl Plugin {
     pub(crate) fn new(id: usize, host: Arc<Host>, wanted: Option<Interface>, generation: Generation) -> Self {
-        Self {
+        let record = generation.spec.record.clone();
+        let plugin = Self {
             id,
             alive: Arc::default(),
             name: generation.spec.name.clone(),
@@ -138,9 +155,46 @@ impl Plugin {
             generations: Generations::new(generation, host.clock()),
             host,
             pushed: Mutex::default(),
+            recorder: Mutex::default(),
             epoch: AtomicU64::new(1),
             figures: Figures::default(),
+        };
+        plugin.record(record.as_ref());
+        plugin
+    }
+
+    /// Has decisions recorded as they are wanted from now on. Calls go on meanwhile.
+    fn record(&self, wanted: Option<&RecordSpec>) {
+        // The old one writes what it holds before another may open the same file; no call waits for that.
+        let old = self.recorder.lock().take_if(|recorder| Some(recorder.spec()) != wanted);
+        drop(old);
+        let mut recorder = self.recorder.lock();
+        if let (None, Some(wanted)) = (&*recorder, wanted) {
+            let pushed = self.pushed.lock();
+            let started = Recorder::start(&self.name, wanted, pushed.number, &pushed.all);
+            drop(pushed);
+            *recorder = started.inspect(|recorder| recorder.generation(&self.generations.current()));
         }
+    }
+
+    /// Announces which generation runs.
+    fn runs(&self, generation: &Generation) {
+        if let Some(recorder) = &*self.recorder.lock() {
+            recorder.generation(generation);
+        }
+        self.changed();
+    }
+
+    /// Keeps what is pushed, and has it noted in the record.
+    fn push(&self, keep: impl FnOnce(&mut Snapshot), told: impl FnOnce(u64) -> Told) {
+        let recorder = self.recorder.lock();
+        let mut pushed = self.pushed.lock();
+        pushed.number += 1;
+        keep(&mut pushed.all);
+        if let Some(recorder) = &*recorder {
+            recorder.lane().told(told(pushed.number), pushed.number, &pushed.all);
+        }
+        self.changed();
     }
 
     /// Tells all threads to look again at what runs and what was pushed.
@@ -207,20 +261,16 @@ impl Plugin {
     /// Tells it the clusters. The first [`CLUSTERS_MAX`] count.
     pub fn push_clusters(&self, version: u64, mut clusters: Vec<ClusterRow>) {
         clusters.truncate(CLUSTERS_MAX);
-        let mut pushed = self.pushed.lock();
-        (pushed.version, pushed.clusters) = (version, clusters);
-        self.changed();
+        let all = clusters.clone();
+        let keep = |known: &mut Snapshot| (known.version, known.clusters) = (version, clusters);
+        self.push(keep, |snapshot| Told::Clusters { snapshot, version, all });
     }
 
     /// Tells it a ladder. Rungs beyond [`RUNGS_MAX`] are not told; of too many ladders the lowest id is forgotten.
     pub fn push_ladder(&self, id: u32, mut kbps: Vec<u32>) {
         kbps.truncate(RUNGS_MAX);
-        let mut pushed = self.pushed.lock();
-        pushed.ladders.insert(id, kbps);
-        if pushed.ladders.len() > LADDERS_MAX {
-            pushed.ladders.pop_first();
-        }
-        self.changed();
+        let rungs = kbps.clone();
+        self.push(|known| known.keep_ladder(id, kbps), |snapshot| Told::Ladder { snapshot, id, kbps: rungs });
     }
 
     /// Which cluster.
@@ -228,7 +278,7 @@ impl Plugin {
     /// # Errors
     /// See [`Fault`]; the native policy answers then.
     pub fn decide(&self, flow: &Flow) -> Result<Choice, Fault> {
-        self.call(FUEL_DECISION, |instance| instance.decide(flow))
+        self.call(Decide(flow))
     }
 
     /// Which representation; `rungs` is the length of the ladder.
@@ -236,7 +286,7 @@ impl Plugin {
     /// # Errors
     /// See [`Fault`].
     pub fn select(&self, ask: &Ask, rungs: usize) -> Result<Answer, Fault> {
-        self.call(FUEL_DECISION, |instance| instance.select(ask, rungs))
+        self.call(Choose(ask, rungs))
     }
 
     /// Whether to keep an object.
@@ -244,7 +294,7 @@ impl Plugin {
     /// # Errors
     /// See [`Fault`].
     pub fn admit(&self, object: &Object, fill_permille: u16, now_ms: u64, rand: u64) -> Result<Verdict, Fault> {
-        self.call(FUEL_CACHE, |instance| instance.admit(object, fill_permille, now_ms, rand))
+        self.call(Keep(Admit { object: *object, fill_permille, now_ms, rand }))
     }
 
     /// Scores a sample; `scores` has its length.
@@ -252,7 +302,7 @@ impl Plugin {
     /// # Errors
     /// See [`Fault`].
     pub fn score(&self, sample: &[Object], now_ms: u64, rand: u64, scores: &mut [f32]) -> Result<(), Fault> {
-        self.call(FUEL_CACHE, |instance| instance.score(sample, now_ms, rand, scores))
+        self.call(Rank { sample, now_ms, rand, scores })
     }
 
     /// The generation whose instance this thread called last; 0 when it has called none.
@@ -260,13 +310,16 @@ impl Plugin {
         SLOTS.with_borrow(|slots| slots.get(self.id).and_then(Option::as_ref).map_or(0, |slot| slot.generation))
     }
 
-    fn call<R>(&self, fuel: u64, call: impl FnOnce(&mut Instance) -> Result<R, Fault>) -> Result<R, Fault> {
+    fn call<Q: Query>(&self, mut query: Q) -> Result<Q::Answer, Fault> {
         if self.generations.is_quarantined() {
             return Err(Fault::Quarantined);
         }
         let (outcome, generation) = SLOTS.with_borrow_mut(|slots| {
             let slot = slot_of(slots, self.id, &self.alive);
-            let outcome = self.call_in(slot, fuel, call);
+            let outcome = self.call_in(slot, &mut query);
+            if let Some(lane) = &slot.lane {
+                lane.decided(slot.generation, slot.told, &query, &outcome);
+            }
             if let Err(fault) = &outcome {
                 // Whatever state the guest is in, nobody uses it again.
                 let instance = slot.instance.take();
@@ -277,23 +330,18 @@ impl Plugin {
         outcome.inspect_err(|fault| self.failed(*fault, generation))
     }
 
-    fn call_in<R>(
-        &self,
-        slot: &mut Slot,
-        fuel: u64,
-        call: impl FnOnce(&mut Instance) -> Result<R, Fault>,
-    ) -> Result<R, Fault> {
+    fn call_in<Q: Query>(&self, slot: &mut Slot, query: &mut Q) -> Result<Q::Answer, Fault> {
         let epoch = self.epoch.load(Acquire);
         if slot.epoch != epoch || slot.instance.is_none() {
             self.renew(slot, epoch)?;
         }
-        let fuel = slot.fuel.unwrap_or(fuel);
+        let fuel = slot.fuel.unwrap_or(Q::FUEL);
         let instance = slot.instance.as_mut().ok_or(Fault::Init)?;
         self.figures.calls.fetch_add(1, Relaxed);
         slot.calls += 1;
         instance.refuel(fuel);
         let started = slot.calls.is_multiple_of(TIMED_EVERY).then(Instant::now);
-        let outcome = call(instance);
+        let outcome = query.ask(instance);
         self.figures.fuel.fetch_add(fuel.saturating_sub(instance.fuel_left()), Relaxed);
         if let Some(started) = started {
             self.figures.timed.fetch_add(1, Relaxed);
@@ -313,8 +361,10 @@ impl Plugin {
             self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
             (slot.instance, slot.fuel) = (Some(instance), generation.spec.fuel);
         }
-        self.pushed.lock().tell(slot.instance.as_mut().ok_or(Fault::Init)?)?;
-        slot.epoch = epoch;
+        slot.lane = self.recorder.lock().as_ref().map(|recorder| recorder.lane().clone());
+        let pushed = self.pushed.lock();
+        pushed.all.tell(slot.instance.as_mut().ok_or(Fault::Init)?)?;
+        (slot.told, slot.epoch) = (pushed.number, epoch);
         Ok(())
     }
 
@@ -322,7 +372,7 @@ impl Plugin {
     fn failed(&self, fault: Fault, number: u64) {
         let Some(kind) = fault.kind_index() else { return };
         self.figures.faults[kind].fetch_add(1, Relaxed);
-        self.generations.failed(&self.name, &fault, number, |_| self.changed());
+        self.generations.failed(&self.name, &fault, number, |running| self.runs(running));
     }
 
     /// What it is and did.
@@ -337,6 +387,7 @@ impl Plugin {
         status.sha256 = generation.sha256.clone();
         status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.quarantined_until_ms = quarantined_until_ms;
+        status.record = self.recorder.lock().as_ref().map(Recorder::status);
         status
     }
 }

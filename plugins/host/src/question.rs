@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::component::Interface;
 use crate::instance::Instance;
-use crate::limits::{FUEL_CACHE, FUEL_DECISION};
+use crate::limits::{FUEL_CACHE, FUEL_DECISION, LADDERS_MAX};
 use crate::plugin::Generation;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
@@ -133,6 +133,14 @@ impl Snapshot {
             instance.clusters(self.version, &self.clusters)?;
         }
         self.ladders.iter().try_for_each(|(id, kbps)| instance.ladder(*id, kbps))
+    }
+
+    /// Keeps a ladder; of too many the one with the lowest id is forgotten.
+    pub(crate) fn keep_ladder(&mut self, id: u32, kbps: Vec<u32>) {
+        self.ladders.insert(id, kbps);
+        if self.ladders.len() > LADDERS_MAX {
+            self.ladders.pop_first();
+        }
     }
 
     /// How many rungs a ladder has; 0 when it is not known.

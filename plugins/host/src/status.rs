@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::limits::COUNTERS_MAX;
+use crate::record::Recorded;
 use crate::types::Fault;
 
 /// What is counted while it is called.
@@ -101,6 +102,8 @@ pub struct Status {
     pub last_backtrace: Vec<String>,
     /// What it counts by itself, by number; those at 0 are left out.
     pub counters: BTreeMap<u32, u64>,
+    /// Where its decisions are recorded, and how many were.
+    pub record: Option<Recorded>,
 }
 
 impl Figures {

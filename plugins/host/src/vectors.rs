@@ -293,7 +293,7 @@ impl Expect {
 }
 
 /// The places of a sample, lowest score first; of equals the first.
-fn order(scores: &[f32]) -> Vec<usize> {
+pub(crate) fn order(scores: &[f32]) -> Vec<usize> {
     let mut places: Vec<usize> = (0..scores.len()).collect();
     places.sort_by(|one, other| scores[*one].total_cmp(&scores[*other]));
     places

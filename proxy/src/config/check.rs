@@ -23,6 +23,7 @@ mod limits;
 mod listen;
 mod log;
 mod origin;
+mod record;
 mod site;
 mod trace;
 
@@ -45,6 +46,7 @@ impl Config {
         self.check_acme()?;
         self.check_plugins()?;
         self.check_filters()?;
+        self.check_records()?;
         self.check_sites()?;
         self.check_clusters()?;
         self.check_dns()?;

@@ -173,6 +173,14 @@ const PLUGINS: &[Key] = &[
         "Questions with the answers they must have (see `docs/plugins/vectors.md`): a generation that fails one does not go live.",
     ),
     key(
+        "plugin.record",
+        "file",
+        "none",
+        "live",
+        "Every decision of a policy goes there, with what it was asked and what it knew, for `littoral plugin replay` (see `docs/plugins/replay.md`). The file before is FILE.1.",
+    ),
+    key("plugin.record_bytes", "size, 4MiB to 64GiB", "`64MiB`", "live", "Bytes of both files together."),
+    key(
         "plugin.deadline",
         "duration, 1ms to 1s",
         "`10ms`",

@@ -184,6 +184,22 @@ fn a_plugin_that_cannot_work_is_told_its_own_place() {
     let told =
         "\"ed25519:00\" is no public key: write ed25519: and 64 hex digits, as `littoral plugin keygen` prints it";
     check(&trust("trusted_keys = [\"ed25519:00\"]"), &format!("11:16: {told}"));
+    let nowhere = "record = \"none/r.jsonl\"\n";
+    check(&plugin("p", nowhere), "13:10: plugin \"p\": record: none/r.jsonl is no file in a directory that is there");
+    check(
+        &plugin("p", "record_bytes = \"1MiB\"\n"),
+        "13:16: plugin \"p\": record_bytes is 4MiB to 64GiB; leave it out for 64MiB",
+    );
+    check(
+        &plugin("p", "record_bytes = \"8MiB\"\n"),
+        "13:16: plugin \"p\": record_bytes needs record: name a file there, or leave it out",
+    );
+    let same = format!("record = \"{}.jsonl\"\n", file.path().display());
+    let twice = format!(
+        "17:10: plugin \"q\": record: plugin \"p\" writes to {}.jsonl: name another file",
+        file.path().display()
+    );
+    check(&(plugin("p", &same) + &plugin("q", &same)), &twice);
     check(&plugin("p", "fuel = 0\n"), "13:8: plugin.fuel is at least 1; leave it out for the default");
 }
 

@@ -269,6 +269,11 @@ pub const METRICS: &[Declared] = &[
         "plugin, counter",
         "What a plugin counts by itself, by its counters' numbers.",
     ),
+    metric(
+        "littoral_plugin_recorded_total",
+        "plugin, outcome: written, dropped, failed",
+        "Decisions recorded; dropped: 4096 were waiting; failed: writes, whatever they held.",
+    ),
     metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
     metric("littoral_filter_calls_total", "plugin, point", "Calls of a filter, by point of the request."),
     metric("littoral_filter_faults_total", "plugin, point, kind", "Calls of a filter that failed, by point and kind."),

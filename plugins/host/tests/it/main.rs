@@ -14,6 +14,7 @@ mod answers;
 mod contract;
 mod policies;
 mod proposals;
+mod records;
 mod reloads;
 mod vectors;
 
