@@ -16,6 +16,8 @@ LITTORAL := $(TARGET)/release/littoral
 # Where the demo and the tests find the built guests.
 export LITTORAL_PLUGINS := $(TARGET)/plugins
 GUESTS := $(wildcard plugins/policy/* plugins/examples/* plugins/fixtures/*)
+# Those in C only where their compiler is; looked for when the guests are built, since `setup` may just have installed it.
+WITHOUT = $(if $(shell command -v clang && command -v wasm-ld),,plugins/examples/c-%)
 # What is compiled natively, with one profile and one selection for build, test and demo, so that nothing compiles twice.
 # Fixtures only exist as Wasm; policies and examples also run their own tests natively.
 NATIVE := --workspace $(foreach fixture,$(notdir $(wildcard plugins/fixtures/*)),--exclude $(fixture))
@@ -40,7 +42,7 @@ build: setup ## the littoral binary and everything beside it, release profile
 	$(CARGO) build $(BUILD_FLAGS) $(NATIVE) --lib --bins
 
 plugins: build guests-env ## the Wasm guests: policies and fixtures, as components
-	source $(TARGET)/guests.env; $(LITTORAL) plugin build $(GUESTS) --out $(LITTORAL_PLUGINS)
+	source $(TARGET)/guests.env; $(LITTORAL) plugin build $(filter-out $(WITHOUT),$(GUESTS)) --out $(LITTORAL_PLUGINS)
 
 demo: plugins ## show a small CDN at work, with real processes and traffic (ONCE=1 ends by itself)
 	$(LITTORAL) demo $(if $(ONCE),--once) $(ARGS)

@@ -24,6 +24,8 @@ dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
 kdig|knot-dnsutils|a second such client, which shows every EDNS option
 named-checkzone|bind9-utils|the tests ask it what a zone file is
 pebble|pebble|the integration tests order certificates from it
+clang|clang|compiles plugins written in C
+wasm-ld|lld|links them
 NEEDS
     bench) cat <<'NEEDS' ;;
 nginx|nginx|compared with: proxy_cache

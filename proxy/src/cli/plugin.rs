@@ -11,8 +11,16 @@ use littoral_plugin_host::signature::PublicKey;
 
 use super::Failed;
 
+mod new;
+mod replay;
+
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
+    /// Write a new plugin's project: it builds and passes its tests at once, wherever it lies.
+    ///
+    /// The contract is written into it, and for Rust the SDK: what it takes is this program, a compiler and the public registries.
+    #[command(after_help = "Example: littoral plugin new --world routing-policy --lang rust route-by-cost")]
+    New(new::NewArgs),
     /// Build plugin crates for wasm32-unknown-unknown and wrap each as a component.
     #[command(after_help = "Example: littoral plugin build plugins/policy/route-geo --out target/plugins")]
     Build {
@@ -85,6 +93,22 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Ask a policy what a node's policy was asked, and tell where and how often its answers differ.
+    ///
+    /// `[[plugin]] record` writes what is replayed. The component gets the config that was recorded, unless --config says otherwise.
+    #[command(after_help = "Example: littoral plugin replay geo.jsonl target/plugins/route-geo.wasm")]
+    Replay {
+        /// The record.
+        record: PathBuf,
+        /// The component.
+        file: PathBuf,
+        /// Its config as JSON, in place of the recorded one.
+        #[arg(long, value_name = "JSON")]
+        config: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make a key to sign plugins with, and print the public one for `plugins.trusted_keys`.
     #[command(after_help = "Example: littoral plugin keygen release.key")]
     Keygen {
@@ -118,6 +142,7 @@ pub(super) enum PluginCommand {
 /// Does what one of them says.
 pub(super) fn main(command: PluginCommand) -> Result<ExitCode, Failed> {
     match command {
+        PluginCommand::New(args) => return new::main(&args),
         PluginCommand::Build { directories, out } => {
             let built = author::build(&directories, &out).map_err(Failed::Outcome)?;
             built.iter().for_each(|file| println!("{}", file.display()));
@@ -129,6 +154,9 @@ pub(super) fn main(command: PluginCommand) -> Result<ExitCode, Failed> {
             return Ok(bench(&measured, json));
         }
         PluginCommand::Test { file, vectors, config, json } => return test(&file, vectors, &config, json),
+        PluginCommand::Replay { record, file, config, json } => {
+            return replay::main(&record, &file, config.as_deref(), json);
+        }
         PluginCommand::Keygen { file } => println!("{}", author::keygen(&file).map_err(Failed::Use)?),
         PluginCommand::Sign { key, files } => {
             let key = author::sign(&key, &files).map_err(Failed::Use)?;
@@ -180,7 +208,8 @@ fn check(file: &Path, config: &str, json: bool) -> Result<ExitCode, Failed> {
     Ok(ExitCode::from(u8::from(!found.is_empty())))
 }
 
-fn counted(number: usize, what: &str) -> String {
+fn counted(number: impl TryInto<u64>, what: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -1,20 +1,54 @@
-//! Building: crates to components.
+//! Building: sources to components.
+//!
+//! A directory with a `Cargo.toml` is a crate; all crates are built by one run of cargo. What else there may be is [`foreign`]'s.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::engine::read;
+mod foreign;
+mod wrap;
 
-/// Builds the crate in each of `directories` for wasm32-unknown-unknown and wraps it as a component `OUT/<package>.wasm`.
-/// The crate's
-/// `vectors.toml` goes to `OUT/<package>.vectors.toml`. Returns the components. The environment (`CARGO_TARGET_DIR`, `CARGO`, …) is cargo's as always.
+use crate::engine::read;
+use foreign::Foreign;
+
+/// Builds what is in each of `directories` and wraps it as a component `OUT/<name>.wasm`: a crate for wasm32-unknown-unknown under its
+/// package's name, `plugin.c` under the directory's. Its `vectors.toml` goes to `OUT/<name>.vectors.toml`. Returns the components. The
+/// environment (`CARGO_TARGET_DIR`, `CARGO`, `CLANG`, …) is the compilers'.
 ///
 /// # Errors
-/// One line: which crate, what cargo or the wrapper said.
+/// One line: which plugin, what its compiler or the wrapper said.
 pub fn build(directories: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>, String> {
+    if directories.is_empty() {
+        return Err("name at least one directory of a plugin".into());
+    }
     std::fs::create_dir_all(out).map_err(|error| format!("{}: cannot be made: {error}", out.display()))?;
+    let foreign = |directory: &Path| Foreign::of(directory).filter(|_| !directory.join("Cargo.toml").is_file());
+    let crates: Vec<_> = directories.iter().filter(|directory| foreign(directory).is_none()).collect();
+    let target = compile_crates(&crates)?;
+    let built = directories.iter().map(|directory| {
+        let (name, core) = match foreign(directory) {
+            Some(language) => (foreign::name_of(directory)?, language.compile(directory)?),
+            None => {
+                let name = package(directory)?;
+                let file = target.join("wasm32-unknown-unknown/guest").join(format!("{}.wasm", name.replace('-', "_")));
+                let core = read(&file).map_err(|problem| format!("{}: {problem}", file.display()))?;
+                (name, core)
+            }
+        };
+        let component = wrap::wrap(core);
+        let component =
+            component.map_err(|problem| format!("{}: cannot be made a component: {problem}", directory.display()))?;
+        let file = wrap::write(&component, &name, out)?;
+        ship_vectors(directory, &file)?;
+        Ok(file)
+    });
+    built.collect()
+}
+
+/// Compiles crates of one workspace, and says where what came out is.
+fn compile_crates(directories: &[&PathBuf]) -> Result<PathBuf, String> {
+    let Some(first) = directories.first() else { return Ok(PathBuf::new()) };
     let packages = directories.iter().map(|directory| package(directory)).collect::<Result<Vec<_>, _>>()?;
-    let first = directories.first().ok_or("name at least one directory of a plugin crate")?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(first).args(["build", "--target", "wasm32-unknown-unknown", "--profile", "guest"]);
     for package in &packages {
@@ -25,15 +59,10 @@ pub fn build(directories: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>, String
         cargo.arg("--locked");
     }
     let status = cargo.status().map_err(|error| format!("cargo cannot be run: {error}"))?;
-    if !status.success() {
-        return Err("cargo could not build the plugins; if the target is missing, run `rustup target add wasm32-unknown-unknown`".into());
+    match status.success() {
+        true => Ok(target),
+        false => Err("cargo could not build the plugins; if the target is missing, run `rustup target add wasm32-unknown-unknown`".into()),
     }
-    let wrapped = packages.iter().zip(directories).map(|(package, directory)| {
-        let file = wrap(&target, package, out)?;
-        ship_vectors(directory, &file)?;
-        Ok(file)
-    });
-    wrapped.collect()
 }
 
 /// Puts the vectors of a crate beside its component, where [`super::vectors_of`] looks.
@@ -48,27 +77,12 @@ fn ship_vectors(directory: &Path, component: &Path) -> Result<(), String> {
         .map_err(|error| format!("{}: cannot be written: {error}", beside.display()))
 }
 
-fn wrap(target: &Path, package: &str, out: &Path) -> Result<PathBuf, String> {
-    let built = target.join("wasm32-unknown-unknown/guest").join(format!("{}.wasm", package.replace('-', "_")));
-    let core = read(&built).map_err(|problem| format!("{}: {problem}", built.display()))?;
-    let mut encoder = wit_component::ComponentEncoder::default();
-    encoder.validate(true);
-    let component = encoder.module(&core).and_then(|encoder| encoder.encode());
-    let component = component.map_err(|error| format!("{}: cannot be made a component: {error:#}", built.display()))?;
-    let file = out.join(format!("{package}.wasm"));
-    // Renamed into place, so that a running node that watches the file never reads half of it.
-    let written = tempfile::NamedTempFile::new_in(out).and_then(|mut temporary| {
-        std::io::Write::write_all(&mut temporary, &component)?;
-        temporary.persist(&file).map(drop).map_err(|error| error.error)
-    });
-    written.map_err(|error| format!("{}: cannot be written: {error}", file.display()))?;
-    Ok(file)
-}
-
 /// The name in a crate's manifest.
 fn package(directory: &Path) -> Result<String, String> {
     let manifest = directory.join("Cargo.toml");
-    let text = std::fs::read_to_string(&manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    let text = std::fs::read_to_string(&manifest).map_err(|error| {
+        format!("{}: {error}; a plugin's directory has a Cargo.toml or a plugin.c", manifest.display())
+    })?;
     let name = text.lines().filter_map(|line| line.trim().strip_prefix("name")).find_map(|rest| rest.split('"').nth(1));
     name.map(str::to_owned).ok_or_else(|| format!("{}: it names no package", manifest.display()))
 }

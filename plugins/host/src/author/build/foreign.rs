@@ -1,0 +1,78 @@
+//! Plugins in other languages: which compiler makes a core module of them, and what it is told.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::engine::read;
+
+/// A language with a compiler that makes core modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    /// `plugin.c`, with clang and lld.
+    C,
+}
+
+/// The contract for C. It has no blanks to fill in.
+const HEADER_OF_C: &str = include_str!("../../../templates/c/common/littoral.h.in");
+
+/// clang without a libc. The stack comes first, so that one that is too deep traps and writes over nothing.
+const CLANG: [&str; 14] = [
+    "--target=wasm32",
+    "-std=c11",
+    "-O2",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-nostdlib",
+    "-ffreestanding",
+    "-mbulk-memory",
+    "-fvisibility=hidden",
+    "-Wl,--no-entry",
+    "-Wl,--stack-first",
+    "-Wl,-z,stack-size=65536",
+    "-o",
+];
+
+impl Foreign {
+    /// What a directory holds, if it is none of Rust.
+    pub(super) fn of(directory: &Path) -> Option<Self> {
+        directory.join("plugin.c").is_file().then_some(Self::C)
+    }
+
+    /// Compiles what is in a directory to a core module.
+    ///
+    /// # Errors
+    /// One line: the compiler is missing, or what it ended with; it has said more itself.
+    pub(super) fn compile(self, directory: &Path) -> Result<Vec<u8>, String> {
+        let made = tempfile::tempdir().map_err(|error| format!("no place for what is compiled: {error}"))?;
+        let core = made.path().join("plugin.wasm");
+        let (mut command, needs) = match self {
+            Self::C => {
+                let mut clang = Command::new(std::env::var_os("CLANG").unwrap_or_else(|| "clang".into()));
+                // The header of this version, for who has none beside the source.
+                let header = std::fs::write(made.path().join("littoral.h"), HEADER_OF_C);
+                header.map_err(|error| format!("no place for what is compiled: {error}"))?;
+                clang.args(CLANG).arg(&core).arg("-I").arg(made.path()).arg("plugin.c");
+                (clang, "clang and lld (Debian: apt install clang lld)")
+            }
+        };
+        let place = directory.display();
+        let status = command.current_dir(directory).status();
+        let status = status.map_err(|error| {
+            format!("{place}: {:?} cannot be run: {error}; it takes {needs}", command.get_program())
+        })?;
+        if !status.success() {
+            return Err(format!("{place}: {:?} could not compile it ({status})", command.get_program()));
+        }
+        read(&core).map_err(|problem| format!("{place}: what was compiled {problem}"))
+    }
+}
+
+/// The name of a plugin that no manifest names: its directory's.
+pub(super) fn name_of(directory: &Path) -> Result<String, String> {
+    let place: PathBuf = directory.canonicalize().map_err(|error| format!("{}: {error}", directory.display()))?;
+    let name = place.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.ok_or_else(|| {
+        format!("{}: a plugin has the name of its directory, and this one has none", directory.display())
+    })
+}

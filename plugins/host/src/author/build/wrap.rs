@@ -1,0 +1,93 @@
+//! Wrapping: a core module to a component.
+//!
+//! Bindings that `wit-bindgen` makes say themselves which world a module is of. What was written by hand says it by what it exports.
+
+use std::path::{Path, PathBuf};
+
+use wasmparser::{Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+
+use crate::contract::Contract;
+
+/// What a module exports when it is of a world; the first that fits.
+const WORLDS: [(&str, &str); 4] = [
+    ("littoral:plugin/filter@0.1.0#init", "http-filter"),
+    ("littoral:plugin/routing@0.1.0#decide", "routing-policy"),
+    ("littoral:plugin/rate@0.1.0#select", "rate-policy"),
+    ("littoral:plugin/cache@0.1.0#admit", "cache-policy"),
+];
+
+/// Makes a component of a core module.
+///
+/// # Errors
+/// What is missing in it.
+pub(super) fn wrap(mut core: Vec<u8>) -> Result<Vec<u8>, String> {
+    let (exports, says_its_world) = looked_at(&core)?;
+    if !says_its_world {
+        let of = |(export, world): &(&str, &'static str)| exports.iter().any(|found| found == export).then_some(*world);
+        let world = WORLDS.iter().find_map(of).ok_or_else(|| {
+            let names = WORLDS.map(|(export, _)| export).join(", ");
+            format!("it exports no function of a world that it could be told by: one of {names}")
+        })?;
+        let contract = Contract::read()?;
+        let id = contract.world(world).ok_or_else(|| format!("plugins/wit has no world {world}"))?;
+        let embedded = embed_component_metadata(&mut core, &contract.resolve, id, StringEncoding::UTF8, false);
+        embedded.map_err(|error| format!("{error:#}"))?;
+    }
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true);
+    let component = encoder.module(&core).and_then(|encoder| encoder.encode());
+    component.map_err(|error| format!("{error:#}"))
+}
+
+/// The functions a module exports, and whether it says its world.
+fn looked_at(core: &[u8]) -> Result<(Vec<String>, bool), String> {
+    let damaged = |error| format!("it is damaged: {error}");
+    let (mut exports, mut says_its_world) = (Vec::new(), false);
+    for payload in Parser::new(0).parse_all(core) {
+        match payload.map_err(damaged)? {
+            Payload::ExportSection(section) => {
+                for export in section {
+                    exports.push(export.map_err(damaged)?.name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) => says_its_world |= section.name().starts_with("component-type"),
+            _ => {}
+        }
+    }
+    Ok((exports, says_its_world))
+}
+
+/// Writes a component as `OUT/NAME.wasm`: renamed into place, so that a running node that watches the file never reads half of it.
+///
+/// # Errors
+/// One line with the file.
+pub(super) fn write(component: &[u8], name: &str, out: &Path) -> Result<PathBuf, String> {
+    let file = out.join(format!("{name}.wasm"));
+    let written = tempfile::NamedTempFile::new_in(out).and_then(|mut temporary| {
+        std::io::Write::write_all(&mut temporary, component)?;
+        temporary.persist(&file).map(drop).map_err(|error| error.error)
+    });
+    written.map_err(|error| format!("{}: cannot be written: {error}", file.display()))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_is_of_no_world_is_told_by_what_it_would_be_known() {
+        let module = wat::parse_str("(module (memory (export \"memory\") 1))").unwrap();
+        let said = wrap(module).unwrap_err();
+        assert!(said.contains("littoral:plugin/rate@0.1.0#select"), "{said}");
+        assert!(wrap(b"no module".to_vec()).unwrap_err().contains("damaged"));
+    }
+
+    #[test]
+    fn a_module_that_lacks_a_part_of_its_world_is_told_which() {
+        let module = "(module (memory (export \"memory\") 1) (func (export \"littoral:plugin/cache@0.1.0#admit\")))";
+        let said = wrap(wat::parse_str(module).unwrap()).unwrap_err();
+        assert!(said.contains("littoral:plugin/c"), "{said}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Projects that `littoral plugin new` writes: each builds, passes its tests, and is what a node loads, far from this repository.
+//!
+//! They are built without a network, from what building this repository has fetched, into a directory beside its own builds, so that a second run
+//! compiles little.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::BINARY;
+
+/// Where the projects are built.
+fn target() -> PathBuf {
+    let built = Path::new(BINARY).parent().and_then(Path::parent).unwrap();
+    built.join("projects")
+}
+
+/// Runs a command in a project; its output, whatever it said.
+fn run(directory: &Path, program: &str, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(directory).env("CARGO_TARGET_DIR", target()).env("CARGO_NET_OFFLINE", "true");
+    let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (output.status.success(), text.concat())
+}
+
+fn done(directory: &Path, program: &str, arguments: &[&str]) -> String {
+    let (ok, said) = run(directory, program, arguments);
+    assert!(ok, "{program} {arguments:?} in {}: {said}", directory.display());
+    said
+}
+
+/// A project of a world, made where nothing of this repository is in sight.
+fn project(world: &str, language: &str) -> (tempfile::TempDir, PathBuf, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("my-{world}");
+    done(directory.path(), BINARY, &["plugin", "new", "--world", world, "--lang", language, &name]);
+    let project = directory.path().join(&name);
+    (directory, project, name)
+}
+
+/// What a node would say of the component that the project's build made.
+fn is_loaded(project: &Path, name: &str) {
+    let component = format!("out/{name}.wasm");
+    assert_eq!(done(project, BINARY, &["plugin", "check", &component]), format!("{component}: ok\n"));
+    if project.join("vectors.toml").is_file() {
+        let said = done(project, BINARY, &["plugin", "test", &component]);
+        assert!(said.contains("cases pass"), "{said}");
+    }
+}
+
+fn cargo() -> String {
+    std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
+}
+
+fn has_wasm_target() -> bool {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
+    let sysroot = PathBuf::from(String::from_utf8(sysroot).unwrap().trim());
+    sysroot.join("lib/rustlib/wasm32-unknown-unknown/lib").is_dir()
+}
+
+#[test]
+fn a_new_project_in_rust_passes_its_tests_and_is_loaded() {
+    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter"] {
+        let (_directory, project, name) = project(world, "rust");
+        let said = done(&project, &cargo(), &["test", "--quiet"]);
+        assert!(said.contains("test result: ok. ") && !said.contains("warning"), "{world}: {said}");
+        if !has_wasm_target() {
+            eprintln!("not built as a component: rustup has no wasm32-unknown-unknown here");
+            continue;
+        }
+        done(&project, BINARY, &["plugin", "build", ".", "--out", "out"]);
+        is_loaded(&project, &name);
+    }
+}
+
+#[test]
+fn a_new_project_in_c_is_built_and_loaded() {
+    if ["clang", "wasm-ld"].iter().any(|tool| Command::new(tool).arg("--version").output().is_err()) {
+        return eprintln!("not built: clang and lld are not installed here");
+    }
+    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter"] {
+        let (_directory, project, name) = project(world, "c");
+        let said = done(&project, BINARY, &["plugin", "build", ".", "--out", "out"]);
+        assert!(!said.contains("warning"), "{world}: {said}");
+        is_loaded(&project, &name);
+    }
+}
+
+#[test]
+fn a_project_is_not_written_over_and_its_name_is_checked() {
+    let directory = tempfile::tempdir().unwrap();
+    let new = |name: &str| run(directory.path(), BINARY, &["plugin", "new", "--world", "rate-policy", name]);
+    assert!(new("mine").0);
+    let (ok, said) = new("mine");
+    assert!(!ok && said.contains("mine: there is something in it already"), "{said}");
+    let (ok, said) = new("../mine");
+    assert!(!ok && said.contains("is no name of a plugin"), "{said}");
+    let (ok, said) = run(directory.path(), BINARY, &["plugin", "new", "--world", "smtp", "other"]);
+    assert!(!ok && said.contains("[possible values: routing-policy, rate-policy, cache-policy, http-filter"), "{said}");
+}
