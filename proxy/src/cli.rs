@@ -120,6 +120,8 @@ enum DocsOf {
     Config,
     /// docs/metrics.md
     Metrics,
+    /// docs/plugins/reference.md
+    Wit,
 }
 
 /// Why a command failed, in one line; its exit code follows from it.
@@ -193,6 +195,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
                 match args.which {
                     DocsOf::Config => crate::config::reference::markdown(),
                     DocsOf::Metrics => crate::observe::metrics::markdown(),
+                    DocsOf::Wit => littoral_plugin_host::author::reference().map_err(Failed::Outcome)?,
                 }
             );
             Ok(ExitCode::SUCCESS)

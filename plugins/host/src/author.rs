@@ -15,14 +15,17 @@ mod check;
 mod inspect;
 mod new;
 mod replay;
+mod run;
 mod sign;
 
+pub use crate::contract::reference;
 pub use bench::{Measured, bench};
 pub use build::build;
 pub use check::{Finding, check};
 pub use inspect::{Core, Function, Inspection, Section, inspect};
 pub use new::{Language, World, new};
 pub use replay::{Difference, Replayed, Tally, replay};
+pub use run::{Ran, run};
 pub use sign::{keygen, sign, verify};
 
 /// Asks a component every case of its author's vectors, in the host that a node uses; `config` is JSON.

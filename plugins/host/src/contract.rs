@@ -3,6 +3,10 @@
 use include_dir::{Dir, include_dir};
 use wit_parser::{PackageId, Resolve, SourceMap, WorldId};
 
+mod reference;
+
+pub use reference::reference;
+
 /// The directory.
 pub(crate) static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../wit");
 

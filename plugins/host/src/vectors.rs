@@ -162,7 +162,7 @@ pub(crate) fn canary(generation: &Generation, file: &Path) -> Result<(), String>
 }
 
 /// An error of TOML in one line, with its place.
-fn place(text: &str, error: &toml::de::Error) -> String {
+pub(crate) fn place(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = text.get(..at).unwrap_or_default();
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;

@@ -2,17 +2,22 @@
 //!
 //! Exit codes: 0 done; 1 the plugin is not what it should be; 2 wrong use, or a file that cannot be used.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
-use littoral_plugin_host::author::{self, Finding, Inspection, Measured, Section};
+use littoral_plugin_host::author::{self, Finding, Inspection, Measured, Ran, Section};
 use littoral_plugin_host::signature::PublicKey;
 
 use super::Failed;
 
+mod ls;
 mod new;
 mod replay;
+
+/// Bytes of what `run` is asked on its standard input: more than it takes.
+const QUESTION_BYTES_MAX: u64 = 2 << 20;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PluginCommand {
@@ -109,6 +114,24 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Call a policy once, and tell its answer, its fuel and its memory.
+    ///
+    /// What is asked is a case of vectors without a name and an expectation (docs/plugins/vectors.md).
+    #[command(
+        after_help = "Example: littoral plugin run route-geo.wasm 'cluster = [{ index = 0 }, { index = 1, load_permille = 500 }]\ndecide = { candidates = [0, 1] }'"
+    )]
+    Run {
+        /// The component.
+        file: PathBuf,
+        /// What is told and asked, as TOML; `-` reads it from standard input.
+        question: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List what a running node has loaded: state, calls, faults, and what each plugin was granted.
+    #[command(after_help = "Example: littoral plugin ls --admin 127.0.0.1:9145")]
+    Ls(ls::LsArgs),
     /// Make a key to sign plugins with, and print the public one for `plugins.trusted_keys`.
     #[command(after_help = "Example: littoral plugin keygen release.key")]
     Keygen {
@@ -157,6 +180,8 @@ pub(super) fn main(command: PluginCommand) -> Result<ExitCode, Failed> {
         PluginCommand::Replay { record, file, config, json } => {
             return replay::main(&record, &file, config.as_deref(), json);
         }
+        PluginCommand::Run { file, question, json } => return run(&file, question, json),
+        PluginCommand::Ls(args) => return super::block_on(ls::main(args)),
         PluginCommand::Keygen { file } => println!("{}", author::keygen(&file).map_err(Failed::Use)?),
         PluginCommand::Sign { key, files } => {
             let key = author::sign(&key, &files).map_err(Failed::Use)?;
@@ -229,6 +254,22 @@ fn bench(measured: &[Measured], json: bool) -> ExitCode {
         }
     }
     ExitCode::from(u8::from(measured.iter().any(|one| one.fault.is_some())))
+}
+
+fn run(file: &Path, question: String, json: bool) -> Result<ExitCode, Failed> {
+    let question = match question.as_str() {
+        "-" => std::io::read_to_string(std::io::stdin().take(QUESTION_BYTES_MAX)).map_err(Failed::wrong_use)?,
+        _ => question,
+    };
+    let ran = author::run(file, &question).map_err(Failed::Use)?;
+    match json {
+        true => println!("{}", serde_json::json!(ran)),
+        false => {
+            let Ran { function, words, fuel, fuel_limit, memory_bytes, .. } = &ran;
+            println!("{function}: {words}\n  {fuel} of {fuel_limit} fuel, {} KiB of memory", memory_bytes >> 10);
+        }
+    }
+    Ok(ExitCode::from(u8::from(ran.reply.is_none())))
 }
 
 fn test(file: &Path, vectors: Option<PathBuf>, config: &str, json: bool) -> Result<ExitCode, Failed> {

@@ -81,6 +81,25 @@ fn check_tells_everything_for_which_a_node_refuses_a_component_and_what_to_do() 
 }
 
 #[test]
+fn run_calls_a_policy_once_and_says_what_it_took() {
+    let geo = policy("route-geo");
+    let asked = "cluster = [{ index = 0, load_permille = 500 }, { index = 1 }]\ndecide = { candidates = [0, 1] }";
+    let (ended, out, _) = tool(&["run", &geo, asked]);
+    assert!(
+        ended == Some(0) && out.starts_with("decide: clusters [1, 0], ttl 0 s\n") && out.contains(" of 50000 fuel, "),
+        "{out}"
+    );
+    let told: serde_json::Value = serde_json::from_str(&tool(&["run", &geo, asked, "--json"]).1).unwrap();
+    assert_eq!(told["reply"]["choice"]["clusters"], serde_json::json!([1, 0, 65535]));
+    let (ended, out, _) = tool(&["run", &policy("spin"), "admit = {}"]);
+    assert!(ended == Some(1) && out.starts_with("admit: it ran out of fuel"), "{out}");
+    let (ended, _, said) = tool(&["run", &geo, "select = {}"]);
+    assert!(ended == Some(2) && said.contains("route-geo.wasm: it does not export rate"), "{said}");
+    let (ended, _, said) = tool(&["run", &geo, "decide = 1"]);
+    assert!(ended == Some(2) && said.contains("1:10: invalid type"), "{said}");
+}
+
+#[test]
 fn inspect_tells_sizes_types_and_sections() {
     let geo = policy("route-geo");
     let (ended, out, _) = tool(&["inspect", &geo]);

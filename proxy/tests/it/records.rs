@@ -34,4 +34,9 @@ async fn decisions_of_a_running_node_are_recorded_and_replayed() {
     let told: serde_json::Value = serde_json::from_str(&replay("nonsense", &["--json"]).1).unwrap();
     assert_eq!(told["functions"]["admit"]["different"], 5);
     assert_eq!(replay("nowhere", &[]).0, Some(2));
+    let ls =
+        Command::new(BINARY).args(["plugin", "ls", "--admin", &node.address("admin").to_string()]).output().unwrap();
+    let told = String::from_utf8(ls.stdout).unwrap();
+    let line: Vec<_> = told.lines().nth(1).unwrap().split_whitespace().collect();
+    assert!(line.starts_with(&["keep", "cache", "running", "1", "5", "0"]) && told.contains("recorded in "), "{told}");
 }

@@ -1,0 +1,101 @@
+//! Running: one call of a policy with given inputs, in the host that a node uses.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits::{LADDERS_MAX, SAMPLE_MAX, VECTORS_BYTES_MAX};
+use crate::question::{Admit, Question, Reply, Score, Select, Snapshot, Trial};
+use crate::types::{Ask, ClusterRow, Flow};
+
+/// What is asked and told: a case of vectors without a name and an expectation.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Wanted {
+    config: Option<serde_json::Value>,
+    cluster: Vec<ClusterRow>,
+    ladder: Vec<Ladder>,
+    decide: Option<Flow>,
+    select: Option<Ask>,
+    admit: Option<Admit>,
+    score: Option<Score>,
+}
+
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ladder {
+    id: u32,
+    kbps: Vec<u32>,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Ran {
+    /// The function that was called.
+    pub function: &'static str,
+    /// Its answer.
+    pub reply: Option<Reply>,
+    /// The same in words, or why there is none.
+    pub words: String,
+    /// Fuel of the call.
+    pub fuel: u64,
+    /// Fuel it may use.
+    pub fuel_limit: u64,
+    /// Linear memory afterwards, bytes.
+    pub memory_bytes: usize,
+}
+
+/// Calls a policy once with what a text in TOML says.
+///
+/// # Errors
+/// One line: the text and the place in it, or the component cannot be loaded.
+pub fn run(file: &Path, text: &str) -> Result<Ran, String> {
+    let Wanted { config, cluster, ladder, decide, select, admit, score } = read(text)?;
+    let ladders = ladder.into_iter().map(|ladder| (ladder.id, ladder.kbps)).collect();
+    let snapshot = Snapshot { version: 1, clusters: cluster, ladders };
+    let select = select.map(|ask| Question::Select(Select { ask, rungs: snapshot.rungs(ask.ladder) }));
+    let asked = [decide.map(Question::Decide), select, admit.map(Question::Admit), score.map(Question::Score)];
+    let mut asked = asked.into_iter().flatten();
+    let (Some(question), None) = (asked.next(), asked.next()) else {
+        return Err("one question: write decide, select, admit or score".into());
+    };
+    let config = config.map_or_else(|| "{}".to_owned(), |config| config.to_string());
+    let generation = super::generation(file, &config)?;
+    if !generation.code.interfaces.contains(&question.interface()) {
+        return Err(format!("{}: it does not export {}", file.display(), question.interface().as_str()));
+    }
+    let mut trial = Trial::new(&generation, &config, &snapshot)?;
+    let (reply, fuel) = trial.ask(&question);
+    let words = reply.as_ref().map_or_else(|fault| trial.told(*fault), ToString::to_string);
+    let (function, fuel_limit, memory_bytes) = (question.as_str(), question.fuel(), trial.memory_bytes());
+    Ok(Ran { function, reply: reply.ok(), words, fuel, fuel_limit, memory_bytes })
+}
+
+fn read(text: &str) -> Result<Wanted, String> {
+    if text.len() as u64 > VECTORS_BYTES_MAX {
+        return Err(format!("what is asked has {} bytes; {VECTORS_BYTES_MAX} are the most", text.len()));
+    }
+    let wanted: Wanted = toml::from_str(text).map_err(|error| crate::vectors::place(text, &error))?;
+    let sample = wanted.score.as_ref().map_or(0, |score| score.sample.len());
+    match sample > SAMPLE_MAX || wanted.ladder.len() > LADDERS_MAX {
+        true => Err(format!("a sample has at most {SAMPLE_MAX} objects, and there are at most {LADDERS_MAX} ladders")),
+        false => Ok(wanted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_asked_is_told_with_its_place() {
+        for (text, expected) in [
+            ("", "one question: write decide"),
+            ("decide = {}\nadmit = {}", "one question: write decide"),
+            ("decide = { canditates = [0] }", "1:12: unknown field `canditates`"),
+        ] {
+            let said = run(Path::new("none.wasm"), text).unwrap_err();
+            assert!(said.contains(expected), "{text}: {said}");
+        }
+    }
+}
