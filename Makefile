@@ -16,8 +16,10 @@ LITTORAL := $(TARGET)/release/littoral
 # Where the demo and the tests find the built guests.
 export LITTORAL_PLUGINS := $(TARGET)/plugins
 GUESTS := $(wildcard plugins/policy/* plugins/examples/* plugins/fixtures/*)
-# Those in C only where their compiler is; looked for when the guests are built, since `setup` may just have installed it.
-WITHOUT = $(if $(shell command -v clang && command -v wasm-ld),,plugins/examples/c-%)
+# Those in C and AssemblyScript only where their compiler is; looked for when the guests are built, since `setup` may just have installed it.
+WITHOUT = $(if $(shell command -v clang && command -v wasm-ld),,plugins/examples/c-%) \
+	$(if $(shell ls -d plugins/examples/node_modules/assemblyscript 2>/dev/null),,plugins/examples/as-%) \
+	$(addprefix plugins/examples/,package.json package-lock.json node_modules)
 # What is compiled natively, with one profile and one selection for build, test and demo, so that nothing compiles twice.
 # Fixtures only exist as Wasm; policies and examples also run their own tests natively.
 NATIVE := --workspace $(foreach fixture,$(notdir $(wildcard plugins/fixtures/*)),--exclude $(fixture))
@@ -37,6 +39,7 @@ setup-bench: setup
 
 guests-env: setup
 	@scripts/setup.sh guests $(TARGET)/guests.env
+	@if command -v npm >/dev/null; then scripts/setup.sh npm plugins/examples; fi
 
 build: setup ## the littoral binary and everything beside it, release profile
 	$(CARGO) build $(BUILD_FLAGS) $(NATIVE) --lib --bins

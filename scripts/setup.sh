@@ -3,6 +3,7 @@
 #   scripts/setup.sh packages build|bench|fuzz|conformance|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
+#   scripts/setup.sh npm DIRECTORY                what the package-lock.json there has
 #   scripts/setup.sh guests FILE                  a way to compile guests; FILE gets the environment it needs
 # Every step first looks whether its result is there already, so a second run installs nothing and needs no network.
 set -euo pipefail
@@ -108,6 +109,13 @@ component() {
     case "$1" in rustfmt) cargo fmt --version ;; clippy) cargo clippy --version ;; esac >/dev/null 2>&1 && return
     say "installing $1"
     rustup component add "$1" >&2 || die "rustup could not add $1 (is there a network?)"
+}
+
+# What the package-lock.json of a directory has, unless it is there. Without a network the examples that need it are not built.
+npm() {
+    [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
+    say "installing what $1/package-lock.json has: the compiler of the examples in AssemblyScript"
+    command npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || say "npm could not; these examples are not built"
 }
 
 sysroot() { rustc --print sysroot; }

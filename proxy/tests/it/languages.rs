@@ -22,6 +22,15 @@ fn built(name: &str, tools: &[&str]) -> Option<tempfile::TempDir> {
     Some(out)
 }
 
+/// What the examples in AssemblyScript take.
+fn has_assemblyscript() -> bool {
+    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples/node_modules/assemblyscript").is_dir();
+    if !there {
+        eprintln!("not tried: plugins/examples/node_modules is not there; `make plugins` fetches it with npm");
+    }
+    there
+}
+
 /// Asks the vectors that came with it.
 fn passes_its_vectors(name: &str, tools: &[&str]) {
     let Some(out) = built(name, tools) else { return };
@@ -48,4 +57,54 @@ async fn a_filter_in_c_answers_requests() {
     }
     let told: serde_json::Value = serde_json::from_str(&node.admin("GET", "/v1/plugins", "").await.1).unwrap();
     assert!(told[0]["calls"] == 100 && told[0]["faults"]["trap"] == 0, "{told}");
+}
+
+#[test]
+fn a_policy_in_assemblyscript_passes_its_vectors() {
+    if has_assemblyscript() {
+        passes_its_vectors("as-policy", &["npx"]);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_in_assemblyscript_answers_and_changes_responses() {
+    let Some(out) = has_assemblyscript().then(|| built("as-filter", &["npx"])).flatten() else { return };
+    let wasm = std::fs::read(out.path().join("as-filter.wasm")).unwrap();
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
+    let more =
+        "filters = [\"bots\"]\n[[plugin]]\nname = \"bots\"\nfile = \"bots.wasm\"\nconfig = { agent = \"BadBot/\" }\n";
+    let node = Node::start(BINARY, &config(&[&origin], &format!("[site]\n{more}")), &[("bots.wasm", &wasm)]).await;
+    for _ in 0..200 {
+        let refused = node.get("site.example", "/", &["User-Agent: BadBot/1.0"]).await;
+        assert_eq!((refused.status, refused.field("cache-control")), (403, "no-store"));
+        let served = node.get("site.example", "/", &["User-Agent: Mozilla/5.0"]).await;
+        assert_eq!((served.status, served.field("x-checked")), (200, "agent"));
+    }
+    let told: serde_json::Value = serde_json::from_str(&node.admin("GET", "/v1/plugins", "").await.1).unwrap();
+    assert_eq!(
+        (&told[0]["calls"], &told[0]["faults"]["memory"]),
+        (&600.into(), &0.into()),
+        "what it allocates is collected: {told}"
+    );
+}
+
+#[test]
+fn examples_in_assemblyscript_have_the_bindings_that_new_projects_get() {
+    let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let read = |place: String| {
+        std::fs::read_to_string(plugins.join(&place)).unwrap_or_else(|error| panic!("{place}: {error}"))
+    };
+    for (example, world, files) in
+        [("as-policy", "rate-policy", &["world.ts"][..]), ("as-filter", "http-filter", &["world.ts", "exchange.ts"])]
+    {
+        let mut pairs = vec![("common", "littoral.ts")];
+        pairs.extend(files.iter().map(|file| (world, *file)));
+        for (of, file) in pairs {
+            let ours = read(format!("host/templates/assemblyscript/{of}/{file}.in"));
+            assert!(
+                read(format!("examples/{example}/{file}")) == ours,
+                "plugins/examples/{example}/{file} is old: copy the template"
+            );
+        }
+    }
 }

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 mod foreign;
+mod rename;
 mod wrap;
 
 use crate::engine::read;
 use foreign::Foreign;
 
 /// Builds what is in each of `directories` and wraps it as a component `OUT/<name>.wasm`: a crate for wasm32-unknown-unknown under its
-/// package's name, `plugin.c` under the directory's. Its `vectors.toml` goes to `OUT/<name>.vectors.toml`. Returns the components. The
+/// package's name, `plugin.c` (C) or `world.ts` with `plugin.ts` (AssemblyScript) under the directory's. Its `vectors.toml` goes to `OUT/<name>.vectors.toml`. Returns the components. The
 /// environment (`CARGO_TARGET_DIR`, `CARGO`, `CLANG`, …) is the compilers'.
 ///
 /// # Errors
@@ -81,7 +82,10 @@ fn ship_vectors(directory: &Path, component: &Path) -> Result<(), String> {
 fn package(directory: &Path) -> Result<String, String> {
     let manifest = directory.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|error| {
-        format!("{}: {error}; a plugin's directory has a Cargo.toml or a plugin.c", manifest.display())
+        format!(
+            "{}: {error}; a plugin's directory has a Cargo.toml, a plugin.c, or a world.ts with plugin.ts",
+            manifest.display()
+        )
     })?;
     let name = text.lines().filter_map(|line| line.trim().strip_prefix("name")).find_map(|rest| rest.split('"').nth(1));
     name.map(str::to_owned).ok_or_else(|| format!("{}: it names no package", manifest.display()))

@@ -37,6 +37,8 @@ pub enum Language {
     Rust,
     /// C without a libc, with clang and lld.
     C,
+    /// AssemblyScript, with the compiler that npm has.
+    AssemblyScript,
 }
 
 impl World {
@@ -68,13 +70,14 @@ impl World {
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Rust, Self::C];
+    pub const ALL: [Self; 3] = [Self::Rust, Self::C, Self::AssemblyScript];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Rust => "rust",
             Self::C => "c",
+            Self::AssemblyScript => "assemblyscript",
         }
     }
 }
@@ -106,7 +109,7 @@ fn check_name(name: &str) -> Result<(), String> {
         && !name.ends_with('-')
         && !name.contains("--");
     // Names that a project cannot have beside its SDK, or that its language has for itself.
-    match fits && !["littoral-plugin", "test", "core", "std", "alloc"].contains(&name) {
+    match fits && !["littoral-plugin", "serde", "test", "core", "std", "alloc"].contains(&name) {
         true => Ok(()),
         false => Err(format!(
             "{name:?} is no name of a plugin: 1 to {NAME_BYTES_MAX} of a-z, 0-9 and -, such as \"route-by-cost\""

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::rename::rename;
 use crate::engine::read;
 
 /// A language with a compiler that makes core modules.
@@ -10,7 +11,13 @@ use crate::engine::read;
 pub(super) enum Foreign {
     /// `plugin.c`, with clang and lld.
     C,
+    /// `world.ts` with `plugin.ts`, with the compiler of npm's assemblyscript.
+    AssemblyScript,
 }
+
+/// AssemblyScript with a collector that runs when it is called, and a trap in place of `abort`.
+const ASC: [&str; 10] =
+    ["--no-install", "asc", "world.ts", "--runtime", "minimal", "--use", "abort=", "-O3", "--noAssert", "--outFile"];
 
 /// The contract for C. It has no blanks to fill in.
 const HEADER_OF_C: &str = include_str!("../../../templates/c/common/littoral.h.in");
@@ -36,7 +43,12 @@ const CLANG: [&str; 14] = [
 impl Foreign {
     /// What a directory holds, if it is none of Rust.
     pub(super) fn of(directory: &Path) -> Option<Self> {
-        directory.join("plugin.c").is_file().then_some(Self::C)
+        let has = |file: &str| directory.join(file).is_file();
+        match () {
+            () if has("plugin.c") => Some(Self::C),
+            () if has("world.ts") && has("plugin.ts") => Some(Self::AssemblyScript),
+            () => None,
+        }
     }
 
     /// Compiles what is in a directory to a core module.
@@ -55,6 +67,11 @@ impl Foreign {
                 clang.args(CLANG).arg(&core).arg("-I").arg(made.path()).arg("plugin.c");
                 (clang, "clang and lld (Debian: apt install clang lld)")
             }
+            Self::AssemblyScript => {
+                let mut npx = Command::new("npx");
+                npx.args(ASC).arg(&core);
+                (npx, "Node.js with npm, and `npm install` in that directory")
+            }
         };
         let place = directory.display();
         let status = command.current_dir(directory).status();
@@ -62,9 +79,16 @@ impl Foreign {
             format!("{place}: {:?} cannot be run: {error}; it takes {needs}", command.get_program())
         })?;
         if !status.success() {
-            return Err(format!("{place}: {:?} could not compile it ({status})", command.get_program()));
+            return Err(format!(
+                "{place}: {:?} could not compile it ({status}); it takes {needs}",
+                command.get_program()
+            ));
         }
-        read(&core).map_err(|problem| format!("{place}: what was compiled {problem}"))
+        let core = read(&core).map_err(|problem| format!("{place}: what was compiled {problem}"))?;
+        match self {
+            Self::C => Ok(core),
+            Self::AssemblyScript => rename(&core),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 
 use crate::contract::Contract;
 
-/// What a module exports when it is of a world; the first that fits.
+/// What a module exports when it is of a world.
 const WORLDS: [(&str, &str); 4] = [
     ("littoral:plugin/filter@0.1.0#init", "http-filter"),
     ("littoral:plugin/routing@0.1.0#decide", "routing-policy"),
@@ -24,11 +24,7 @@ const WORLDS: [(&str, &str); 4] = [
 pub(super) fn wrap(mut core: Vec<u8>) -> Result<Vec<u8>, String> {
     let (exports, says_its_world) = looked_at(&core)?;
     if !says_its_world {
-        let of = |(export, world): &(&str, &'static str)| exports.iter().any(|found| found == export).then_some(*world);
-        let world = WORLDS.iter().find_map(of).ok_or_else(|| {
-            let names = WORLDS.map(|(export, _)| export).join(", ");
-            format!("it exports no function of a world that it could be told by: one of {names}")
-        })?;
+        let world = world_of(&exports)?;
         let contract = Contract::read()?;
         let id = contract.world(world).ok_or_else(|| format!("plugins/wit has no world {world}"))?;
         let embedded = embed_component_metadata(&mut core, &contract.resolve, id, StringEncoding::UTF8, false);
@@ -38,6 +34,20 @@ pub(super) fn wrap(mut core: Vec<u8>) -> Result<Vec<u8>, String> {
     encoder.validate(true);
     let component = encoder.module(&core).and_then(|encoder| encoder.encode());
     component.map_err(|error| format!("{error:#}"))
+}
+
+/// The world that has what a module exports.
+fn world_of(exports: &[String]) -> Result<&'static str, String> {
+    let of = |(export, world): &(&str, &'static str)| exports.iter().any(|found| found == export).then_some(*world);
+    match WORLDS.iter().filter_map(of).collect::<Vec<_>>()[..] {
+        [world] => Ok(world),
+        ["routing-policy", "rate-policy", "cache-policy"] => Ok("any-policy"),
+        [] => {
+            let names = WORLDS.map(|(export, _)| export).join(", ");
+            Err(format!("it exports no function of a world that it could be told by: one of {names}"))
+        }
+        ref several => Err(format!("it exports functions of {}: one world each, or all policies", several.join(", "))),
+    }
 }
 
 /// The functions a module exports, and whether it says its world.
@@ -82,6 +92,16 @@ mod tests {
         let said = wrap(module).unwrap_err();
         assert!(said.contains("littoral:plugin/rate@0.1.0#select"), "{said}");
         assert!(wrap(b"no module".to_vec()).unwrap_err().contains("damaged"));
+    }
+
+    #[test]
+    fn a_world_is_told_by_what_is_exported() {
+        let told = |names: &[usize]| world_of(&names.iter().map(|at| WORLDS[*at].0.to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            [told(&[0]), told(&[2]), told(&[1, 2, 3])],
+            [Ok("http-filter"), Ok("rate-policy"), Ok("any-policy")]
+        );
+        assert!(told(&[0, 1]).unwrap_err().contains("functions of http-filter, routing-policy"));
     }
 
     #[test]
