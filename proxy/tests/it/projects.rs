@@ -117,3 +117,68 @@ fn a_project_is_not_written_over_and_its_name_is_checked() {
     let (ok, said) = run(directory.path(), BINARY, &["plugin", "new", "--world", "smtp", "other"]);
     assert!(!ok && said.contains("[possible values: routing-policy, rate-policy, cache-policy, http-filter"), "{said}");
 }
+
+/// One fenced block of a document: what stands behind its fence, and what is in it.
+fn blocks(text: &str) -> Vec<(&str, String)> {
+    let mut blocks: Vec<(&str, String)> = Vec::new();
+    let mut open = false;
+    for line in text.lines() {
+        match line.strip_prefix("```") {
+            Some(kind) if !open => {
+                open = true;
+                blocks.push((kind, String::new()));
+            }
+            Some(_) => open = false,
+            None if open => blocks.iter_mut().next_back().unwrap().1 += &format!("{line}\n"),
+            None => {}
+        }
+    }
+    blocks
+}
+
+/// Runs the commands of a block in `directory`, and looks for the lines below each in what it said.
+fn follow(block: &str, directory: &mut PathBuf) {
+    let path = format!("{}:{}", Path::new(BINARY).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let mut said = String::new();
+    for line in block.lines() {
+        let Some(command) = line.strip_prefix("$ ") else {
+            assert!(said.contains(line.trim()), "{line:?} is not in: {said}");
+            continue;
+        };
+        if let Some(place) = command.strip_prefix("cd ") {
+            directory.push(place);
+            continue;
+        }
+        let mut shell = Command::new("sh");
+        shell.args(["-c", command]).current_dir(&*directory).env("PATH", &path);
+        let output = shell.env("CARGO_TARGET_DIR", target()).env("CARGO_NET_OFFLINE", "true").output().unwrap();
+        said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        assert!(output.status.success(), "{command}: {said}");
+    }
+}
+
+#[test]
+fn the_tutorial_does_what_it_says() {
+    if !has_wasm_target() {
+        return eprintln!("not followed: rustup has no wasm32-unknown-unknown here");
+    }
+    let text =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/plugins/tutorial.md")).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let mut directory = place.path().to_owned();
+    let mut tables = ["vectors.toml", "node.toml"].into_iter();
+    for (kind, block) in blocks(&text) {
+        let file = match kind {
+            "console" => {
+                follow(&block, &mut directory);
+                continue;
+            }
+            "rust" => "src/lib.rs",
+            "toml" => tables.next().unwrap(),
+            "zone" => "example.zone",
+            other => panic!("nobody knows what to do with {other:?}"),
+        };
+        std::fs::write(directory.join(file), block).unwrap();
+    }
+    assert_eq!(tables.next(), None, "all of it was followed");
+}
