@@ -4,12 +4,11 @@
 //! ```
 //! use littoral_plugin::policy::{Choice, Cluster, Flow, Routing};
 //!
-//! #[derive(Default)]
 //! pub struct LeastLoaded([u16; 64]);
 //!
 //! impl Routing for LeastLoaded {
 //!     fn new(config: &str) -> Result<Self, String> {
-//!         littoral_plugin::no_config(config).map(|()| Self::default())
+//!         littoral_plugin::no_config(config).map(|()| Self([0; 64]))
 //!     }
 //!     fn clusters(&mut self, all: &[Cluster]) {
 //!         all.iter().for_each(|cluster| self.0[usize::from(cluster.index)] = cluster.load_permille);
