@@ -14,6 +14,14 @@ fn target() -> PathBuf {
     built.join("projects")
 }
 
+/// For who builds there with cargo, until it is dropped: crates of two projects have the same files.
+fn alone() -> std::fs::File {
+    std::fs::create_dir_all(target()).unwrap();
+    let lock = std::fs::File::create(target().join("one-project-at-a-time")).unwrap();
+    lock.lock().unwrap();
+    lock
+}
+
 /// Runs a command in a project; its output, whatever it said.
 fn run(directory: &Path, program: &str, arguments: &[&str]) -> (bool, String) {
     let mut command = Command::new(program);
@@ -60,6 +68,7 @@ fn has_wasm_target() -> bool {
 
 #[test]
 fn a_new_project_in_rust_passes_its_tests_and_is_loaded() {
+    let _alone = alone();
     for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter"] {
         let (_directory, project, name) = project(world, "rust");
         let said = done(&project, &cargo(), &["test", "--quiet"]);
@@ -164,6 +173,7 @@ fn the_tutorial_does_what_it_says() {
     }
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/plugins/tutorial.md")).unwrap();
+    let _alone = alone();
     let place = tempfile::tempdir().unwrap();
     let mut directory = place.path().to_owned();
     let mut tables = ["vectors.toml", "node.toml"].into_iter();
