@@ -31,9 +31,14 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When threads cannot be started.
 pub fn store_of(config: &Cache, policy: Box<dyn Eviction>) -> Result<Arc<Store>, String> {
     let settings = Settings { memory_bytes: config.memory.0, object_bytes_max: config.max_object.0 };
-    if config.disk.is_empty() {
-        return Ok(Store::new(settings, policy));
+    let store = if config.disk.is_empty() { Store::new(settings, policy) } else { on_disks(config, settings, policy)? };
+    if store.pages().is_none() {
+        tracing::warn!("this system gives no file in memory (memfd): large bodies are copied when they are sent");
     }
+    Ok(store)
+}
+
+fn on_disks(config: &Cache, settings: Settings, policy: Box<dyn Eviction>) -> Result<Arc<Store>, String> {
     let of = |disk: &crate::config::Disk| DiskSettings {
         path: disk.path.clone(),
         bytes: disk.size.0,

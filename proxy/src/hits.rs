@@ -35,7 +35,7 @@ use crate::observe::figures::Refused;
 pub(crate) use file::Wire;
 use framing::{Follows, follows, has_bare_line_end, has_end};
 use fresh::{Fresh, Place, find, simple};
-use unsent::Unsent;
+use unsent::{Paged, Unsent};
 
 mod buffers;
 mod file;
@@ -141,7 +141,6 @@ struct Answer {
     written: usize,
     /// Length of the request's head.
     head_bytes: usize,
-    body_wanted: bool,
     found: Fresh,
 }
 
@@ -163,9 +162,11 @@ impl Connection {
         self.hot.requests > 0 && self.requests >= self.hot.requests
     }
 
-    /// The framework gets the stream, which will not tell its socket any more: it is kept apart if a disk may have use for it.
+    /// The framework gets the stream, which will not tell its socket any more: it is kept apart if
+    /// bodies may be sent by the system.
     pub(crate) fn keep_socket(&mut self, stream: &impl Wire) {
-        if self.node.store.disks().is_some() {
+        let pages = self.node.store.pages();
+        if self.node.store.disks().is_some() || pages.is_some_and(|pages| pages.taken() > 0) {
             self.socket = stream.socket().and_then(|socket| socket.try_clone_to_owned().ok());
         }
     }
@@ -209,14 +210,14 @@ impl Connection {
             Look::Hit { head_bytes, .. } if self.is_at_last() => {
                 Step::Over(Next::HandOff(self.read.split_to(head_bytes), Some(Rest::Bytes(0))))
             }
-            Look::Hit { head_bytes, body_wanted, last, found } => {
+            Look::Hit { head_bytes, body_wanted, last, mut found } => {
                 // When the node stops, what came behind it is answered first.
                 self.closes = last || (self.node.stopping.load(Relaxed) && self.read.len() == head_bytes);
-                self.answer(
-                    context,
-                    stream,
-                    Answer { head: buffers::take(), written: 0, head_bytes, body_wanted, found },
-                )
+                if !body_wanted {
+                    found.body = Place::Nowhere;
+                }
+                let answer = Answer { head: buffers::take(), written: 0, head_bytes, found };
+                self.answer(context, stream, answer)
             }
             Look::HandOff(bytes, rest) => Step::Over(Next::HandOff(self.read.split_to(bytes), rest)),
             Look::Connect(head_bytes) => Step::Over(Next::Connect(self.read.split_to(head_bytes), self.read.split())),
@@ -233,13 +234,10 @@ impl Connection {
 
     /// Writes what the connection takes of an answer at once.
     fn answer<S: Wire>(&mut self, context: &mut Context<'_>, stream: &mut S, mut answer: Answer) -> Step {
-        let Answer { found: Fresh { entry, body, begun }, head, body_wanted, .. } = &mut answer;
+        let Answer { found: Fresh { entry, body, begun }, head, .. } = &mut answer;
         let now_ms = millis(*begun);
         entry.touch(now_ms);
         head::write(head, entry, now_ms, &self.hot.tail, self.closes);
-        if !*body_wanted {
-            *body = Place::Nowhere;
-        }
         // Counted before it is sent: whoever has read the response finds it in the figures.
         self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16());
         self.node.figures.sent_bytes.add(body.length());
@@ -251,7 +249,9 @@ impl Connection {
             Place::Disk(_) => return Step::waits(Wait::Sending(answer)),
             body => behind(body),
         };
-        let mut unsent = Unsent::new(head, blocks);
+        let socket = self.socket.as_ref().map(AsFd::as_fd);
+        let paged = Paged { pages: self.node.store.pages().map(Arc::as_ref), socket };
+        let mut unsent = Unsent::new(head, blocks, paged);
         match unsent.poll(context, stream) {
             Poll::Ready(sent) if sent.is_err() || !self.closes || self.client.tls.is_empty() => {
                 match self.answered(answer, sent) {
@@ -274,12 +274,15 @@ impl Connection {
             Wait::Refuse(why, wait_s) => Some(self.refuse(stream, why, wait_s).await),
             Wait::Sending(answer) => {
                 let patience = self.hot.write_timeout;
+                let socket = self.socket.as_ref().map(AsFd::as_fd);
                 let sent = match &answer.found.body {
                     Place::Disk(body) => {
-                        let socket = self.socket.as_ref().map(AsFd::as_fd);
                         file::write(stream, socket, &answer.head, body, &self.node.store, patience).await
                     }
-                    body => Unsent::from(&answer.head, behind(body), answer.written).send(stream, patience).await,
+                    body => {
+                        let paged = Paged { pages: self.node.store.pages().map(Arc::as_ref), socket };
+                        Unsent::from(&answer.head, behind(body), paged, answer.written).send(stream, patience).await
+                    }
                 };
                 let next = self.answered(answer, sent);
                 // To close a plain connection says the same as to shut it down before.

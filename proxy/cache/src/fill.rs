@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use littoral_pages::Writer;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -72,6 +73,8 @@ pub struct FillWriter {
     begun: SystemTime,
     publish: bool,
     length_max: u64,
+    /// Where the body is written, as long as all of it lies there.
+    paged: Option<Writer>,
     /// It no longer fits: see [`Self::pass`].
     passes: bool,
 }
@@ -298,8 +301,9 @@ impl FillWriter {
         begun: SystemTime,
         publish: bool,
         length_max: u64,
+        paged: Option<Writer>,
     ) -> Self {
-        Self { fill, store, overhead: Some(overhead), begun, publish, length_max, passes: false }
+        Self { fill, store, overhead: Some(overhead), begun, publish, length_max, paged, passes: false }
     }
 
     /// The fill, for readers.
@@ -326,14 +330,31 @@ impl FillWriter {
         }
         if !self.passes && !self.keep(filled + length, reserved) {
             self.passes = true;
+            self.paged = None;
             self.store.pass(&self.fill);
         }
         if self.passes {
             self.pass(length)?;
         }
-        self.fill.state.lock().push(piece);
+        self.push(piece);
         self.fill.moved.notify_waiters();
         Ok(())
+    }
+
+    /// Appends a piece: as it is, or as the bytes it becomes where the body is written.
+    fn push(&mut self, mut piece: Bytes) {
+        while let Some(paged) = &mut self.paged {
+            let Some(part) = paged.write(&piece) else {
+                self.paged = None;
+                break;
+            };
+            piece.advance(part.len());
+            self.fill.state.lock().push(part);
+            if piece.is_empty() {
+                return;
+            }
+        }
+        self.fill.state.lock().push(piece);
     }
 
     /// Makes room, within the bound, for `filled` bytes; `false` when they are too many or nothing can be evicted for them.
@@ -373,7 +394,8 @@ impl FillWriter {
         if self.fill.length.is_some_and(|length| length != state.filled()) {
             return Err(FillError::Incomplete);
         }
-        let body = (!self.passes).then(|| state.finish());
+        let blocks = self.paged.take().map(Writer::finish);
+        let body = (!self.passes).then(|| state.finish(blocks));
         drop(state);
         let overhead = self.overhead.take().expect("invariant: finish consumes the writer");
         let published =

@@ -35,6 +35,7 @@ pub use entry::{Entry, Head};
 pub use evict::{Candidate, Eviction, LfuSize, Verdict};
 pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
+pub use littoral_pages::{Pages, SLOT_BYTES};
 pub use outcome::{FwdReason, Outcome};
 pub use store::{Begin, Counters, Found, Piece, PieceOf, Refused, Settings, Store, Ticket};
 pub use target::Target;

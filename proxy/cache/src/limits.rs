@@ -32,6 +32,9 @@ pub const ENTRY_OVERHEAD_BYTES: u64 = 640;
 /// Largest piece a stored body is cut into. A body up to this size is one allocation and one write.
 pub const BLOCK_BYTES: usize = 1 << 20;
 
+/// Told length from which on a body lies in pages that the system can send by itself; with less the calls cost more than the copy.
+pub const PAGED_BYTES: u64 = 256 << 10;
+
 /// Surrogate keys kept of one response; further ones are ignored and counted.
 pub const SURROGATE_KEYS_PER_OBJECT: usize = 64;
 
@@ -125,3 +128,4 @@ pub const JOURNAL_RECORD_BYTES: usize = 1 << 20;
 
 const _: () = assert!(LOW_WATERMARK_PERMILLE < HIGH_WATERMARK_PERMILLE && HIGH_WATERMARK_PERMILLE < 1000);
 const _: () = assert!(EVICTION_SAMPLE <= 64);
+const _: () = assert!(BLOCK_BYTES == littoral_pages::SLOT_BYTES);

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use littoral_pages::Pages;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 mod disk;
 mod look;
+mod paged;
 mod pieces;
 mod purge;
 mod room;
@@ -144,6 +146,8 @@ pub struct Ticket {
 pub struct Store {
     settings: Settings,
     budget: Arc<Budget>,
+    /// For large bodies; `None`: this system has none, and they lie on the heap.
+    pages: Option<Arc<Pages>>,
     table: Table,
     index: Arc<DenseIndex>,
     variants: Arc<Slots>,
@@ -191,6 +195,7 @@ impl Store {
         Arc::new(Self {
             settings,
             budget: Budget::new(settings.memory_bytes),
+            pages: paged::pages_for(settings.memory_bytes),
             table,
             index,
             variants,
@@ -465,8 +470,10 @@ impl Ticket {
         fill.note_purge(store.purges.since(begun_purges, fill.key.text(), &fill.surrogates));
         in_flight.insert(slot, fill.clone());
         drop(in_flight);
+        // What is only passed on is read once.
+        let paged = fill.length().filter(|_| publish).and_then(|length| store.writer(length));
         let length_max = store.settings.object_bytes_max;
-        FillWriter::new(fill, store, overhead, begun, publish, length_max)
+        FillWriter::new(fill, store, overhead, begun, publish, length_max, paged)
     }
 }
 

@@ -95,7 +95,7 @@ const LIMITS: &[Key] = &[
         "number, at least 1",
         "`65536`",
         "live",
-        "Client connections of all HTTP listeners; further ones are closed and counted. Give the process twice as many file \
+        "Client connections of all HTTP listeners; further ones are closed and counted. Give the process three times as many file \
          descriptors: without any left, new connections wait in the backlog and `littoral_downstream_accept_failures_total` grows.",
     ),
     key("limits.header_bytes", "size, 1KiB to 1MiB", "`32KiB`", "live", "Request head; a larger one gets 431."),

@@ -21,10 +21,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::buffers;
-use super::unsent::Unsent;
+use super::unsent::{Paged, Unsent};
 
 /// Bytes of a body that go out in one packet with its head, where the system sends the rest.
-const FIRST_BYTES: usize = 16 << 10;
+pub(super) const FIRST_BYTES: usize = 16 << 10;
 
 /// A connection that hits are served on.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {
@@ -126,7 +126,7 @@ async fn write_block<S: Wire>(
     let (from, block) = body.block(at).await.map_err(failed)?;
     let block = block.slice((at - from) as usize..);
     let bytes = head.len() + block.len();
-    Unsent::new(head, &[block]).send(stream, patience).await?;
+    Unsent::new(head, &[block], Paged::default()).send(stream, patience).await?;
     Ok(bytes)
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use littoral_cache::Outcome;
+use littoral_cache::{Outcome, Pages, SLOT_BYTES};
 
 use crate::node::Node;
 use crate::observe::figures::{CLASSES, Resumed, UNSTORABLE};
@@ -201,6 +201,17 @@ pub const METRICS: &[Declared] = &[
         "Fills ended because all who read them had left: too many such fills of the site, or too many bytes.",
     ),
     metric("littoral_cache_unstorable_total", "reason", "Responses not stored, by reason."),
+    metric(
+        "littoral_cache_pages_taken_bytes",
+        "",
+        "Bytes of slots for bodies of 256 KiB and more, which the system sends from memory without a copy; only what is written of \
+         a slot takes memory.",
+    ),
+    metric(
+        "littoral_cache_pages_refused_total",
+        "",
+        "Times there was no such slot, or no memory to write it: the body lies on the heap and is copied when it is sent.",
+    ),
     metric("littoral_cache_invalidated_total", "", "URLs invalidated by successful unsafe requests."),
     metric("littoral_cache_surrogate_keys_ignored_total", "", "Surrogate keys ignored for their number or length."),
     metric("littoral_access_log_lines_total", "", "Lines handed to the access log's writer."),
@@ -406,6 +417,8 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_cache_fills_unread_ended_total" => {
             by("reason", TooMuch::LABELS.into_iter().zip(sums(&figures.unread_ended)))
         }
+        "littoral_cache_pages_taken_bytes" => one(pages(node, |pages| (pages.taken() * SLOT_BYTES) as u64)),
+        "littoral_cache_pages_refused_total" => one(pages(node, Pages::refused)),
         "littoral_cache_invalidated_total" => one(figures.invalidated.sum()),
         "littoral_cache_unstorable_total" => {
             by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))
@@ -446,6 +459,10 @@ fn traces(node: &Node, labels: [&'static str; 2], counts: &[std::sync::atomic::A
 }
 
 /// A figure of every origin; of one that several sites have, the first's.
+fn pages(node: &Node, figure: impl Fn(&Pages) -> u64) -> u64 {
+    node.store.pages().map_or(0, |pages| figure(pages))
+}
+
 fn origins(node: &Node, figure: fn(&Origin) -> u64) -> BTreeMap<String, u64> {
     let mut told = BTreeMap::new();
     for origin in node.sites.load().origins() {

@@ -146,11 +146,11 @@ impl State {
         }
     }
 
-    /// The whole body.
-    pub(super) fn finish(&mut self) -> Arc<Body> {
+    /// The whole body; in these blocks, where it has been put together already.
+    pub(super) fn finish(&mut self, blocks: Option<Vec<Bytes>>) -> Arc<Body> {
         let mut bytes = self.bytes.take().expect("invariant: a fill ends once");
         bytes.shrink_to(self.filled);
-        if let Some(blocks) = recut(&self.pieces, self.filled) {
+        if let Some(blocks) = blocks.or_else(|| recut(&self.pieces, self.filled)) {
             self.pieces = blocks;
             self.cut += 1;
         }

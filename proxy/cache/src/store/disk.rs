@@ -209,7 +209,8 @@ impl Store {
             true => {
                 let overhead = self.make_room(Entry::overhead(&key, &object.header.head)).ok()?;
                 let bytes = self.make_room(object.header.body).ok()?;
-                (overhead, Body::new(volume.read_body(id, &object, counters)?, object.header.body, bytes))
+                let blocks = self.paged(volume.read_body(id, &object, counters)?, object.header.body);
+                (overhead, Body::new(blocks, object.header.body, bytes))
             }
             false => (self.budget.nothing(), Body::elsewhere(object.header.body, self.budget.nothing())),
         };
