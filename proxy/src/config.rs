@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use littoral_plugin_host::limits::MEMORY_TOTAL_BYTES_DEFAULT;
 use littoral_plugin_host::signature::{PublicKey, Trust};
 use serde::Deserialize;
 
@@ -181,7 +182,7 @@ pub struct Limits {
     pub clients_exempt: Vec<Prefix>,
 }
 
-/// Who must have signed plugins.
+/// What holds for all plugins: who must have signed them, and what they may have together.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginTrust {
@@ -189,9 +190,16 @@ pub struct PluginTrust {
     pub trusted_keys: Vec<PublicKey>,
     /// What becomes of a plugin that none of them signed.
     pub signature: Option<Signature>,
+    /// Linear memory of all instances of all plugins together.
+    pub memory: Option<Size>,
 }
 
 impl PluginTrust {
+    /// Bytes of linear memory that all may have together.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.map_or(MEMORY_TOTAL_BYTES_DEFAULT, |memory| usize::try_from(memory.0).unwrap_or(usize::MAX))
+    }
+
     /// As the host of plugins takes it.
     pub fn trust(&self) -> Trust {
         Trust { keys: self.trusted_keys.clone(), warn_only: self.signature == Some(Signature::Warn) }

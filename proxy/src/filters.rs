@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::filter::{Filter, FilterHost, FilterSpec, FilterStatus, Point, Prepared};
-use littoral_plugin_host::{HostSettings, is_filter};
+use littoral_plugin_host::{Dropped, HostSettings, is_filter};
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
@@ -55,7 +55,7 @@ pub struct Filters {
     loaded: Watched,
 }
 
-/// Those whose files are watched.
+/// Those whose files are watched, and the databases they ask.
 #[derive(Clone, Default)]
 pub(crate) struct Watched(Arc<RwLock<Vec<Arc<Filter>>>>);
 
@@ -118,7 +118,7 @@ impl Filters {
             }
             filter
         });
-        *self.loaded.0.write() = adopted.collect();
+        *self.loaded.filters.write() = adopted.collect();
     }
 
     /// Gives each site its filters. To be called before sites are routed to.
@@ -192,6 +192,12 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
         _ => Vec::new(),
+/// What a plugin said beyond its bounds.
+pub(crate) fn dropped(label: &(&'static str, String), Dropped { lines, counts }: Dropped) -> Vec<Sample> {
+    let of = |(what, count): (&str, u64)| (count as f64, vec![label.clone(), ("what", what.to_owned())]);
+    [("line", lines), ("count", counts)].into_iter().map(of).collect()
+}
+
     }
 }
 
@@ -203,6 +209,7 @@ pub(crate) fn is_one(raw: &Plugin) -> bool {
 /// What a site wants of filters is there, and goes together with the rest of it.
 fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Result<(), String> {
     for site in &config.site {
+        "littoral_plugin_dropped_total" => dropped(&label, status.dropped),
         let host = site.hosts.first().map_or("", String::as_str);
         let in_parts = site.slice.is_some() || site.ranges == Ranges::Forward;
         for name in &site.filters {

@@ -16,7 +16,7 @@ use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::limits::RECORD_BYTES_DEFAULT;
 use littoral_plugin_host::{
-    Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, RecordSpec, Recorded, types,
+    Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
 };
 use notify::Watcher;
 use parking_lot::{Mutex, RwLock};
@@ -111,6 +111,7 @@ impl Plugins {
         }
         let seated = seated(&config.policy, &next)?;
         // From here on nothing fails.
+        total::bound(config.plugins.memory_bytes());
         self.filters.adopt(filters);
         for generation in prepared {
             generation.adopt();
@@ -241,6 +242,11 @@ impl Plugins {
     }
 
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {
+        match name {
+            "littoral_plugin_all_memory_bytes" => return vec![(total::used() as f64, Vec::new())],
+            "littoral_plugin_all_memory_refused_total" => return vec![(total::refused() as f64, Vec::new())],
+            _ => {}
+        }
         let of = |plugin: &Arc<Plugin>| {
             let status = plugin.status();
             let label = ("plugin", status.name.clone());
@@ -271,6 +277,7 @@ impl Plugins {
                     };
                     status.record.into_iter().flat_map(of).collect()
                 }
+                "littoral_plugin_dropped_total" => filters::dropped(&label, status.dropped),
                 "littoral_plugin_quarantined" => vec![(f64::from(status.quarantined_until_ms > 0), vec![label])],
                 _ => Vec::new(),
             }

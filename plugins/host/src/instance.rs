@@ -4,20 +4,23 @@
 //! handed back are freed by `cabi_post_*`.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::{
-    AsContextMut, Caller, FrameInfo, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimits,
-    StoreLimitsBuilder, Trap, TypedFunc, WasmBacktrace, WasmParams, WasmResults,
+    AsContextMut, Caller, FrameInfo, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimitsBuilder, Trap,
+    TypedFunc, WasmBacktrace, WasmParams, WasmResults,
 };
 
 use crate::component::{Interface, is_ours};
 use crate::limits::{
-    ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, LOG_LINES_PER_SECOND, SAMPLE_MAX, TABLE_ELEMENTS_MAX,
-    TRACE_FRAMES_MAX, TRACE_LINE_BYTES_MAX,
+    ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, SAMPLE_MAX, TABLE_ELEMENTS_MAX, TRACE_FRAMES_MAX,
+    TRACE_LINE_BYTES_MAX,
 };
 use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
+
+use bounds::Bounds;
+
+mod bounds;
 
 /// Bytes of an `object` record.
 const OBJECT_BYTES: usize = 40;
@@ -34,10 +37,7 @@ type Score = (TypedFunc<ScoreParams, i32>, Option<TypedFunc<i32, ()>>);
 /// What host functions see.
 pub(crate) struct Guest {
     name: String,
-    limits: StoreLimits,
-    log_second: u64,
-    log_lines: u32,
-    started: Instant,
+    limits: Bounds,
     counters: Arc<Counters>,
 }
 
@@ -82,12 +82,7 @@ fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
         return;
     };
     let (data, guest) = memory.data_and_store_mut(&mut caller);
-    let second = guest.started.elapsed().as_secs();
-    if second != guest.log_second {
-        (guest.log_second, guest.log_lines) = (second, 0);
-    }
-    guest.log_lines = guest.log_lines.saturating_add(1);
-    if guest.log_lines > LOG_LINES_PER_SECOND {
+    if !guest.counters.may_log() {
         return;
     }
     let length = (length as u32 as usize).min(LOG_BYTES_MAX);
@@ -161,7 +156,7 @@ impl Instance {
         memory_bytes: usize,
         counters: Arc<Counters>,
     ) -> Result<Self, String> {
-        let limits = StoreLimitsBuilder::new()
+        let own = StoreLimitsBuilder::new()
             .memory_size(memory_bytes)
             .table_elements(TABLE_ELEMENTS_MAX)
             .instances(1)
@@ -169,8 +164,7 @@ impl Instance {
             .tables(4)
             .trap_on_grow_failure(true)
             .build();
-        let guest =
-            Guest { name: name.to_owned(), limits, log_second: 0, log_lines: 0, started: Instant::now(), counters };
+        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters };
         let mut store = Store::new(linker.engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;

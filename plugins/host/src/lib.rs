@@ -29,6 +29,7 @@ pub mod question;
 mod record;
 pub mod signature;
 mod status;
+pub mod total;
 pub mod types;
 pub mod vectors;
 
@@ -37,5 +38,5 @@ pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use plugin::{Plugin, Prepared};
 pub use question::{Question, Reply, Snapshot};
 pub use record::{RecordSpec, Recorded};
-pub use status::{State, Status};
+pub use status::{Dropped, Grants, State, Status};
 pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};

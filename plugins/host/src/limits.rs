@@ -12,6 +12,8 @@ pub const ARTIFACT_BYTES_MAX: u64 = 128 << 20;
 pub const MEMORY_BYTES_DEFAULT: usize = 2 << 20;
 /// Linear memory an operator may allow.
 pub const MEMORY_BYTES_MAX: usize = 16 << 20;
+/// Linear memory of all instances of all plugins together, when the operator says nothing.
+pub const MEMORY_TOTAL_BYTES_DEFAULT: usize = 1 << 30;
 /// Elements of all tables.
 pub const TABLE_ELEMENTS_MAX: usize = 10_000;
 /// Stack of a guest, in bytes.
@@ -30,8 +32,8 @@ pub const CLUSTERS_MAX: usize = 64;
 pub const LADDERS_MAX: usize = 1024;
 /// Rungs of one ladder.
 pub const RUNGS_MAX: usize = 64;
-/// Lines a plugin may log in a second; further ones are dropped.
-pub const LOG_LINES_PER_SECOND: u32 = 10;
+/// Lines a plugin may log in a second, in all its instances; further ones are dropped.
+pub const LOG_LINES_PER_SECOND: u64 = 10;
 /// Bytes of one logged line.
 pub const LOG_BYTES_MAX: usize = 1024;
 /// Counters of one plugin.

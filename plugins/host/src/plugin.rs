@@ -22,7 +22,7 @@ use crate::limits::{CLUSTERS_MAX, RUNGS_MAX};
 use crate::query::{Choose, Decide, Keep, Query, Rank};
 use crate::question::{Admit, Snapshot};
 use crate::record::{Lane, RecordSpec, Recorder, Told};
-use crate::status::{Counters, Figures, Status};
+use crate::status::{Counters, Figures, Grants, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
 
 /// One call in this many is timed.
@@ -383,6 +383,8 @@ impl Plugin {
         status.state = state;
         status.file = generation.spec.file.display().to_string();
         status.interfaces = generation.code.interfaces.iter().map(|interface| interface.as_str()).collect();
+        let memory_bytes = generation.code.memory_bytes as u64;
+        status.grants = Grants { memory_bytes, fuel: generation.spec.fuel, ..Grants::default() };
         status.generation = generation.number;
         status.sha256 = generation.sha256.clone();
         status.signed_by = generation.signed_by.map(|key| key.to_string());

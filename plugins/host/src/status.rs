@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::limits::COUNTERS_MAX;
+use crate::limits::{COUNTERS_MAX, LOG_LINES_PER_SECOND};
 use crate::record::Recorded;
 use crate::types::Fault;
 
@@ -31,27 +32,96 @@ pub(crate) struct LastFault {
     trace: Vec<String>,
 }
 
-/// What a plugin counts by itself (`env.count`), in all its instances and generations.
-pub(crate) struct Counters([AtomicU64; COUNTERS_MAX]);
+/// What a plugin counts and says by itself (`env`), in all its instances and generations together: however many of these there
+/// are, it does not get to say more.
+pub(crate) struct Counters {
+    of: [AtomicU64; COUNTERS_MAX],
+    since: Instant,
+    /// Second since then of the last line, and lines of that second.
+    second: AtomicU64,
+    lines: AtomicU64,
+    dropped_counts: AtomicU64,
+    dropped_lines: AtomicU64,
+}
 
 impl Default for Counters {
     fn default() -> Self {
-        Self([const { AtomicU64::new(0) }; COUNTERS_MAX])
+        Self {
+            of: [const { AtomicU64::new(0) }; COUNTERS_MAX],
+            since: Instant::now(),
+            second: AtomicU64::new(0),
+            lines: AtomicU64::new(0),
+            dropped_counts: AtomicU64::new(0),
+            dropped_lines: AtomicU64::new(0),
+        }
     }
 }
 
 impl Counters {
     /// Adds; a counter that there is not is ignored, as the contract says.
     pub(crate) fn add(&self, counter: u32, delta: u64) {
-        if let Some(counter) = self.0.get(counter as usize) {
-            counter.fetch_add(delta, Relaxed);
+        match self.of.get(counter as usize) {
+            Some(counter) => counter.fetch_add(delta, Relaxed),
+            None => self.dropped_counts.fetch_add(1, Relaxed),
+        };
+    }
+
+    /// Whether one more line may be logged now; one that may not is counted.
+    pub(crate) fn may_log(&self) -> bool {
+        self.may_log_in(self.since.elapsed().as_secs())
+    }
+
+    fn may_log_in(&self, second: u64) -> bool {
+        // Threads that meet at the turn of a second may log a line more each.
+        if self.second.swap(second, Relaxed) != second {
+            self.lines.store(0, Relaxed);
         }
+        let may = self.lines.fetch_add(1, Relaxed) < LOG_LINES_PER_SECOND;
+        if !may {
+            self.dropped_lines.fetch_add(1, Relaxed);
+        }
+        may
     }
 
     pub(crate) fn used(&self) -> BTreeMap<u32, u64> {
-        let counts = self.0.iter().map(|counter| counter.load(Relaxed));
+        let counts = self.of.iter().map(|counter| counter.load(Relaxed));
         (0..).zip(counts).filter(|(_, count)| *count > 0).collect()
     }
+
+    pub(crate) fn dropped(&self) -> Dropped {
+        Dropped { lines: self.dropped_lines.load(Relaxed), counts: self.dropped_counts.load(Relaxed) }
+    }
+}
+
+/// What a plugin said beyond its bounds, and nobody heard.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// Lines of the log.
+    pub lines: u64,
+    /// Counts of counters that there are not.
+    pub counts: u64,
+}
+
+/// What the operator grants a plugin: what it may use besides its own computing, and how much. What is not its kind's is left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Grants {
+    /// Linear memory of an instance, bytes.
+    pub memory_bytes: u64,
+    /// Fuel of a call, where the operator says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuel: Option<u64>,
+    /// Time a call may compute, ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Bytes of its store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store_bytes: Option<u64>,
+    /// Whether it may rewrite bodies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bodies: Option<bool>,
+    /// Whether it is told where clients are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub places: Option<bool>,
 }
 
 /// Whether a plugin decides.
@@ -80,6 +150,8 @@ pub struct Status {
     pub interfaces: Vec<&'static str>,
     /// Number of the generation that runs. It grows with each reload; a rollback goes back to an earlier one.
     pub generation: u64,
+    /// What it may use.
+    pub grants: Grants,
     /// Of that file.
     pub sha256: String,
     /// Who of `plugins.trusted_keys` signed it.
@@ -104,6 +176,8 @@ pub struct Status {
     pub counters: BTreeMap<u32, u64>,
     /// Where its decisions are recorded, and how many were.
     pub record: Option<Recorded>,
+    /// What it said beyond its bounds.
+    pub dropped: Dropped,
 }
 
 impl Figures {
@@ -134,7 +208,31 @@ impl Figures {
             last_fault: words,
             last_backtrace: trace,
             counters: self.counters.used(),
+            dropped: self.counters.dropped(),
             ..Status::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugin_logs_ten_lines_a_second_however_many_instances_it_has_and_the_others_are_counted() {
+        let counters = Counters::default();
+        let logged = |second| (0..1000).filter(|_| counters.may_log_in(second)).count();
+        assert_eq!([logged(0), logged(0), logged(1), logged(7)], [10, 0, 10, 10]);
+        assert_eq!(counters.dropped(), Dropped { lines: 3970, counts: 0 });
+    }
+
+    #[test]
+    fn counters_that_there_are_not_are_counted_and_nothing_else() {
+        let counters = Counters::default();
+        for counter in [0, 63, 64, u32::MAX] {
+            counters.add(counter, 2);
+        }
+        assert_eq!(counters.used(), [(0, 2), (63, 2)].into());
+        assert_eq!(counters.dropped(), Dropped { lines: 0, counts: 2 });
     }
 }

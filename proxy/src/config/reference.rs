@@ -153,6 +153,13 @@ const PLUGINS: &[Key] = &[
         "live",
         "`warn`: what none of the trusted keys signed is loaded all the same, with a warning, while signing is introduced.",
     ),
+    key(
+        "plugins.memory",
+        "size, at least 1MiB",
+        "`1GiB`",
+        "live",
+        "Linear memory of all instances of all plugins together; what would need more is not started, and the native policy, or nothing, takes its place.",
+    ),
     key("plugin.name", "text", "required", "restart", "Name by which `[policy]` and the admin API call it."),
     key(
         "plugin.file",

@@ -274,6 +274,12 @@ pub const METRICS: &[Declared] = &[
     ),
     metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
     metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
+    metric("littoral_plugin_all_memory_bytes", "", "Linear memory of all instances of all plugins together."),
+    metric(
+        "littoral_plugin_all_memory_refused_total",
+        "",
+        "Instances that did not get memory: all plugins together had as much as `plugins.memory` allows.",
+    ),
     metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
     metric(
         "littoral_plugin_counts_total",
@@ -284,6 +290,11 @@ pub const METRICS: &[Declared] = &[
         "littoral_plugin_recorded_total",
         "plugin, outcome: written, dropped, failed",
         "Decisions recorded; dropped: 4096 were waiting; failed: writes, whatever they held.",
+    ),
+    metric(
+        "littoral_plugin_dropped_total",
+        "plugin, what: line, count",
+        "Lines of the log beyond ten a second, and counts of counters beyond 64: what a plugin said and nobody heard.",
     ),
     metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
     metric("littoral_filter_calls_total", "plugin, point", "Calls of a filter, by point of the request."),

@@ -18,8 +18,8 @@ pub enum Fault {
     /// It could not be started.
     #[error("it could not be started")]
     Init,
-    /// All of its instances, or of all filters, are taken. Not held against it.
-    #[error("all of its instances are busy")]
+    /// All of its instances, or of all filters, are taken, or all memory for plugins. Not held against it.
+    #[error("all of its instances, or all memory for plugins, are taken")]
     Busy,
     /// It is in quarantine; nothing was called.
     #[error("it is in quarantine")]

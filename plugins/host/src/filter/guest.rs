@@ -4,7 +4,6 @@
 //! is not allowed ends its call with [`Nonsense`].
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use wasmtime::Result;
 
@@ -13,7 +12,7 @@ use super::instance::Bounds;
 use super::limits::KEPT_BYTES_MAX;
 use super::message::{Change, Changes, Exchange, name, own_name, target, value};
 use super::store::Store;
-use crate::limits::{LOG_BYTES_MAX, LOG_LINES_PER_SECOND};
+use crate::limits::LOG_BYTES_MAX;
 use crate::status::Counters;
 
 /// A guest said what is not allowed.
@@ -66,14 +65,6 @@ pub(super) struct Guest {
     pub(super) exchange: Option<Box<dyn Exchange>>,
     pub(super) kept: Vec<u8>,
     pub(super) changes: Changes,
-    pub(super) log: LogBound,
-}
-
-/// Lines of one instance.
-pub(super) struct LogBound {
-    pub(super) started: Instant,
-    pub(super) second: u64,
-    pub(super) lines: u32,
 }
 
 impl Guest {
@@ -95,12 +86,7 @@ pub(super) fn nonsense(why: String) -> wasmtime::Error {
 
 impl env::Host for Guest {
     fn log(&mut self, level: env::Level, text: String) -> Result<()> {
-        let second = self.log.started.elapsed().as_secs();
-        if second != self.log.second {
-            (self.log.second, self.log.lines) = (second, 0);
-        }
-        self.log.lines = self.log.lines.saturating_add(1);
-        if self.log.lines > LOG_LINES_PER_SECOND {
+        if !self.counters.may_log() {
             return Ok(());
         }
         let (plugin, text) = (self.name.as_str(), &text[..text.floor_char_boundary(LOG_BYTES_MAX)]);

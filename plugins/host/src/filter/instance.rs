@@ -8,7 +8,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use wasmtime::component::InstancePre;
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
@@ -16,11 +15,12 @@ use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDe
 use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points};
 use super::bindings::{HttpFilter, HttpFilterPre};
 use super::fault::{Failure, Fault};
-use super::guest::{Guest, LogBound, Nonsense, Point};
+use super::guest::{Guest, Nonsense, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, INIT_MS, OUT_BYTES_MAX, TICK_MS};
 use super::message::{Changes, Exchange, Reply, reply, target};
 use super::plugin::Shared;
 use crate::limits::{ERROR_BYTES_MAX, TABLE_ELEMENTS_MAX};
+use crate::total::Share;
 
 /// What a filter asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -67,11 +67,19 @@ pub(super) struct Bounds {
     elements: usize,
     /// It asked for more.
     refused: bool,
+    /// It might have more, but all guests together have too much.
+    crowded: bool,
+    share: Share,
 }
 
 impl ResourceLimiter for Bounds {
     fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        let memory = self.memory.saturating_add(desired - current.min(desired));
+        let more = desired - current.min(desired);
+        let memory = self.memory.saturating_add(more);
+        if memory <= self.memory_max && !self.share.grow(more) {
+            self.crowded = true;
+            return Err(wasmtime::Error::msg("all plugins together have as much memory as plugins.memory allows"));
+        }
         self.grow(memory <= self.memory_max, |bounds| bounds.memory = memory)
     }
 
@@ -147,7 +155,6 @@ impl Instance {
             exchange: None,
             kept: Vec::new(),
             changes: Changes::default(),
-            log: LogBound { started: Instant::now(), second: 0, lines: 0 },
         };
         let mut store = Store::new(pre.component().engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
@@ -261,6 +268,7 @@ fn failure_of(error: &wasmtime::Error, store: &Store<Guest>) -> Failure {
     let fault = match error.downcast_ref::<Trap>() {
         _ if error.is::<Nonsense>() => Fault::Nonsense,
         _ if store.data().bounds.refused => Fault::Memory,
+        _ if store.data().bounds.crowded => Fault::Busy,
         _ if error.is::<PoolConcurrencyLimitError>() => Fault::Busy,
         Some(Trap::Interrupt) => Fault::Deadline,
         Some(_) => Fault::Trap,

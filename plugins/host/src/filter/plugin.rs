@@ -24,7 +24,7 @@ use super::status::{Figures, FilterStatus};
 use super::store::Store;
 use crate::engine::{Content, LoadError};
 use crate::generations::{self, Generations, Stands};
-use crate::status::Counters;
+use crate::status::{Counters, Grants};
 
 /// Calls of one instance, before it makes room for a new one: guests leak.
 const CALLS_MAX: u64 = 10_000;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::fault::Fault;
 use super::guest::Point;
 use super::store::Held;
-use crate::status::{Counters, State};
+use crate::status::{Counters, Dropped, Grants, State};
 
 const POINTS: usize = Point::ALL.len();
 const KINDS: usize = Fault::KINDS.len();
@@ -47,6 +47,8 @@ pub struct FilterStatus {
     pub deadline_ms: u64,
     /// Linear memory an instance may have, bytes.
     pub memory_bound_bytes: u64,
+    /// What it may use.
+    pub grants: Grants,
     /// Number of the generation that runs.
     pub generation: u64,
     /// Of that file.
@@ -75,6 +77,8 @@ pub struct FilterStatus {
     pub last_fault: Option<String>,
     /// What it counts by itself, by number; those at 0 are left out.
     pub counters: BTreeMap<u32, u64>,
+    /// What it said beyond its bounds.
+    pub dropped: Dropped,
 }
 
 impl Figures {
@@ -109,6 +113,7 @@ impl Figures {
             memory_bytes: self.memory_bytes.load(Relaxed),
             last_fault: self.last_fault.lock().clone(),
             counters: counters.used(),
+            dropped: counters.dropped(),
             ..FilterStatus::default()
         }
     }

@@ -7,6 +7,12 @@ use crate::config::{Config, FILTERS_MAX, Plugin};
 
 impl Config {
     pub(super) fn check_filters(&self) -> Result<(), Wrong> {
+        if self.plugins.memory.is_some_and(|memory| memory.0 < 1 << 20) {
+            return wrong(
+                "plugins.memory".to_owned(),
+                "plugins.memory is at least 1MiB; leave it out for 1GiB".to_owned(),
+            );
+        }
         for (at, plugin) in self.plugin.iter().enumerate() {
             plugin.check_bounds().map_err(|(key, problem)| (format!("plugin.{at}.{key}"), problem))?;
         }
