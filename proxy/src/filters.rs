@@ -3,9 +3,10 @@
 //! Loading them is here, calling them at the points of a request in [`points`]. A plugin is a filter when its file says so. Invariant:
 //! a site that is routed to has its filters; a reload puts both in place at once, or neither.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use littoral_geo::database::Database;
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::filter::{Filter, FilterHost, FilterSpec, FilterStatus, Point, Prepared};
 use littoral_plugin_host::{Dropped, HostSettings, is_filter};
@@ -17,13 +18,22 @@ use crate::observe::metrics::Sample;
 use crate::site::Sites;
 
 mod lent;
+mod places;
 pub(crate) mod points;
+
+use places::Places;
 
 /// The filters of one site, in the order of the config.
 #[derive(Debug, Default)]
 pub struct Chain {
     names: Vec<String>,
-    seated: OnceLock<Vec<Arc<Filter>>>,
+    seated: OnceLock<Seated>,
+}
+
+#[derive(Debug)]
+struct Seated {
+    filters: Vec<Arc<Filter>>,
+    places: Arc<Places>,
 }
 
 impl Chain {
@@ -33,7 +43,15 @@ impl Chain {
     }
 
     pub(crate) fn all(&self) -> &[Arc<Filter>] {
-        self.seated.get().map_or(&[], Vec::as_slice)
+        self.seated.get().map_or(&[], |seated| seated.filters.as_slice())
+    }
+
+    /// Where clients are, if one of them asks.
+    fn places(&self) -> Option<&Arc<Places>> {
+        self.seated
+            .get()
+            .filter(|seated| seated.filters.iter().any(|filter| filter.wants_places()))
+            .map(|seated| &seated.places)
     }
 
     /// Whether one of them is called at `point`.
@@ -57,15 +75,25 @@ pub struct Filters {
 
 /// Those whose files are watched, and the databases they ask.
 #[derive(Clone, Default)]
-pub(crate) struct Watched(Arc<RwLock<Vec<Arc<Filter>>>>);
+pub(crate) struct Watched {
+    filters: Arc<RwLock<Vec<Arc<Filter>>>>,
+    places: Arc<Places>,
+}
 
 impl Watched {
     fn read(&self) -> parking_lot::RwLockReadGuard<'_, Vec<Arc<Filter>>> {
-        self.0.read()
+        self.filters.read()
+    }
+
+    /// All of these files.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let filters = self.read().iter().map(|filter| filter.spec().file).collect::<Vec<_>>();
+        filters.into_iter().chain(self.places.files()).collect()
     }
 
     /// Loads those again whose file is one of these and holds something else than before.
     pub(crate) fn reload_changed(&self, is_named: impl Fn(&Path) -> bool) {
+        self.places.read_again(&is_named);
         let known = self.read().clone();
         for filter in known.iter().filter(|filter| is_named(&filter.spec().file)) {
             match filter.reload_if_changed() {
@@ -80,7 +108,10 @@ impl Watched {
 }
 
 /// Filters as a config has them, loaded and tried; those that change wait to take over.
-pub(crate) struct Next(Vec<(Arc<Filter>, Option<Prepared>)>);
+pub(crate) struct Next {
+    filters: Vec<(Arc<Filter>, Option<Prepared>)>,
+    places: Vec<Arc<Database>>,
+}
 
 impl Filters {
     /// Loads what is new or differs in a config, and checks what its sites want of filters.
@@ -107,12 +138,14 @@ impl Filters {
             });
         }
         check_sites(config, &next)?;
-        Ok(Next(next))
+        let places = if asks_places(config, &next)? { Places::read(&config.geo.database)? } else { Vec::new() };
+        Ok(Next { filters: next, places })
     }
 
     /// From now on there are these. What was prepared takes over.
     pub(crate) fn adopt(&self, next: Next) {
-        let adopted = next.0.into_iter().map(|(filter, prepared)| {
+        self.loaded.places.adopt(next.places);
+        let adopted = next.filters.into_iter().map(|(filter, prepared)| {
             if let Some(prepared) = prepared {
                 filter.adopt(prepared);
             }
@@ -126,7 +159,8 @@ impl Filters {
         let loaded = self.loaded.read();
         for chain in sites.all().iter().map(|site| &site.filters) {
             let of = |name: &String| loaded.iter().find(|filter| filter.name() == name).cloned();
-            let _ = chain.seated.set(chain.names.iter().filter_map(of).collect());
+            let filters = chain.names.iter().filter_map(of).collect();
+            let _ = chain.seated.set(Seated { filters, places: self.loaded.places.clone() });
         }
     }
 
@@ -158,6 +192,12 @@ impl Filters {
     }
 }
 
+/// What a plugin said beyond its bounds.
+pub(crate) fn dropped(label: &(&'static str, String), Dropped { lines, counts }: Dropped) -> Vec<Sample> {
+    let of = |(what, count): (&str, u64)| (count as f64, vec![label.clone(), ("what", what.to_owned())]);
+    [("line", lines), ("count", counts)].into_iter().map(of).collect()
+}
+
 fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
     let label = ("plugin", status.name.clone());
     let one = |value: f64| vec![(value, vec![label.clone()])];
@@ -169,6 +209,7 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
         }
         "littoral_plugin_memory_bytes" => one(status.memory_bytes as f64),
         "littoral_plugin_generation" => one(status.generation as f64),
+        "littoral_plugin_dropped_total" => dropped(&label, status.dropped),
         "littoral_plugin_quarantined" => one(f64::from(status.quarantined_until_ms > 0)),
         "littoral_plugin_counts_total" => {
             let of =
@@ -192,12 +233,6 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
         _ => Vec::new(),
-/// What a plugin said beyond its bounds.
-pub(crate) fn dropped(label: &(&'static str, String), Dropped { lines, counts }: Dropped) -> Vec<Sample> {
-    let of = |(what, count): (&str, u64)| (count as f64, vec![label.clone(), ("what", what.to_owned())]);
-    [("line", lines), ("count", counts)].into_iter().map(of).collect()
-}
-
     }
 }
 
@@ -209,7 +244,6 @@ pub(crate) fn is_one(raw: &Plugin) -> bool {
 /// What a site wants of filters is there, and goes together with the rest of it.
 fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Result<(), String> {
     for site in &config.site {
-        "littoral_plugin_dropped_total" => dropped(&label, status.dropped),
         let host = site.hosts.first().map_or("", String::as_str);
         let in_parts = site.slice.is_some() || site.ranges == Ranges::Forward;
         for name in &site.filters {
@@ -225,6 +259,22 @@ fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Res
         }
     }
     Ok(())
+}
+
+/// Whether a filter asks where clients are.
+///
+/// # Errors
+/// That nobody could say.
+fn asks_places(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Result<bool, String> {
+    let wants = |(filter, prepared): &&(Arc<Filter>, Option<Prepared>)| {
+        prepared.as_ref().map_or_else(|| filter.wants_places(), Prepared::wants_places)
+    };
+    match next.iter().find(wants) {
+        Some((filter, _)) if config.geo.database.is_empty() => {
+            Err(format!("plugin {:?}: it asks where clients are: name an MMDB file in [geo] database", filter.name()))
+        }
+        found => Ok(found.is_some()),
+    }
 }
 
 fn spec(raw: &Plugin, trust: &PluginTrust) -> FilterSpec {

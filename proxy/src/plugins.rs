@@ -238,7 +238,7 @@ impl Plugins {
     /// The files of all of them.
     fn files(&self) -> Vec<PathBuf> {
         let policies = self.loaded.read().iter().map(|plugin| plugin.spec().file).collect::<Vec<_>>();
-        policies.into_iter().chain(self.filters.all().iter().map(|filter| filter.spec().file)).collect()
+        policies.into_iter().chain(self.filters.watched().files()).collect()
     }
 
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {

@@ -134,7 +134,7 @@ pub fn is_filter(file: &std::path::Path) -> bool {
 }
 
 /// What a filter may import.
-const OF_FILTERS: [&str; 4] = ["env", "exchange", "ambient", "store"];
+const OF_FILTERS: [&str; 5] = ["env", "exchange", "ambient", "place", "store"];
 
 impl Opened {
     /// Whether it exports `filter`.

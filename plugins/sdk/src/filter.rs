@@ -73,6 +73,10 @@ pub trait Exchange {
     fn now_ms(&self) -> u64;
     /// 64 bits that nobody can guess.
     fn random(&self) -> u64;
+    /// The client's country, two capital letters; `None`: not known. Only a filter that asks needs `[geo] database`.
+    fn country(&self) -> Option<String>;
+    /// The client's autonomous system; 0: not known.
+    fn asn(&self) -> u32;
 }
 
 /// What all instances of a filter share. Only a filter that names it needs a grant.
@@ -178,7 +182,7 @@ macro_rules! export_filter {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::filter::{Guest, Manifest, Piece, Points, Reply};
-            use littoral::plugin::{ambient, exchange, store};
+            use littoral::plugin::{ambient, exchange, place, store};
             use $crate::filter::Filter;
 
             use super::*;
@@ -244,6 +248,12 @@ macro_rules! export_filter {
                 }
                 fn random(&self) -> u64 {
                     ambient::random()
+                }
+                fn country(&self) -> Option<String> {
+                    place::country()
+                }
+                fn asn(&self) -> u32 {
+                    place::asn()
                 }
             }
 

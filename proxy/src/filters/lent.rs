@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use littoral_plugin_host::filter::{Change, Exchange};
@@ -9,6 +10,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 
+use super::places::Places;
 use crate::request::context::Context;
 
 /// What is lent.
@@ -18,6 +20,7 @@ pub(super) struct Lent {
     host: String,
     client: Option<IpAddr>,
     secure: bool,
+    places: Option<Arc<Places>>,
 }
 
 impl Lent {
@@ -42,6 +45,7 @@ impl Lent {
             host: std::mem::take(&mut ctx.host),
             client: address.filter(|_| session.subrequest_ctx.is_none()),
             secure,
+            places: ctx.site.as_ref().and_then(|site| site.filters.places().cloned()),
         })
     }
 
@@ -90,6 +94,11 @@ impl Exchange for Lent {
 
     fn status(&self) -> u16 {
         self.response.as_ref().map_or(0, |response| response.status.as_u16())
+    }
+
+    fn place(&self) -> (Option<[u8; 2]>, u32) {
+        let found = self.places.as_ref().zip(self.client).map(|(places, client)| places.find(client));
+        found.unwrap_or((None, 0))
     }
 
     fn field(&self, of_request: bool, name: &str, index: usize) -> Option<&[u8]> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use wasmtime::Result;
 
-use super::bindings::littoral::plugin::{ambient, env, exchange, store};
+use super::bindings::littoral::plugin::{ambient, env, exchange, place, store};
 use super::instance::Bounds;
 use super::limits::KEPT_BYTES_MAX;
 use super::message::{Change, Changes, Exchange, name, own_name, target, value};
@@ -202,6 +202,17 @@ impl ambient::Host for Guest {
             Ok(8) => Ok(u64::from_le_bytes(bytes)),
             _ => Err(wasmtime::Error::msg("the system has no entropy")),
         }
+    }
+}
+
+impl place::Host for Guest {
+    fn country(&mut self) -> Result<Option<String>> {
+        let country = self.exchange.as_ref().and_then(|exchange| exchange.place().0);
+        Ok(country.map(|letters| String::from_utf8_lossy(&letters).into_owned()))
+    }
+
+    fn asn(&mut self) -> Result<u32> {
+        Ok(self.exchange.as_ref().map_or(0, |exchange| exchange.place().1))
     }
 }
 

@@ -20,7 +20,7 @@ use super::limits::{
 use super::plugin::{Code, Filter, Generation, Shared, start};
 use super::store::Store;
 use crate::artifact::{Source, compiled, make_directory};
-use crate::component::open;
+use crate::component::{Opened, open};
 use crate::engine::{Content, HostSettings, LoadError};
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 use crate::signature::Trust;
@@ -118,7 +118,7 @@ impl FilterHost {
         let problem = |problem: String| LoadError::new(&spec.file, problem);
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
-        check(&spec, content.bytes()).map_err(problem)?;
+        let opened = check(&spec, content.bytes()).map_err(problem)?;
         let source = Source { bytes: content.bytes(), sha256: &content.sha256 };
         let load = |code: &[u8]| self.component_of(code);
         let component =
@@ -126,7 +126,7 @@ impl FilterHost {
         let pre = self.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| problem(format!("it is no filter of this contract: {error:#}")))?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.settings.now_ms)());
-        let code = Code { pre, manifest: Manifest::default() };
+        let code = Code { pre, manifest: Manifest::default(), wants_places: opened.imports_ours("place") };
         let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async { Ok(start(&generation, shared, false).await) });
@@ -159,7 +159,7 @@ pub(crate) fn try_out(file: &std::path::Path, config: &str) -> Result<(), String
 }
 
 /// Checks a spec and the imports and exports of its file.
-fn check(spec: &FilterSpec, bytes: &[u8]) -> Result<(), String> {
+fn check(spec: &FilterSpec, bytes: &[u8]) -> Result<Opened, String> {
     let bounds = [
         ("memory", spec.memory_bytes.unwrap_or(0), MEMORY_BYTES_MAX),
         ("store", spec.store_bytes, STORE_BYTES_MAX),
@@ -173,7 +173,7 @@ fn check(spec: &FilterSpec, bytes: &[u8]) -> Result<(), String> {
     if opened.imports_ours("store") && spec.store_bytes == 0 {
         return Err("it wants a store: grant it one, such as `store = \"1MiB\"` in its [[plugin]]".into());
     }
-    Ok(())
+    Ok(opened)
 }
 
 /// Components on fibers, interrupted by a clock. How instances are allocated is not said: the process that only compiles has none.

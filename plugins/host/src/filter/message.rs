@@ -46,6 +46,10 @@ pub trait Exchange: Any + Send + Sync {
     fn is_secure(&self) -> bool;
     /// Of the response; 0 before there is one.
     fn status(&self) -> u16;
+    /// The client's country in two capital letters, and its autonomous system; `None` and 0: not known.
+    fn place(&self) -> (Option<[u8; 2]>, u32) {
+        (None, 0)
+    }
     /// The value at `index` of a field of the request or of the response.
     fn field(&self, of_request: bool, name: &str, index: usize) -> Option<&[u8]>;
 }

@@ -38,6 +38,8 @@ pub(super) type Generation = generations::Generation<FilterSpec, Code>;
 pub(super) struct Code {
     pub(super) pre: InstancePre<Guest>,
     pub(super) manifest: Manifest,
+    /// Whether it asks where clients are.
+    pub(super) wants_places: bool,
 }
 
 /// What all instances of a filter share, in all generations.
@@ -56,6 +58,11 @@ impl Prepared {
     /// Whether it is called at a point.
     pub fn asks(&self, point: Point) -> bool {
         self.0.code.manifest.asks(point)
+    }
+
+    /// Whether it asks where clients are.
+    pub fn wants_places(&self) -> bool {
+        self.0.code.wants_places
     }
 }
 
@@ -131,6 +138,11 @@ impl Filter {
     /// Whether it is called at a point.
     pub fn asks(&self, point: Point) -> bool {
         self.asks.load(Relaxed) & (1 << point as u8) != 0
+    }
+
+    /// Whether it asks where clients are.
+    pub fn wants_places(&self) -> bool {
+        self.generations.current().code.wants_places
     }
 
     /// Whether a request fails when it does.
@@ -277,6 +289,14 @@ impl Filter {
         status.on_fault = if generation.spec.closed { "closed" } else { "open" };
         status.deadline_ms = generation.spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT);
         status.memory_bound_bytes = generation.spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
+        status.grants = Grants {
+            memory_bytes: status.memory_bound_bytes,
+            fuel: None,
+            deadline_ms: Some(status.deadline_ms),
+            store_bytes: Some(generation.spec.store_bytes as u64),
+            bodies: Some(manifest.bodies),
+            places: Some(generation.code.wants_places),
+        };
         status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);

@@ -22,6 +22,8 @@ pub struct Sketch {
     pub kept: Vec<u8>,
     pub now_ms: u64,
     pub random: u64,
+    pub country: Option<String>,
+    pub asn: u32,
 }
 
 impl Sketch {
@@ -106,6 +108,12 @@ impl Exchange for Sketch {
     }
     fn random(&self) -> u64 {
         self.random
+    }
+    fn country(&self) -> Option<String> {
+        self.country.clone()
+    }
+    fn asn(&self) -> u32 {
+        self.asn
     }
 }
 
