@@ -5,10 +5,10 @@ use littoral_testkit::{Client, Node, Origin, Response};
 
 use super::{BINARY, config};
 
-const ZONE: &[u8] = b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n";
+pub(super) const ZONE: &[u8] = b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n";
 
 /// A config with `name` in all three seats, DASH and a service.
-fn seated(origin: &Origin, name: &str) -> String {
+pub(super) fn seated(origin: &Origin, name: &str) -> String {
     let more = format!(
         "dns = [\"127.0.0.1:0\"]\n[cache]\nmemory = \"2MiB\"\nmax_object = \"1MiB\"\n[[plugin]]\nname = \"p\"\nfile = \"p.wasm\"\n\
          [policy]\nroute = \"{name}\"\nrate = \"{name}\"\nevict = \"{name}\"\n[[zone]]\nname = \"z.example.\"\nfile = \"z.zone\"\n\
@@ -19,7 +19,7 @@ fn seated(origin: &Origin, name: &str) -> String {
 }
 
 /// An origin with a title and files of any name.
-async fn origin() -> Origin {
+pub(super) async fn origin() -> Origin {
     let asset = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
     let mpd = std::fs::read(asset).unwrap();
     Origin::start(move |request| match request.path.ends_with(".mpd") {

@@ -12,6 +12,7 @@ use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface,
 
 mod answers;
 mod contract;
+mod hostile;
 mod policies;
 mod proposals;
 mod records;
@@ -36,7 +37,8 @@ fn guest(name: &str) -> PathBuf {
     let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
     let file = built.join(format!("{name}.wasm"));
     if !file.is_file() {
-        let kind = if ["spin", "grow", "trap", "nonsense"].contains(&name) { "fixtures" } else { "policy" };
+        let kind =
+            if ["spin", "grow", "trap", "nonsense", "policy-faults"].contains(&name) { "fixtures" } else { "policy" };
         author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");
     }
     file

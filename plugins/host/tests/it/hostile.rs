@@ -1,0 +1,214 @@
+//! Guests that lie about their memory, in the canonical ABI's own terms, and that flood what they may import: each call is a fault or an
+//! answer, and the host lives on.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use littoral_plugin_host::filter::{Change, Exchange, Fault as Failed, Filter, FilterHost, FilterSpec, Point};
+use littoral_plugin_host::{Fault, Flow, HostSettings, Interface, Object, PluginSpec};
+
+use super::{advance, ask, flow, guest, host, now_ms, spec};
+
+/// What is asked of a policy that lies: its faults, of all four questions.
+fn faults_of(allocate: &str, answer: &str) -> [Option<Fault>; 4] {
+    let text = include_str!("hostile.wat").replace("{ALLOCATE}", allocate).replace("{ANSWER}", answer);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("hostile.wasm");
+    std::fs::write(&file, wat::parse_str(&text).unwrap()).unwrap();
+    let plugin = host().load(spec("hostile", file), Some(Interface::Routing)).unwrap();
+    let (sample, mut scores) = ([Object::default(); 3], [0.0; 3]);
+    let decided = plugin.decide(&flow()).err();
+    advance(60_000);
+    let selected = plugin.select(&ask(), 3).err();
+    advance(60_000);
+    let admitted = plugin.admit(&sample[0], 0, 0, 0).err();
+    advance(60_000);
+    let scored = plugin.score(&sample, 0, 0, &mut scores).err();
+    advance(60_000);
+    [decided, selected, admitted, scored]
+}
+
+#[test]
+fn a_policy_that_answers_from_anywhere_is_nonsense() {
+    for address in ["-1", "-8", "65535", "65529", "2147483647", "-2147483648"] {
+        let faults = faults_of("(i32.const 1024)", &format!("(i32.const {address})"));
+        assert_eq!(faults, [Some(Fault::Nonsense); 4], "{address}");
+    }
+    // Inside its memory, but a list that is longer than all of it.
+    let list = "(i32.store (i32.const 16) (i32.const 8)) (i32.store (i32.const 20) (i32.const -1)) (i32.const 16)";
+    assert_eq!(faults_of("(i32.const 1024)", list)[3], Some(Fault::Nonsense));
+    let wrapping = "(i32.store (i32.const 16) (i32.const -4)) (i32.store (i32.const 20) (i32.const 3)) (i32.const 16)";
+    assert_eq!(faults_of("(i32.const 1024)", wrapping)[3], Some(Fault::Nonsense));
+}
+
+#[test]
+fn a_policy_whose_allocator_gives_what_it_has_not_is_nonsense() {
+    let good = "(i32.store (i32.const 16) (i32.const 32)) (i32.store (i32.const 20) (i32.const 3)) (i32.const 16)";
+    assert_eq!(faults_of("(i32.const 1024)", good)[3], None, "this one is well");
+    for address in ["-1", "65500", "2147483647"] {
+        assert_eq!(faults_of(&format!("(i32.const {address})"), good)[3], Some(Fault::Nonsense), "{address}");
+    }
+}
+
+#[test]
+fn a_policy_that_grows_tables_or_recurses_is_stopped() {
+    let grows = "(loop $again (drop (table.grow $grows (ref.null func) (i32.const 1000))) (br $again)) (i32.const 0)";
+    assert_eq!(faults_of("(i32.const 1024)", grows), [Some(Fault::Memory); 4]);
+    let recurses = "(i32.add (call $answer) (i32.const 1))";
+    for fault in faults_of("(i32.const 1024)", recurses) {
+        assert!(matches!(fault, Some(Fault::Trap | Fault::Fuel)), "{fault:?}");
+    }
+}
+
+#[test]
+fn a_policy_that_floods_what_it_may_import_runs_out_of_fuel() {
+    for (how, kind) in [("recurse", Fault::Trap), ("log", Fault::Fuel), ("count", Fault::Fuel)] {
+        let config = format!("{{\"how\": \"{how}\"}}");
+        let spec = PluginSpec { config, ..PluginSpec::new("faults", guest("policy-faults")) };
+        let plugin = host().load(spec, Some(Interface::Routing)).unwrap();
+        assert!(plugin.decide(&flow()).is_err_and(|fault| fault == kind || fault == Fault::Fuel), "{how}");
+        let counted = plugin.status().counters;
+        assert!(counted.len() <= 64 && counted.keys().all(|counter| *counter < 64), "{how}: {counted:?}");
+    }
+    let spec = PluginSpec { config: r#"{"how": "init"}"#.into(), ..PluginSpec::new("faults", guest("policy-faults")) };
+    let problem = host().load(spec, None).unwrap_err().to_string();
+    assert!(problem.contains("its init failed: ") && problem.contains("unreachable"), "{problem}");
+}
+
+#[test]
+fn a_policy_may_log_and_count_with_any_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("speaker.wasm");
+    std::fs::write(&file, wat::parse_str(include_str!("speaker.wat")).unwrap()).unwrap();
+    let plugin = host().load(spec("speaker", file), Some(Interface::Routing)).unwrap();
+    for number in [0, 1, 65_535, 65_536, u64::from(u32::MAX), 1 << 31] {
+        for length in [0, 1, 1024, u64::from(u32::MAX)] {
+            let flow = Flow { key: number, addr_hi: length, addr_lo: number, zone: number as u16, ..flow() };
+            assert!(plugin.decide(&flow).is_ok(), "{number} {length}");
+        }
+    }
+    assert!(plugin.status().counters.keys().all(|counter| *counter < 64));
+}
+
+/// A request without anything.
+struct Plain;
+
+impl Exchange for Plain {
+    fn method(&self) -> &str {
+        "GET"
+    }
+    fn host(&self) -> &str {
+        "site.example"
+    }
+    fn target(&self) -> &str {
+        "/a"
+    }
+    fn client(&self) -> Option<IpAddr> {
+        None
+    }
+    fn is_secure(&self) -> bool {
+        false
+    }
+    fn status(&self) -> u16 {
+        0
+    }
+    fn field(&self, _of_request: bool, _name: &str, _index: usize) -> Option<&[u8]> {
+        None
+    }
+}
+
+/// `marionette.wat` as a component of the contract.
+fn marionette(directory: &Path) -> Arc<Filter> {
+    let mut module = wat::parse_str(include_str!("marionette.wat")).unwrap();
+    let mut resolve = wit_parser::Resolve::default();
+    let (package, _) = resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("http-filter")).unwrap();
+    let encoding = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding, false).unwrap();
+    let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    let file = directory.join("marionette.wasm");
+    std::fs::write(&file, component).unwrap();
+    let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap();
+    host.load(FilterSpec { name: "marionette".into(), file, store_bytes: 1 << 20, ..FilterSpec::default() }).unwrap()
+}
+
+/// A program of operations, as `marionette.wat` reads it, with `text` behind it.
+fn program(operations: &[&[u32]], text: &[u8]) -> Vec<u8> {
+    let words = operations.iter().flat_map(|operation| {
+        assert!(operation.len() <= 8);
+        operation.iter().copied().chain(std::iter::repeat_n(0, 8 - operation.len()))
+    });
+    words.flat_map(u32::to_le_bytes).chain(text.iter().copied()).collect()
+}
+
+/// Runs a program at `request`.
+fn run(filter: &Arc<Filter>, program: Vec<u8>) -> Result<Vec<Change>, Failed> {
+    advance(60_000);
+    let mut called = pin!(filter.call(Point::Request, Box::new(Plain), program));
+    loop {
+        if let Poll::Ready(called) = called.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return called.outcome.map(|(_, changes)| changes.fields);
+        }
+    }
+}
+
+#[test]
+fn a_filter_that_calls_with_good_pointers_is_heard() {
+    let directory = tempfile::tempdir().unwrap();
+    let filter = marionette(directory.path());
+    // 10: set-field, of what stands behind the two operations, the second of which ends nothing.
+    let set = program(&[&[10, 64, 3, 67, 5], &[24, 7, 1]], b"x-avalue");
+    assert_eq!(run(&filter, set), Ok(vec![Change::Set("x-a".into(), b"value".into())]));
+    assert_eq!(filter.status().counters, [(7, 1)].into());
+}
+
+#[test]
+fn a_filter_whose_pointers_are_wild_fails_its_call_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let filter = marionette(directory.path());
+    let (outside, last) = (u32::MAX, 65_535);
+    let cases: &[(&str, &[&[u32]], Failed)] = &[
+        ("an answer outside", &[&[29, outside - 3]], Failed::Nonsense),
+        ("an answer that is not aligned", &[&[29, 65_281]], Failed::Nonsense),
+        ("an answer over the end", &[&[29, 65_532]], Failed::Nonsense),
+        ("room for a string outside", &[&[0, outside - 7], &[1, 1024]], Failed::Nonsense),
+        ("room over the end", &[&[0, last], &[2, 1024]], Failed::Nonsense),
+        ("a place for the result outside", &[&[1, outside - 3]], Failed::Nonsense),
+        ("a place for the result that is not aligned", &[&[3, 1025]], Failed::Nonsense),
+        ("a name outside", &[&[8, outside, 8, 1024]], Failed::Nonsense),
+        ("a name of all memory there could be", &[&[9, 0, outside, 1024]], Failed::Nonsense),
+        ("a value that wraps", &[&[10, 32, 3, outside - 1, 16]], Failed::Nonsense),
+        ("more than may be kept", &[&[14, 0, 2000]], Failed::Nonsense),
+        ("a key of nothing", &[&[18, 0, 0, 1024]], Failed::Nonsense),
+        ("a value of all memory", &[&[19, 0, 4, 0, 65_536]], Failed::Nonsense),
+        ("a discriminant that is none", &[&[21, 0, 4, 7, 0, 0, 0, 0]], Failed::Nonsense),
+        ("text that is none", &[&[27, 2048, outside], &[13, 2048, 4]], Failed::Nonsense),
+        ("a level that is none", &[&[23, 99, 0, 4]], Failed::Nonsense),
+        ("memory beyond its bound", &[&[28, 1000]], Failed::Memory),
+        ("a table beyond its bound", &[&[28, 0, 100_000]], Failed::Memory),
+    ];
+    for (what, operations, fault) in cases {
+        let mut text = [b'x'; 64];
+        text[0] = b'y';
+        assert_eq!(run(&filter, program(operations, &text)), Err(*fault), "{what}: {:?}", filter.status().last_fault);
+    }
+    assert_eq!(run(&filter, program(&[&[5]], b"")), Ok(Vec::new()), "and it is asked again");
+    assert!(filter.status().instances <= 1, "none is left behind");
+}
+
+#[test]
+fn a_filter_answers_with_any_reply_it_claims_only_if_all_of_it_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let filter = marionette(directory.path());
+    // A reply at 4096: some, status 200, no fields, a body that begins at 0 and is longer than memory.
+    let reply = |length: u32| program(&[&[27, 4096, 1], &[27, 4100, 200], &[27, 4116, length], &[29, 4096]], b"");
+    assert_eq!(run(&filter, reply(10)), Ok(Vec::new()));
+    for length in [65_537, u32::MAX, 1 << 31] {
+        assert_eq!(run(&filter, reply(length)), Err(Failed::Nonsense), "{length}");
+    }
+    let fields = program(&[&[27, 4096, 1], &[27, 4100, 200], &[27, 4108, 1 << 28], &[29, 4096]], b"");
+    assert_eq!(run(&filter, fields), Err(Failed::Nonsense));
+}

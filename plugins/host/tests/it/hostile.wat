@@ -1,0 +1,27 @@
+;; A policy that starts like any other and then misbehaves as the tests have it: {ALLOCATE} is what its allocator answers once
+;; it has started, {ANSWER} what every question gets.
+(component
+  (core module
+    (memory (export "memory") 1)
+    (table $grows 1 funcref)
+    (global $started (mut i32) (i32.const 0))
+    (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+      (if (result i32) (global.get $started) (then {ALLOCATE}) (else (i32.const 1024))))
+    (func (export "littoral:plugin/control@0.1.0#init") (param i32 i32) (result i32)
+      (global.set $started (i32.const 1))
+      (i32.const 65524))
+    (func (export "littoral:plugin/control@0.1.0#clusters") (param i64 i32 i32))
+    (func (export "littoral:plugin/control@0.1.0#ladder") (param i32 i32 i32))
+    (func $answer (result i32) {ANSWER})
+    (func (export "littoral:plugin/routing@0.1.0#decide")
+      (param i64 i64 i64 f32 f32 f32 i32 i64 i64 i64) (result i32) (call $answer))
+    (func (export "littoral:plugin/rate@0.1.0#select") (param i64 i32 i32 i32 i32 i32 i64 i64) (result i32)
+      (call $answer))
+    (func (export "littoral:plugin/cache@0.1.0#admit")
+      (param i64 i64 i32 i32 i32 i32 i32 i32 i32 i64 i64) (result i32) (call $answer))
+    (func (export "littoral:plugin/cache@0.1.0#score") (param i32 i32 i64 i64) (result i32) (call $answer)))
+  (instance $any)
+  (export "littoral:plugin/control@0.1.0" (instance $any))
+  (export "littoral:plugin/routing@0.1.0" (instance $any))
+  (export "littoral:plugin/rate@0.1.0" (instance $any))
+  (export "littoral:plugin/cache@0.1.0" (instance $any)))
