@@ -132,7 +132,7 @@ pub struct Piece {
 /// A filter. It is `&mut self` for the sake of what [`Filter::on_origin`] prepares for [`Filter::on_body`]; whatever else it remembers,
 /// it may remember of any request or of none.
 pub trait Filter: Sized {
-    /// Where it is called.
+    /// Where it is called, as far as its config does not say less ([`Filter::points`]).
     const POINTS: &'static [Point];
     /// Whether [`Filter::on_origin`] may ask for bodies.
     const BODIES: bool = false;
@@ -144,6 +144,11 @@ pub trait Filter: Sized {
     /// # Errors
     /// For the operator: which key, what is wrong, and the fix.
     fn new(config: &str) -> Result<Self, String>;
+
+    /// Where it is called with this config. What it has nothing to do at costs nothing if it is left out; at least one stays.
+    fn points(&self) -> Vec<Point> {
+        Self::POINTS.to_vec()
+    }
 
     /// May answer the request.
     fn on_request(&mut self, _x: &mut impl Exchange, _store: &mut impl Store) -> Option<Reply> {
@@ -282,6 +287,7 @@ macro_rules! export_filter {
             impl Guest for Exported {
                 fn init(config: String) -> Result<Manifest, String> {
                     let filter = <$filter>::new(&config)?;
+                    let points = $crate::filter::Filter::points(&filter);
                     FILTER.with_borrow_mut(|place| *place = Some(filter));
                     let flag = |point: &$crate::filter::Point| match point {
                         $crate::filter::Point::Request => Points::REQUEST,
@@ -289,7 +295,7 @@ macro_rules! export_filter {
                         $crate::filter::Point::Origin => Points::ORIGIN,
                         $crate::filter::Point::Response => Points::RESPONSE,
                     };
-                    let points = <$filter>::POINTS.iter().map(flag).fold(Points::empty(), |all, point| all | point);
+                    let points = points.iter().map(flag).fold(Points::empty(), |all, point| all | point);
                     Ok(Manifest { points, bodies: <$filter>::BODIES, reuse: <$filter>::REUSE })
                 }
                 fn on_request() -> Option<Reply> {

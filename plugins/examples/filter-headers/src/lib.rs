@@ -28,6 +28,10 @@ pub struct Headers {
 }
 
 impl Edits {
+    fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
+
     fn make(&self, x: &mut impl Exchange) {
         self.remove.iter().for_each(|name| x.remove_field(name));
         self.set.iter().for_each(|(name, value)| x.set_field(name, value));
@@ -40,6 +44,14 @@ impl Filter for Headers {
 
     fn new(config: &str) -> Result<Self, String> {
         serde_json::from_str(config).map_err(|error| error.to_string())
+    }
+
+    fn points(&self) -> Vec<Point> {
+        let edits = [&self.request, &self.origin, &self.response];
+        let edited = Self::POINTS.iter().zip(edits).filter(|(_, edits)| !edits.is_empty());
+        let points: Vec<Point> = edited.map(|(point, _)| *point).collect();
+        // One there has to be; this one is not asked for hits.
+        if points.is_empty() { vec![Point::Origin] } else { points }
     }
 
     fn on_request(&mut self, x: &mut impl Exchange, _store: &mut impl Store) -> Option<Reply> {
@@ -76,6 +88,17 @@ mod tests {
         let mut x = x.answered(200, &[("server", "x"), ("vary", "accept")]);
         headers.on_response(&mut x);
         assert_eq!((x.field("server"), x.fields("vary").len()), (None, 2));
+    }
+
+    #[test]
+    fn it_is_called_only_where_it_has_something_to_do() {
+        let points = |config: &str| Headers::new(config).unwrap().points();
+        assert_eq!(points(r#"{"response": {"remove": ["server"]}}"#), [Point::Response]);
+        assert_eq!(
+            points(r#"{"request": {"add": {"a": "b"}}, "origin": {"set": {"a": "b"}}}"#),
+            [Point::Request, Point::Origin]
+        );
+        assert_eq!(points("{}"), [Point::Origin]);
     }
 
     #[test]
