@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench soak fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench bench-plugins soak soak-plugins fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -28,7 +28,7 @@ BUILD_FLAGS := --release --locked
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is:'
-	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what building and testing need (system packages, Rust toolchain)
 	@scripts/setup.sh packages build
@@ -65,6 +65,14 @@ conformance: build ## run the public HTTP cache test suite against the binary
 bench: plugins setup-bench ## compare with nginx, Varnish, Traffic Server and HAProxy, into bench/results/ (ARGS=--quick: some minutes)
 	$(CARGO) build --profile dist --locked -p littoral
 	$(TARGET)/release/littoral-bench run --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) --disk $(TARGET) $(ARGS)
+
+bench-plugins: plugins setup-bench ## what plugins cost, and which mark is met, into bench/results/LATEST-PLUGINS.md (ARGS="--part calls,hits")
+	$(CARGO) build --profile dist --locked -p littoral
+	$(TARGET)/release/littoral-bench plugins --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
+
+soak-plugins: plugins setup-bench ## load nodes whose plugins misbehave: no error, p99 as without them (half an hour; ARGS="--only spin")
+	$(CARGO) build --profile dist --locked -p littoral
+	$(TARGET)/release/littoral-bench soak-plugins --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
 
 soak: plugins setup-bench ## nine tenths of full load for ten minutes: no error, memory flat (ARGS="--minutes 60")
 	$(CARGO) build --profile dist --locked -p littoral

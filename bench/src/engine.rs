@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 use crate::machine::{Server, printed};
 use crate::tls::Tls;
 
+pub use littoral::Guests;
+
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -152,8 +154,8 @@ impl Engine {
         }
         let room = Room { work, stored, mib: setup.cache_mib };
         let started = match self {
-            Self::Littoral => littoral::start(place, &room, true),
-            Self::LittoralBare => littoral::start(place, &room, false),
+            Self::Littoral => littoral::start(place, &room, &Guests::policies(true)),
+            Self::LittoralBare => littoral::start(place, &room, &Guests::policies(false)),
             Self::Nginx => nginx::start(place, &room),
             Self::Varnish => varnish::start(place, &room),
             Self::TrafficServer => trafficserver::start(place, &room),
@@ -163,6 +165,19 @@ impl Engine {
         let Up { server, address, tls, admin, store } = up;
         Ok(Running { engine: self, server, address, tls, admin, store })
     }
+}
+
+/// Starts littoral as [`Engine::start`] does, with other plugins. One label keeps one directory: what was compiled stays.
+///
+/// # Errors
+/// When it does not start.
+pub fn start_littoral(place: &Place, label: &str, cache_mib: u64, guests: &Guests) -> Result<Running> {
+    let work = place.work.join(format!("littoral-{label}"));
+    std::fs::create_dir_all(&work)?;
+    let room = Room { work, stored: None, mib: cache_mib };
+    let up = littoral::start(place, &room, guests).with_context(|| format!("littoral ({label}) did not start"))?;
+    let Up { server, address, tls, admin, store } = up;
+    Ok(Running { engine: Engine::Littoral, server, address, tls, admin, store })
 }
 
 /// Where one run of an engine keeps its things, and how much.

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use littoral_bench::load::open;
-use littoral_bench::{abr, compare, dns, origin, report, soak};
+use littoral_bench::{abr, compare, dns, origin, plugins, report, soak};
 
 /// Measures littoral beside other engines on this machine.
 #[derive(Parser)]
@@ -26,6 +26,12 @@ enum Command {
     /// Compare the DNS side with gdnsd and Knot: CPU time per query, by dnsperf
     #[command(after_help = "Example: littoral-bench dns --littoral target/dist/littoral --rounds 7")]
     Dns(dns::Options),
+    /// Measure what plugins cost, and say which mark is met
+    #[command(after_help = "Example: littoral-bench plugins --littoral target/release/littoral --part calls,filters")]
+    Plugins(plugins::Options),
+    /// Load nodes whose plugins misbehave: no error, and a 99th percentile as without them
+    #[command(after_help = "Example: littoral-bench soak-plugins --only spin --seconds 5")]
+    SoakPlugins(plugins::soak::Options),
     /// Load littoral for minutes with hits, misses and purges: no error, and memory that does not grow
     #[command(after_help = "Example: littoral-bench soak --minutes 10 --littoral target/dist/littoral")]
     Soak(soak::Options),
@@ -64,6 +70,8 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Run(options) => compare::run(&options),
         Command::Dns(options) => dns::run(&options),
+        Command::Plugins(options) => plugins::run(&options),
+        Command::SoakPlugins(options) => plugins::soak::run(&options),
         Command::Soak(options) => soak::run(&options),
         Command::Load(options) => open::run(&options),
         Command::Abr(options) => abr::run(&options),

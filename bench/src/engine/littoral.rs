@@ -1,6 +1,6 @@
-//! littoral: one serving thread, with or without the three policies.
+//! littoral: one serving thread, with or without the three policies and other plugins.
 //!
-//! A node serves before its plugins are compiled. Invariant: with policies, [`start`] returns only when all three are live.
+//! A node serves before its plugins are compiled. Invariant: [`start`] returns only when all of them are live.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -35,13 +35,37 @@ pub(super) fn policies_are_built(plugins: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What a node has beside its cache.
+#[derive(Clone, Debug, Default)]
+pub struct Guests {
+    /// The three policies.
+    pub policies: bool,
+    /// Lines of its site.
+    pub site: String,
+    /// Tables behind all others: more `[[plugin]]`.
+    pub tables: String,
+    /// How many plugins these are.
+    pub more: usize,
+}
+
+impl Guests {
+    /// The three policies, or none.
+    pub(super) fn policies(policies: bool) -> Self {
+        Self { policies, ..Self::default() }
+    }
+
+    fn count(&self) -> usize {
+        self.more + if self.policies { POLICIES.len() } else { 0 }
+    }
+}
+
 /// Memory of a node whose objects are to come from its disk, in MiB: a hundredth of what is asked for.
 const MEMORY_BESIDE_DISK_MIB: u64 = 4;
 
-pub(super) fn start(place: &Place, room: &Room, with_policies: bool) -> Result<Up> {
+pub(super) fn start(place: &Place, room: &Room, guests: &Guests) -> Result<Up> {
     std::fs::write(room.work.join("bench.zone"), ZONE)?;
     let config = room.work.join("littoral.toml");
-    std::fs::write(&config, config_text(place, room, with_policies)?)?;
+    std::fs::write(&config, config_text(place, room, guests)?)?;
     let (binary, config) = (place.littoral.to_string_lossy(), config.to_string_lossy());
     let command = [&*binary, "run", "-c", &config, "--log", "error"];
     let mut server = Server::start(SERVER_CORE, &command, room.work.join("stderr"))?;
@@ -49,33 +73,32 @@ pub(super) fn start(place: &Place, room: &Room, with_policies: bool) -> Result<U
     let address = *ready.get("http").context("ready line without http=")?;
     let tls = ready.get("https").copied();
     let admin = *ready.get("admin").context("ready line without admin=")?;
-    if with_policies {
-        policies_are_live(admin)?;
-    }
+    plugins_are_live(admin, guests.count())?;
     Ok(Up { server, address, tls, admin: Some(admin), store: None })
 }
 
-/// Waits until the node tells a generation above 0 of every policy.
-fn policies_are_live(admin: SocketAddr) -> Result<()> {
+/// Waits until the node tells a generation above 0 of so many plugins.
+fn plugins_are_live(admin: SocketAddr, count: usize) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let told = fetch::get(admin, "/v1/plugins")?;
-        let plugins: serde_json::Value = serde_json::from_slice(&told)?;
-        let live = |name: &str| {
-            let mut plugins = plugins.as_array().into_iter().flatten();
-            plugins.any(|plugin| plugin["name"] == name && plugin["generation"].as_u64() > Some(0))
-        };
-        if POLICIES.iter().all(|(_, guest)| live(guest)) {
+        let live = if count == 0 { 0 } else { live_plugins(admin)? };
+        if live >= count {
             return Ok(());
         }
         if Instant::now() > deadline {
-            bail!("not all policies are live: {plugins}");
+            bail!("{live} of {count} plugins are live");
         }
         pause();
     }
 }
 
-fn config_text(place: &Place, room: &Room, with_policies: bool) -> Result<String> {
+fn live_plugins(admin: SocketAddr) -> Result<usize> {
+    let plugins: serde_json::Value = serde_json::from_slice(&fetch::get(admin, "/v1/plugins")?)?;
+    let plugins = plugins.as_array().map_or(&[][..], Vec::as_slice);
+    Ok(plugins.iter().filter(|plugin| plugin["generation"].as_u64() > Some(0)).count())
+}
+
+fn config_text(place: &Place, room: &Room, guests: &Guests) -> Result<String> {
     let (memory, disk) = match &room.stored {
         None => (room.mib, String::new()),
         Some(stored) => {
@@ -104,6 +127,7 @@ keepalive = \"1h\"
 [[site]]
 hosts = [\"{HOST}\"]
 origin = [\"http://{origin}\"]
+{site}
 
 [[cluster]]
 id = \"bench\"
@@ -125,8 +149,9 @@ ttl = \"30s\"
         cert = place.tls.certificate,
         key = place.tls.key,
         origin = place.origin,
+        site = guests.site,
     );
-    if with_policies {
+    if guests.policies {
         let mut policy = String::from("\n[policy]\n");
         for (seam, guest) in POLICIES {
             let file = std::path::absolute(place.plugins.join(format!("{guest}.wasm")))?;
@@ -135,5 +160,6 @@ ttl = \"30s\"
         }
         text.push_str(&policy);
     }
+    text.push_str(&guests.tables);
     Ok(text)
 }

@@ -1,0 +1,212 @@
+//! Guests that misbehave, under load: no request may fail, and the 99th percentile stays within a tenth of the node's without them.
+//!
+//! Each guest has a node of its own beside one without plugins; both are loaded in turn, at one fixed rate, with hits, misses and
+//! evictions. How long a guest that never returns holds a core is timed in this process. Invariant: it ends well only if every answer was
+//! whole, the percentiles and the bounds on time held.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use clap::Args;
+use littoral_plugin_host::filter::{Fault, Filter, FilterHost, FilterSpec, Point};
+use littoral_plugin_host::{Flow, Host, HostSettings, Plugin, PluginSpec};
+
+use super::filters::call;
+use super::subjects::fresh;
+use crate::compare::{memory_backed_directory, prepare};
+use crate::engine::{Guests, Place, Running, start_littoral};
+use crate::fetch;
+use crate::load::open;
+use crate::machine;
+use crate::origin::Object;
+use crate::report::Spread;
+use crate::workload::{self, Scripts};
+
+/// Room of a cache, in MiB, and what is asked for: four times as much.
+const CACHE_MIB: u64 = 16;
+const OBJECTS: u64 = 4096;
+const OBJECT_BYTES: usize = 16 << 10;
+/// Largest ratio of the percentile with to that without.
+const P99_TIMES: f64 = 1.10;
+/// Calls of a guest that never returns, and the milliseconds that each may hold a core: the deadline, and two ticks of the clock
+/// that ends it.
+const SPINS: u32 = 50;
+const DEADLINE_MS: u64 = 10;
+const FILTER_SPIN_MS: f64 = DEADLINE_MS as f64 + 4.0;
+/// The same for a policy, which has fuel instead.
+const POLICY_SPIN_MS: f64 = 1.0;
+
+/// Policies, by their fixture and its config.
+const POLICIES: [(&str, &str); 7] = [
+    ("spin", ""),
+    ("grow", ""),
+    ("trap", ""),
+    ("nonsense", ""),
+    ("policy-faults", "recurse"),
+    ("policy-faults", "log"),
+    ("policy-faults", "count"),
+];
+/// Filters, by what they do and where.
+const FILTERS: [(&str, &str); 10] = [
+    ("spin", "request"),
+    ("grow", "request"),
+    ("trap", "response"),
+    ("recurse", "origin"),
+    ("flood", "origin"),
+    ("log", "origin"),
+    ("count", "origin"),
+    ("spin", "body"),
+    ("trap", "body"),
+    ("hold", "body"),
+];
+
+/// What `littoral-bench soak-plugins` takes.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// The binary under test
+    #[arg(long, default_value = "target/dist/littoral")]
+    pub littoral: PathBuf,
+    /// Directory of the built plugins
+    #[arg(long, default_value = "target/plugins")]
+    pub plugins: PathBuf,
+    /// Rounds for each guest
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    /// Seconds of load in a round, on each of two nodes
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// Requests a second
+    #[arg(long, default_value_t = 2000.0)]
+    pub rate: f64,
+    /// Only guests whose line in the table has this in it
+    #[arg(long)]
+    pub only: Option<String>,
+}
+
+/// Runs all of it and prints a line for each guest.
+///
+/// # Errors
+/// When a request failed, a percentile or a time was beyond its bound.
+pub fn run(options: &Options) -> Result<()> {
+    machine::raise_descriptors();
+    let spins = spins(&options.plugins)?;
+    let work = memory_backed_directory()?;
+    let (_origin, place) = prepare(&options.littoral, &options.plugins, work.path())?;
+    let objects: Vec<_> = (1..=OBJECTS).map(|number| Object { bytes: OBJECT_BYTES, number }).collect();
+    let paths = Scripts::new(work.path()).paths("soak-plugins", &workload::sequence(&objects))?;
+    let without = start_littoral(&place, "without", CACHE_MIB, &Guests::default())?;
+    println!("| guest | p99 without | p99 with, ÷ | min–max | faults | |\n|---|---|---|---|---|---|");
+    let mut beyond = 0;
+    for (title, guests) in hostile(&place)? {
+        if options.only.as_ref().is_some_and(|only| !title.contains(only.as_str())) {
+            continue;
+        }
+        let with = start_littoral(&place, &title.replace([' ', ':'], "-"), CACHE_MIB, &guests)?;
+        let (p99_us, ratio) = compared(options, &paths, &without, &with).with_context(|| title.clone())?;
+        let faults = faults_of(with.admin.context("it has no admin API")?)?;
+        let holds = ratio.median <= P99_TIMES;
+        beyond += u32::from(!holds);
+        let met = if holds { "met" } else { "missed" };
+        let Spread { min, median, max } = ratio;
+        println!("| {title} | {p99_us:.0} µs | {median:.2} | {min:.2}–{max:.2} | {faults} | {met} |");
+    }
+    println!("\nNo request failed.\n\n| holds a core | bound | median | longest |\n|---|---|---|---|");
+    for (title, bound, Spread { median, max, .. }) in &spins {
+        println!("| {title} | {bound:.1} ms | {median:.2} ms | {max:.2} ms |");
+    }
+    ensure!(beyond == 0, "the 99th percentile is beyond {P99_TIMES} times that without, with {beyond} of these guests");
+    let held = spins.iter().all(|(_, bound, spread)| spread.median <= *bound);
+    ensure!(held, "a guest held a core for longer than its bound");
+    Ok(())
+}
+
+/// The guests, each with the rest of a config.
+fn hostile(place: &Place) -> Result<Vec<(String, Guests)>> {
+    let file = |name: &str| std::path::absolute(place.plugins.join(format!("{name}.wasm")));
+    let mut all = Vec::new();
+    for (name, how) in POLICIES {
+        let tables = format!(
+            "\n[[plugin]]\nname = \"p\"\nfile = {:?}\nconfig = {{ how = \"{how}\" }}\n[policy]\nroute = \"p\"\nrate = \"p\"\nevict = \"p\"\n",
+            file(name)?
+        );
+        all.push((format!("policy: {name} {how}").trim().to_owned(), Guests { tables, more: 1, ..Guests::default() }));
+    }
+    for (how, at) in FILTERS {
+        let tables = format!(
+            "\n[[plugin]]\nname = \"f\"\nfile = {:?}\nconfig = {{ how = \"{how}\", at = \"{at}\" }}\n",
+            file("filter-faults")?
+        );
+        let site = "filters = [\"f\"]".to_owned();
+        all.push((format!("filter: {how} at {at}"), Guests { site, tables, more: 1, ..Guests::default() }));
+    }
+    Ok(all)
+}
+
+/// The percentile without, in µs, and the ratios of the rounds.
+fn compared(options: &Options, paths: &Path, without: &Running, with: &Running) -> Result<(f64, Spread)> {
+    let p99_us = |node: &Running| -> Result<f64> {
+        Ok(open::measure(node.address, paths, options.rate, options.seconds)?.p99_us)
+    };
+    let (mut plain, mut ratios) = (Vec::new(), Vec::new());
+    for _ in 0..options.rounds {
+        let alone = p99_us(without)?;
+        ratios.push(p99_us(with)? / alone);
+        plain.push(alone);
+    }
+    let plain = Spread::of(plain).context("no round")?.median;
+    Ok((plain, Spread::of(ratios).context("no round")?))
+}
+
+/// Faults that a node tells of its plugins.
+fn faults_of(admin: SocketAddr) -> Result<u64> {
+    let told: serde_json::Value = serde_json::from_slice(&fetch::get(admin, "/v1/plugins")?)?;
+    let kinds = told.as_array().into_iter().flatten().filter_map(|plugin| plugin["faults"].as_object());
+    Ok(kinds.flat_map(|kinds| kinds.values()).filter_map(serde_json::Value::as_u64).sum())
+}
+
+/// A minute passes whenever somebody looks, so that no guest is put in quarantine.
+static NOW_MS: AtomicU64 = AtomicU64::new(1);
+
+/// How long guests that never return hold a core, in milliseconds, and how long they may.
+fn spins(plugins: &Path) -> Result<Vec<(&'static str, f64, Spread)>> {
+    let settings = || HostSettings { cache_dir: None, compiler: None, now_ms: || NOW_MS.fetch_add(60_000, Relaxed) };
+    let told = |problem: String| anyhow!(problem);
+    let policy = Host::new(settings()).map_err(told)?.load(PluginSpec::new("spin", plugins.join("spin.wasm")), None)?;
+    let spec = FilterSpec {
+        name: "spin".to_owned(),
+        file: plugins.join("filter-faults.wasm"),
+        config: r#"{"how": "spin", "at": "request"}"#.to_owned(),
+        deadline_ms: Some(DEADLINE_MS),
+        ..FilterSpec::default()
+    };
+    let filter = FilterHost::new(settings()).map_err(told)?.load(spec)?;
+    Ok(vec![
+        ("a policy that never returns", POLICY_SPIN_MS, times(|| spin_policy(&policy))?),
+        ("a filter that never returns", FILTER_SPIN_MS, times(|| spin_filter(&filter))?),
+    ])
+}
+
+fn times(spin: impl Fn() -> Result<()>) -> Result<Spread> {
+    let timed = (0..SPINS).map(|_| {
+        let started = Instant::now();
+        spin()?;
+        Ok(started.elapsed().as_secs_f64() * 1e3)
+    });
+    Spread::of(timed.collect::<Result<_>>()?).context("nothing was timed")
+}
+
+fn spin_policy(policy: &Plugin) -> Result<()> {
+    let fault = policy.decide(&Flow { candidates: 1, ..Flow::default() });
+    ensure!(fault == Err(littoral_plugin_host::Fault::Fuel), "it was not stopped by its fuel: {fault:?}");
+    Ok(())
+}
+
+fn spin_filter(filter: &Arc<Filter>) -> Result<()> {
+    let fault = call(filter, Point::Request, &fresh().asked).outcome.err();
+    ensure!(fault == Some(Fault::Deadline), "it was not stopped at its deadline: {fault:?}");
+    Ok(())
+}
