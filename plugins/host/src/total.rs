@@ -34,9 +34,10 @@ impl Share {
         let bound = BOUND.load(Relaxed);
         let more = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= bound);
         let fits = USED.fetch_update(Relaxed, Relaxed, more).is_ok();
-        match fits {
-            true => self.0 += bytes,
-            false => drop(REFUSED.fetch_add(1, Relaxed)),
+        if fits {
+            self.0 += bytes;
+        } else {
+            REFUSED.fetch_add(1, Relaxed);
         }
         fits
     }

@@ -57,9 +57,10 @@ fn push_value(key: &mut String, name: &str, value: &str) {
     key.push_str(name);
     key.push('=');
     for byte in value.bytes().take(VALUE_BYTES_MAX) {
-        match byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            true => key.push(char::from(byte)),
-            false => drop(write!(key, "%{byte:02X}")),
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            key.push(char::from(byte));
+        } else {
+            let _ = write!(key, "%{byte:02X}");
         }
     }
 }
