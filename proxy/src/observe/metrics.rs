@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
-use littoral_cache::{Outcome, Pages, SLOT_BYTES};
+use littoral_cache::Outcome;
 
 use crate::node::Node;
 use crate::observe::figures::{CLASSES, Resumed, UNSTORABLE};
 use crate::origin::Origin;
 use crate::request::unread::TooMuch;
+
+mod cache;
 
 /// A metric there is.
 #[derive(Debug, Clone, Copy)]
@@ -428,8 +430,6 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_cache_fills_unread_ended_total" => {
             by("reason", TooMuch::LABELS.into_iter().zip(sums(&figures.unread_ended)))
         }
-        "littoral_cache_pages_taken_bytes" => one(pages(node, |pages| (pages.taken() * SLOT_BYTES) as u64)),
-        "littoral_cache_pages_refused_total" => one(pages(node, Pages::refused)),
         "littoral_cache_invalidated_total" => one(figures.invalidated.sum()),
         "littoral_cache_unstorable_total" => {
             by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))
@@ -455,7 +455,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
             by("name", node.acme.failing().into_iter().map(|(name, failures)| (name, u64::from(failures))))
         }
         name if name.starts_with("littoral_forward_") => crate::observe::downstream::forward(node, name),
-        name if name.starts_with("littoral_cache_") => one(cache(node, name)),
+        name if name.starts_with("littoral_cache_") => one(cache::figure(&node.store, name)),
         name if name.starts_with("littoral_plugin_") || name.starts_with("littoral_filter_") => {
             node.plugins.samples(name)
         }
@@ -470,41 +470,10 @@ fn traces(node: &Node, labels: [&'static str; 2], counts: &[std::sync::atomic::A
 }
 
 /// A figure of every origin; of one that several sites have, the first's.
-fn pages(node: &Node, figure: impl Fn(&Pages) -> u64) -> u64 {
-    node.store.pages().map_or(0, |pages| figure(pages))
-}
-
 fn origins(node: &Node, figure: fn(&Origin) -> u64) -> BTreeMap<String, u64> {
     let mut told = BTreeMap::new();
     for origin in node.sites.load().origins() {
         told.entry(origin.to_string()).or_insert_with(|| figure(&origin));
     }
     told
-}
-
-fn cache(node: &Node, name: &str) -> u64 {
-    let (store, counters) = (&node.store, node.store.counters());
-    match name {
-        "littoral_cache_memory_bytes" => store.budget().used(),
-        "littoral_cache_memory_bound_bytes" => store.budget().bound(),
-        "littoral_cache_objects" => store.len() as u64,
-        "littoral_cache_fills_open" => store.filling() as u64,
-        "littoral_cache_published_total" => counters.published.load(Relaxed),
-        "littoral_cache_fills_failed_total" => counters.fills_failed.load(Relaxed),
-        "littoral_cache_fills_passed_total" => counters.fills_passed.load(Relaxed),
-        "littoral_cache_readers_cut_total" => counters.readers_cut.load(Relaxed),
-        "littoral_cache_not_admitted_total" => counters.not_admitted.load(Relaxed),
-        "littoral_cache_no_room_total" => counters.no_room.load(Relaxed),
-        "littoral_cache_evicted_total" => counters.evicted.load(Relaxed),
-        "littoral_cache_evicted_bytes_total" => counters.evicted_bytes.load(Relaxed),
-        "littoral_cache_evicted_by_ceiling_total" => counters.evicted_by_ceiling.load(Relaxed),
-        "littoral_cache_expired_total" => counters.expired.load(Relaxed),
-        "littoral_cache_purged_total" => counters.purged.load(Relaxed),
-        "littoral_cache_discarded_total" => counters.discarded.load(Relaxed),
-        "littoral_cache_pieces_joined_total" => counters.pieces_joined.load(Relaxed),
-        "littoral_cache_pieces_dropped_total" => counters.pieces_dropped.load(Relaxed),
-        "littoral_cache_fills_purged_total" => counters.fills_purged.load(Relaxed),
-        "littoral_cache_surrogate_keys_ignored_total" => counters.surrogate_keys_ignored.load(Relaxed),
-        _ => unreachable!("invariant: METRICS declares no other cache figure: {name}"),
-    }
 }
