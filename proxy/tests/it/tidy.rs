@@ -10,7 +10,8 @@ const FUNCTION_LINES_MAX: usize = 70;
 /// Which of our crates a crate may depend on.
 const EDGES: &[(&str, &[&str])] = &[
     ("littoral", &["littoral-cache", "littoral-geo", "littoral-manifests", "littoral-plugin-host"]),
-    ("littoral-cache", &[]),
+    ("littoral-cache", &["littoral-pages"]),
+    ("littoral-pages", &[]),
     ("littoral-geo", &[]),
     ("littoral-manifests", &[]),
     ("littoral-plugin-host", &[]),
