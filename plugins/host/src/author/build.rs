@@ -49,19 +49,18 @@ pub fn build(directories: &[PathBuf], out: &Path) -> Result<Vec<PathBuf>, String
 /// Compiles crates of one workspace, and says where what came out is.
 fn compile_crates(directories: &[&PathBuf]) -> Result<PathBuf, String> {
     let Some(first) = directories.first() else { return Ok(PathBuf::new()) };
-    let packages = directories.iter().map(|directory| package(directory)).collect::<Result<Vec<_>, _>>()?;
+    let workspace = Workspace::of(first)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(first).args(["build", "--target", "wasm32-unknown-unknown", "--profile", "guest"]);
-    for package in &packages {
-        cargo.args(["-p", package]);
+    for directory in directories {
+        cargo.args(["-p", workspace.id_of(directory)?]);
     }
-    let (root, target) = layout(first)?;
-    if root.join("Cargo.lock").is_file() {
+    if workspace.workspace_root.join("Cargo.lock").is_file() {
         cargo.arg("--locked");
     }
     let status = cargo.status().map_err(|error| format!("cargo cannot be run: {error}"))?;
     match status.success() {
-        true => Ok(target),
+        true => Ok(workspace.target_directory),
         false => Err("cargo could not build the plugins; if the target is missing, run `rustup target add wasm32-unknown-unknown`".into()),
     }
 }
@@ -91,22 +90,42 @@ fn package(directory: &Path) -> Result<String, String> {
     name.map(str::to_owned).ok_or_else(|| format!("{}: it names no package", manifest.display()))
 }
 
-/// The workspace's root and its target directory, as cargo knows them.
-fn layout(directory: &Path) -> Result<(PathBuf, PathBuf), String> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version", "1"]);
-    let output = cargo.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let field = |name: &str| {
-        let (_, rest) = text.rsplit_once(&format!("\"{name}\":\""))?;
-        rest.split('"').next().map(PathBuf::from)
-    };
-    let told = || {
-        format!(
-            "{}: cargo knows no workspace there: {}",
-            directory.display(),
-            String::from_utf8_lossy(&output.stderr).trim()
-        )
-    };
-    field("workspace_root").zip(field("target_directory")).ok_or_else(told)
+/// A workspace as cargo knows it.
+#[derive(serde::Deserialize)]
+struct Workspace {
+    workspace_root: PathBuf,
+    target_directory: PathBuf,
+    packages: Vec<Package>,
+}
+
+#[derive(serde::Deserialize)]
+struct Package {
+    id: String,
+    manifest_path: PathBuf,
+}
+
+impl Workspace {
+    /// The workspace of a crate.
+    fn of(directory: &Path) -> Result<Self, String> {
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.current_dir(directory).args(["metadata", "--no-deps", "--format-version", "1"]);
+        let output = cargo.output().map_err(|error| format!("cargo cannot be run: {error}"))?;
+        serde_json::from_slice(&output.stdout).map_err(|_| {
+            let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+            format!("{}: cargo knows no workspace there: {said}", directory.display())
+        })
+    }
+
+    /// What cargo calls the package in a directory, and no other: a dependency may have the same name.
+    fn id_of(&self, directory: &Path) -> Result<&str, String> {
+        let is_it = |package: &&Package| {
+            let there = package.manifest_path.parent().and_then(|at| at.canonicalize().ok());
+            there.is_some() && there == directory.canonicalize().ok()
+        };
+        let told = || {
+            let root = self.workspace_root.display();
+            format!("{}: no package of the workspace {root}: build it apart, or add it there", directory.display())
+        };
+        self.packages.iter().find(is_it).map(|package| &*package.id).ok_or_else(told)
+    }
 }
