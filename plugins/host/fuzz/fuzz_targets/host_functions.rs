@@ -33,8 +33,8 @@ static MARIONETTE: LazyLock<Arc<Filter>> = LazyLock::new(|| {
     let world = resolve.select_world(&[package], Some("http-filter")).expect("the world of filters");
     let encoding = wit_component::StringEncoding::UTF8;
     wit_component::embed_component_metadata(&mut module, &resolve, world, encoding, false).expect("types");
-    let encoder = wit_component::ComponentEncoder::default().module(&module);
-    let component = encoder.and_then(|encoder| encoder.encode()).expect("a component");
+    let mut encoder = wit_component::ComponentEncoder::default();
+    let component = encoder.module(&module).and_then(|encoder| encoder.encode()).expect("a component");
     let file = written(&component);
     let host = FilterHost::new(SETTINGS).expect("a machine that runs plugins");
     let (name, file) = ("marionette".to_owned(), file.path().to_owned());
@@ -97,7 +97,7 @@ fn pose(input: &mut Unstructured) -> Result<()> {
     let name = if input.arbitrary()? { "x-a".to_owned() } else { input.arbitrary::<&str>()?.to_owned() };
     let value = input.arbitrary::<&[u8]>()?.to_vec();
     let body = input.arbitrary::<&[u8]>()?.to_vec();
-    let rest = input.take_rest();
+    let rest = input.bytes(input.len())?;
     let program = rest[..rest.len().min(PROGRAM_BYTES_MAX)].to_vec();
     let message = Box::new(Message { status, name, value });
     let mut called = pin!(MARIONETTE.call(point, message, program.clone()));
