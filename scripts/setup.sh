@@ -23,6 +23,7 @@ cmake|cmake|builds zlib-ng, which pingora compresses with
 curl|curl|the integration tests ask the node as an outside client
 dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
 kdig|knot-dnsutils|a second such client, which shows every EDNS option
+unbound-host|unbound-host|the tests have it validate signed zones, as a resolver does
 named-checkzone|bind9-utils|the tests ask it what a zone file is
 pebble|pebble|the integration tests order certificates from it
 clang|clang|compiles plugins written in C

@@ -9,6 +9,10 @@ use crate::director::{Decided, Director, Snapshot};
 use crate::limits::CNAME_CHAIN_MAX;
 use crate::zone::{Told, Zone};
 
+mod signed;
+
+pub(crate) use signed::Wanted;
+
 /// What is sent back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reply {
@@ -24,13 +28,30 @@ pub struct Reply {
     pub additional: Vec<Record>,
     /// For how long a prefix around the client it holds; 0: for everybody, as what a zone file says does.
     pub scope: u8,
+    /// What it says is not there.
+    pub(crate) denied: Option<Denied>,
+}
+
+/// A name or a type of it that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Denied {
+    pub(crate) name: LowerName,
+    pub(crate) kind: RecordType,
+    /// Whether the name is there.
+    pub(crate) exists: bool,
 }
 
 impl Reply {
     /// A reply without records.
     pub fn empty(code: ResponseCode) -> Self {
         let (answers, authority, additional) = (Vec::new(), Vec::new(), Vec::new());
-        Self { code, authoritative: false, answers, authority, additional, scope: 0 }
+        Self { code, authoritative: false, answers, authority, additional, scope: 0, denied: None }
+    }
+
+    /// Says that something of a zone is not there.
+    fn deny(&mut self, zone: &Zone, name: LowerName, kind: RecordType, exists: bool) {
+        self.authority.push(zone.negative_soa());
+        self.denied = Some(Denied { name, kind, exists });
     }
 }
 
@@ -43,9 +64,9 @@ impl Director {
         // The name that answers for others, once an ALIAS was met, and the TTL that it may have at most.
         let mut owner: Option<(LowerName, u32)> = None;
         for _ in 0..=CNAME_CHAIN_MAX {
-            let Some(zone) = snapshot.zones.of(&at) else {
+            let Some(zone) = snapshot.zones.of_question(&at, qtype) else {
                 // Outside our zones: refused when asked for, left to the resolver when an alias leads there.
-                return in_place_of(owner, reply, &snapshot);
+                return in_place_of(owner, reply, &snapshot, qtype);
             };
             (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
             // Of any other type a service may have records in the zone file.
@@ -53,11 +74,11 @@ impl Director {
             if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client) {
                 self.serve(&snapshot, &at, qtype, &decided, &mut reply);
                 if reply.answers.last().is_none_or(is_alias) {
-                    reply.authority.push(zone.negative_soa());
+                    reply.deny(zone, at, qtype, true);
                 }
-                return in_place_of(owner, reply, &snapshot);
+                return in_place_of(owner, reply, &snapshot, qtype);
             }
-            match zone.tell(&at, qtype) {
+            match self.tell(zone, &at, qtype) {
                 // A loop: no record is sent twice (RFC 2181 §5).
                 Told::Alias(record, _) if reply.answers.contains(&record) => return reply,
                 Told::Alias(record, target) => {
@@ -77,13 +98,13 @@ impl Director {
                     qtype = if qtype == RecordType::ANY { RecordType::A } else { qtype };
                 }
                 told => {
-                    finish(told, zone, &mut reply);
-                    return in_place_of(owner, reply, &snapshot);
+                    finish(told, zone, (at, qtype), &mut reply);
+                    return in_place_of(owner, reply, &snapshot, qtype);
                 }
             }
         }
         // The chain is longer than any honest one: what was found is sent, the resolver may go on from there.
-        in_place_of(owner, reply, &snapshot)
+        in_place_of(owner, reply, &snapshot, qtype)
     }
 
     /// A service's own answer: addresses of the chosen cluster.
@@ -110,18 +131,20 @@ impl Director {
 }
 
 /// What an ALIAS stands for is told under its own name, which exists even where the other does not.
-fn in_place_of(owner: Option<(LowerName, u32)>, mut reply: Reply, snapshot: &Snapshot) -> Reply {
+fn in_place_of(owner: Option<(LowerName, u32)>, mut reply: Reply, snapshot: &Snapshot, qtype: RecordType) -> Reply {
     let Some((owner, ttl)) = owner else {
         return reply;
     };
     (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
-    (reply.authority, reply.additional) = (Vec::new(), Vec::new());
+    (reply.authority, reply.additional, reply.denied) = (Vec::new(), Vec::new(), None);
     // The aliases that led to it come first.
     for record in reply.answers.iter_mut().filter(|record| !is_alias(record)) {
         (record.name, record.ttl) = (Name::from(&owner), record.ttl.min(ttl));
     }
-    if reply.answers.last().is_none_or(is_alias) {
-        reply.authority.extend(snapshot.zones.of(&owner).map(Zone::negative_soa));
+    if reply.answers.last().is_none_or(is_alias)
+        && let Some(zone) = snapshot.zones.of(&owner)
+    {
+        reply.deny(zone, owner, qtype, true);
     }
     reply
 }
@@ -130,13 +153,13 @@ fn is_alias(record: &Record) -> bool {
     record.record_type() == RecordType::CNAME
 }
 
-fn finish(told: Told, zone: &Zone, reply: &mut Reply) {
+fn finish(told: Told, zone: &Zone, (at, qtype): (LowerName, RecordType), reply: &mut Reply) {
     match told {
         Told::Answer(records) => reply.answers.extend(records),
-        Told::NoData => reply.authority.push(zone.negative_soa()),
+        Told::NoData => reply.deny(zone, at, qtype, true),
         Told::NoName => {
             reply.code = ResponseCode::NXDomain;
-            reply.authority.push(zone.negative_soa());
+            reply.deny(zone, at, qtype, false);
         }
         Told::Referral(servers, glue) => {
             // A referral alone is not authoritative; behind our own alias the answer is (RFC 1034 §4.3.2).

@@ -23,6 +23,10 @@ pub struct Counters {
     pub rate_dropped: AtomicU64,
     /// Queries that could not be read or are not allowed.
     pub malformed: AtomicU64,
+    /// Signatures made for answers, and taken from those kept.
+    pub signatures_made: AtomicU64,
+    /// See [`Self::signatures_made`].
+    pub signatures_kept: AtomicU64,
     /// Routing policy answers that were refused.
     pub refused_choices: AtomicU64,
     /// Responses: noerror, formerr, servfail, nxdomain, notimp, refused, badvers, other.

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::counters::Counters;
+use crate::dnssec::{Dnssec, Signatures};
 use crate::map::{As, retire};
 use crate::routing::{NativeGeo, Routing};
 
@@ -91,6 +92,8 @@ pub struct ZoneSource {
     pub name: String,
     /// Its master file.
     pub file: PathBuf,
+    /// How it is signed; `None`: not at all.
+    pub dnssec: Option<Dnssec>,
 }
 
 /// A service as configured.
@@ -178,6 +181,7 @@ pub struct Director {
     /// One change of the snapshot after another: moments.
     changing: Mutex<()>,
     counters: Counters,
+    signatures: Signatures,
 }
 
 impl Director {
@@ -195,6 +199,7 @@ impl Director {
             reloading: Mutex::new(()),
             changing: Mutex::new(()),
             counters: Counters::default(),
+            signatures: Signatures::default(),
         };
         director.push();
         Ok((director, warnings))
@@ -271,6 +276,16 @@ impl Director {
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The signatures that are kept.
+    pub(crate) fn signatures(&self) -> &Signatures {
+        &self.signatures
+    }
+
+    /// How many signatures are kept.
+    pub fn signatures_held(&self) -> usize {
+        self.signatures.count()
     }
 
     pub(crate) fn snapshot(&self) -> Guard<Arc<Snapshot>> {

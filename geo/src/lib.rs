@@ -13,6 +13,7 @@ mod countries;
 pub mod coverage;
 pub mod database;
 pub mod director;
+pub mod dnssec;
 pub mod limits;
 pub mod map;
 pub mod routing;

@@ -14,6 +14,18 @@ pub const SET_RECORDS_MAX: usize = 4096;
 pub const TTL_SECONDS_MAX: u32 = (1 << 31) - 1;
 /// Bytes of a zone file.
 pub const ZONE_BYTES_MAX: u64 = 256 << 20;
+/// Keys of one zone, those that wait or have gone included.
+pub const KEYS_MAX: usize = 8;
+/// Files looked at in a directory of keys.
+pub const KEY_DIRECTORY_FILES_MAX: usize = 65_536;
+/// Bytes of a key file.
+pub const KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+/// Signatures kept by a node; 160 bytes each.
+pub const SIGNATURES_MAX: usize = 65_536;
+/// Seconds that a signature holds: a resolver keeps an answer no longer, and a clock may be an hour wrong.
+pub const SIGNATURE_VALIDITY_SECONDS_MIN: u32 = 4 * 3600;
+/// See [`SIGNATURE_VALIDITY_SECONDS_MIN`]; who replays an old answer can do so for as long.
+pub const SIGNATURE_VALIDITY_SECONDS_MAX: u32 = 90 * 86_400;
 /// Services.
 pub const SERVICES_MAX: usize = 4096;
 /// Prefixes of coverage zones and corrections together.

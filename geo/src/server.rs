@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::address::{embedded, masked};
-use crate::answer::Reply;
+use crate::answer::{Reply, Wanted};
 use crate::counters::count;
 use crate::director::Director;
 use crate::limits::UDP_BYTES_MAX;
@@ -45,6 +45,9 @@ use rate::{Passage, Rate};
 const PLAIN_UDP_BYTES: u16 = 512;
 /// The bit of a header's third byte that tells a response from a query (RFC 1035 §4.1.1).
 const RESPONSE_BIT: u8 = 0x80;
+
+/// The bit beside DO: a denial may have the code NXDOMAIN (RFC 9824 §5.1).
+const COMPACT_OK: u16 = 0x4000;
 
 /// How a server answers, whatever it answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,7 +151,7 @@ impl Handler {
     fn written(&self, request: &Request, subnet_octets: Option<usize>, now: Duration) -> Option<Vec<u8>> {
         let now_s = now.as_secs() as u32;
         let asked = self.asked(request, subnet_octets, now_s);
-        let mut reply = self.reply(request, &asked);
+        let mut reply = self.reply(request, &asked, now);
         let counters = self.director.counters();
         let passage = self.passage(request, &asked, &reply, now_s);
         if passage == Passage::Dropped {
@@ -202,15 +205,17 @@ impl Handler {
         else {
             return Passage::Sent;
         };
-        // Failures are of a zone: who asks for names by chance gets them for ever new ones.
-        let name = match reply.code {
+        // Failures are of a zone: who asks for names by chance gets them for ever new ones. A signed one may be called none.
+        let missing = reply.denied.as_ref().is_some_and(|denied| !denied.exists);
+        let code = if missing { ResponseCode::NXDomain } else { reply.code };
+        let name = match code {
             ResponseCode::NoError => request.queries.queries().first().map(|query| lower(query.name())),
             _ => reply.authority.first().map(|record| lower(&LowerName::from(&record.name))),
         };
-        rate.pass(request.src().ip(), u16::from(reply.code), &name.unwrap_or_default(), now_s)
+        rate.pass(request.src().ip(), u16::from(code), &name.unwrap_or_default(), now_s)
     }
 
-    fn reply(&self, request: &Request, asked: &Asked) -> Reply {
+    fn reply(&self, request: &Request, asked: &Asked, now: Duration) -> Reply {
         let (counters, subnet) = (self.director.counters(), asked.subnet);
         counters.query(request.protocol());
         let malformed = |code| {
@@ -233,6 +238,9 @@ impl Handler {
         let (client, before) = subject(subnet, request.src().ip());
         let name = info.query.name().clone();
         let mut reply = self.director.answer(&name, info.query.query_type(), client);
+        if let Some(flags) = request.edns.as_ref().map(Edns::flags).filter(|flags| flags.dnssec_ok) {
+            self.director.sign(&mut reply, Wanted { compact: flags.z & COMPACT_OK != 0, now_s: now.as_secs() });
+        }
         reply.scope = widened(reply.scope, subnet, before);
         reply
     }
@@ -243,6 +251,8 @@ impl Handler {
         response.set_version(0);
         // RFC 3225 §3: the DO bit is copied.
         response.set_dnssec_ok(edns.flags().dnssec_ok);
+        // RFC 9824 §5.1: who understands it says so.
+        response.flags_mut().z = if edns.flags().dnssec_ok { edns.flags().z & COMPACT_OK } else { 0 };
         let options = response.options_mut();
         if let Some(subnet) = asked.subnet.filter(|_| reply.code != ResponseCode::FormErr) {
             let address: IpAddr = subnet.addr();

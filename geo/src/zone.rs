@@ -13,6 +13,7 @@ use std::sync::Arc;
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use crate::director::{GeoError, ZoneSource};
+use crate::dnssec::Signer;
 use crate::limits::{RECORDS_MAX, SET_RECORDS_MAX, ZONE_BYTES_MAX};
 use crate::wire::{Table, lower};
 use master::{Entries, Problem};
@@ -23,6 +24,7 @@ mod master;
 mod reader;
 mod ready;
 mod services;
+mod signed;
 
 type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
 
@@ -30,8 +32,8 @@ type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
 #[derive(Debug, Default)]
 pub struct Zones {
     zones: HashMap<LowerName, Zone>,
-    /// By the name of the zone in wire form and small letters.
-    bodies: HashMap<Box<[u8]>, Arc<Body>>,
+    /// By the name of the zone in wire form and small letters, and whether it is signed.
+    bodies: HashMap<Box<[u8]>, (Arc<Body>, bool)>,
 }
 
 /// One zone: what was read, and the names of services in it.
@@ -40,6 +42,8 @@ pub struct Zone {
     body: Arc<Body>,
     /// Every name that exists for a service: its own, and those above it.
     held: HashSet<LowerName>,
+    /// What signs it.
+    signer: Option<Arc<Signer>>,
 }
 
 /// What a file says.
@@ -82,20 +86,22 @@ impl Zones {
     pub fn load(sources: &[ZoneSource], old: &Self) -> Result<(Self, Vec<String>), GeoError> {
         let (mut zones, mut warnings) = (HashMap::new(), Vec::new());
         for source in sources {
-            let zone = match Zone::load(&source.name, &source.file) {
+            let known = apex(&source.name).ok().and_then(|apex| old.zones.get(&LowerName::from(apex)));
+            let mut zone = match Zone::load(&source.name, &source.file) {
                 Ok(zone) => zone,
                 Err(error) => {
-                    let known = apex(&source.name).ok().and_then(|apex| old.zones.get(&LowerName::from(apex)));
                     let known = known.ok_or_else(|| error.clone())?;
                     warnings.push(format!("{error}; zone {} stays as it was", known.body.apex));
-                    Zone { body: known.body.clone(), held: HashSet::new() }
+                    Zone { body: known.body.clone(), held: HashSet::new(), signer: None }
                 }
             };
+            warnings.extend(zone.take_keys(source, known)?);
             if zones.insert(zone.body.apex.clone(), zone).is_some() {
                 return Err(GeoError(format!("zone {:?} is there twice", source.name)));
             }
         }
-        let bodies = zones.iter().map(|(apex, zone): (_, &Zone)| (lower(apex), zone.body.clone())).collect();
+        let bodies =
+            zones.iter().map(|(apex, zone): (_, &Zone)| (lower(apex), (zone.body.clone(), zone.is_signed()))).collect();
         let zones = Self { zones, bodies };
         for source in sources {
             zones.check_stand_ins(source)?;
@@ -116,6 +122,13 @@ impl Zones {
             }
         }
         Ok(())
+    }
+
+    /// The zone that answers a question: of a delegation's DS records the upper one (RFC 4035 §3.1.4.1).
+    pub(crate) fn of_question(&self, name: &LowerName, qtype: RecordType) -> Option<&Zone> {
+        let is_apex = qtype == RecordType::DS && !name.is_root() && self.zones.contains_key(name);
+        let upper = is_apex.then(|| self.of(&name.base_name())).flatten();
+        upper.or_else(|| self.of(name))
     }
 
     /// The zone a name is in: the one with the longest matching apex.
@@ -198,7 +211,7 @@ impl Records {
         let mut names = HashSet::new();
         sets.keys().for_each(|name| know(&mut names, name, &apex));
         let body = Body { apex, soa, negative_ttl, sets, names, ready: Table::default() };
-        Ok(Zone { body: Arc::new(body), held: HashSet::new() }.readied())
+        Ok(Zone { body: Arc::new(body), held: HashSet::new(), signer: None }.readied())
     }
 }
 
@@ -277,21 +290,25 @@ impl Zone {
         if let Some(referral) = self.referral(name, qtype) {
             return referral;
         }
-        let Body { apex, sets, .. } = &*self.body;
+        let sets = &self.body.sets;
         if self.knows(name) {
             return sets.get(name).map_or(Told::NoData, |types| of_types(types, qtype, None));
         }
-        let mut encloser = name.base_name();
-        while !self.knows(&encloser) && encloser != *apex && !encloser.is_root() {
-            encloser = encloser.base_name();
-        }
-        let wildcard =
-            Name::from_str("*").ok().and_then(|star| star.append_domain(&encloser).ok()).map(LowerName::from);
         // One that exists only because of names below it has no records to give (RFC 4592 §2.2.2).
-        match wildcard.filter(|wildcard| self.knows(wildcard)) {
+        match self.wildcard(name) {
             Some(wildcard) => sets.get(&wildcard).map_or(Told::NoData, |types| of_types(types, qtype, Some(name))),
             None => Told::NoName,
         }
+    }
+
+    /// The wildcard that answers for `name`, which does not exist: that of its closest encloser.
+    fn wildcard(&self, name: &LowerName) -> Option<LowerName> {
+        let mut encloser = name.base_name();
+        while !self.knows(&encloser) && encloser != self.body.apex && !encloser.is_root() {
+            encloser = encloser.base_name();
+        }
+        let wildcard = Name::from_str("*").ok().and_then(|star| star.append_domain(&encloser).ok());
+        wildcard.map(LowerName::from).filter(|wildcard| self.knows(wildcard))
     }
 
     /// A delegation at or above `name`, below the apex.

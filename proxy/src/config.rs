@@ -28,6 +28,7 @@ pub mod reference;
 mod site;
 mod trace;
 pub mod units;
+mod zone;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
@@ -42,6 +43,7 @@ pub use origin::Timeouts;
 pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site};
 pub use trace::Trace;
 use units::{Bandwidth, Prefix, Size, Span};
+pub use zone::{Dnssec, Zone};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
 pub const CLUSTERS_MAX: usize = 64;
@@ -339,16 +341,6 @@ pub struct Health {
     pub up_after: u32,
 }
 
-/// A DNS zone served.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Zone {
-    /// Its name.
-    pub name: String,
-    /// Its master file (RFC 1035).
-    pub file: PathBuf,
-}
-
 /// A DNS name whose addresses are chosen among clusters.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -450,7 +442,7 @@ impl Config {
     fn resolve_paths(&mut self, base: &Path) {
         let listeners = self.listen.paths_mut();
         let plugins = self.plugin.iter_mut().flat_map(Plugin::paths_mut);
-        let zones = self.zone.iter_mut().map(|zone| &mut zone.file);
+        let zones = self.zone.iter_mut().flat_map(Zone::paths_mut);
         let databases = self.geo.database.iter_mut().chain(&mut self.geo.coverage);
         let disks = self.cache.disk.iter_mut().map(|disk| &mut disk.path);
         let logs = self.log.access.iter_mut().map(|log| &mut log.file).filter(|file| **file != Path::new(STDOUT));

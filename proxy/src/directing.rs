@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use littoral_geo::dnssec::Dnssec;
 use littoral_geo::server::{Identity, RateLimit, Settings};
 use littoral_geo::{Cluster, Counters, Director, GeoConfig, Node, Override, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
@@ -128,6 +129,12 @@ impl Directing {
             ),
             "littoral_dns_connections_refused_total" => one(counters.tcp_refused.load(Relaxed)),
             "littoral_dns_malformed_total" => one(counters.malformed.load(Relaxed)),
+            "littoral_dns_signatures_total" => by(
+                "from",
+                &["key", "kept"],
+                vec![counters.signatures_made.load(Relaxed), counters.signatures_kept.load(Relaxed)],
+            ),
+            "littoral_dns_signatures_kept" => one(self.director.signatures_held() as u64),
             "littoral_geo_map_intervals" => one(self.director.map().intervals as u64),
             "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
             "littoral_geo_map_generation" => one(self.director.map().generation),
@@ -136,6 +143,12 @@ impl Directing {
             _ => Vec::new(),
         }
     }
+}
+
+fn zone_source(zone: &crate::config::Zone) -> ZoneSource {
+    let dnssec = zone.dnssec.as_ref();
+    let dnssec = dnssec.map(|dnssec| Dnssec { keys: dnssec.keys.clone(), validity: dnssec.validity.0 });
+    ZoneSource { name: zone.name.clone(), file: zone.file.clone(), dnssec }
 }
 
 fn geo_config(config: &Config) -> GeoConfig {
@@ -162,7 +175,7 @@ fn geo_config(config: &Config) -> GeoConfig {
         coverage: config.geo.coverage.clone(),
         overrides: config.geo.overrides.iter().map(correction).collect(),
         clusters: config.cluster.iter().map(cluster).collect(),
-        zones: config.zone.iter().map(|zone| ZoneSource { name: zone.name.clone(), file: zone.file.clone() }).collect(),
+        zones: config.zone.iter().map(zone_source).collect(),
         services: config.service.iter().map(service).collect(),
     }
 }

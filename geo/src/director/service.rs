@@ -27,6 +27,8 @@ pub(crate) struct Placed {
     pub(super) key: u64,
     /// The answer where it has no address of the type that is asked for.
     pub(crate) negative: Ready,
+    /// Whether its zone is signed.
+    pub(crate) signed: bool,
 }
 
 /// Places all services and makes their names known to the zones.
@@ -48,7 +50,8 @@ pub(super) fn place(services: &[Service], clusters: &[Cluster], zones: &mut Zone
         let soa = zones.of(&name).map(Zone::negative_soa).into_iter().collect();
         let negative = Ready::new(&name, RecordType::A, Vec::new(), soa);
         let negative = negative.ok_or_else(|| problem("is in a zone whose SOA record cannot be sent: correct it"))?;
-        let of_service = Arc::new(Placed::new(&name, service, clusters, negative));
+        let signed = zones.of(&name).is_some_and(Zone::is_signed);
+        let of_service = Arc::new(Placed { signed, ..Placed::new(&name, service, clusters, negative) });
         placed.by_wire.insert(lower(&name), of_service.clone());
         if placed.by_name.insert(name, of_service).is_some() {
             return Err(problem("is there twice (case and final dot do not matter): keep one"));
@@ -74,6 +77,7 @@ impl Placed {
             answers: usize::from(service.answers.clamp(1, 8)),
             key: hash(&Name::from(name.clone()).to_ascii()),
             negative,
+            signed: false,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use hickory_proto::rr::LowerName;
+
 use super::nodes::Orders;
 use super::service::{self, Placed, Services};
 use super::sources::Sources;
@@ -121,6 +123,11 @@ impl Snapshot {
             masks.full |= bit(state.full);
         }
         Self { states, masks, ..self.clone() }
+    }
+
+    /// Whether a service has this name.
+    pub(crate) fn is_service(&self, name: &LowerName) -> bool {
+        self.services.by_name.contains_key(name)
     }
 
     /// The service of this name (wire form, small letters).

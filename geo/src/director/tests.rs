@@ -50,7 +50,7 @@ pub(super) fn world() -> (tempfile::TempDir, GeoConfig) {
             cluster("nyc1", false, [40.7, -74.0], "192.0.2.2", &[]),
             cluster("isp1", true, [35.7, 139.7], "192.0.2.3", &["10.7.0.0/16"]),
         ],
-        zones: vec![ZoneSource { name: "kingcdn.example.".into(), file: zone }],
+        zones: vec![ZoneSource { name: "kingcdn.example.".into(), file: zone, dnssec: None }],
         services: vec![Service {
             name: "a1105.kingcdn.example".into(),
             clusters: vec!["*".into()],
@@ -275,7 +275,7 @@ fn a_zone_that_breaks_stays_as_it_was_while_the_others_are_read_anew() {
     let (directory, mut config) = world();
     let other = directory.path().join("other.zone");
     std::fs::write(&other, ZONE.replace("kingcdn", "other")).unwrap();
-    config.zones.push(ZoneSource { name: "other.example".into(), file: other.clone() });
+    config.zones.push(ZoneSource { name: "other.example".into(), file: other.clone(), dnssec: None });
     let director = director(config.clone());
     let address = |name: &str| {
         let reply = director.answer(&name.parse().unwrap(), RecordType::A, "192.0.2.7".parse().unwrap());
@@ -290,7 +290,7 @@ fn a_zone_that_breaks_stays_as_it_was_while_the_others_are_read_anew() {
     assert_eq!(address("ns.other.example.").as_deref(), Some("192.0.2.54"));
     assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
     // One that never could be read, and one that leads out of our zones, are refused whole.
-    config.zones.push(ZoneSource { name: "new.example".into(), file: config.zones[0].file.clone() });
+    config.zones.push(ZoneSource { name: "new.example".into(), file: config.zones[0].file.clone(), dnssec: None });
     director.reload(config.clone()).unwrap_err();
     config.zones.pop();
     std::fs::write(&other, format!("{}@ 60 IN ALIAS www.elsewhere.\n", ZONE.replace("kingcdn", "other"))).unwrap();

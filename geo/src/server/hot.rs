@@ -142,12 +142,16 @@ impl Handler {
     /// The records for a question: of a service, or ready ones.
     fn records(&self, draft: &mut Draft, query: &Plain, client: IpAddr, now: Duration) -> Option<Records> {
         let snapshot = self.director.snapshot();
+        let signatures = query.edns.as_ref().is_some_and(|edns| edns.dnssec_ok != 0);
         let of_address = matches!(query.kind.into(), RecordType::A | RecordType::AAAA);
         let Some(service) = snapshot.service(query.name()).filter(|_| of_address) else {
-            let Ready { answers, authority, bytes } = snapshot.zones.ready(query.name(), query.kind)?;
+            let Ready { answers, authority, bytes } = snapshot.zones.ready(query.name(), query.kind, signatures)?;
             draft.put(bytes)?;
             return Some(Records { counts: [*answers, *authority], scope: 0, reason: None });
         };
+        if signatures && service.signed {
+            return None;
+        }
         let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let subnet = subnet.map(|subnet| (subnet.address, subnet.source));
         let (subject, before) = subject(subnet, client);

@@ -4,7 +4,7 @@
 //! the others by the codec's own reader. Invariant: a name that is told is absolute.
 
 use hickory_proto::rr::domain::Label;
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::txt::parse_ttl;
 
@@ -14,7 +14,7 @@ use super::master::Token;
 const STRING_BYTES_MAX: usize = 255;
 
 /// The types served and what each takes.
-const SHAPES: [(RecordType, &str); 21] = [
+const SHAPES: [(RecordType, &str); 22] = [
     (RecordType::A, "one IPv4 address, such as 192.0.2.1"),
     (RecordType::AAAA, "one IPv6 address, such as 2001:db8::1"),
     (RecordType::CNAME, "one name"),
@@ -28,6 +28,7 @@ const SHAPES: [(RecordType, &str); 21] = [
     (RecordType::CAA, "flags, a tag and a value, such as 0 issue \"ca.example\""),
     (RecordType::CERT, "type, key tag, algorithm and base64"),
     (RecordType::CSYNC, "serial, flags and types"),
+    (RecordType::DS, "key tag, algorithm, digest type and hex, such as dnssec-dsfromkey prints"),
     (RecordType::HINFO, "two strings"),
     (RecordType::HTTPS, "priority, target and parameters, such as 1 . alpn=h2"),
     (RecordType::NAPTR, "order, preference, flags, service, regexp and replacement"),
@@ -76,6 +77,9 @@ pub(super) fn data(kind: RecordType, tokens: &[Token<'_>], origin: &Name) -> Res
             let strings = tokens.iter().map(string).collect::<Result<Vec<_>, _>>()?;
             Some(RData::TXT(TXT::from_bytes(strings.iter().map(Vec::as_slice).collect())))
         }
+        (RecordType::DS, [tag, algorithm, digest_type, digest @ ..]) => {
+            delegation_signer(tag, algorithm, digest_type, digest)
+        }
         (kind, tokens) => by_codec(kind, tokens, origin)?,
     };
     read.ok_or_else(|| {
@@ -93,6 +97,27 @@ fn soa(server: Name, mailbox: Name, serial: &Token<'_>, times: &[Token<'_>]) -> 
     };
     let serial = serial.text.parse().ok()?;
     Some(RData::SOA(SOA::new(server, mailbox, serial, refresh, retry, expire, minimum.unsigned_abs())))
+}
+
+/// The hex digits of a digest may be in several parts (RFC 4034 §5.3).
+fn delegation_signer(tag: &Token<'_>, algorithm: &Token<'_>, kind: &Token<'_>, digest: &[Token<'_>]) -> Option<RData> {
+    let tag: u16 = tag.text.parse().ok()?;
+    let (algorithm, kind): (u8, u8) = (algorithm.text.parse().ok()?, kind.text.parse().ok()?);
+    let digits: Vec<u8> = digest.iter().flat_map(|part| part.text.bytes()).collect();
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let octet = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let digest: Vec<u8> = digits.chunks(2).map(octet).collect::<Option<_>>()?;
+    // Those of RFC 4509 and RFC 6605 are known, of others any whole number of octets.
+    let fits = match kind {
+        1 => digest.len() == 20,
+        2 => digest.len() == 32,
+        4 => digest.len() == 48,
+        _ => !digest.is_empty(),
+    };
+    let data = [&tag.to_be_bytes()[..], &[algorithm, kind], &digest].concat();
+    (fits && digits.len().is_multiple_of(2)).then(|| RData::Unknown { code: RecordType::DS, rdata: NULL::with(data) })
 }
 
 /// The types whose data the codec reads. It knows no origin, so names are made absolute first.

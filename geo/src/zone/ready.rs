@@ -1,6 +1,7 @@
 //! The answers that a zone gives to all who ask, made when it is read: its record sets, and that a name has no addresses.
 //!
-//! Left out is what depends on more than the zone: aliases that are followed, names of services, wildcards, delegations. What
+//! Left out is what depends on more than the zone: aliases that are followed, names of services, wildcards, delegations,
+//! signatures. What
 //! would not fit into a datagram is left out, too. Invariant: a ready answer is made of what [`Zone::tell`] says.
 
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use crate::wire::{Ready, Table};
 const OFTEN_MISSED: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
 
 impl Zones {
-    /// What is ready for a name (wire form, small letters) and a type in the zone with the longest matching apex.
-    pub(crate) fn ready(&self, name: &[u8], kind: u16) -> Option<&Ready> {
+    /// What is ready for a name (wire form, small letters) and a type in the zone with the longest matching apex; nothing where
+    /// signatures are wanted and it has some.
+    pub(crate) fn ready(&self, name: &[u8], kind: u16, signatures: bool) -> Option<&Ready> {
         let mut at = name;
         loop {
-            if let Some(body) = self.bodies.get(at) {
-                return body.ready.get(name, kind);
+            if let Some((body, signed)) = self.bodies.get(at) {
+                return if signatures && *signed { None } else { body.ready.get(name, kind) };
             }
             let (length, rest) = at.split_first().filter(|(length, _)| **length > 0)?;
             at = rest.get(usize::from(*length)..)?;

@@ -162,7 +162,9 @@ fn a_bad_file_is_told_its_line_and_what_to_do() {
         ("a -5 IN A 192.0.2.1\n", "bad.zone:15: \"-5\" is no TTL, no class and no type served here: write NAME TTL"),
         ("a 2147483648 A 192.0.2.1\n", "bad.zone:15: a TTL of 2147483648 is too long: at most 2147483647"),
         ("$TTL 99999999999\n", "bad.zone:15: a TTL of 99999999999 is too long"),
-        ("a DS 1 2 3 00\n", "bad.zone:15: \"DS\" is no TTL, no class and no type served here"),
+        ("a DNSKEY 257 3 13 00\n", "bad.zone:15: \"DNSKEY\" is no TTL, no class and no type served here"),
+        ("a DS 1 13 2 00\n", "bad.zone:15: DS takes key tag"),
+        ("a DS 1 13 9 +f\n", "bad.zone:15: DS takes key tag"),
         (
             "a A 192.0.2.1 192.0.2.2\n",
             "bad.zone:15: A takes one IPv4 address, such as 192.0.2.1; it has \"192.0.2.1 192",

@@ -33,7 +33,16 @@ pub(crate) async fn running() -> Running {
 }
 
 fn running_on(listeners: Listeners) -> Running {
-    let director = Arc::new(director());
+    serving(listeners, director())
+}
+
+/// A server of another world.
+pub(crate) fn running_as(director: Director) -> Running {
+    serving(Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 2, |_| None).unwrap(), director)
+}
+
+fn serving(listeners: Listeners, director: Director) -> Running {
+    let director = Arc::new(director);
     let address = listeners.addresses()[0];
     let (stop, stopped) = watch::channel(false);
     tokio::spawn(serve(listeners, director.clone(), Settings::default(), stopped));
@@ -57,7 +66,7 @@ async fn dig(server: SocketAddr, arguments: &[&str]) -> Option<String> {
     }
 }
 
-fn has(text: &str, expected: &[&str]) {
+pub(crate) fn has(text: &str, expected: &[&str]) {
     for part in expected {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
 mod dns;
+mod dnssec;
 mod edns;
 mod hot;
 mod packets;

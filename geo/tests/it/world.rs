@@ -75,7 +75,7 @@ pub(crate) fn director() -> Director {
     let zone = |name: &str, text: &str| {
         let file = directory.path().join(name);
         std::fs::write(&file, text).unwrap();
-        ZoneSource { name: name.into(), file }
+        ZoneSource { name: name.into(), file, dnssec: None }
     };
     let zones = vec![
         zone("netcinema.example.", NETCINEMA),

@@ -11,6 +11,7 @@ mod log;
 mod origin;
 mod site;
 mod trace;
+mod zone;
 
 /// One key.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,7 @@ pub const SECTIONS: &[&[Key]] = &[
     site::KEYS,
     origin::KEYS,
     CLUSTERS,
+    zone::KEYS,
 ];
 
 /// Every key there is.
@@ -272,8 +274,6 @@ const CLUSTERS: &[Key] = &[
     key("cluster.health.timeout", "duration, more than 0s", "`1s`", "live", "Of one probe."),
     key("cluster.health.down_after", "number, at least 1", "`3`", "live", "Failures in a row that make it down."),
     key("cluster.health.up_after", "number, at least 1", "`2`", "live", "Successes in a row that make it up."),
-    key("zone.name", "domain name", "required", "live", "A zone this node answers for."),
-    key("zone.file", "file", "required", "live", "Its master file (RFC 1035)."),
     key(
         "service.name",
         "domain name",

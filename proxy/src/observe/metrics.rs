@@ -315,6 +315,12 @@ pub const METRICS: &[Declared] = &[
     ),
     metric("littoral_dns_malformed_total", "", "Queries that could not be read."),
     metric("littoral_dns_decisions_total", "reason", "Cluster decisions by what decided."),
+    metric(
+        "littoral_dns_signatures_total",
+        "from: key, kept",
+        "Signatures sent: made for the answer, or kept from another.",
+    ),
+    metric("littoral_dns_signatures_kept", "", "Signatures kept, at most 65536."),
     metric("littoral_geo_map_intervals", "", "Intervals of addresses that the map tells apart, both families."),
     metric("littoral_geo_map_bytes", "", "Memory of the map and of what was read of databases."),
     metric("littoral_geo_map_generation", "", "Grows each time the map is compiled anew."),

@@ -51,7 +51,7 @@ fn started(services: Vec<Service>) -> Result<Director, GeoError> {
     };
     let one = cluster("one", (Some("203.0.113.1".parse().unwrap()), None));
     let six = cluster("six", (None, Some("2001:db8::1".parse().unwrap())));
-    let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file }];
+    let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file, dnssec: None }];
     let config = GeoConfig {
         databases: Vec::new(),
         coverage: Vec::new(),
