@@ -1,4 +1,4 @@
-//! The four questions as a call asks them: of an instance, and as values for a record and a roll-out.
+//! The four questions as a call asks them: of an instance, and as values for a record.
 
 use crate::instance::Instance;
 use crate::limits::{FUEL_CACHE, FUEL_DECISION};
@@ -8,7 +8,7 @@ use crate::types::{Answer, Ask, Choice, Fault, Flow, Object, Verdict};
 /// A question on its way to an instance.
 pub(crate) trait Query {
     /// What it is answered with.
-    type Answer: PartialEq;
+    type Answer;
     /// Fuel of one call where the operator says nothing.
     const FUEL: u64;
 
