@@ -38,15 +38,23 @@ const LATENCY_SHARE: f64 = 0.7;
 /// A generator that is late by more than this share of the latency has measured itself.
 const LATE_SHARE_MAX: f64 = 0.5;
 
-/// What `littoral-bench run` takes.
+/// What is measured, of a build.
 #[derive(Args, Clone, Debug)]
-pub struct Options {
+pub struct Built {
     /// The binary under test
     #[arg(long, default_value = "target/dist/littoral")]
     pub littoral: PathBuf,
-    /// Directory of the built policies
+    /// Directory of the built plugins
     #[arg(long, default_value = "target/plugins")]
     pub plugins: PathBuf,
+}
+
+/// What `littoral-bench run` takes.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    /// What is measured
+    #[command(flatten)]
+    pub built: Built,
     /// Cases to measure; all when none is named
     #[arg(long = "case", value_delimiter = ',')]
     pub cases: Vec<Case>,
@@ -141,13 +149,13 @@ pub(crate) fn memory_backed_directory() -> Result<TempDir> {
 ///
 /// # Errors
 /// When the origin does not start.
-pub(crate) fn prepare(littoral: &Path, plugins: &Path, work: &Path) -> Result<(Server, Place)> {
+pub(crate) fn prepare(built: &Built, work: &Path) -> Result<(Server, Place)> {
     let own = std::env::current_exe()?;
     let mut origin = Server::start(GENERATOR_CORE, &[&own.to_string_lossy(), "origin"], work.join("origin.stderr"))?;
     let address = *origin.ready_line()?.get("http").context("the origin is not ready")?;
     let place = Place {
-        littoral: littoral.to_owned(),
-        plugins: plugins.to_owned(),
+        littoral: built.littoral.clone(),
+        plugins: built.plugins.clone(),
         origin: address,
         work: work.to_owned(),
         tls: Tls::make(work)?,
@@ -208,7 +216,7 @@ impl<'a> Bench<'a> {
         if machine.load_before > 1.0 {
             eprintln!("warning: load average is {}; others use these cores, ratios will be noisy", machine.load_before);
         }
-        let (origin, place) = prepare(&options.littoral, &options.plugins, work.path())?;
+        let (origin, place) = prepare(&options.built, work.path())?;
         let mut results = Results::new(machine, options.rounds(), options.seconds(), options.connections);
         for engine in Engine::ALL.into_iter().filter(|engine| !options.without.contains(engine)) {
             match engine.version(&place) {

@@ -18,19 +18,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 
-use crate::compare::{memory_backed_directory, prepare};
+use crate::compare::{Built, memory_backed_directory, prepare};
 use crate::machine::{self, Machine};
 use crate::report::Spread;
 
 /// What `littoral-bench plugins` takes.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The binary under test
-    #[arg(long, default_value = "target/dist/littoral")]
-    pub littoral: PathBuf,
-    /// Directory of the built plugins
-    #[arg(long, default_value = "target/plugins")]
-    pub plugins: PathBuf,
+    /// What is measured
+    #[command(flatten)]
+    pub built: Built,
     /// Parts to measure; all when none is named
     #[arg(long = "part", value_delimiter = ',')]
     pub parts: Vec<Part>,
@@ -134,15 +131,19 @@ impl Options {
 pub fn run(options: &Options) -> Result<()> {
     machine::raise_descriptors();
     let machine = Machine::describe()?;
-    ensure!(options.plugins.is_dir(), "{} is missing; build it with make plugins", options.plugins.display());
+    ensure!(
+        options.built.plugins.is_dir(),
+        "{} is missing; build it with make plugins",
+        options.built.plugins.display()
+    );
     let mut marked = Vec::new();
     if options.wants(Part::Calls) {
-        marked.extend(calls::policies(&options.plugins, options.rounds)?);
-        marked.extend(filters::marked(&options.plugins, options.rounds)?);
+        marked.extend(calls::policies(&options.built.plugins, options.rounds)?);
+        marked.extend(filters::marked(&options.built.plugins, options.rounds)?);
     }
     if options.wants(Part::Hits) || options.wants(Part::Idle) {
         let work = memory_backed_directory()?;
-        let (_origin, place) = prepare(&options.littoral, &options.plugins, work.path())?;
+        let (_origin, place) = prepare(&options.built, work.path())?;
         if options.wants(Part::Hits) {
             marked.extend(nodes::hits(&place, options.rounds, options.time())?);
         }
@@ -150,8 +151,11 @@ pub fn run(options: &Options) -> Result<()> {
             marked.extend(idle::many(&place, options.idle, options.rounds)?);
         }
     }
-    let shipped =
-        if options.wants(Part::Filters) { filters::shipped(&options.plugins, options.rounds)? } else { Vec::new() };
+    let shipped = if options.wants(Part::Filters) {
+        filters::shipped(&options.built.plugins, options.rounds)?
+    } else {
+        Vec::new()
+    };
     let told = tables(&machine, options.rounds, &marked, &shipped);
     println!("{told}");
     std::fs::create_dir_all(&options.out)?;

@@ -6,14 +6,13 @@
 //! evicts all the time. Invariant: it ends well only if both generators counted no error, the server never restarted, and
 //! resident memory after the first fifth of the time stayed within 5 %.
 
-use std::path::PathBuf;
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use crate::compare::{memory_backed_directory, prepare};
+use crate::compare::{Built, memory_backed_directory, prepare};
 use crate::engine::{Engine, Running, Setup};
 use crate::fetch::{self, Client};
 use crate::load::{Ask, Generator, paced_h2load};
@@ -47,12 +46,9 @@ const FLAT: f64 = 0.05;
 /// What `littoral-bench soak` takes.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The binary under test
-    #[arg(long, default_value = "target/dist/littoral")]
-    pub littoral: PathBuf,
-    /// Directory of the built policies
-    #[arg(long, default_value = "target/plugins")]
-    pub plugins: PathBuf,
+    /// What is measured
+    #[command(flatten)]
+    pub built: Built,
     /// How long
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1440))]
     pub minutes: u64,
@@ -65,7 +61,7 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     machine::raise_descriptors();
     let work = memory_backed_directory()?;
-    let (_origin, place) = prepare(&options.littoral, &options.plugins, work.path())?;
+    let (_origin, place) = prepare(&options.built, work.path())?;
     let node = Engine::Littoral.start(&place, &Setup::memory("soak", CACHE_MIB))?;
     // All of the mix once: from here on the cache is full and evicts.
     let mut client = Client::connect(node.address)?;

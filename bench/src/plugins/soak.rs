@@ -5,7 +5,7 @@
 //! whole, the percentiles and the bounds on time held.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -17,7 +17,7 @@ use littoral_plugin_host::{Flow, Host, HostSettings, Plugin, PluginSpec};
 
 use super::filters::call;
 use super::subjects::fresh;
-use crate::compare::{memory_backed_directory, prepare};
+use crate::compare::{Built, memory_backed_directory, prepare};
 use crate::engine::{Guests, Place, Running, start_littoral};
 use crate::fetch;
 use crate::load::open;
@@ -67,12 +67,9 @@ const FILTERS: [(&str, &str); 10] = [
 /// What `littoral-bench soak-plugins` takes.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
-    /// The binary under test
-    #[arg(long, default_value = "target/dist/littoral")]
-    pub littoral: PathBuf,
-    /// Directory of the built plugins
-    #[arg(long, default_value = "target/plugins")]
-    pub plugins: PathBuf,
+    /// What is measured
+    #[command(flatten)]
+    pub built: Built,
     /// Rounds for each guest
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
@@ -93,9 +90,9 @@ pub struct Options {
 /// When a request failed, a percentile or a time was beyond its bound.
 pub fn run(options: &Options) -> Result<()> {
     machine::raise_descriptors();
-    let spins = spins(&options.plugins)?;
+    let spins = spins(&options.built.plugins)?;
     let work = memory_backed_directory()?;
-    let (_origin, place) = prepare(&options.littoral, &options.plugins, work.path())?;
+    let (_origin, place) = prepare(&options.built, work.path())?;
     let objects: Vec<_> = (1..=OBJECTS).map(|number| Object { bytes: OBJECT_BYTES, number }).collect();
     let paths = Scripts::new(work.path()).paths("soak-plugins", &workload::sequence(&objects))?;
     let without = start_littoral(&place, "without", CACHE_MIB, &Guests::default())?;
