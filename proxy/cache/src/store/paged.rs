@@ -43,34 +43,21 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
-    use http::{HeaderMap, StatusCode};
+    use std::time::SystemTime;
 
     use super::*;
-    use crate::entry::{Body, Head};
-    use crate::freshness::Lifetime;
+    use crate::entry::Body;
     use crate::limits::BLOCK_BYTES;
-    use crate::store::{Begin, Settings};
-    use crate::{FillWriter, Key, LfuSize, Target};
+    use crate::store::Settings;
+    use crate::store::tests::begin;
+    use crate::{FillWriter, LfuSize, Target};
 
     fn store() -> Arc<Store> {
         Store::new(Settings { memory_bytes: 64 << 20, object_bytes_max: 8 << 20 }, Box::new(LfuSize))
     }
 
     fn fill(store: &Arc<Store>, length: Option<u64>) -> FillWriter {
-        let now = SystemTime::now();
-        let lifetime = Lifetime {
-            born: now,
-            fresh_until: now + Duration::from_secs(60),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            may_be_stale: true,
-        };
-        let head = Head { status: StatusCode::OK, headers: HeaderMap::new() };
-        let key = Key::new("h", "/a");
-        let begin = Begin { key, head, lifetime, length, begun: now, begun_purges: store.purges() };
-        store.admit(begin).unwrap().start(None, None)
+        store.admit(begin(store, "/a", length, None)).unwrap().start(None, None)
     }
 
     fn told(bytes: u64) -> Vec<u8> {

@@ -12,7 +12,7 @@ fn store(memory_bytes: u64) -> Arc<Store> {
     Store::new(Settings { memory_bytes, object_bytes_max: 64 * MIB }, Box::new(LfuSize))
 }
 
-fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<&'static str>) -> Begin {
+pub(super) fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<&'static str>) -> Begin {
     let now = SystemTime::now();
     let mut headers = HeaderMap::new();
     if let Some(tag) = tag {
