@@ -269,14 +269,18 @@ async fn a_fresh_hit_is_the_same_over_http_1_and_http_2() {
         assert_eq!((head.status.as_u16(), &whole), (first.status, &first.body), "{method}");
         let expected = if method == "GET" { &body[..] } else { b"" };
         assert!(whole == expected);
-        let seconds = |value: &str| value.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned();
+        // Over HTTP/2 the framework writes Date anew.
+        let seconds = |name: &str, value: &str| match name {
+            "date" => String::new(),
+            _ => value.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned(),
+        };
         let mut fields: Vec<_> = head
             .headers
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), seconds(value.to_str().unwrap())))
+            .map(|(name, value)| (name.as_str().to_owned(), seconds(name.as_str(), value.to_str().unwrap())))
             .collect();
         let mut fields_1: Vec<_> =
-            first.fields.iter().map(|(name, value)| (name.to_lowercase(), seconds(value))).collect();
+            first.fields.iter().map(|(name, value)| (name.clone(), seconds(name, value))).collect();
         fields.sort();
         fields_1.sort();
         assert_eq!(fields, fields_1, "{method}");
