@@ -1,6 +1,7 @@
 //! The filters of a node: which there are, and which a site has.
 //!
-//! Loading them is here, calling them at the points of a request in [`points`]. A plugin is a filter when its file says so. Invariant:
+//! Loading them is here, calling them at the points of a request in [`points`], and for what the
+//! hot path answers in [`hit`]. A plugin is a filter when its file says so. Invariant:
 //! a site that is routed to has its filters; a reload puts both in place at once, or neither.
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::config::{Config, OnFault, Plugin, PluginTrust, Ranges};
 use crate::observe::metrics::Sample;
 use crate::site::Sites;
 
+pub(crate) mod hit;
 mod lent;
 mod places;
 pub(crate) mod points;
@@ -46,12 +48,9 @@ impl Chain {
         self.seated.get().map_or(&[], |seated| seated.filters.as_slice())
     }
 
-    /// Where clients are, if one of them asks.
+    /// Where clients are; it knows no place when none of them asks.
     fn places(&self) -> Option<&Arc<Places>> {
-        self.seated
-            .get()
-            .filter(|seated| seated.filters.iter().any(|filter| filter.wants_places()))
-            .map(|seated| &seated.places)
+        self.seated.get().map(|seated| &seated.places)
     }
 
     /// Whether one of them is called at `point`.
@@ -59,10 +58,9 @@ impl Chain {
         self.all().iter().any(|filter| filter.asks(point))
     }
 
-    /// Whether one of them sees fresh hits, which then take the long way.
-    pub(crate) fn sees_hits(&self) -> bool {
-        let points = [Point::Request, Point::Lookup, Point::Response];
-        self.all().iter().any(|filter| points.iter().any(|point| filter.asks(*point)))
+    /// Whether one of them is called before the cache is asked: a hit takes the long way then.
+    pub(crate) fn come_before_hits(&self) -> bool {
+        self.all().iter().any(|filter| filter.asks(Point::Request) || filter.asks(Point::Lookup))
     }
 }
 

@@ -21,9 +21,11 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use littoral_cache::entry::millis;
 use littoral_cache::{Entry, Outcome};
+use littoral_plugin_host::filter::Change;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::filters;
 use crate::listen::Presence;
 use crate::listen::chunks::{Broken, Chunks, Rest};
 use crate::listen::clients::Guest;
@@ -31,6 +33,7 @@ use crate::listen::linger::linger;
 use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
 use crate::observe::figures::Refused;
+use crate::site::Site;
 
 pub(crate) use file::Wire;
 use framing::{Follows, follows, has_bare_line_end, has_end};
@@ -39,6 +42,7 @@ use unsent::{Paged, Unsent};
 
 mod buffers;
 mod file;
+mod filtered;
 mod framing;
 mod fresh;
 pub(crate) mod h2;
@@ -111,6 +115,8 @@ enum Step {
     Answered,
     /// It serves no hits any more.
     Over(Next),
+    /// Filters are to see the answer.
+    Filters(Box<Answer>, Arc<Site>),
     /// It waits for a request.
     Empty,
     /// It waits for something else.
@@ -142,6 +148,8 @@ struct Answer {
     /// Length of the request's head.
     head_bytes: usize,
     found: Fresh,
+    /// By filters, of the object's head.
+    changes: Vec<Change>,
 }
 
 impl Connection {
@@ -180,11 +188,15 @@ impl Connection {
     /// connection that waits for one takes little memory.
     pub(crate) async fn serve<S: Wire>(&mut self, stream: &mut S) -> Next {
         loop {
-            let wait = match poll_fn(|context| Poll::Ready(self.step(context, stream))).await {
+            let mut step = poll_fn(|context| Poll::Ready(self.step(context, stream))).await;
+            if let Step::Filters(answer, site) = step {
+                step = Box::pin(self.filter(stream, answer, site)).await;
+            }
+            let wait = match step {
                 Step::Answered => continue,
                 Step::Over(next) => return next,
-                Step::Empty => None,
                 Step::Waits(wait) => Some(wait),
+                Step::Empty | Step::Filters(..) => None,
             };
             let next = match wait {
                 Some(wait) => Box::pin(self.go_on(stream, wait)).await,
@@ -216,8 +228,12 @@ impl Connection {
                 if !body_wanted {
                     found.body = Place::Nowhere;
                 }
-                let answer = Answer { head: buffers::take(), written: 0, head_bytes, found };
-                self.answer(context, stream, answer)
+                let filters = found.filters.take();
+                let answer = Answer { head: buffers::take(), written: 0, head_bytes, found, changes: Vec::new() };
+                match filters {
+                    Some(site) => Step::Filters(Box::new(answer), site),
+                    None => self.answer(context, stream, answer),
+                }
             }
             Look::HandOff(bytes, rest) => Step::Over(Next::HandOff(self.read.split_to(bytes), rest)),
             Look::Connect(head_bytes) => Step::Over(Next::Connect(self.read.split_to(head_bytes), self.read.split())),
@@ -234,10 +250,14 @@ impl Connection {
 
     /// Writes what the connection takes of an answer at once.
     fn answer<S: Wire>(&mut self, context: &mut Context<'_>, stream: &mut S, mut answer: Answer) -> Step {
-        let Answer { found: Fresh { entry, body, begun }, head, .. } = &mut answer;
+        let Answer { found: Fresh { entry, body, begun, .. }, head, changes, .. } = &mut answer;
         let now_ms = millis(*begun);
         entry.touch(now_ms);
-        head::write(head, entry, now_ms, &self.hot.tail, self.closes);
+        match changes.is_empty() {
+            true => head.extend_from_slice(entry.wire()),
+            false => filters::hit::write(head, entry.wire(), changes),
+        }
+        head::end(head, entry, now_ms, &self.hot.tail, self.closes);
         // Counted before it is sent: whoever has read the response finds it in the figures.
         self.node.figures.request(Some(Outcome::Hit), entry.head().status.as_u16());
         self.node.figures.sent_bytes.add(body.length());
@@ -249,9 +269,7 @@ impl Connection {
             Place::Disk(_) => return Step::waits(Wait::Sending(answer)),
             body => behind(body),
         };
-        let socket = self.socket.as_ref().map(AsFd::as_fd);
-        let paged = Paged { pages: self.node.store.pages().map(Arc::as_ref), socket };
-        let mut unsent = Unsent::new(head, blocks, paged);
+        let mut unsent = Unsent::new(head, blocks, self.paged());
         match unsent.poll(context, stream) {
             Poll::Ready(sent) if sent.is_err() || !self.closes || self.client.tls.is_empty() => {
                 match self.answered(answer, sent) {
@@ -274,14 +292,15 @@ impl Connection {
             Wait::Refuse(why, wait_s) => Some(self.refuse(stream, why, wait_s).await),
             Wait::Sending(answer) => {
                 let patience = self.hot.write_timeout;
-                let socket = self.socket.as_ref().map(AsFd::as_fd);
                 let sent = match &answer.found.body {
                     Place::Disk(body) => {
+                        let socket = self.socket.as_ref().map(AsFd::as_fd);
                         file::write(stream, socket, &answer.head, body, &self.node.store, patience).await
                     }
                     body => {
-                        let paged = Paged { pages: self.node.store.pages().map(Arc::as_ref), socket };
-                        Unsent::from(&answer.head, behind(body), paged, answer.written).send(stream, patience).await
+                        Unsent::from(&answer.head, behind(body), self.paged(), answer.written)
+                            .send(stream, patience)
+                            .await
                     }
                 };
                 let next = self.answered(answer, sent);
@@ -294,9 +313,14 @@ impl Connection {
         }
     }
 
+    /// How a body that lies in pages goes to this client.
+    fn paged(&self) -> Paged<'_> {
+        Paged { pages: self.node.store.pages().map(Arc::as_ref), socket: self.socket.as_ref().map(AsFd::as_fd) }
+    }
+
     /// What is to be done when an answer was sent, or could not be.
     fn answered(&mut self, answer: Answer, sent: std::io::Result<()>) -> Option<Next> {
-        let Answer { head, head_bytes, found: Fresh { entry, body, begun }, .. } = answer;
+        let Answer { head, head_bytes, found: Fresh { entry, body, begun, .. }, .. } = answer;
         buffers::give(head);
         if sent.is_err() {
             self.node.figures.broken.add(1);

@@ -11,14 +11,18 @@ use littoral_cache::demand::is_idle;
 use littoral_cache::disk::Streamed;
 use littoral_cache::entry::{Body, millis};
 use littoral_cache::key::hash_of;
+use littoral_plugin_host::filter::Point;
 
 use crate::node::Node;
+use crate::site::Site;
 
 /// A fresh object, and when it was: the clock is read once.
 pub(crate) struct Fresh {
     pub(super) entry: Arc<Entry>,
     pub(super) body: Place,
     pub(super) begun: SystemTime,
+    /// The site, if filters of it see the response.
+    pub(super) filters: Option<Arc<Site>>,
 }
 
 /// Where its body is.
@@ -47,7 +51,7 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     let Asked { host, path, directives, .. } = *asked;
     let sites = node.sites.load();
     let site = sites.find(host)?;
-    if site.filters.sees_hits() {
+    if site.filters.come_before_hits() {
         return None;
     }
     if site.auto && (path.contains("auto") || path.contains("CMCD")) {
@@ -68,7 +72,8 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     if entry.varies() || entry.ttl_ms(millis(now)) <= 0 {
         return None;
     }
-    Some(Fresh { entry, body, begun: now })
+    let filters = site.filters.asks(Point::Response).then(|| site.clone());
+    Some(Fresh { entry, body, begun: now, filters })
 }
 
 /// A request that may be answered here.

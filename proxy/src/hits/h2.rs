@@ -1,6 +1,6 @@
 //! Fresh hits over HTTP/2: what the hot path is to HTTP/1, on a stream that the h2 crate has read.
 //!
-//! What is no plain GET or HEAD, and everything while requests are logged one by one, is the framework's. Invariants are the
+//! What is no plain GET or HEAD, what filters see, and everything while requests are logged one by one, is the framework's. Invariants are the
 //! module's above; a body is given on in pieces that fit one TLS record with the head of their frame.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +28,7 @@ pub(crate) fn fresh(node: &Node, request: &RequestHeader) -> Option<Fresh> {
     if !matches!(request.method, Method::GET | Method::HEAD) || node.stopping.load(Relaxed) {
         return None;
     }
-    find(node, &asked(request)?).filter(|found| matches!(found.body, Place::Memory(_)))
+    find(node, &asked(request)?).filter(|found| matches!(found.body, Place::Memory(_)) && found.filters.is_none())
 }
 
 fn asked(request: &RequestHeader) -> Option<Asked<'_>> {
@@ -51,7 +51,7 @@ fn asked(request: &RequestHeader) -> Option<Asked<'_>> {
 
 /// Answers it. What fails is the client's stream: it is reset.
 pub(crate) async fn answer(node: &Node, mut session: HttpSession, found: Fresh, patience: Duration) {
-    let Fresh { entry, body: Place::Memory(body), begun } = found else { return };
+    let Fresh { entry, body: Place::Memory(body), begun, .. } = found else { return };
     let now_ms = millis(begun);
     entry.touch(now_ms);
     let head = entry.head();

@@ -2,9 +2,8 @@
 
 use littoral_cache::Entry;
 
-/// Writes status and fields; `tail` are the fields that every response ends with, to the empty line.
-pub(super) fn write(head: &mut Vec<u8>, entry: &Entry, now_ms: u64, tail: &[u8], closes: bool) {
-    head.extend_from_slice(entry.wire());
+/// Writes what comes behind the object's own fields; `tail` are the fields that every response ends with, to the empty line.
+pub(super) fn end(head: &mut Vec<u8>, entry: &Entry, now_ms: u64, tail: &[u8], closes: bool) {
     head.extend_from_slice(b"age: ");
     push_number(head, entry.age_s(now_ms));
     head.extend_from_slice(b"\r\ncache-status: littoral; hit; ttl=");

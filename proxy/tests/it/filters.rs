@@ -48,6 +48,37 @@ async fn fields_are_changed_on_misses_and_hits_and_what_is_stored_stays_apart() 
 }
 
 #[tokio::test]
+async fn what_filters_see_and_change_of_a_plain_hit_is_what_they_do_of_every_other() {
+    let origin = Origin::start(|_| {
+        let fields = ["etag: \"v1\"", "surrogate-key: k", "x-two: one", "x-two: two", "x-gone: x", "age: 7"];
+        Response::ok(&fields, b"body")
+    })
+    .await;
+    let twice = "[[plugin]]\nname = \"g\"\nfile = \"f.wasm\"\nconfig = { how = \"tell\", at = \"\" }\n[site]\n";
+    let keys = "config = { how = \"tell\", at = \"\" }";
+    let more = format!(
+        "[node]\ndata = \"data\"\n[[plugin]]\nname = \"f\"\nfile = \"f.wasm\"\n{keys}\n{twice}filters = [\"f\", \"g\"]\ndefault_ttl = \"1m\"\ncompress = {{}}\n"
+    );
+    let node = Node::start(BINARY, &config(&[&origin], &more), &[("f.wasm", &plugin("filter-faults"))]).await;
+    node.get("site.example", "/a?b", &[]).await;
+    let asked = ["Accept-Encoding: br;q=0.5, gzip", "X-Asked: yes"];
+    let plain = node.get("site.example", "/a?b", &asked).await;
+    // A condition that does not hold is nothing for the hot path.
+    let other = node.get("site.example", "/a?b", &[asked[0], asked[1], "If-None-Match: \"v0\""]).await;
+    let told = |reply: &Reply| {
+        let mut fields = reply.fields.clone();
+        // The framework says that it keeps the connection, which goes without saying.
+        fields.retain(|(name, _)| name != "date" && name != "connection");
+        fields.sort();
+        (reply.status, text(reply), fields)
+    };
+    assert_eq!(told(&plain), told(&other));
+    assert!(plain.field("x-saw").contains("/a?b") && plain.field("cache-status").contains("hit"), "{plain:?}");
+    let metrics = node.metrics().await;
+    assert_eq!(metrics["littoral_filter_calls_total{plugin=\"f\",point=\"response\"}"], 3.0);
+}
+
+#[tokio::test]
 async fn a_preflight_is_answered_without_the_origin() {
     let origin = telling().await;
     let node = filtered(&origin, "filter-cors", "config = { origins = [\"https://a.example\"] }", "").await;

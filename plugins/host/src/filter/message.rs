@@ -88,10 +88,23 @@ pub struct Reply {
 }
 
 impl Change {
-    fn name(&self) -> &str {
+    /// The field it is of.
+    pub fn name(&self) -> &str {
         match self {
             Self::Set(name, _) | Self::Add(name, _) | Self::Remove(name) => name,
         }
+    }
+
+    /// All values of a field that had `values`, after `changes`.
+    pub fn over<'a>(changes: &'a [Self], name: &str, mut values: Vec<&'a [u8]>) -> Vec<&'a [u8]> {
+        for change in changes.iter().filter(|change| change.name() == name) {
+            match change {
+                Self::Set(_, value) => values = vec![value],
+                Self::Add(_, value) => values.push(value),
+                Self::Remove(_) => values.clear(),
+            }
+        }
+        values
     }
 }
 
@@ -110,15 +123,8 @@ impl Changes {
 
     /// All values of a field of the message, as they would be after these changes.
     pub(super) fn values<'a>(&'a self, exchange: &'a dyn Exchange, of_request: bool, name: &str) -> Vec<&'a [u8]> {
-        let mut values: Vec<&[u8]> = (0..).map_while(|index| exchange.field(of_request, name, index)).collect();
-        for change in self.fields.iter().filter(|change| change.name() == name) {
-            match change {
-                Change::Set(_, value) => values = vec![value],
-                Change::Add(_, value) => values.push(value),
-                Change::Remove(_) => values.clear(),
-            }
-        }
-        values
+        let values = (0..).map_while(|index| exchange.field(of_request, name, index)).collect();
+        Change::over(&self.fields, name, values)
     }
 
     /// The first of them. Without an allocation where nothing was changed.
