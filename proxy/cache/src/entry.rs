@@ -18,6 +18,7 @@ use crate::budget::Reservation;
 use crate::disk::layout::id_of;
 use crate::evict::Candidate;
 use crate::freshness::Lifetime;
+use crate::index::Resident;
 use crate::key::Key;
 use crate::limits::ENTRY_OVERHEAD_BYTES;
 use crate::store::Piece;
@@ -376,6 +377,20 @@ impl Entry {
         self.usage.hits.store(older.hits(), Relaxed);
         self.usage.last_ms.store(older.usage.last_ms.load(Relaxed), Relaxed);
         self.usage.pinned_until_ms.store(older.pinned_until_ms(), Relaxed);
+    }
+}
+
+impl Resident for Entry {
+    fn place(&self) -> &AtomicU32 {
+        &self.usage.place
+    }
+
+    fn pinned_until_ms(&self) -> u64 {
+        Self::pinned_until_ms(self)
+    }
+
+    fn candidate(&self, now_ms: u64) -> Candidate {
+        Self::candidate(self, now_ms)
     }
 }
 

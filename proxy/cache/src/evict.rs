@@ -84,6 +84,11 @@ impl Default for Entropy {
 }
 
 impl Entropy {
+    /// Always the same numbers, for what has to come out the same again.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(AtomicU64::new(seed | 1))
+    }
+
     pub(crate) fn next(&self) -> u64 {
         let mut x = self.0.load(Relaxed);
         x ^= x >> 12;

@@ -3,41 +3,58 @@
 //! Held on insert, remove and sample only; a hit never comes here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
 use crate::entry::Entry;
+use crate::evict::{Candidate, Eviction};
 use crate::limits::EVICTION_SAMPLE;
 
+/// What stands in a dense index: an entry of a node, or an object of a trace that is replayed.
+pub trait Resident {
+    /// Where the index notes its place.
+    fn place(&self) -> &AtomicU32;
+    /// Until when it is pinned (Unix milliseconds), 0 when it is not.
+    fn pinned_until_ms(&self) -> u64;
+    /// What an eviction policy sees of it.
+    fn candidate(&self, now_ms: u64) -> Candidate;
+}
+
 /// Entries in no particular order; each knows its place.
-#[derive(Debug, Default)]
-pub struct DenseIndex {
-    entries: Mutex<Vec<Arc<Entry>>>,
+#[derive(Debug)]
+pub struct DenseIndex<T = Entry> {
+    entries: Mutex<Vec<Arc<T>>>,
 }
 
 /// Where an entry is that is not in the index.
 const NOWHERE: u32 = u32::MAX;
 
-impl DenseIndex {
-    pub(crate) fn insert(&self, entry: &Arc<Entry>) {
+impl<T> Default for DenseIndex<T> {
+    fn default() -> Self {
+        Self { entries: Mutex::default() }
+    }
+}
+
+impl<T: Resident> DenseIndex<T> {
+    pub(crate) fn insert(&self, entry: &Arc<T>) {
         let mut entries = self.entries.lock();
         let place = u32::try_from(entries.len()).unwrap_or(NOWHERE - 1);
-        entry.usage.place.store(place, Relaxed);
+        entry.place().store(place, Relaxed);
         entries.push(entry.clone());
     }
 
     /// Takes `entry` out; `false` when it is not there (any more).
-    pub(crate) fn remove(&self, entry: &Arc<Entry>) -> bool {
+    pub(crate) fn remove(&self, entry: &Arc<T>) -> bool {
         let mut entries = self.entries.lock();
-        let place = entry.usage.place.load(Relaxed) as usize;
+        let place = entry.place().load(Relaxed) as usize;
         if !entries.get(place).is_some_and(|there| Arc::ptr_eq(there, entry)) {
             return false;
         }
         entries.swap_remove(place);
-        entry.usage.place.store(NOWHERE, Relaxed);
+        entry.place().store(NOWHERE, Relaxed);
         if let Some(moved) = entries.get(place) {
-            moved.usage.place.store(place as u32, Relaxed);
+            moved.place().store(place as u32, Relaxed);
         }
         true
     }
@@ -53,7 +70,7 @@ impl DenseIndex {
     }
 
     /// Draws up to [`EVICTION_SAMPLE`] entries that are not pinned at `now_ms`, from places given by `next`.
-    pub(crate) fn sample(&self, now_ms: u64, mut next: impl FnMut() -> u64, into: &mut Vec<Arc<Entry>>) {
+    pub(crate) fn sample(&self, now_ms: u64, mut next: impl FnMut() -> u64, into: &mut Vec<Arc<T>>) {
         into.clear();
         let entries = self.entries.lock();
         if entries.is_empty() {
@@ -74,7 +91,7 @@ impl DenseIndex {
     /// Up to `most` entries below `place`, which moves down to the first of them; none at the end of the walk. From
     /// [`usize::MAX`] downwards it meets every entry that is there all the while: what is taken out lets only entries from
     /// above come down.
-    pub(crate) fn walk(&self, place: &mut usize, most: usize) -> Vec<Arc<Entry>> {
+    pub(crate) fn walk(&self, place: &mut usize, most: usize) -> Vec<Arc<T>> {
         let entries = self.entries.lock();
         let end = entries.len().min(*place);
         *place = end.saturating_sub(most);
@@ -83,7 +100,19 @@ impl DenseIndex {
 
     /// A snapshot of all entries.
     #[cfg(test)]
-    pub(crate) fn all(&self) -> Vec<Arc<Entry>> {
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
         self.entries.lock().clone()
     }
+}
+
+/// The place of the lowest score, or of the first entry when the policy scores nothing comparable.
+pub(crate) fn lowest<T: Resident>(policy: &dyn Eviction, sample: &[Arc<T>], now_ms: u64, rand: u64) -> Option<usize> {
+    let mut candidates = [Candidate::default(); EVICTION_SAMPLE];
+    let mut scores = [0.0_f32; EVICTION_SAMPLE];
+    let drawn = sample.len();
+    for (candidate, entry) in candidates.iter_mut().zip(sample) {
+        *candidate = entry.candidate(now_ms);
+    }
+    policy.score(&candidates[..drawn], now_ms, rand, &mut scores[..drawn]);
+    (0..drawn).min_by(|a, b| scores[*a].total_cmp(&scores[*b]))
 }

@@ -26,9 +26,11 @@ pub mod outcome;
 pub mod query;
 pub mod range;
 mod remembered;
+pub mod replay;
 pub mod store;
 pub mod surrogate;
 pub mod target;
+pub mod trace;
 pub mod vary;
 
 pub use entry::{Entry, Head};

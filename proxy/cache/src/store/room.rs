@@ -1,15 +1,15 @@
 //! Room: the watermarks, eviction by the policy, and reservations that evict first. Off the request path but for a
 //! reservation that does not fit, which frees what it needs at once.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use super::{Refused, Store};
 use crate::budget::Reservation;
-use crate::entry::{Entry, millis};
-use crate::evict::{Candidate, Eviction, Verdict};
+use crate::entry::millis;
+use crate::evict::{Candidate, Verdict};
 use crate::freshness::Lifetime;
+use crate::index::lowest;
 use crate::key::Key;
 use crate::limits::{EVICTION_SAMPLE, HIGH_WATERMARK_PERMILLE, LOW_WATERMARK_PERMILLE};
 
@@ -97,16 +97,4 @@ impl Store {
         }
         evicted
     }
-}
-
-/// The place of the lowest score, or of the first entry when the policy scores nothing comparable.
-fn lowest(policy: &dyn Eviction, sample: &[Arc<Entry>], now_ms: u64, rand: u64) -> Option<usize> {
-    let mut candidates = [Candidate::default(); EVICTION_SAMPLE];
-    let mut scores = [0.0_f32; EVICTION_SAMPLE];
-    let drawn = sample.len();
-    for (candidate, entry) in candidates.iter_mut().zip(sample) {
-        *candidate = entry.candidate(now_ms);
-    }
-    policy.score(&candidates[..drawn], now_ms, rand, &mut scores[..drawn]);
-    (0..drawn).min_by(|a, b| scores[*a].total_cmp(&scores[*b]))
 }
