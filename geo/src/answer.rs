@@ -68,6 +68,10 @@ impl Director {
                 // Outside our zones: refused when asked for, left to the resolver when an alias leads there.
                 return in_place_of(owner, reply, &snapshot, qtype);
             };
+            if zone.is_silent() {
+                // Nothing is better known than that it is not known.
+                return Reply::empty(ResponseCode::ServFail);
+            }
             (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
             // Of any other type a service may have records in the zone file.
             let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);

@@ -27,6 +27,20 @@ pub struct Counters {
     pub signatures_made: AtomicU64,
     /// See [`Self::signatures_made`].
     pub signatures_kept: AtomicU64,
+    /// Requests whose signature (TSIG) was not right.
+    pub tsig_refused: AtomicU64,
+    /// Copies of zones sent, and refused to who may not and when as many were under way as may be.
+    pub transfers: AtomicU64,
+    /// See [`Self::transfers`].
+    pub transfers_refused: AtomicU64,
+    /// Changes told by primaries.
+    pub notifies: AtomicU64,
+    /// Copies of zones asked for: those that brought something new, those that brought nothing, and those that failed.
+    pub fetches: [AtomicU64; Counters::FETCHES.len()],
+    /// Changes of zones accepted (UPDATE), and refused.
+    pub updates: AtomicU64,
+    /// See [`Self::updates`].
+    pub updates_refused: AtomicU64,
     /// Routing policy answers that were refused.
     pub refused_choices: AtomicU64,
     /// Responses: noerror, formerr, servfail, nxdomain, notimp, refused, badvers, other.
@@ -39,6 +53,8 @@ impl Counters {
     /// Labels of [`Self::rcodes`].
     pub const RCODES: [&'static str; 8] =
         ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers", "other"];
+    /// Labels of [`Self::fetches`].
+    pub const FETCHES: [&'static str; 3] = ["new", "same", "failed"];
     /// Labels of [`Self::reasons`].
     pub const REASONS: [&'static str; 8] =
         ["deep", "coverage", "geo", "load", "all-down", "no-candidate", "override", "no-room"];

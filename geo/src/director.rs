@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -18,7 +18,9 @@ use serde::Serialize;
 use crate::counters::Counters;
 use crate::dnssec::{Dnssec, Signatures};
 use crate::map::{As, retire};
+use crate::peers::Peers;
 use crate::routing::{NativeGeo, Routing};
+use crate::tsig::Secret;
 
 mod decide;
 mod explain;
@@ -26,6 +28,7 @@ mod nodes;
 mod service;
 mod snapshot;
 mod sources;
+mod zones;
 
 pub(crate) use decide::Decided;
 pub use decide::Decision;
@@ -35,6 +38,7 @@ use service::domain_name;
 pub(crate) use snapshot::Snapshot;
 use snapshot::State;
 use sources::Sources;
+use zones::Stirred;
 
 /// A cluster as configured.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +90,7 @@ pub struct Override {
 }
 
 /// A zone as configured.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ZoneSource {
     /// Its name.
     pub name: String,
@@ -94,6 +98,16 @@ pub struct ZoneSource {
     pub file: PathBuf,
     /// How it is signed; `None`: not at all.
     pub dnssec: Option<Dnssec>,
+    /// Servers that it comes from and goes to.
+    pub peers: Peers,
+}
+
+impl ZoneSource {
+    /// The file that is written while the zone is served.
+    pub(crate) fn written(&self) -> Option<&Path> {
+        let journal = self.peers.update.as_ref().map(|update| update.journal.as_path());
+        journal.or(self.peers.primary.as_ref().map(|_| self.file.as_path()))
+    }
 }
 
 /// A service as configured.
@@ -120,6 +134,8 @@ pub struct GeoConfig {
     pub overrides: Vec<Override>,
     /// Clusters; their order gives the indexes.
     pub clusters: Vec<Cluster>,
+    /// Shared secrets that other servers sign with.
+    pub secrets: Vec<Secret>,
     /// Zones.
     pub zones: Vec<ZoneSource>,
     /// Services.
@@ -182,6 +198,8 @@ pub struct Director {
     changing: Mutex<()>,
     counters: Counters,
     signatures: Signatures,
+    /// Told when a zone has changed, or a primary says that one of its has.
+    stirred: Stirred,
 }
 
 impl Director {
@@ -200,6 +218,7 @@ impl Director {
             changing: Mutex::new(()),
             counters: Counters::default(),
             signatures: Signatures::default(),
+            stirred: Stirred::default(),
         };
         director.push();
         Ok((director, warnings))
@@ -244,6 +263,7 @@ impl Director {
         snapshot.generation = old.generation + 1;
         self.snapshot.store(Arc::new(snapshot));
         self.push();
+        self.stirred.all();
         drop(changing);
         retire(old);
     }

@@ -8,6 +8,7 @@
 
 pub mod address;
 pub mod answer;
+pub mod copies;
 pub mod counters;
 mod countries;
 pub mod coverage;
@@ -16,9 +17,11 @@ pub mod director;
 pub mod dnssec;
 pub mod limits;
 pub mod map;
+pub mod peers;
 pub mod routing;
 pub mod server;
 pub mod stub;
+pub mod tsig;
 mod wire;
 pub mod zone;
 

@@ -26,6 +26,28 @@ pub const SIGNATURES_MAX: usize = 65_536;
 pub const SIGNATURE_VALIDITY_SECONDS_MIN: u32 = 4 * 3600;
 /// See [`SIGNATURE_VALIDITY_SECONDS_MIN`]; who replays an old answer can do so for as long.
 pub const SIGNATURE_VALIDITY_SECONDS_MAX: u32 = 90 * 86_400;
+/// Changes of a zone that are remembered, so that others can be sent only those (RFC 1995).
+pub const HISTORY_CHANGES_MAX: usize = 256;
+/// Records of all of them together.
+pub const HISTORY_RECORDS_MAX: usize = 65_536;
+/// Bytes of a journal, from which on it is written anew as one whole zone.
+pub const JOURNAL_BYTES_MAX: u64 = 16 << 20;
+/// Shared secrets.
+pub const SECRETS_MAX: usize = 256;
+/// Copies of zones that are sent at a time; further ones are refused and counted.
+pub const TRANSFERS_MAX: usize = 8;
+/// Bytes of one message of a copy: pointers reach no further.
+pub const TRANSFER_MESSAGE_BYTES: usize = 16_000;
+/// Seconds that a primary may take for its next message, and for a whole copy.
+pub const TRANSFER_IDLE_SECONDS: u64 = 10;
+/// See [`TRANSFER_IDLE_SECONDS`].
+pub const TRANSFER_SECONDS: u64 = 600;
+/// Copies that are fetched at a time.
+pub const FETCHES_MAX: usize = 8;
+/// Times that a secondary is told of a change, with a pause that doubles from a second on.
+pub const NOTIFY_TRIES: u32 = 5;
+/// Servers that are told of a zone's changes.
+pub const NOTIFIED_MAX: usize = 64;
 /// Services.
 pub const SERVICES_MAX: usize = 4096;
 /// Prefixes of coverage zones and corrections together.

@@ -15,24 +15,28 @@ use hickory_proto::rr::{DNSClass, LowerName, RecordType};
 use hickory_server::net::xfer::Protocol;
 use hickory_server::server::Request;
 use hickory_server::zone_handler::Queries;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::address::{embedded, masked};
 use crate::answer::{Reply, Wanted};
 use crate::counters::count;
 use crate::director::Director;
-use crate::limits::UDP_BYTES_MAX;
+use crate::limits::{TRANSFERS_MAX, UDP_BYTES_MAX};
 use crate::wire::{HEADER_BYTES, encoded, lower};
 
+mod authentic;
 mod cookie;
+mod copy;
 mod hot;
 mod identity;
 mod listeners;
 mod octets;
 mod rate;
 mod tcp;
+mod told;
 mod udp;
+mod update;
 
 use cookie::Cookie;
 pub use cookie::SECRET_BYTES;
@@ -92,6 +96,8 @@ pub struct Handler {
     settings: Arc<Settings>,
     secret: [u8; SECRET_BYTES],
     rate: Option<Arc<Rate>>,
+    /// Room for copies of zones.
+    copies: Arc<Semaphore>,
 }
 
 /// What the options of a query ask for.
@@ -113,7 +119,8 @@ impl Handler {
     pub fn with(director: Arc<Director>, settings: Settings) -> Self {
         let secret = settings.cookie_secret.unwrap_or_else(rand::random);
         let rate = settings.rate.map(|limit| Arc::new(Rate::new(limit)));
-        Self { director, settings: Arc::new(settings), secret, rate }
+        let copies = Arc::new(Semaphore::new(TRANSFERS_MAX));
+        Self { director, settings: Arc::new(settings), secret, rate, copies }
     }
 
     /// The response to a request over UDP, without a socket: for tests and fuzzing.
@@ -145,7 +152,36 @@ impl Handler {
             counters.rcode(u16::from(ResponseCode::FormErr));
             return Some(unreadable(header).into());
         };
-        self.written(&request, subnet_octets, now)
+        let signed = match self.authenticated(request.as_slice(), now.as_secs()) {
+            Ok(signed) => signed,
+            Err(refusal) => return Some(refusal),
+        };
+        let signer = signed.as_ref().map(|signed| &signed.key.name);
+        let mut response = match request.metadata.op_code {
+            OpCode::Notify => self.coded(&request, protocol, |handler| handler.told(&request, signer))?,
+            OpCode::Update => self.coded(&request, protocol, |handler| handler.update(&request, signer))?,
+            _ => self.written(&request, subnet_octets, now)?,
+        };
+        signed.iter().for_each(|signed| drop(signed.sign(&mut response, now.as_secs())));
+        Some(response)
+    }
+
+    /// The response to a request that is no query: its question and a code.
+    fn coded(
+        &self,
+        request: &Request,
+        protocol: Protocol,
+        code: impl FnOnce(&Self) -> ResponseCode,
+    ) -> Option<Vec<u8>> {
+        let counters = self.director.counters();
+        counters.query(protocol);
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        (metadata.response_code, metadata.authoritative) = (code(self), true);
+        counters.rcode(u16::from(metadata.response_code));
+        let query =
+            request.queries.queries().first().filter(|_| repeatable(&request.queries)).map(LowerQuery::original);
+        let mut reply = Reply::empty(metadata.response_code);
+        encoded(metadata, query, &mut reply, None, u16::MAX).ok().flatten()
     }
 
     fn written(&self, request: &Request, subnet_octets: Option<usize>, now: Duration) -> Option<Vec<u8>> {

@@ -24,6 +24,22 @@ pub(crate) fn lower(name: &LowerName) -> Box<[u8]> {
     Name::from(name.clone()).to_bytes().unwrap_or_default().into()
 }
 
+/// Behind a name that may end in a pointer (RFC 1035 §4.1.4), which is not followed.
+pub(crate) fn behind_name(message: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        match *message.get(at)? {
+            0 => return Some(at + 1),
+            pointer if pointer & 0xc0 == 0xc0 => return Some(at + 2),
+            length => at += 1 + usize::from(length),
+        }
+    }
+}
+
+/// The number at a place.
+pub(crate) fn number(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
 /// The question that comes back, or none.
 struct Asked<'a>(Option<&'a Query>);
 

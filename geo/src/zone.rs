@@ -9,32 +9,43 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use crate::director::{GeoError, ZoneSource};
 use crate::dnssec::Signer;
 use crate::limits::{RECORDS_MAX, SET_RECORDS_MAX, ZONE_BYTES_MAX};
-use crate::wire::{Table, lower};
+use crate::peers::{Keys, Relations};
+use crate::wire::Table;
 use master::{Entries, Problem};
 use reader::Reader;
 
 mod data;
+mod history;
+mod journal;
 mod master;
 mod reader;
 mod ready;
 mod services;
 mod signed;
+mod versions;
 
-type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
+pub(crate) use history::{Change, History, newer, serial_of};
+pub(crate) use versions::{Silent, confirm};
+
+pub(crate) type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
 
 /// All zones of a node.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Zones {
     zones: HashMap<LowerName, Zone>,
-    /// By the name of the zone in wire form and small letters, and whether it is signed.
-    bodies: HashMap<Box<[u8]>, (Arc<Body>, bool)>,
+    /// By the name of the zone in wire form and small letters, and whether it is signed. Silent ones have none.
+    bodies: HashMap<Box<[u8]>, Shown>,
 }
+
+/// What may be answered of a zone, and whether it is signed.
+type Shown = (Option<Arc<Body>>, bool);
 
 /// One zone: what was read, and the names of services in it.
 #[derive(Debug, Clone)]
@@ -44,11 +55,20 @@ pub struct Zone {
     held: HashSet<LowerName>,
     /// What signs it.
     signer: Option<Arc<Signer>>,
+    /// The servers that it comes from and goes to.
+    relations: Arc<Relations>,
+    history: Arc<History>,
+    /// Why it answers nothing.
+    silent: Option<Silent>,
+    /// The serial of its file, which a journal is based on.
+    file_serial: u32,
+    /// Bytes of its journal as far as this process knows it.
+    journal_bytes: Arc<AtomicU64>,
 }
 
 /// What a file says.
 #[derive(Debug)]
-struct Body {
+pub(crate) struct Body {
     apex: LowerName,
     soa: Record,
     /// TTL of negative answers: the smaller of the SOA's own TTL and its MINIMUM (RFC 2308 §3).
@@ -83,25 +103,29 @@ impl Zones {
     ///
     /// # Errors
     /// One line with file, place and what to do.
-    pub fn load(sources: &[ZoneSource], old: &Self) -> Result<(Self, Vec<String>), GeoError> {
-        let (mut zones, mut warnings) = (HashMap::new(), Vec::new());
+    pub(crate) fn load(sources: &[ZoneSource], keys: &Keys, old: &Self) -> Result<(Self, Vec<String>), GeoError> {
+        let (mut zones, mut warnings, mut written) = (HashMap::new(), Vec::new(), HashSet::new());
         for source in sources {
+            let wrong = |text| GeoError(format!("zone {:?} {text}", source.name));
+            if let Some(file) = source.written().filter(|file| !written.insert(file.to_path_buf())) {
+                return Err(wrong(format!("is written to {}, as another one is: name another file", file.display())));
+            }
             let known = apex(&source.name).ok().and_then(|apex| old.zones.get(&LowerName::from(apex)));
-            let mut zone = match Zone::load(&source.name, &source.file) {
+            let mut zone = match Zone::of_source(source, known, &mut warnings) {
                 Ok(zone) => zone,
                 Err(error) => {
                     let known = known.ok_or_else(|| error.clone())?;
                     warnings.push(format!("{error}; zone {} stays as it was", known.body.apex));
-                    Zone { body: known.body.clone(), held: HashSet::new(), signer: None }
+                    Zone { held: HashSet::new(), signer: None, ..known.clone() }
                 }
             };
+            zone.relations = Arc::new(Relations::of(&source.peers, &source.file, keys).map_err(wrong)?);
             warnings.extend(zone.take_keys(source, known)?);
             if zones.insert(zone.body.apex.clone(), zone).is_some() {
                 return Err(GeoError(format!("zone {:?} is there twice", source.name)));
             }
         }
-        let bodies =
-            zones.iter().map(|(apex, zone): (_, &Zone)| (lower(apex), (zone.body.clone(), zone.is_signed()))).collect();
+        let bodies = zones.values().map(Zone::shown).collect();
         let zones = Self { zones, bodies };
         for source in sources {
             zones.check_stand_ins(source)?;
@@ -147,18 +171,29 @@ impl Zones {
 }
 
 /// The records of a zone that is being read.
-struct Records {
+pub(crate) struct Records {
     apex: LowerName,
     sets: Sets,
     count: usize,
 }
 
 impl Records {
+    /// Of what a zone has; no sets: of an empty one.
+    pub(crate) fn of(apex: LowerName, sets: Sets) -> Self {
+        let count = sets.values().flat_map(BTreeMap::values).map(Vec::len).sum();
+        Self { apex, sets, count }
+    }
+
+    /// Puts a SOA record in the place of the one there is.
+    pub(crate) fn set_soa(&mut self, soa: Record) {
+        self.sets.entry(self.apex.clone()).or_default().insert(RecordType::SOA, vec![soa]);
+    }
+
     /// Adds a record; one that is there already is passed over.
     ///
     /// # Errors
     /// Why it cannot stand beside those before it.
-    fn add(&mut self, record: Record) -> Result<(), String> {
+    pub(crate) fn add(&mut self, record: Record) -> Result<(), String> {
         let (owner, kind) = (LowerName::from(&record.name), record.record_type());
         if !self.apex.zone_of(&owner) {
             let apex = &self.apex;
@@ -196,7 +231,11 @@ impl Records {
         Ok(())
     }
 
-    fn zone(self) -> Result<Zone, String> {
+    /// The zone that they are.
+    ///
+    /// # Errors
+    /// Why they are none.
+    pub(crate) fn zone(self) -> Result<Zone, String> {
         let Self { apex, sets, .. } = self;
         let of_apex = |kind| sets.get(&apex).and_then(|types| types.get(&kind)).and_then(|records| records.first());
         let soa = of_apex(RecordType::SOA).cloned();
@@ -211,7 +250,7 @@ impl Records {
         let mut names = HashSet::new();
         sets.keys().for_each(|name| know(&mut names, name, &apex));
         let body = Body { apex, soa, negative_ttl, sets, names, ready: Table::default() };
-        Ok(Zone { body: Arc::new(body), held: HashSet::new(), signer: None }.readied())
+        Ok(Zone::of(body).readied())
     }
 }
 
@@ -265,7 +304,7 @@ impl Zone {
         let at = |(line, text): Problem| GeoError(format!("{place}:{line}: {}", in_one_line(text)));
         let apex = apex(name).map_err(problem)?;
         let (mut entries, mut reader) = (Entries::new(text), Reader::new(apex.clone()));
-        let mut records = Records { apex: apex.into(), sets: HashMap::new(), count: 0 };
+        let mut records = Records::of(apex.into(), Sets::new());
         while let Some(entry) = entries.next().map_err(at)? {
             let read = reader.read(&entry).and_then(|record| record.map_or(Ok(()), |record| records.add(record)));
             read.map_err(|text| at((entry.line, text)))?;

@@ -32,7 +32,7 @@ mod zone;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
-pub use dns::Dns;
+pub use dns::{Dns, DnsKey};
 pub use error::ConfigError;
 pub use filter::{FILTERS_MAX, OnFault};
 pub use forward::{FORWARD_LIST_MAX, Forward, HostPattern};
@@ -43,7 +43,7 @@ pub use origin::Timeouts;
 pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site};
 pub use trace::Trace;
 use units::{Bandwidth, Prefix, Size, Span};
-pub use zone::{Dnssec, Zone};
+pub use zone::{Dnssec, Primary, Transfer, Update, Zone};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
 pub const CLUSTERS_MAX: usize = 64;

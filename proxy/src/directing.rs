@@ -7,11 +7,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use littoral_geo::dnssec::Dnssec;
+use littoral_geo::peers::{Peers, Primary, Transfer, Update};
 use littoral_geo::server::{Identity, RateLimit, Settings};
+use littoral_geo::tsig::Secret;
 use littoral_geo::{Cluster, Counters, Director, GeoConfig, Node, Override, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
+use crate::config::units::Prefix;
 use crate::config::{Config, Tier};
 use crate::observe::metrics::Sample;
 use crate::probes::Probes;
@@ -135,6 +138,21 @@ impl Directing {
                 vec![counters.signatures_made.load(Relaxed), counters.signatures_kept.load(Relaxed)],
             ),
             "littoral_dns_signatures_kept" => one(self.director.signatures_held() as u64),
+            "littoral_dns_tsig_refused_total" => one(counters.tsig_refused.load(Relaxed)),
+            "littoral_dns_transfers_total" => by(
+                "outcome",
+                &["sent", "refused"],
+                vec![counters.transfers.load(Relaxed), counters.transfers_refused.load(Relaxed)],
+            ),
+            "littoral_dns_fetches_total" => {
+                by("outcome", &Counters::FETCHES, counters.fetches.iter().map(|count| count.load(Relaxed)).collect())
+            }
+            "littoral_dns_notifies_total" => one(counters.notifies.load(Relaxed)),
+            "littoral_dns_updates_total" => by(
+                "outcome",
+                &["taken", "refused"],
+                vec![counters.updates.load(Relaxed), counters.updates_refused.load(Relaxed)],
+            ),
             "littoral_geo_map_intervals" => one(self.director.map().intervals as u64),
             "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
             "littoral_geo_map_generation" => one(self.director.map().generation),
@@ -148,7 +166,20 @@ impl Directing {
 fn zone_source(zone: &crate::config::Zone) -> ZoneSource {
     let dnssec = zone.dnssec.as_ref();
     let dnssec = dnssec.map(|dnssec| Dnssec { keys: dnssec.keys.clone(), validity: dnssec.validity.0 });
-    ZoneSource { name: zone.name.clone(), file: zone.file.clone(), dnssec }
+    let prefixes = |prefixes: &[Prefix]| prefixes.iter().map(|prefix| prefix.0).collect();
+    let transfer = zone.transfer.as_ref().map(|transfer| Transfer {
+        allow: prefixes(&transfer.allow),
+        key: transfer.key.clone(),
+        notify: transfer.notify.clone(),
+    });
+    let primary = zone.primary.as_ref().map(|primary| Primary { address: primary.address, key: primary.key.clone() });
+    let update = zone.update.as_ref().map(|update| Update {
+        key: update.key.clone(),
+        allow: prefixes(&update.allow),
+        journal: update.journal.clone(),
+    });
+    let peers = Peers { transfer, primary, update };
+    ZoneSource { name: zone.name.clone(), file: zone.file.clone(), dnssec, peers }
 }
 
 fn geo_config(config: &Config) -> GeoConfig {
@@ -170,7 +201,13 @@ fn geo_config(config: &Config) -> GeoConfig {
     };
     let correction =
         |raw: &crate::config::Override| Override { prefix: raw.prefix, cluster: raw.cluster.clone(), at: raw.at };
+    let secret = |key: &crate::config::DnsKey| Secret {
+        name: key.name.clone(),
+        algorithm: key.algorithm.clone(),
+        secret: key.bytes().unwrap_or_default(),
+    };
     GeoConfig {
+        secrets: config.dns.key.iter().map(secret).collect(),
         databases: config.geo.database.clone(),
         coverage: config.geo.coverage.clone(),
         overrides: config.geo.overrides.iter().map(correction).collect(),

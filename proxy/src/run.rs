@@ -248,6 +248,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         if let Some(directing) = &node.directing {
             directing.probe(&node.settings.load());
             tokio::spawn(Directing::follow_files(directing.director().clone()));
+            tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
         }
         if let Some((dns, directing)) = sockets.dns.zip(node.directing.as_ref()) {
             let settings = Directing::dns_settings(&node.settings.load());

@@ -12,6 +12,7 @@ use super::sources::Sources;
 use super::{GeoConfig, GeoError};
 use crate::limits::{CLUSTERS_MAX, NODES_MAX, SERVICES_MAX, ZONES_MAX};
 use crate::map::{Covered, Map};
+use crate::peers::{self, Keys};
 use crate::routing::{ClusterRow, NONE, unit_vector};
 use crate::zone::Zones;
 
@@ -33,6 +34,8 @@ pub(crate) struct Snapshot {
     pub(super) sources: Arc<Sources>,
     pub(super) services: Arc<Services>,
     pub(crate) zones: Arc<Zones>,
+    /// Shared secrets.
+    pub(crate) keys: Arc<Keys>,
 }
 
 /// How a cluster is.
@@ -91,7 +94,8 @@ impl Snapshot {
             return Err(GeoError(format!("{count} {what}: at most {bound}")));
         }
         let no_zones = Zones::default();
-        let (mut zones, mut warnings) = Zones::load(&config.zones, old.map_or(&no_zones, |old| &old.zones))?;
+        let keys = peers::keys(&config.secrets).map_err(GeoError)?;
+        let (mut zones, mut warnings) = Zones::load(&config.zones, &keys, old.map_or(&no_zones, |old| &old.zones))?;
         let services = service::place(&config.services, &config.clusters, &mut zones)?;
         let none = Sources::default();
         let (sources, of_files) = Sources::read(&config, old.map_or(&none, |old| &old.sources))?;
@@ -106,6 +110,7 @@ impl Snapshot {
             sources: Arc::new(sources),
             services: Arc::new(services),
             zones: Arc::new(zones),
+            keys: Arc::new(keys),
             config: Arc::new(config),
         };
         let states = vec![State::default(); snapshot.config.clusters.len()];

@@ -45,12 +45,13 @@ pub(super) fn world() -> (tempfile::TempDir, GeoConfig) {
         databases: vec![database],
         coverage: Vec::new(),
         overrides: Vec::new(),
+        secrets: Vec::new(),
         clusters: vec![
             cluster("ams1", false, [52.37, 4.9], "192.0.2.1", &["10.0.0.0/8"]),
             cluster("nyc1", false, [40.7, -74.0], "192.0.2.2", &[]),
             cluster("isp1", true, [35.7, 139.7], "192.0.2.3", &["10.7.0.0/16"]),
         ],
-        zones: vec![ZoneSource { name: "kingcdn.example.".into(), file: zone, dnssec: None }],
+        zones: vec![ZoneSource { name: "kingcdn.example.".into(), file: zone, ..ZoneSource::default() }],
         services: vec![Service {
             name: "a1105.kingcdn.example".into(),
             clusters: vec!["*".into()],
@@ -275,7 +276,7 @@ fn a_zone_that_breaks_stays_as_it_was_while_the_others_are_read_anew() {
     let (directory, mut config) = world();
     let other = directory.path().join("other.zone");
     std::fs::write(&other, ZONE.replace("kingcdn", "other")).unwrap();
-    config.zones.push(ZoneSource { name: "other.example".into(), file: other.clone(), dnssec: None });
+    config.zones.push(ZoneSource { name: "other.example".into(), file: other.clone(), ..ZoneSource::default() });
     let director = director(config.clone());
     let address = |name: &str| {
         let reply = director.answer(&name.parse().unwrap(), RecordType::A, "192.0.2.7".parse().unwrap());
@@ -290,7 +291,11 @@ fn a_zone_that_breaks_stays_as_it_was_while_the_others_are_read_anew() {
     assert_eq!(address("ns.other.example.").as_deref(), Some("192.0.2.54"));
     assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
     // One that never could be read, and one that leads out of our zones, are refused whole.
-    config.zones.push(ZoneSource { name: "new.example".into(), file: config.zones[0].file.clone(), dnssec: None });
+    config.zones.push(ZoneSource {
+        name: "new.example".into(),
+        file: config.zones[0].file.clone(),
+        ..ZoneSource::default()
+    });
     director.reload(config.clone()).unwrap_err();
     config.zones.pop();
     std::fs::write(&other, format!("{}@ 60 IN ALIAS www.elsewhere.\n", ZONE.replace("kingcdn", "other"))).unwrap();

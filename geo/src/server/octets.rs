@@ -2,6 +2,8 @@
 //!
 //! Invariant: whatever the bytes are, nothing outside of them is read.
 
+use crate::wire::{behind_name, number};
+
 /// The type of OPT (RFC 6891 §6.1.1).
 const OPT: u16 = 41;
 /// Bytes of type and class, and of the TTL and the length behind them.
@@ -36,21 +38,6 @@ fn in_options(options: &[u8], code: u16) -> Option<usize> {
         }
         at += 4 + length;
     }
-}
-
-/// Behind a name that may end in a pointer (RFC 1035 §4.1.4), which is not followed.
-fn behind_name(message: &[u8], mut at: usize) -> Option<usize> {
-    loop {
-        match *message.get(at)? {
-            0 => return Some(at + 1),
-            pointer if pointer & 0xc0 == 0xc0 => return Some(at + 2),
-            length => at += 1 + usize::from(length),
-        }
-    }
-}
-
-fn number(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_be_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::copy::Sent;
 use super::{Handler, since_1970};
 use crate::counters::count;
 use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_SECONDS};
@@ -59,7 +60,18 @@ async fn converse(stream: &mut TcpStream, client: SocketAddr, handler: &Handler)
     const PATIENCE: Duration = Duration::from_secs(TCP_IDLE_SECONDS);
     let mut stream = BufReader::new(stream);
     while let Some(message) = timeout(PATIENCE, message(&mut stream)).await?? {
-        if let Some(response) = handler.response(message, client, Protocol::Tcp, since_1970()) {
+        let now = since_1970();
+        let (one, mut many) = match handler.copy(&message, client, now) {
+            Some(Sent::One(response)) => (Some(response), None),
+            Some(Sent::Many(responses)) => (None, Some(responses)),
+            None => (handler.response(message, client, Protocol::Tcp, now), None),
+        };
+        let mut next = one;
+        loop {
+            if let (None, Some(many)) = (&next, &mut many) {
+                next = many.recv().await;
+            }
+            let Some(response) = next.take() else { break };
             let length = u16::try_from(response.len()).map_err(std::io::Error::other)?;
             timeout(PATIENCE, stream.write_all(&[&length.to_be_bytes(), &response[..]].concat())).await??;
         }

@@ -22,7 +22,7 @@ impl Zones {
         let mut at = name;
         loop {
             if let Some((body, signed)) = self.bodies.get(at) {
-                return if signatures && *signed { None } else { body.ready.get(name, kind) };
+                return if signatures && *signed { None } else { body.as_ref()?.ready.get(name, kind) };
             }
             let (length, rest) = at.split_first().filter(|(length, _)| **length > 0)?;
             at = rest.get(usize::from(*length)..)?;

@@ -41,11 +41,19 @@ pub(crate) fn running_as(director: Director) -> Running {
     serving(Listeners::bind(&["127.0.0.1:0".parse().unwrap()], 2, |_| None).unwrap(), director)
 }
 
-fn serving(listeners: Listeners, director: Director) -> Running {
+/// A server on sockets that are there already, which looks after its zones.
+pub(crate) fn serving(listeners: Listeners, director: Director) -> Running {
     let director = Arc::new(director);
     let address = listeners.addresses()[0];
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(listeners, director.clone(), Settings::default(), stopped));
+    let (stop, mut stopped) = watch::channel(false);
+    tokio::spawn(serve(listeners, director.clone(), Settings::default(), stopped.clone()));
+    let keep = littoral_geo::copies::keep(director.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = keep => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    });
     Running { address, director, stop }
 }
 

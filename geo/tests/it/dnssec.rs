@@ -101,7 +101,7 @@ fn config(directory: &Path) -> GeoConfig {
     let zone = |name: &str, text: &str, dnssec| {
         let file = directory.join(format!("{name}zone"));
         std::fs::write(&file, text).unwrap();
-        ZoneSource { name: name.into(), file, dnssec }
+        ZoneSource { name: name.into(), file, dnssec, ..ZoneSource::default() }
     };
     let zones = vec![
         zone("signed.example.", PARENT, dnssec.clone()),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
+mod copies;
 mod dns;
 mod dnssec;
 mod edns;
@@ -9,4 +10,5 @@ mod hot;
 mod packets;
 mod properties;
 mod tcp;
+mod updates;
 mod world;

@@ -75,7 +75,7 @@ pub(crate) fn director() -> Director {
     let zone = |name: &str, text: &str| {
         let file = directory.path().join(name);
         std::fs::write(&file, text).unwrap();
-        ZoneSource { name: name.into(), file, dnssec: None }
+        ZoneSource { name: name.into(), file, ..ZoneSource::default() }
     };
     let zones = vec![
         zone("netcinema.example.", NETCINEMA),
@@ -103,6 +103,7 @@ pub(crate) fn director() -> Director {
         databases: Vec::new(),
         coverage: Vec::new(),
         overrides: Vec::new(),
+        secrets: Vec::new(),
         clusters,
         zones,
         services: vec![service],

@@ -23,11 +23,51 @@ pub struct Dns {
     pub slip: u32,
     /// UDP sockets of each address, and threads that answer on them; 0: one per core.
     pub threads: usize,
+    /// Secrets shared with other servers.
+    pub key: Vec<DnsKey>,
+}
+
+/// A secret shared with other servers (TSIG).
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DnsKey {
+    /// The name that both sides know it by.
+    pub name: String,
+    /// How it signs.
+    #[serde(default = "algorithm")]
+    pub algorithm: String,
+    /// Its bytes in base64.
+    pub secret: String,
+}
+
+fn algorithm() -> String {
+    "hmac-sha256".into()
+}
+
+impl std::fmt::Debug for DnsKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DnsKey").field("name", &self.name).field("algorithm", &self.algorithm).finish_non_exhaustive()
+    }
+}
+
+impl DnsKey {
+    /// Its bytes; `None` when they are no base64.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        littoral_geo::tsig::bytes_of(&self.secret)
+    }
 }
 
 impl Default for Dns {
     fn default() -> Self {
-        Self { nsid: None, version: None, cookie_secret: None, answers_per_second: 0, slip: 2, threads: 0 }
+        Self {
+            nsid: None,
+            version: None,
+            cookie_secret: None,
+            answers_per_second: 0,
+            slip: 2,
+            threads: 0,
+            key: Vec::new(),
+        }
     }
 }
 

@@ -51,11 +51,12 @@ fn started(services: Vec<Service>) -> Result<Director, GeoError> {
     };
     let one = cluster("one", (Some("203.0.113.1".parse().unwrap()), None));
     let six = cluster("six", (None, Some("2001:db8::1".parse().unwrap())));
-    let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file, dnssec: None }];
+    let zones = vec![ZoneSource { name: "kingcdn.example.".into(), file, ..ZoneSource::default() }];
     let config = GeoConfig {
         databases: Vec::new(),
         coverage: Vec::new(),
         overrides: Vec::new(),
+        secrets: Vec::new(),
         clusters: vec![one, six],
         zones,
         services,

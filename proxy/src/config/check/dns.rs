@@ -31,6 +31,10 @@ impl Config {
                 return wrong(format!("dns.{key}"), format!("dns.{key} is at most {most}"));
             }
         }
+        if let Some(at) = dns.key.iter().position(|key| key.bytes().is_none()) {
+            let problem = format!("dns.key {:?}: its secret is no base64", dns.key[at].name);
+            return wrong(format!("dns.key.{at}.secret"), problem);
+        }
         if dns.threads > UDP_THREADS_MAX {
             let problem = format!("dns.threads is at most {UDP_THREADS_MAX}; leave it out for one per core");
             return wrong("dns.threads", problem);

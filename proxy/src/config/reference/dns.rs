@@ -46,4 +46,19 @@ pub(super) const KEYS: &[Key] = &[
         "restart",
         "UDP sockets of each address, and threads that answer on them; the kernel divides the clients among them.",
     ),
+    key(
+        "dns.key.name",
+        "domain name",
+        "required",
+        "live",
+        "The name that both sides know a shared secret by (TSIG, RFC 8945).",
+    ),
+    key("dns.key.algorithm", "`hmac-sha256`, `hmac-sha384` or `hmac-sha512`", "`hmac-sha256`", "live", "How it signs."),
+    key(
+        "dns.key.secret",
+        "base64 of at least 16 bytes",
+        "required",
+        "live",
+        "The secret, such as `openssl rand -base64 32` prints.",
+    ),
 ];

@@ -4,7 +4,57 @@ use super::{Key, key};
 
 pub(super) const KEYS: &[Key] = &[
     key("zone.name", "domain name", "required", "live", "A zone this node answers for."),
-    key("zone.file", "file", "required", "live", "Its master file (RFC 1035)."),
+    key(
+        "zone.file",
+        "file",
+        "required",
+        "live",
+        "Its master file (RFC 1035); with `primary` the file of the copy, which the node writes.",
+    ),
+    key(
+        "zone.transfer.allow",
+        "list of prefixes",
+        "none: from everywhere, with the key",
+        "live",
+        "From where the zone may be copied (AXFR, IXFR). Without `transfer` nobody may.",
+    ),
+    key("zone.transfer.key", "name of a `dns.key`", "none", "live", "The secret that they must sign with."),
+    key(
+        "zone.transfer.notify",
+        "list of addresses with port, at most 64",
+        "none",
+        "live",
+        "Servers that are told of changes (NOTIFY).",
+    ),
+    key(
+        "zone.primary.address",
+        "address with port",
+        "required",
+        "live",
+        "The server that the zone is copied from; this node is then a secondary.",
+    ),
+    key(
+        "zone.primary.key",
+        "name of a `dns.key`",
+        "none",
+        "live",
+        "The secret to sign with, and that each message must be signed with.",
+    ),
+    key(
+        "zone.update.key",
+        "name of a `dns.key`",
+        "required",
+        "live",
+        "The secret that changes (UPDATE) must be signed with. Without `update` nobody may change the zone.",
+    ),
+    key("zone.update.allow", "list of prefixes", "none: from everywhere", "live", "From where changes are taken."),
+    key(
+        "zone.update.journal",
+        "file",
+        "required",
+        "live",
+        "Keeps the changes. The zone's file is left as it is; one with a higher serial than the journal's takes its place.",
+    ),
     key(
         "zone.dnssec.keys",
         "directory",
