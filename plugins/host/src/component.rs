@@ -133,6 +133,13 @@ pub fn is_filter(file: &std::path::Path) -> bool {
     crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_filter())
 }
 
+/// Whether a file holds a service. One that cannot be read does not.
+pub fn is_service(file: &std::path::Path) -> bool {
+    crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_service())
+}
+
+/// What a service may import.
+const OF_SERVICES: [&str; 4] = ["env", "ambient", "store", "connection"];
 /// What a filter may import.
 const OF_FILTERS: [&str; 5] = ["env", "exchange", "ambient", "place", "store"];
 
@@ -147,22 +154,46 @@ impl Opened {
         self.imports.iter().any(|name| is_ours(name, interface))
     }
 
+    /// Whether it exports `service`.
+    pub(crate) fn is_service(&self) -> bool {
+        self.exports.iter().any(|name| is_ours(name, "service"))
+    }
+
     /// Checks that it is a filter and asks for nothing that filters do not get.
     ///
     /// # Errors
     /// What was found and what was expected.
     pub(crate) fn check_filter(&self) -> Result<(), String> {
         if !self.is_filter() {
-            let found = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join(", ") };
-            return Err(format!(
-                "it exports {found}; expected {PACKAGE}filter@{VERSION}x (world http-filter): name another plugin in site.filters"
-            ));
+            return Err(self.is_not("filter", "http-filter", "site.filters"));
         }
-        let allowed = |name: &&String| OF_FILTERS.iter().any(|interface| is_ours(name, interface));
+        self.imports_only("filter", &OF_FILTERS)
+    }
+
+    /// Checks that it is a service and asks for nothing that services do not get.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn check_service(&self) -> Result<(), String> {
+        if !self.is_service() {
+            return Err(self.is_not("service", "stream-service", "listen.service"));
+        }
+        self.imports_only("service", &OF_SERVICES)
+    }
+
+    fn is_not(&self, interface: &str, world: &str, seat: &str) -> String {
+        let found = if self.exports.is_empty() { "nothing".to_owned() } else { self.exports.join(", ") };
+        format!(
+            "it exports {found}; expected {PACKAGE}{interface}@{VERSION}x (world {world}): name another plugin in {seat}"
+        )
+    }
+
+    fn imports_only(&self, what: &str, interfaces: &[&str]) -> Result<(), String> {
+        let allowed = |name: &&String| interfaces.iter().any(|interface| is_ours(name, interface));
         match self.imports.iter().find(|name| !allowed(name)) {
             Some(stranger) => Err(format!(
-                "it imports {stranger}; a filter may import {} of {PACKAGE}*@{VERSION}x only",
-                OF_FILTERS.join(", ")
+                "it imports {stranger}; a {what} may import {} of {PACKAGE}*@{VERSION}x only",
+                interfaces.join(", ")
             )),
             None => Ok(()),
         }

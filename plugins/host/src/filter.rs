@@ -3,7 +3,7 @@
 //! Loading is [`FilterHost`]'s, calling [`Filter`]'s. Which filters a request has, and what becomes of it when one fails, is the
 //! caller's. Invariants: a call ends by its deadline; what it changed is checked, and is nothing if it failed.
 
-mod bindings;
+pub(crate) mod bindings;
 mod body;
 mod fault;
 mod guest;
@@ -13,14 +13,14 @@ pub mod limits;
 mod message;
 mod plugin;
 mod status;
-mod store;
 
+pub use crate::store::Held;
 pub use body::Rewriter;
+pub(crate) use fault::Failure;
 pub use fault::Fault;
 pub use guest::Point;
 pub use host::{FilterHost, FilterSpec};
-pub(crate) use host::{config, try_out};
+pub(crate) use host::{config, pool, start_clock, try_out};
 pub use message::{Change, Changes, Exchange, Reply};
 pub use plugin::{Called, Filter, Prepared, Verdict};
 pub use status::FilterStatus;
-pub use store::Held;

@@ -131,6 +131,13 @@ impl<S: Clone + PartialEq, C> Generations<S, C> {
         lasts
     }
 
+    /// Whether one fault too many would be a rollback: what runs was loaded a moment ago, and there is something to go back to.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        let standing = self.standing.lock();
+        let young = (self.now_ms)().saturating_sub(self.current.load().loaded_ms) <= ROLLBACK_WINDOW_MS;
+        young && standing.previous.is_some()
+    }
+
     /// Takes note of a fault of a call to loading `number`, and does what it leads to: one too many is a rollback right after a
     /// reload, else quarantine. `announce` is told what runs after a rollback.
     pub(crate) fn failed(

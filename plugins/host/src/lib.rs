@@ -5,13 +5,15 @@
 //! warm instance of each plugin; a call takes no lock.
 //!
 //! Filters ([`filter`]) are called less often and need more: they take the component runtime, on fibers, with an engine of
-//! their own.
+//! their own; so do services ([`service`]), which wait for the peers of their connections.
 //!
 //! Invariants: a guest cannot make the host panic, hang or hold more than its memory; every answer is checked before it is
 //! returned; what fails is a [`Fault`] for the caller's native policy to make good.
 
+mod ambient;
 mod artifact;
 pub mod author;
+mod bounds;
 mod breaker;
 pub mod compile;
 mod component;
@@ -27,13 +29,15 @@ mod plugin;
 mod query;
 pub mod question;
 mod record;
+pub mod service;
 pub mod signature;
 mod status;
+mod store;
 pub mod total;
 pub mod types;
 pub mod vectors;
 
-pub use component::{Interface, is_filter};
+pub use component::{Interface, is_filter, is_service};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use plugin::{Plugin, Prepared};
 pub use question::{Question, Reply, Snapshot};

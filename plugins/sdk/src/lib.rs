@@ -7,6 +7,7 @@
 //! | `rate-policy` | [`policy::Rate`] | [`export_policy!`] | [`policy::sketch::Seat`] |
 //! | `cache-policy` | [`policy::Cache`] | [`export_policy!`] | [`policy::sketch::Seat`] |
 //! | `http-filter` | [`filter::Filter`] | [`export_filter!`] | [`filter::sketch::Sketch`] |
+//! | `stream-service` | [`service::Service`] | [`export_service!`] | [`service::sketch::Sketch`] |
 //!
 //! Each takes the operator's `config` table in its `new`, as JSON: [`config`](config()) makes a type of it. [`info!`] and its like write to
 //! the node's log, [`env::count`] counts. What a trait does not offer is there all the same: [`wit_bindgen`] generates the bindings of a world.
@@ -20,6 +21,7 @@ pub mod env;
 pub mod filter;
 pub mod memory;
 pub mod policy;
+pub mod service;
 
 pub use config::{config, no_config};
 pub use wit_bindgen;

@@ -52,6 +52,10 @@ pub fn check(file: &Path, config: &str) -> Result<Vec<Finding>, String> {
         let tried = crate::filter::try_out(file, config);
         return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/filter.wit")).into_iter().collect());
     }
+    if opened.is_service() {
+        let tried = crate::service::try_out(file, config);
+        return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/service.wit")).into_iter().collect());
+    }
     let core = match core_of(&bytes[opened.core.clone()]) {
         Ok(core) => core,
         Err(problem) => return Ok(vec![finding(problem, "build it anew")]),

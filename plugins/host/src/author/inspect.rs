@@ -88,7 +88,8 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
     let bytes = read(file).map_err(told)?;
     let opened = open(&bytes).map_err(told)?;
     let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world);
-    let worlds = policies.chain(opened.is_filter().then_some("http-filter")).collect();
+    let filter = opened.is_filter().then_some("http-filter");
+    let worlds = policies.chain(filter).chain(opened.is_service().then_some("stream-service")).collect();
     let core = &bytes[opened.core.clone()];
     let custom_sections = sections(&bytes).map_err(told)?;
     Ok(Inspection {

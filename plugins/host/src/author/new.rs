@@ -28,6 +28,8 @@ pub enum World {
     CachePolicy,
     /// Requests and responses.
     HttpFilter,
+    /// Connections.
+    StreamService,
 }
 
 /// What it is written in.
@@ -43,7 +45,8 @@ pub enum Language {
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::RoutingPolicy, Self::RatePolicy, Self::CachePolicy, Self::HttpFilter];
+    pub const ALL: [Self; 5] =
+        [Self::RoutingPolicy, Self::RatePolicy, Self::CachePolicy, Self::HttpFilter, Self::StreamService];
 
     /// Its name in the contract.
     pub fn as_str(self) -> &'static str {
@@ -52,6 +55,7 @@ impl World {
             Self::RatePolicy => "rate-policy",
             Self::CachePolicy => "cache-policy",
             Self::HttpFilter => "http-filter",
+            Self::StreamService => "stream-service",
         }
     }
 
@@ -64,6 +68,7 @@ impl World {
             Self::HttpFilter => format!(
                 "[[site]]\nhosts = [\"www.example\"]\norigin = [\"http://origin.example\"]\nfilters = [\"{name}\"]"
             ),
+            Self::StreamService => format!("[[listen.service]]\nbind = \"127.0.0.1:2525\"\nplugin = \"{name}\""),
         }
     }
 }
@@ -80,6 +85,11 @@ impl Language {
             Self::AssemblyScript => "assemblyscript",
         }
     }
+
+    /// Whether there is a template of a world in it.
+    fn speaks(self, world: World) -> bool {
+        self == Self::Rust || world != World::StreamService
+    }
 }
 
 /// Writes a project into `directory`, which is made. Returns what was written.
@@ -93,6 +103,12 @@ pub fn new(name: &str, world: World, language: Language, directory: &Path) -> Re
         return Err(format!("{}: there is something in it already: name another directory", directory.display()));
     }
     let mut written = Vec::new();
+    if !language.speaks(world) {
+        let (language, world) = (language.as_str(), world.as_str());
+        return Err(format!(
+            "there is no template of {world} in {language}: take --lang rust, or any language with WIT bindings"
+        ));
+    }
     for (place, text) in files(name, world, language) {
         let file = directory.join(place);
         std::fs::create_dir_all(file.parent().unwrap_or(directory)).map_err(told)?;
@@ -155,7 +171,7 @@ fn below<'a>(directory: &'a Dir<'static>) -> Box<dyn Iterator<Item = (&'static P
 /// A template with its blanks filled in.
 fn filled(text: &str, name: &str, world: World) -> String {
     let test = match world {
-        World::HttpFilter => String::new(),
+        World::HttpFilter | World::StreamService => String::new(),
         _ => format!(
             "littoral plugin test target/plugins/{name}.wasm   # asks vectors.toml in the host that a node uses\n"
         ),
@@ -197,6 +213,9 @@ mod tests {
         for (language, world) in
             Language::ALL.into_iter().flat_map(|language| World::ALL.map(|world| (language, world)))
         {
+            if !language.speaks(world) {
+                continue;
+            }
             let files = files("my-plugin2", world, language);
             for (place, text) in &files {
                 let sdk = place.starts_with("littoral-plugin/src");
@@ -204,7 +223,8 @@ mod tests {
             }
             let has = |place: &str| files.iter().any(|(file, _)| file == Path::new(place));
             assert!(has("wit/policy.wit") && has("README.md") && has(".gitignore"), "{language:?} {world:?}");
-            assert_eq!(has("vectors.toml"), world != World::HttpFilter, "{language:?} {world:?}");
+            let is_policy = ![World::HttpFilter, World::StreamService].contains(&world);
+            assert_eq!(has("vectors.toml"), is_policy, "{language:?} {world:?}");
         }
     }
 

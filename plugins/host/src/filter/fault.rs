@@ -1,4 +1,4 @@
-//! Why a filter's call has no answer.
+//! Why the call of a filter or service has no answer.
 
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,20 +31,20 @@ impl Fault {
     pub const KINDS: [&'static str; 7] = ["trap", "deadline", "memory", "nonsense", "init", "busy", "quarantined"];
 
     /// Whether it is the guest's own doing.
-    pub(super) fn is_its_own(self) -> bool {
+    pub(crate) fn is_its_own(self) -> bool {
         !matches!(self, Self::Busy | Self::Quarantined)
     }
 }
 
 /// A fault in words.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) fault: Fault,
-    pub(super) text: String,
+pub(crate) struct Failure {
+    pub(crate) fault: Fault,
+    pub(crate) text: String,
 }
 
 impl Failure {
-    pub(super) fn new(fault: Fault, text: impl Into<String>) -> Self {
+    pub(crate) fn new(fault: Fault, text: impl Into<String>) -> Self {
         Self { fault, text: text.into() }
     }
 }

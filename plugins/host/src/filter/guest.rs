@@ -3,22 +3,13 @@
 //! Invariants: every function here returns at once, takes no lock of the request path and calls no guest; what a guest says that
 //! is not allowed ends its call with [`Nonsense`].
 
-use std::sync::Arc;
-
 use wasmtime::Result;
 
-use super::bindings::littoral::plugin::{ambient, env, exchange, place, store};
-use super::instance::Bounds;
+use super::bindings::littoral::plugin::{exchange, place};
 use super::limits::KEPT_BYTES_MAX;
 use super::message::{Change, Changes, Exchange, name, own_name, target, value};
-use super::store::Store;
-use crate::limits::LOG_BYTES_MAX;
-use crate::status::Counters;
-
-/// A guest said what is not allowed.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Nonsense(pub(super) String);
+use crate::ambient::{Ambient, nonsense};
+use crate::bounds::Bounds;
 
 /// Where in a request a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +44,8 @@ impl Point {
 
 /// What a store's owner has besides its guest.
 pub(super) struct Guest {
-    pub(super) name: String,
+    pub(super) ambient: Ambient,
     pub(super) bounds: Bounds,
-    pub(super) counters: Arc<Counters>,
-    pub(super) store: Arc<Store>,
-    pub(super) now_ms: fn() -> u64,
     /// Ticks that the call under way may still compute, and whether it lets others run at each.
     pub(super) ticks_left: u64,
     pub(super) may_yield: bool,
@@ -77,31 +65,6 @@ impl Guest {
             Point::Request | Point::Origin | Point::Response => self.changes.note(change).map_err(nonsense),
             Point::Lookup | Point::Body => Err(nonsense("fields are not changed here".into())),
         }
-    }
-}
-
-pub(super) fn nonsense(why: String) -> wasmtime::Error {
-    wasmtime::Error::new(Nonsense(why))
-}
-
-impl env::Host for Guest {
-    fn log(&mut self, level: env::Level, text: String) -> Result<()> {
-        if !self.counters.may_log() {
-            return Ok(());
-        }
-        let (plugin, text) = (self.name.as_str(), &text[..text.floor_char_boundary(LOG_BYTES_MAX)]);
-        match level {
-            env::Level::Debug => tracing::debug!(plugin, "{text}"),
-            env::Level::Info => tracing::info!(plugin, "{text}"),
-            env::Level::Warn => tracing::warn!(plugin, "{text}"),
-            env::Level::Error => tracing::error!(plugin, "{text}"),
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, metric: u32, delta: u64) -> Result<()> {
-        self.counters.add(metric, delta);
-        Ok(())
     }
 }
 
@@ -191,20 +154,6 @@ impl exchange::Host for Guest {
     }
 }
 
-impl ambient::Host for Guest {
-    fn now_ms(&mut self) -> Result<u64> {
-        Ok((self.now_ms)())
-    }
-
-    fn random(&mut self) -> Result<u64> {
-        let mut bytes = [0; 8];
-        match rustix::rand::getrandom(&mut bytes[..], rustix::rand::GetRandomFlags::empty()) {
-            Ok(8) => Ok(u64::from_le_bytes(bytes)),
-            _ => Err(wasmtime::Error::msg("the system has no entropy")),
-        }
-    }
-}
-
 impl place::Host for Guest {
     fn country(&mut self) -> Result<Option<String>> {
         let country = self.exchange.as_ref().and_then(|exchange| exchange.place().0);
@@ -213,27 +162,5 @@ impl place::Host for Guest {
 
     fn asn(&mut self) -> Result<u32> {
         Ok(self.exchange.as_ref().map_or(0, |exchange| exchange.place().1))
-    }
-}
-
-impl store::Host for Guest {
-    fn get(&mut self, key: Vec<u8>) -> Result<Option<Vec<u8>>> {
-        self.store.get(&key, (self.now_ms)()).map_err(nonsense)
-    }
-
-    fn put(&mut self, key: Vec<u8>, value: Vec<u8>, ttl_ms: u64) -> Result<()> {
-        self.store.put(&key, value, ttl_ms, (self.now_ms)()).map_err(nonsense)
-    }
-
-    fn remove(&mut self, key: Vec<u8>) -> Result<()> {
-        self.store.remove(&key).map_err(nonsense)
-    }
-
-    fn swap(&mut self, key: Vec<u8>, expected: Option<Vec<u8>>, value: Vec<u8>, ttl_ms: u64) -> Result<bool> {
-        self.store.swap(&key, expected.as_deref(), value, ttl_ms, (self.now_ms)()).map_err(nonsense)
-    }
-
-    fn add(&mut self, key: Vec<u8>, delta: i64, ttl_ms: u64) -> Result<i64> {
-        self.store.add(&key, delta, ttl_ms, (self.now_ms)()).map_err(nonsense)
     }
 }

@@ -11,20 +11,22 @@ use std::time::Duration;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine, PoolingAllocationConfig};
 
-use super::bindings::HttpFilter;
+use super::bindings::littoral::plugin::{ambient, env, exchange, place, store};
 use super::guest::Guest;
-use super::instance::{Manifest, at_once};
+use super::instance::Manifest;
 use super::limits::{
     DEADLINE_MS_MAX, FIBER_BYTES, INSTANCES_TOTAL, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS,
 };
 use super::plugin::{Code, Filter, Generation, Shared, start};
-use super::store::Store;
+use crate::ambient::Ambient;
 use crate::artifact::{Source, compiled, make_directory};
+use crate::bounds::at_once;
 use crate::component::{Opened, open};
 use crate::engine::{Content, HostSettings, LoadError};
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
 use crate::signature::Trust;
 use crate::status::Counters;
+use crate::store::Store;
 
 /// A filter as the operator configures it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,19 +76,11 @@ impl FilterHost {
         let told = |error: &dyn std::fmt::Display| format!("the filter engine cannot start: {error}");
         make_directory(&settings)?;
         let mut config = config();
-        config.allocation_strategy(pool());
+        config.allocation_strategy(pool(INSTANCES_TOTAL));
         let engine = Engine::new(&config).map_err(|error| told(&error))?;
         let mut linker = Linker::new(&engine);
-        HttpFilter::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest).map_err(|error| told(&error))?;
-        let weak = engine.weak();
-        let tick = move || {
-            while let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::park_timeout(Duration::from_millis(TICK_MS));
-            }
-        };
-        std::thread::Builder::new().name("filter-clock".into()).spawn(tick).map_err(|error| told(&error))?;
+        add_to(&mut linker).map_err(|error| told(&error))?;
+        start_clock(&engine, "filter-clock").map_err(|error| told(&error))?;
         Ok(Arc::new(Self { engine, linker, settings }))
     }
 
@@ -176,6 +170,28 @@ fn check(spec: &FilterSpec, bytes: &[u8]) -> Result<Opened, String> {
     Ok(opened)
 }
 
+/// What a filter may import.
+fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    env::add_to_linker::<_, HasSelf<Ambient>>(linker, |guest| &mut guest.ambient)?;
+    ambient::add_to_linker::<_, HasSelf<Ambient>>(linker, |guest| &mut guest.ambient)?;
+    store::add_to_linker::<_, HasSelf<Ambient>>(linker, |guest| &mut guest.ambient)?;
+    exchange::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+    place::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+/// Starts the thread that interrupts an engine's guests; it ends with the engine.
+pub(crate) fn start_clock(engine: &Engine, name: &str) -> std::io::Result<()> {
+    let weak = engine.weak();
+    let tick = move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::park_timeout(Duration::from_millis(TICK_MS));
+        }
+    };
+    std::thread::Builder::new().name(name.into()).spawn(tick).map(drop)
+}
+
 /// Components on fibers, interrupted by a clock. How instances are allocated is not said: the process that only compiles has none.
 pub(crate) fn config() -> Config {
     let mut config = crate::engine::config();
@@ -189,15 +205,15 @@ pub(crate) fn config() -> Config {
     config
 }
 
-/// All memory that filters can have is reserved as addresses at the start; none of it is used before an instance is.
-fn pool() -> PoolingAllocationConfig {
-    let parts = INSTANCES_TOTAL * 2;
+/// All memory that so many instances can have is reserved as addresses at the start; none of it is used before an instance is.
+pub(crate) fn pool(instances: u32) -> PoolingAllocationConfig {
+    let parts = instances * 2;
     let mut pool = PoolingAllocationConfig::default();
-    pool.total_component_instances(INSTANCES_TOTAL)
+    pool.total_component_instances(instances)
         .total_core_instances(parts)
-        .total_memories(INSTANCES_TOTAL)
+        .total_memories(instances)
         .total_tables(parts)
-        .total_stacks(INSTANCES_TOTAL)
+        .total_stacks(instances)
         .max_core_instances_per_component(PARTS_MAX)
         .max_memories_per_component(PARTS_MAX)
         .max_tables_per_component(PARTS_MAX)

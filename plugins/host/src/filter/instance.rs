@@ -3,24 +3,19 @@
 //! A call ends by its deadline: at each tick of the engine's clock that meets the guest computing, one of its ticks is gone, and
 //! others get the thread. Invariant: what an exchange is lent for comes back, whatever the guest did.
 
-use std::future::Future;
-use std::pin::pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, Waker};
-
 use wasmtime::component::InstancePre;
-use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Store, Trap, UpdateDeadline};
+use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points};
 use super::bindings::{HttpFilter, HttpFilterPre};
 use super::fault::{Failure, Fault};
-use super::guest::{Guest, Nonsense, Point};
+use super::guest::{Guest, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, INIT_MS, OUT_BYTES_MAX, TICK_MS};
 use super::message::{Changes, Exchange, Reply, reply, target};
 use super::plugin::Shared;
-use crate::limits::{ERROR_BYTES_MAX, TABLE_ELEMENTS_MAX};
-use crate::total::Share;
+use crate::ambient::Ambient;
+use crate::bounds::{Bounds, Place, at_once, failure_of};
+use crate::limits::ERROR_BYTES_MAX;
 
 /// What a filter asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,64 +54,6 @@ pub(super) enum Said {
     Rewrite,
 }
 
-/// Bounds memory and tables of an instance, all of them together.
-#[derive(Debug, Default)]
-pub(super) struct Bounds {
-    memory_max: usize,
-    pub(super) memory: usize,
-    elements: usize,
-    /// It asked for more.
-    refused: bool,
-    /// It might have more, but all guests together have too much.
-    crowded: bool,
-    share: Share,
-}
-
-impl ResourceLimiter for Bounds {
-    fn memory_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        let more = desired - current.min(desired);
-        let memory = self.memory.saturating_add(more);
-        if memory <= self.memory_max && !self.share.grow(more) {
-            self.crowded = true;
-            return Err(wasmtime::Error::msg("all plugins together have as much memory as plugins.memory allows"));
-        }
-        self.grow(memory <= self.memory_max, |bounds| bounds.memory = memory)
-    }
-
-    fn table_growing(&mut self, current: usize, desired: usize, _most: Option<usize>) -> wasmtime::Result<bool> {
-        let elements = self.elements.saturating_add(desired - current.min(desired));
-        self.grow(elements <= TABLE_ELEMENTS_MAX, |bounds| bounds.elements = elements)
-    }
-}
-
-impl Bounds {
-    fn grow(&mut self, fits: bool, grow: impl FnOnce(&mut Self)) -> wasmtime::Result<bool> {
-        if !fits {
-            self.refused = true;
-            return Err(wasmtime::Error::msg("it asked for more memory than it may have"));
-        }
-        grow(self);
-        Ok(true)
-    }
-}
-
-/// One of the instances that a filter may have at a time.
-pub(super) struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    /// `None` when all are taken.
-    pub(super) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let took = taken.fetch_update(Relaxed, Relaxed, |taken| (taken < most).then_some(taken + 1));
-        took.ok().map(|_| Self(taken.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
-}
-
 /// A started instance.
 pub(super) struct Instance {
     store: Store<Guest>,
@@ -144,11 +81,8 @@ impl Instance {
     pub(super) async fn start(recipe: Recipe<'_>, may_yield: bool) -> Result<Self, Failure> {
         let Recipe { pre, config, memory_bytes, deadline_ticks, generation, shared, place } = recipe;
         let guest = Guest {
-            name: shared.name.clone(),
-            bounds: Bounds { memory_max: memory_bytes, ..Bounds::default() },
-            counters: shared.counters.clone(),
-            store: shared.store.clone(),
-            now_ms: shared.now_ms,
+            ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
+            bounds: Bounds::of(memory_bytes),
             ticks_left: INIT_MS / TICK_MS,
             may_yield,
             point: Point::Lookup,
@@ -181,7 +115,7 @@ impl Instance {
                 return Err(Failure::new(Fault::Init, format!("it refuses its config: {text}")));
             }
             Err(error) => {
-                let failure = failure_of(&error, &store);
+                let failure = failure_of(&error, &store.data().bounds);
                 let fault = if failure.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
                 return Err(Failure::new(fault, format!("its init failed: {}", failure.text)));
             }
@@ -223,7 +157,7 @@ impl Instance {
             Point::Response => exports.call_on_response(store).await.map(|()| Ok(Said::Next)),
             Point::Body => Ok(Ok(Said::Next)),
         };
-        let said = said.map_err(|error| failure_of(&error, &self.store))?;
+        let said = said.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         said.map_err(|why| Failure::new(Fault::Nonsense, why))
     }
 
@@ -245,7 +179,7 @@ impl Instance {
         self.begin(Point::Body, false);
         let exports = self.exports.littoral_plugin_filter();
         let called = at_once(exports.call_on_body(&mut self.store, data, last));
-        let piece = called.map_err(|error| failure_of(&error, &self.store))?;
+        let piece = called.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         let hold = piece.hold as usize;
         let most = if last { 0 } else { HELD_BYTES_MAX.min(data.len()) };
         if piece.out.len() > OUT_BYTES_MAX || hold > most {
@@ -254,26 +188,4 @@ impl Instance {
         }
         Ok((piece.out, hold))
     }
-}
-
-/// Runs what never waits.
-pub(super) fn at_once<T>(future: impl Future<Output = wasmtime::Result<T>>) -> wasmtime::Result<T> {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(wasmtime::Error::msg("it waited where it must not")),
-    }
-}
-
-fn failure_of(error: &wasmtime::Error, store: &Store<Guest>) -> Failure {
-    let fault = match error.downcast_ref::<Trap>() {
-        _ if error.is::<Nonsense>() => Fault::Nonsense,
-        _ if store.data().bounds.refused => Fault::Memory,
-        _ if store.data().bounds.crowded => Fault::Busy,
-        _ if error.is::<PoolConcurrencyLimitError>() => Fault::Busy,
-        Some(Trap::Interrupt) => Fault::Deadline,
-        Some(_) => Fault::Trap,
-        // What the canonical ABI refuses: pointers out of bounds, text that is none.
-        None => Fault::Nonsense,
-    };
-    Failure::new(fault, error.root_cause().to_string())
 }

@@ -17,14 +17,15 @@ use super::body::Rewriter;
 use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
 use super::host::{FilterHost, FilterSpec};
-use super::instance::{Instance, Manifest, Place, Recipe, Said};
+use super::instance::{Instance, Manifest, Recipe, Said};
 use super::limits::{DEADLINE_MS_DEFAULT, IDLE_MAX, INSTANCES_MAX, MEMORY_BYTES_DEFAULT, TICK_MS};
 use super::message::{Changes, Exchange, Reply};
 use super::status::{Figures, FilterStatus};
-use super::store::Store;
+use crate::bounds::Place;
 use crate::engine::{Content, LoadError};
 use crate::generations::{self, Generations, Stands};
 use crate::status::{Counters, Grants};
+use crate::store::Store;
 
 /// Calls of one instance, before it makes room for a new one: guests leak.
 const CALLS_MAX: u64 = 10_000;

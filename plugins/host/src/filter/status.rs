@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::guest::Point;
-use super::store::Held;
 use crate::status::{Counters, Dropped, Grants, State};
+use crate::store::Held;
 
 const POINTS: usize = Point::ALL.len();
 const KINDS: usize = Fault::KINDS.len();

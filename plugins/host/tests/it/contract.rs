@@ -14,6 +14,12 @@ fn a_guest_built_for_0_1_0_keeps_loading_and_answering() {
         for case in author::test(&file, &vectors, "{}").unwrap() {
             assert_eq!(case.problem, None, "{name}: {}", case.name);
         }
+    }
+    let file = kept.join("service-uppercase.wasm");
+    assert_eq!(author::check(&file, "{}"), Ok(Vec::new()), "a node serves connections with it");
+    assert_eq!(author::inspect(&file).unwrap().worlds, ["stream-service"]);
+    for name in ["route-geo", "evict-lfu-size", "service-uppercase"] {
+        let file = kept.join(name).with_extension("wasm");
         let exports = author::inspect(&file).unwrap().exports;
         assert!(exports.iter().all(|export| export.ends_with("@0.1.0")), "it is what it was: {exports:?}");
     }

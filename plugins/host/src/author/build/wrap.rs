@@ -10,11 +10,12 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use crate::contract::Contract;
 
 /// What a module exports when it is of a world.
-const WORLDS: [(&str, &str); 4] = [
+const WORLDS: [(&str, &str); 5] = [
     ("littoral:plugin/filter@0.1.0#init", "http-filter"),
     ("littoral:plugin/routing@0.1.0#decide", "routing-policy"),
     ("littoral:plugin/rate@0.1.0#select", "rate-policy"),
     ("littoral:plugin/cache@0.1.0#admit", "cache-policy"),
+    ("littoral:plugin/service@0.1.0#serve", "stream-service"),
 ];
 
 /// Makes a component of a core module.
@@ -98,8 +99,8 @@ mod tests {
     fn a_world_is_told_by_what_is_exported() {
         let told = |names: &[usize]| world_of(&names.iter().map(|at| WORLDS[*at].0.to_owned()).collect::<Vec<_>>());
         assert_eq!(
-            [told(&[0]), told(&[2]), told(&[1, 2, 3])],
-            [Ok("http-filter"), Ok("rate-policy"), Ok("any-policy")]
+            [told(&[0]), told(&[2]), told(&[1, 2, 3]), told(&[4])],
+            [Ok("http-filter"), Ok("rate-policy"), Ok("any-policy"), Ok("stream-service")]
         );
         assert!(told(&[0, 1]).unwrap_err().contains("functions of http-filter, routing-policy"));
     }

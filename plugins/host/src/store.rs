@@ -1,15 +1,15 @@
-//! What all instances of a filter share: entries with an end, in memory, within the bytes that the operator granted.
+//! What all instances of a filter or service share: entries with an end, in memory, within the bytes that the operator granted.
 //!
 //! The clock comes with the call. Its lock is held for one operation and never while a guest runs.
 
 use lru::LruCache;
 use parking_lot::Mutex;
 
-use super::limits::{ENTRY_BYTES, KEY_BYTES_MAX, STORED_BYTES_MAX};
+use crate::filter::limits::{ENTRY_BYTES, KEY_BYTES_MAX, STORED_BYTES_MAX};
 
-/// A filter's store.
+/// The store of a filter or service.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     entries: Mutex<Entries>,
 }
 
@@ -42,41 +42,41 @@ pub struct Held {
 }
 
 impl Store {
-    pub(super) fn new(granted: usize) -> Self {
+    pub(crate) fn new(granted: usize) -> Self {
         Self { entries: Mutex::new(Entries { of: LruCache::unbounded(), bytes: 0, granted, evicted: 0 }) }
     }
 
     /// From now on it has so many bytes.
-    pub(super) fn grant(&self, bytes: usize) {
+    pub(crate) fn grant(&self, bytes: usize) {
         let mut entries = self.entries.lock();
         entries.granted = bytes;
         entries.shrink();
     }
 
-    pub(super) fn held(&self) -> Held {
+    pub(crate) fn held(&self) -> Held {
         let entries = self.entries.lock();
         let Entries { bytes, granted, evicted, .. } = *entries;
         Held { entries: entries.of.len(), bytes, granted, evicted }
     }
 
-    pub(super) fn get(&self, key: &[u8], now_ms: u64) -> Result<Option<Vec<u8>>, String> {
+    pub(crate) fn get(&self, key: &[u8], now_ms: u64) -> Result<Option<Vec<u8>>, String> {
         check(key, &[])?;
         Ok(self.entries.lock().current(key, now_ms).cloned())
     }
 
-    pub(super) fn put(&self, key: &[u8], value: Vec<u8>, ttl_ms: u64, now_ms: u64) -> Result<(), String> {
+    pub(crate) fn put(&self, key: &[u8], value: Vec<u8>, ttl_ms: u64, now_ms: u64) -> Result<(), String> {
         check(key, &value)?;
         self.entries.lock().put(key, value, end(ttl_ms, now_ms));
         Ok(())
     }
 
-    pub(super) fn remove(&self, key: &[u8]) -> Result<(), String> {
+    pub(crate) fn remove(&self, key: &[u8]) -> Result<(), String> {
         check(key, &[])?;
         self.entries.lock().remove(key);
         Ok(())
     }
 
-    pub(super) fn swap(
+    pub(crate) fn swap(
         &self,
         key: &[u8],
         expected: Option<&[u8]>,
@@ -93,7 +93,7 @@ impl Store {
         Ok(is_as_expected)
     }
 
-    pub(super) fn add(&self, key: &[u8], delta: i64, ttl_ms: u64, now_ms: u64) -> Result<i64, String> {
+    pub(crate) fn add(&self, key: &[u8], delta: i64, ttl_ms: u64, now_ms: u64) -> Result<i64, String> {
         check(key, &[])?;
         let mut entries = self.entries.lock();
         let counted = entries.current(key, now_ms).and_then(|value| value.as_slice().try_into().ok());

@@ -1,0 +1,22 @@
+//! Services: components that each serve one connection, on fibers, with an instance for every connection.
+//!
+//! Loading is [`ServiceHost`]'s, serving [`Service`]'s; what is below a connection (sockets, TLS, time-outs) is the caller's [`Wire`]. Who is
+//! accepted where, is the caller's too. Invariants: a guest computes for no longer than its deadline from one operation that moved bytes to the
+//! next; no byte that came in plain is read after TLS began; what one instance does is felt by no other connection.
+
+mod bindings;
+mod connection;
+mod culprits;
+mod guest;
+mod host;
+mod instance;
+pub mod limits;
+mod plugin;
+mod status;
+mod wire;
+
+pub(crate) use host::try_out;
+pub use host::{ServiceHost, ServiceSpec};
+pub use plugin::{Prepared, Service};
+pub use status::{Outcome, ServiceStatus};
+pub use wire::{Step, Trouble, Wire};

@@ -1,0 +1,22 @@
+//! The host's side of world `stream-service`, made from `plugins/wit`. What filters import too is theirs.
+#![allow(missing_docs, unreachable_pub, clippy::all, reason = "made by a macro; the contract documents it")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "stream-service",
+    imports: {
+        "littoral:plugin/connection.read": async | trappable,
+        "littoral:plugin/connection.read-line": async | trappable,
+        "littoral:plugin/connection.write": async | trappable,
+        "littoral:plugin/connection.finish": async | trappable,
+        "littoral:plugin/connection.start-tls": async | trappable,
+        "littoral:plugin/connection.sleep": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
+        "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
+        "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,
+    },
+});

@@ -1,0 +1,111 @@
+//! What a service imports besides what every component may, on the host's side: its connection.
+//!
+//! Invariant: what a guest says that is not allowed ends its call; an operation that moved bytes, and none other, gives it its time anew.
+
+use std::time::Duration;
+
+use wasmtime::Result;
+
+use super::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as Told};
+use super::connection::{Connection, NoLine};
+use super::limits::{AHEAD_BYTES_MAX, MOVED_BYTES_MAX};
+use super::wire::Trouble;
+use crate::ambient::{Ambient, nonsense};
+use crate::bounds::Bounds;
+use crate::filter::limits::TICK_MS;
+
+/// What a store's owner has besides its guest.
+pub(super) struct Guest {
+    pub(super) ambient: Ambient,
+    pub(super) bounds: Bounds,
+    /// Ticks that it may still compute, and those it gets when bytes have moved.
+    pub(super) ticks_left: u64,
+    pub(super) ticks: u64,
+    /// Whether it lets others run at each tick.
+    pub(super) may_yield: bool,
+    pub(super) connection: Connection,
+}
+
+impl Guest {
+    fn moved<T>(&mut self, outcome: Result<T, Trouble>, has_moved: impl FnOnce(&T) -> bool) -> Result<T, Told> {
+        if outcome.as_ref().is_ok_and(has_moved) {
+            self.ticks_left = self.ticks;
+        }
+        outcome.map_err(told)
+    }
+}
+
+fn told(trouble: Trouble) -> Told {
+    match trouble {
+        Trouble::Closed => Told::Closed,
+        Trouble::Timeout => Told::Timeout,
+        Trouble::Tls => Told::Tls,
+        Trouble::Ending => Told::Ending,
+    }
+}
+
+/// How many bytes a guest asks for.
+fn most(asked: u32, bound: usize) -> Result<usize> {
+    let asked = asked as usize;
+    match (1..=bound).contains(&asked) {
+        true => Ok(asked),
+        false => Err(nonsense(format!("{asked} bytes asked for: it is 1 to {bound}"))),
+    }
+}
+
+impl Host for Guest {
+    fn peer(&mut self) -> Result<Endpoint> {
+        let peer = self.connection.wire().peer();
+        Ok(Endpoint { address: peer.ip().to_canonical().to_string(), port: peer.port() })
+    }
+
+    fn secure(&mut self) -> Result<bool> {
+        Ok(self.connection.wire().is_secure())
+    }
+
+    fn may_start_tls(&mut self) -> Result<bool> {
+        Ok(self.connection.wire().may_start_tls())
+    }
+
+    async fn read(&mut self, max: u32) -> Result<Result<Vec<u8>, Told>> {
+        let read = self.connection.read(most(max, MOVED_BYTES_MAX)?).await;
+        Ok(self.moved(read, |bytes| !bytes.is_empty()))
+    }
+
+    async fn read_line(&mut self, max: u32) -> Result<Result<Vec<u8>, Told>> {
+        let read = match self.connection.read_line(most(max, AHEAD_BYTES_MAX)?).await {
+            Err(NoLine::TooLong) => return Ok(Err(Told::TooLong)),
+            Err(NoLine::Trouble(trouble)) => Err(trouble),
+            Ok(line) => Ok(line),
+        };
+        Ok(self.moved(read, |line| !line.is_empty()))
+    }
+
+    async fn write(&mut self, data: Vec<u8>) -> Result<Result<(), Told>> {
+        if data.len() > MOVED_BYTES_MAX {
+            return Err(nonsense(format!("{} bytes to write at once: at most {MOVED_BYTES_MAX}", data.len())));
+        }
+        let written = self.connection.write(&data).await;
+        Ok(self.moved(written, |()| !data.is_empty()))
+    }
+
+    async fn finish(&mut self) -> Result<Result<(), Told>> {
+        let finished = self.connection.finish().await;
+        Ok(self.moved(finished, |()| false))
+    }
+
+    async fn start_tls(&mut self) -> Result<Result<(), Told>> {
+        let started = self.connection.start_tls().await;
+        Ok(self.moved(started, |()| true))
+    }
+
+    fn idle_limit(&mut self, ms: u32) -> Result<()> {
+        self.connection.be_silent_for(Duration::from_millis(ms.into()));
+        Ok(())
+    }
+
+    async fn sleep(&mut self, ms: u32) -> Result<Result<(), Told>> {
+        let slept = self.connection.sleep(Duration::from_millis(ms.into())).await;
+        Ok(self.moved(slept, |()| u64::from(ms) >= TICK_MS))
+    }
+}

@@ -1,0 +1,110 @@
+//! One instance of a service: started for a connection, it serves it and ends.
+
+use wasmtime::component::InstancePre;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::bindings::{StreamService, StreamServicePre};
+use super::connection::Connection;
+use super::guest::Guest;
+use super::plugin::Shared;
+use crate::ambient::Ambient;
+use crate::bounds::{Bounds, Place, failure_of};
+use crate::filter::limits::{HANDED_BYTES_MAX, INIT_MS, TICK_MS};
+use crate::filter::{Failure, Fault};
+use crate::limits::ERROR_BYTES_MAX;
+
+/// A started instance.
+pub(super) struct Instance {
+    store: Store<Guest>,
+    exports: StreamService,
+    _place: Place,
+}
+
+/// What an instance is made from.
+pub(super) struct Recipe<'a> {
+    pub(super) pre: &'a InstancePre<Guest>,
+    pub(super) config: &'a str,
+    pub(super) memory_bytes: usize,
+    pub(super) deadline_ms: u64,
+    pub(super) shared: &'a Shared,
+    pub(super) place: Place,
+}
+
+impl Instance {
+    /// Starts an instance for a connection and has it take its config.
+    pub(super) async fn start(
+        recipe: Recipe<'_>,
+        connection: Connection,
+        may_yield: bool,
+    ) -> Result<Self, (Failure, bool)> {
+        let Recipe { pre, config, memory_bytes, deadline_ms, shared, place } = recipe;
+        let guest = Guest {
+            ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
+            bounds: Bounds::of(memory_bytes),
+            ticks_left: INIT_MS / TICK_MS,
+            // Two more: the first tick may come at once, and one is due after each time that was waited.
+            ticks: deadline_ms.div_ceil(TICK_MS) + 2,
+            may_yield,
+            connection,
+        };
+        let mut store = Store::new(pre.component().engine(), guest);
+        store.limiter(|guest| &mut guest.bounds);
+        store.set_hostcall_fuel(HANDED_BYTES_MAX);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut context| {
+            let guest = context.data_mut();
+            guest.ticks_left = guest.ticks_left.saturating_sub(1);
+            Ok(match guest.ticks_left {
+                0 => UpdateDeadline::Interrupt,
+                _ if guest.may_yield => UpdateDeadline::Yield(1),
+                _ => UpdateDeadline::Continue(1),
+            })
+        });
+        let started = async {
+            let exports = StreamServicePre::new(pre.clone())?.instantiate_async(&mut store).await?;
+            let told = exports.littoral_plugin_service().call_init(&mut store, config).await?;
+            wasmtime::Result::Ok((exports, told))
+        };
+        match started.await {
+            Ok((exports, Ok(()))) => {
+                let guest = store.data_mut();
+                guest.ticks_left = guest.ticks;
+                Ok(Self { store, exports, _place: place })
+            }
+            Ok((_, Err(text))) => {
+                Err((Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text))), false))
+            }
+            Err(error) => {
+                let failure = failure_of(&error, &store.data().bounds);
+                let fault = if failure.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
+                let text = format!("its init failed: {}", failure.text);
+                Err((Failure::new(fault, text), store.data().connection.has_heard))
+            }
+        }
+    }
+
+    /// Serves the connection. What the guest says in the end; or its fault, and whether the peer had said anything by then.
+    pub(super) async fn serve(&mut self) -> Result<Result<(), String>, (Failure, bool)> {
+        let said = self.exports.littoral_plugin_service().call_serve(&mut self.store).await;
+        let guest = self.store.data();
+        match said {
+            Ok(said) => Ok(said.map_err(bounded)),
+            Err(error) => Err((failure_of(&error, &guest.bounds), guest.connection.has_heard)),
+        }
+    }
+
+    /// Ends the connection so that the peer gets what was written last.
+    pub(super) async fn close(mut self) {
+        self.store.data_mut().connection.close().await;
+    }
+
+    /// Bytes of its linear memory.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.store.data().bounds.memory
+    }
+}
+
+fn bounded(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
+    text
+}

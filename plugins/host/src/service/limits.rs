@@ -1,0 +1,14 @@
+//! Named bounds on services, beside those of all guests in [`crate::limits`] and those of components in [`crate::filter::limits`].
+
+/// Time a guest may compute between two operations that moved bytes, when the operator says nothing, ms.
+pub const DEADLINE_MS_DEFAULT: u64 = 50;
+/// Instances, which is connections, of all services at a time.
+pub const CONNECTIONS_TOTAL: u32 = 4096;
+/// Bytes of one `read` or `write`.
+pub const MOVED_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a line, its line feed counted, and what is read ahead of a guest.
+pub const AHEAD_BYTES_MAX: usize = 16 << 10;
+/// Room for what is read ahead, at first: the most lines are short.
+pub const AHEAD_BYTES_MIN: usize = 2 << 10;
+/// Clients whose faults are remembered; the one whose last fault is oldest goes first.
+pub const CULPRITS_MAX: usize = 4096;

@@ -1,0 +1,284 @@
+//! A loaded service: its generations, who is served, and its figures.
+//!
+//! No lock is held while a guest runs. A connection that was begun ends on the generation it began with.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use wasmtime::component::InstancePre;
+
+use super::connection::Connection;
+use super::culprits::Culprits;
+use super::guest::Guest;
+use super::host::{ServiceHost, ServiceSpec};
+use super::instance::{Instance, Recipe};
+use super::limits::{CONNECTIONS_TOTAL, DEADLINE_MS_DEFAULT};
+use super::status::{Figures, Outcome, ServiceStatus};
+use super::wire::Wire;
+use crate::bounds::Place;
+use crate::engine::{Content, LoadError};
+use crate::filter::limits::MEMORY_BYTES_DEFAULT;
+use crate::filter::{Failure, Fault};
+use crate::generations::{self, Generations, Stands};
+use crate::status::{Counters, Grants};
+use crate::store::Store;
+
+/// One loading of a service.
+pub(super) type Generation = generations::Generation<ServiceSpec, Code>;
+
+/// What a service's file gives.
+pub(super) struct Code {
+    pub(super) pre: InstancePre<Guest>,
+}
+
+/// What all instances of a service share, in all generations.
+pub(super) struct Shared {
+    pub(super) name: String,
+    pub(super) counters: Arc<Counters>,
+    pub(super) store: Arc<Store>,
+    pub(super) now_ms: fn() -> u64,
+    instances: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    pub(super) fn new(spec: &ServiceSpec, now_ms: fn() -> u64) -> Self {
+        Self {
+            name: spec.name.clone(),
+            counters: Arc::default(),
+            store: Arc::new(Store::new(spec.store_bytes)),
+            now_ms,
+            instances: Arc::default(),
+        }
+    }
+}
+
+/// A generation that has been loaded and tried and waits to take over.
+pub struct Prepared(Generation);
+
+/// Told which generation runs from now on.
+type Announce = Box<dyn Fn(u64) + Send + Sync>;
+
+/// A loaded service.
+pub struct Service {
+    host: Arc<ServiceHost>,
+    shared: Shared,
+    generations: Generations<ServiceSpec, Code>,
+    culprits: Culprits,
+    announce: OnceLock<Announce>,
+    figures: Arc<Figures>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("name", &self.shared.name).finish_non_exhaustive()
+    }
+}
+
+/// Counts a connection as open while it lives, and then how it ended.
+struct Open<'a> {
+    figures: &'a Figures,
+    outcome: Outcome,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.figures.open.fetch_sub(1, Relaxed);
+        self.figures.ended[self.outcome as usize].fetch_add(1, Relaxed);
+    }
+}
+
+impl Service {
+    pub(super) fn new(host: Arc<ServiceHost>, shared: Shared, generation: Generation) -> Self {
+        let generations = Generations::new(generation, shared.now_ms);
+        let (culprits, announce) = (Culprits::default(), OnceLock::new());
+        Self { host, shared, generations, culprits, announce, figures: Arc::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What the operator wants.
+    pub fn spec(&self) -> ServiceSpec {
+        self.generations.spec()
+    }
+
+    /// Number of the generation that runs.
+    pub fn generation(&self) -> u64 {
+        self.generations.current().number
+    }
+
+    /// Has `told` called with the number of each generation that runs from now on. Once; it must not call the service.
+    pub fn announce(&self, told: impl Fn(u64) + Send + Sync + 'static) {
+        let _ = self.announce.set(Box::new(told));
+    }
+
+    /// Loads its file again, perhaps with another config; the number of the new generation. The old one stays in force until the
+    /// new one is, and if the new one fails.
+    ///
+    /// # Errors
+    /// Why the old one stays.
+    pub fn reload(&self, spec: Option<ServiceSpec>) -> Result<u64, LoadError> {
+        self.prepare(spec).map(|prepared| self.adopt(prepared))
+    }
+
+    /// Loads its file again if it holds something else than when it was last loaded.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
+        let _alone = self.generations.alone();
+        let spec = self.spec();
+        let content = Content::read(&spec.file)?;
+        if self.generations.was_loaded(&content.sha256) {
+            return Ok(None);
+        }
+        let generation = self.host.generation(spec, &content, &self.shared)?;
+        Ok(Some(self.adopt(Prepared(generation))))
+    }
+
+    /// Loads and tries its file as [`Self::reload`] does, and leaves it to the caller when [`Self::adopt`] puts it in force.
+    ///
+    /// # Errors
+    /// As [`Self::reload`].
+    pub fn prepare(&self, spec: Option<ServiceSpec>) -> Result<Prepared, LoadError> {
+        let spec = spec.unwrap_or_else(|| self.spec());
+        let content = Content::read(&spec.file)?;
+        self.host.generation(spec, &content, &self.shared).map(Prepared)
+    }
+
+    /// Makes it the generation that runs; its number.
+    pub fn adopt(&self, Prepared(generation): Prepared) -> u64 {
+        self.culprits.forget();
+        self.generations.adopt(generation, |runs| self.runs(runs))
+    }
+
+    /// Grants what the generation that runs from now on is to have.
+    fn runs(&self, generation: &Generation) {
+        self.shared.store.grant(generation.spec.store_bytes);
+        if let Some(announce) = self.announce.get() {
+            announce(generation.number);
+        }
+    }
+
+    /// Notes a connection that found all places of its listener taken.
+    pub fn refused(&self) {
+        self.figures.ended[Outcome::Refused as usize].fetch_add(1, Relaxed);
+    }
+
+    /// Serves a connection to its end. `begun` is told the number of the generation that does.
+    pub async fn serve(&self, wire: Box<dyn Wire>, begun: impl FnOnce(u64)) -> Outcome {
+        let generation = Arc::clone(&self.generations.current());
+        begun(generation.number);
+        let client = wire.peer().ip();
+        self.figures.open.fetch_add(1, Relaxed);
+        let mut open = Open { figures: &self.figures, outcome: Outcome::Cut };
+        let mut serving = pin!(self.serve_on(&generation, wire, client));
+        // Every piece of its work, and no wait.
+        open.outcome = poll_fn(|context| {
+            let since = Instant::now();
+            let polled = serving.as_mut().poll(context);
+            self.figures.busy_ns.fetch_add(since.elapsed().as_nanos() as u64, Relaxed);
+            polled
+        })
+        .await;
+        open.outcome
+    }
+
+    async fn serve_on(&self, generation: &Generation, wire: Box<dyn Wire>, client: IpAddr) -> Outcome {
+        let number = generation.number;
+        let refused = self.culprits.is_refused(client, (self.shared.now_ms)());
+        if refused || self.generations.is_quarantined() {
+            return self.failed(&Fault::Quarantined.into(), client, false, number);
+        }
+        let connection = Connection::new(wire, self.figures.clone());
+        let mut instance = match start(generation, &self.shared, connection, true).await {
+            Ok(instance) => instance,
+            Err((failure, has_heard)) => return self.failed(&failure, client, has_heard, number),
+        };
+        let said = instance.serve().await;
+        self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
+        let outcome = match said {
+            Ok(Ok(())) => Outcome::Done,
+            Ok(Err(text)) => {
+                if self.shared.counters.may_log() {
+                    tracing::info!(plugin = self.name(), %client, "a connection ended: {text}");
+                }
+                Outcome::Error
+            }
+            Err((failure, has_heard)) => self.failed(&failure, client, has_heard, number),
+        };
+        // What it leads to has been done: a peer may take its time to go.
+        instance.close().await;
+        outcome
+    }
+
+    /// Counts a fault in a connection of `client` to generation `number`, and does what it leads to.
+    fn failed(&self, failure: &Failure, client: IpAddr, has_heard: bool, number: u64) -> Outcome {
+        let fault = failure.fault;
+        self.figures.faults[fault as usize].fetch_add(1, Relaxed);
+        if !fault.is_its_own() {
+            return Outcome::Refused;
+        }
+        if self.shared.counters.may_log() {
+            tracing::warn!(plugin = self.name(), %client, fault = %failure.text, "a connection failed");
+        }
+        *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
+        // A client cannot be blamed for what happens before it has said anything, and much is forgiven to who meets a new generation.
+        let is_news = self.culprits.fault(client, (self.shared.now_ms)());
+        if is_news || !has_heard || self.generations.is_on_trial() {
+            self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
+        }
+        Outcome::Fault
+    }
+
+    /// What it is and did.
+    pub fn status(&self) -> ServiceStatus {
+        let Stands { generation, state, quarantined_until_ms } = self.generations.stands();
+        let spec = &generation.spec;
+        let mut status = self.figures.status(&self.shared.counters);
+        status.name.clone_from(&self.shared.name);
+        status.state = state;
+        status.file = spec.file.display().to_string();
+        status.deadline_ms = spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT);
+        status.memory_bound_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
+        status.grants = Grants {
+            memory_bytes: status.memory_bound_bytes,
+            deadline_ms: Some(status.deadline_ms),
+            store_bytes: Some(spec.store_bytes as u64),
+            ..Grants::default()
+        };
+        status.store = (spec.store_bytes > 0).then(|| self.shared.store.held());
+        status.generation = generation.number;
+        status.sha256.clone_from(&generation.sha256);
+        status.signed_by = generation.signed_by.map(|key| key.to_string());
+        status.quarantined_until_ms = quarantined_until_ms;
+        status.clients_refused = self.culprits.refused((self.shared.now_ms)());
+        status
+    }
+}
+
+/// A new instance for a connection; or why there is none, and whether the peer had said anything.
+pub(super) async fn start(
+    generation: &Generation,
+    shared: &Shared,
+    connection: Connection,
+    may_yield: bool,
+) -> Result<Instance, (Failure, bool)> {
+    let place = Place::take(&shared.instances, CONNECTIONS_TOTAL as usize);
+    let spec = &generation.spec;
+    let recipe = Recipe {
+        pre: &generation.code.pre,
+        config: &spec.config,
+        memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
+        deadline_ms: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT),
+        shared,
+        place: place.ok_or_else(|| (Fault::Busy.into(), false))?,
+    };
+    Instance::start(recipe, connection, may_yield).await
+}

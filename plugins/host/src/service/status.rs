@@ -1,0 +1,136 @@
+//! What a service is and did, for whoever operates it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::wire::Trouble;
+use crate::filter::Fault;
+use crate::status::{Counters, Dropped, Grants, State};
+use crate::store::Held;
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As the service wanted.
+    Done,
+    /// The service said that something was wrong.
+    Error,
+    /// The service failed.
+    Fault,
+    /// It was cut off: the node stopped, its time was over.
+    Cut,
+    /// It was not served: no place, quarantine.
+    Refused,
+}
+
+impl Outcome {
+    /// Labels, in the order of the variants.
+    pub const LABELS: [&'static str; 5] = ["done", "error", "fault", "cut", "refused"];
+}
+
+/// What is counted while it serves.
+#[derive(Default)]
+pub(super) struct Figures {
+    pub(super) open: AtomicUsize,
+    pub(super) ended: [AtomicU64; Outcome::LABELS.len()],
+    pub(super) faults: [AtomicU64; Fault::KINDS.len()],
+    pub(super) troubles: [AtomicU64; Trouble::KINDS.len()],
+    pub(super) read: AtomicU64,
+    pub(super) written: AtomicU64,
+    /// Bytes read ahead that were thrown away when TLS began.
+    pub(super) discarded: AtomicU64,
+    pub(super) busy_ns: AtomicU64,
+    pub(super) memory_bytes: AtomicU64,
+    pub(super) last_fault: Mutex<Option<String>>,
+}
+
+/// What a service is and did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it serves.
+    pub state: State,
+    /// The file of the generation that runs.
+    pub file: String,
+    /// What it exports.
+    pub interfaces: [&'static str; 1],
+    /// Time it may compute between two operations that moved bytes, ms.
+    pub deadline_ms: u64,
+    /// Linear memory an instance may have, bytes.
+    pub memory_bound_bytes: u64,
+    /// What it may use.
+    pub grants: Grants,
+    /// Number of the generation that runs.
+    pub generation: u64,
+    /// Of that file.
+    pub sha256: String,
+    /// The trusted key that signed it.
+    pub signed_by: Option<String>,
+    /// Connections that have ended.
+    pub calls: u64,
+    /// The same by how.
+    pub ended: BTreeMap<&'static str, u64>,
+    /// Connections there are now.
+    pub open: usize,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// What became of operations on connections, where they did not do what they were asked.
+    pub troubles: BTreeMap<&'static str, u64>,
+    /// Bytes read from clients.
+    pub read_bytes: u64,
+    /// Bytes written to them.
+    pub written_bytes: u64,
+    /// Bytes that came in plain behind a wish for TLS, and were thrown away.
+    pub discarded_bytes: u64,
+    /// Time it has computed, its operations on connections included, ns.
+    pub busy_ns: u64,
+    /// The same for a connection in the mean, ns; 0 before the first has ended.
+    pub mean_ns: u64,
+    /// Linear memory of the largest instance, bytes.
+    pub memory_bytes: u64,
+    /// What it holds in its store, where it is granted one.
+    pub store: Option<Held>,
+    /// Clients that are refused for now, as it failed in their connections.
+    pub clients_refused: usize,
+    /// Unix milliseconds; 0 when it is in use.
+    pub quarantined_until_ms: u64,
+    /// The last fault in words.
+    pub last_fault: Option<String>,
+    /// What it counts by itself, by number; those at 0 are left out.
+    pub counters: BTreeMap<u32, u64>,
+    /// What it said beyond its bounds.
+    pub dropped: Dropped,
+}
+
+impl Figures {
+    /// A status with what was counted; what the service is remains to be said.
+    pub(super) fn status(&self, counters: &Counters) -> ServiceStatus {
+        let of = |labels: &'static [&'static str], counts: &[AtomicU64]| -> BTreeMap<&'static str, u64> {
+            labels.iter().zip(counts).map(|(label, count)| (*label, count.load(Relaxed))).collect()
+        };
+        let ended = of(&Outcome::LABELS, &self.ended);
+        let (calls, busy_ns) = (ended.values().sum(), self.busy_ns.load(Relaxed));
+        ServiceStatus {
+            interfaces: ["service"],
+            calls,
+            ended,
+            open: self.open.load(Relaxed),
+            faults: of(&Fault::KINDS, &self.faults),
+            troubles: of(&Trouble::KINDS, &self.troubles),
+            read_bytes: self.read.load(Relaxed),
+            written_bytes: self.written.load(Relaxed),
+            discarded_bytes: self.discarded.load(Relaxed),
+            busy_ns,
+            mean_ns: busy_ns.checked_div(calls).unwrap_or(0),
+            memory_bytes: self.memory_bytes.load(Relaxed),
+            last_fault: self.last_fault.lock().clone(),
+            counters: counters.used(),
+            dropped: counters.dropped(),
+            ..ServiceStatus::default()
+        }
+    }
+}
