@@ -55,6 +55,8 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:0")]
         bind: SocketAddr,
     },
+    /// Answer each line in upper case, natively: what a service in Wasm is compared with
+    Uppercase,
     /// Render a results file as Markdown
     #[command(after_help = "Example: littoral-bench report bench/results/2026-11-21-abc1234.json --readme README.md")]
     Report {
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Abr(options) => abr::run(&options),
         Command::Index { objects } => compare::index(objects),
         Command::Origin { bind } => origin::run(bind),
+        Command::Uppercase => plugins::sentences::serve(),
         Command::Report { results, readme } => report::render(&results, readme.as_deref()),
     };
     match outcome {

@@ -2,12 +2,13 @@
 //! shipped filter costs.
 //!
 //! [`calls`] and [`filters`] time calls in this process, by the very way a node's call takes; [`nodes`] loads nodes with and without
-//! plugins; [`idle`] starts one with a hundred; [`soak`] loads nodes whose guests misbehave. Invariant: a ratio compares two nodes within one round.
+//! plugins; [`idle`] starts one with a hundred; [`sentences`] has a service beside a native server; [`soak`] loads nodes whose guests misbehave. Invariant: a ratio compares two nodes within one round.
 
 mod calls;
 mod filters;
 mod idle;
 mod nodes;
+pub mod sentences;
 pub mod soak;
 mod subjects;
 
@@ -56,6 +57,8 @@ pub enum Part {
     Hits,
     /// Memory and time to start of a node with many plugins
     Idle,
+    /// Messages of a service beside those of a native server
+    Sentences,
 }
 
 /// What a figure counts.
@@ -150,6 +153,11 @@ pub fn run(options: &Options) -> Result<()> {
         if options.wants(Part::Idle) {
             marked.extend(idle::many(&place, options.idle, options.rounds)?);
         }
+    }
+    if options.wants(Part::Sentences) {
+        let work = memory_backed_directory()?;
+        let Built { littoral, plugins } = &options.built;
+        marked.extend(sentences::measured(littoral, plugins, work.path(), options.rounds, options.time())?);
     }
     let shipped = if options.wants(Part::Filters) {
         filters::shipped(&options.built.plugins, options.rounds)?
