@@ -15,6 +15,7 @@ mod page;
 mod players;
 mod policies;
 mod premiere;
+mod sentences;
 mod story;
 mod swap;
 mod trap;
@@ -145,6 +146,7 @@ async fn perform(stage: &Stage) -> usize {
         board.step("The eviction policy is swapped under load", swap::swap(stage)).await,
         board.step("A title is warmed before its premiere", premiere::compare(stage)).await,
         board.step("A plugin that traps is loaded", trap::endure(stage)).await,
+        board.step("Sentences come back in upper case from a plugin's own server", sentences::exchange(stage)).await,
         board.step("What the three policies decided", policies::tell(stage)).await,
     ];
     results.iter().filter(|result| result.is_err()).count()

@@ -2,7 +2,7 @@
 //! framework, and is the only crate that names it.
 //!
 //! Where to start reading: [`run`] puts a node together; [`hits`] and [`request`] are the way of a request; [`directing`]
-//! that of a DNS query; [`forward`] is the explicit proxy; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
+//! that of a DNS query; [`forward`] is the explicit proxy; [`services`] has the connections that plugins serve; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
 //! is the control side; [`demo`] and [`play`] are commands of their own.
 
 pub mod acme;
@@ -33,6 +33,7 @@ pub mod reload;
 pub mod request;
 pub mod rescue;
 pub mod run;
+pub mod services;
 pub mod site;
 pub mod storage;
 pub mod top;

@@ -27,6 +27,7 @@ use crate::config::{self, Config};
 use crate::filters::{self, Filters};
 use crate::observe::metrics::Sample;
 use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
+use crate::services::{self, Services};
 
 /// How long a changed file must rest before it is loaded: writers write in pieces.
 const CHANGE_REST: Duration = Duration::from_millis(200);
@@ -57,6 +58,8 @@ pub fn compiler() -> Compiler {
 pub struct Plugins {
     /// Those that see requests and responses.
     pub filters: Filters,
+    /// Those that serve connections.
+    pub services: Services,
     compiler: Option<Compiler>,
     host: Mutex<Option<Arc<Host>>>,
     loaded: Arc<RwLock<Vec<Arc<Plugin>>>>,
@@ -85,9 +88,10 @@ impl Plugins {
     /// As [`Plugins::load`].
     pub fn apply(&self, config: &Config) -> Result<(), String> {
         let filters = self.filters.prepare(config, self.compiler.as_ref())?;
+        let services = self.services.prepare(config, self.compiler.as_ref())?;
         let known = self.loaded.read().clone();
         let (mut next, mut prepared) = (Vec::new(), Vec::new());
-        for raw in config.plugin.iter().filter(|raw| !filters::is_one(raw)) {
+        for raw in config.plugin.iter().filter(|raw| !filters::is_one(raw) && !services::is_one(raw)) {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
             raw.check_policy()?;
             let spec = spec(raw, &config.plugins);
@@ -113,6 +117,7 @@ impl Plugins {
         // From here on nothing fails.
         total::bound(config.plugins.memory_bytes());
         self.filters.adopt(filters);
+        self.services.adopt(services);
         for generation in prepared {
             generation.adopt();
         }
@@ -165,7 +170,9 @@ impl Plugins {
     /// What each plugin is and did.
     pub fn status(&self) -> Value {
         let policies = self.loaded.read().iter().map(|plugin| json!(plugin.status())).collect::<Vec<_>>();
-        policies.into_iter().chain(self.filters.status().into_iter().map(|status| json!(status))).collect()
+        let filters = self.filters.status().into_iter().map(|status| json!(status));
+        let services = self.services.status().into_iter().map(|status| json!(status));
+        policies.into_iter().chain(filters).chain(services).collect()
     }
 
     /// Loads a plugin's file again.
@@ -175,6 +182,9 @@ impl Plugins {
     pub fn reload(&self, name: &str) -> Result<u64, String> {
         if let Some(filter) = self.filters.all().into_iter().find(|filter| filter.name() == name) {
             return filter.reload(None).map_err(|error| error.to_string());
+        }
+        if let Some(running) = self.services.named(name) {
+            return running.service.reload(None).map_err(|error| error.to_string());
         }
         let plugin = self.loaded.read().iter().find(|plugin| plugin.name() == name).cloned();
         let plugin = plugin.ok_or_else(|| format!("no plugin is called {name:?}"))?;
@@ -207,7 +217,7 @@ impl Plugins {
                 tracing::warn!(directory = %directory.display(), %error, "plugin files cannot be watched");
             }
         }
-        let (loaded, filters) = (self.loaded.clone(), self.filters.watched());
+        let (loaded, filters, services) = (self.loaded.clone(), self.filters.watched(), self.services.watched());
         let body = move || {
             while let Ok(path) = changes.recv() {
                 let mut paths = vec![path];
@@ -215,6 +225,7 @@ impl Plugins {
                     paths.push(path);
                 }
                 filters.reload_changed(|file| paths.iter().any(|path| same_file(path, file)));
+                services.reload_changed(|file| paths.iter().any(|path| same_file(path, file)));
                 let known = loaded.read().clone();
                 for plugin in
                     known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file)))
@@ -238,7 +249,7 @@ impl Plugins {
     /// The files of all of them.
     fn files(&self) -> Vec<PathBuf> {
         let policies = self.loaded.read().iter().map(|plugin| plugin.spec().file).collect::<Vec<_>>();
-        policies.into_iter().chain(self.filters.watched().files()).collect()
+        policies.into_iter().chain(self.filters.watched().files()).chain(self.services.watched().files()).collect()
     }
 
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {
@@ -282,7 +293,8 @@ impl Plugins {
                 _ => Vec::new(),
             }
         };
-        self.loaded.read().iter().flat_map(of).chain(self.filters.samples(name)).collect()
+        let policies = self.loaded.read().iter().flat_map(of).collect::<Vec<_>>().into_iter();
+        policies.chain(self.filters.samples(name)).chain(self.services.samples(name)).collect()
     }
 }
 
@@ -303,7 +315,7 @@ fn seated(
     let seat = |(name, interface): (Option<&String>, Interface)| {
         let Some(name) = name else { return Ok(None) };
         let Some((plugin, serves)) = plugins.iter().find(|(plugin, _)| name == plugin.name()) else {
-            return Err(format!("plugin {name:?} is a filter and no policy: name another in [policy]"));
+            return Err(format!("plugin {name:?} is no policy: name another in [policy]"));
         };
         match serves.contains(&interface.as_str()) {
             true => Ok(Some(plugin.clone())),

@@ -76,9 +76,15 @@ impl Assembled {
     /// The line that tells what is bound where.
     pub fn ready_line(&self) -> String {
         let join = |addresses: Vec<String>| addresses.join(",");
-        let kind = |front: &Front| (front.is_tls(), front.is_forward());
+        let kind = |front: &Front| [front.is_tls(), front.is_forward(), front.is_service()];
         let mut parts = vec!["ready".to_owned()];
-        for (name, wanted) in [("http", (false, false)), ("https", (true, false)), ("forward", (false, true))] {
+        let kinds = [
+            ("http", [false; 3]),
+            ("https", [true, false, false]),
+            ("forward", [false, true, false]),
+            ("service", [false, false, true]),
+        ];
+        for (name, wanted) in kinds {
             let of = self.sockets.http.iter().filter(|bound| kind(&bound.front) == wanted);
             let addresses: Vec<String> = of.map(|bound| bound.at.to_string()).collect();
             if !addresses.is_empty() {
@@ -232,6 +238,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     let drain = node.settings.load().limits.drain.0;
     // Before anybody is accepted: on inherited sockets clients come at once.
     runtime.block_on(look_up(&node, node.sites.load().origins()));
+    let services = node.plugins.services.start(&node.settings.load(), workers)?;
     let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
     runtime.block_on(async {
@@ -268,6 +275,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     for thread in threads {
         let _ = thread.join();
     }
+    services.into_iter().for_each(|services| services.shutdown_timeout(Duration::from_secs(1)));
     // Nobody answers any more: what was logged is written now.
     node.access.adopt(None);
     node.traces.adopt(None);

@@ -24,6 +24,7 @@ mod listen;
 mod log;
 mod origin;
 mod record;
+mod serve;
 mod site;
 mod trace;
 
@@ -42,6 +43,7 @@ impl Config {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         self.check_node()?;
         self.check_listen()?;
+        self.check_services()?;
         self.check_forward()?;
         self.check_acme()?;
         self.check_plugins()?;

@@ -1,4 +1,4 @@
-//! What a `[[plugin]]` says of itself when it is a filter.
+//! What a `[[plugin]]` says of itself when it is a filter or a service.
 
 use serde::Deserialize;
 
@@ -18,6 +18,23 @@ pub enum OnFault {
 }
 
 impl Plugin {
+    /// Checks that a service is told nothing that only policies and filters take.
+    ///
+    /// # Errors
+    /// One line with the key.
+    pub fn check_service(&self) -> Result<(), String> {
+        let keys = [
+            ("fuel", self.fuel.is_some()),
+            ("vectors", self.vectors.is_some()),
+            ("record", self.record.is_some()),
+            ("on_fault", self.on_fault.is_some()),
+        ];
+        match keys.into_iter().find(|(_, is_there)| *is_there) {
+            Some((key, _)) => Err(format!("plugin {:?}: {key} is not for services: remove it", self.name)),
+            None => Ok(()),
+        }
+    }
+
     /// Checks that a policy is told nothing that only filters take.
     ///
     /// # Errors

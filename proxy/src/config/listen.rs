@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::Serve;
 use super::units::Prefix;
 
 /// Certificates of one listener.
@@ -25,6 +26,8 @@ pub struct Listen {
     pub https: Vec<Https>,
     /// Explicit proxy: requests in absolute form, and CONNECT.
     pub forward: Vec<Http>,
+    /// Connections that plugins serve.
+    pub service: Vec<Serve>,
     /// Admin API, metrics and dashboard.
     pub admin: Option<SocketAddr>,
     /// DNS, UDP and TCP.
@@ -254,6 +257,11 @@ impl Listen {
                 certs.iter_mut().flat_map(|cert| [&mut cert.cert, &mut cert.key].into_iter().chain(&mut cert.ocsp)),
             );
         }
+        for serve in &mut self.service {
+            let (bind, named) = serve.places_mut();
+            binds.push(bind);
+            files.extend(named);
+        }
         let sockets = plain.chain(binds).filter_map(|bind| match bind {
             Bind::Unix(path) => Some(path),
             Bind::Inet(_) => None,
@@ -265,14 +273,15 @@ impl Listen {
     pub fn bound(&self) -> impl Iterator<Item = (&Bind, Door)> {
         let plain = self.http.iter().map(|http| (&http.bind, http.door.clone()));
         let tls = self.https.iter().map(|https| (&https.bind, https.door()));
-        plain.chain(tls).chain(self.forward.iter().map(|forward| (&forward.bind, forward.door.clone())))
+        let forward = self.forward.iter().map(|forward| (&forward.bind, forward.door.clone()));
+        plain.chain(tls).chain(forward).chain(self.service.iter().map(|serve| (&serve.bind, serve.door())))
     }
 
     /// Whether `self` needs other sockets than `old`, which is what a reload cannot give.
     pub fn needs_restart(&self, old: &Self) -> bool {
         let fixed = |listen: &Self| {
             let bound: Vec<_> = listen.bound().map(|(bind, door)| (bind.clone(), door.backlog, door.mode)).collect();
-            (bound, listen.http.len(), listen.forward.len(), listen.admin, listen.dns.clone())
+            (bound, listen.http.len(), listen.forward.len(), listen.service.len(), listen.admin, listen.dns.clone())
         };
         fixed(self) != fixed(old)
     }

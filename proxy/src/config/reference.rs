@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod log;
 mod origin;
+mod serve;
 mod site;
 mod trace;
 mod zone;
@@ -42,6 +43,7 @@ const fn key(
 pub const SECTIONS: &[&[Key]] = &[
     NODE,
     listen::KEYS,
+    serve::KEYS,
     acme::KEYS,
     forward::KEYS,
     cache::KEYS,

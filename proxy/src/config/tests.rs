@@ -249,6 +249,8 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
             let keys = expected_keys("[listen]\nforward = [{ no-such-key = 1 }]");
             keys.into_iter().filter(|key| *key != "h2c").collect()
         }
+        "listen.service" => expected_keys("[listen]\nservice = [{ no-such-key = 1 }]"),
+        "listen.service.certs" => expected_keys("[listen]\nservice = [{ certs = [{ no-such-key = 1 }] }]"),
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
         "cache.disk" => expected_keys("[cache]\ndisk = { no-such-key = 1 }"),
         "geo.override" => expected_keys("[geo]\noverride = [{ no-such-key = 1 }]"),
@@ -271,7 +273,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 16] = [
+    const TABLES: [&str; 17] = [
+        "service",
         "override",
         "disk",
         "compress",
@@ -290,7 +293,7 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
         "sign",
     ];
     // Of [listen] it is a list of tables, at the top a section.
-    let is_section = |key: &str| key == "forward" && keys.contains("listen");
+    let is_section = |key: &str| ["forward", "service"].contains(&key) && keys.contains("listen");
     let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && keys.contains("hosts"));
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }

@@ -34,6 +34,7 @@ pub(super) struct Ready {
     pub(super) http: Vec<SocketAddr>,
     pub(super) admin: Option<SocketAddr>,
     pub(super) dns: Vec<SocketAddr>,
+    pub(super) service: Vec<SocketAddr>,
 }
 
 impl Process {
@@ -95,6 +96,14 @@ impl Process {
         self.ready.http.first().copied().with_context(|| format!("{} has no http listener", self.name))
     }
 
+    /// Where a plugin serves connections.
+    ///
+    /// # Errors
+    /// When none does.
+    pub(super) fn service(&self) -> anyhow::Result<SocketAddr> {
+        self.ready.service.first().copied().with_context(|| format!("{} has no service listener", self.name))
+    }
+
     /// Its admin address.
     ///
     /// # Errors
@@ -126,6 +135,7 @@ impl std::str::FromStr for Ready {
                 "http" => ready.http = addresses,
                 "admin" => ready.admin = addresses.first().copied(),
                 "dns" => ready.dns = addresses,
+                "service" => ready.service = addresses,
                 _ => {}
             }
         }

@@ -1,48 +1,110 @@
-//! What a reload may change of the listeners: who may come in, certificates, whom TLS is spoken with.
+//! What a reload may change of the listeners: who may come in, certificates, whom TLS is spoken with, which plugin serves.
 //!
 //! Where they are bound is fixed at start ([`super::socket`]). Invariant: a config whose files cannot all be used changes
 //! nothing; connections that are open keep what they began with.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
 use super::rules::Rules;
 use super::tls::Tls;
-use crate::config::{Bind, Config, Door, Https};
+use crate::config::{Bind, Config, Door, Http, Https, Serve};
+
+/// What is spoken at a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Tls,
+    Forward,
+    Service,
+}
 
 /// The changing side of one listener.
 pub struct Front {
     bind: Bind,
+    kind: Kind,
     pub(super) rules: ArcSwap<Rules>,
     pub(super) tls: ArcSwapOption<Tls>,
-    is_tls: bool,
-    is_forward: bool,
+    /// Who serves its connections, where that is a plugin.
+    pub(super) serve: ArcSwapOption<Serve>,
+    /// How many connections a plugin has.
+    pub(super) taken: Arc<AtomicUsize>,
 }
 
-/// The changing side of every listener: plain, TLS, forward, each in the order of the config.
+/// The changing side of every listener: plain, TLS, forward, services, each in the order of the config.
 pub struct Fronts(Vec<Arc<Front>>);
 
+/// What a config says of a listener, read and found good.
+struct Read {
+    bind: Bind,
+    kind: Kind,
+    rules: Rules,
+    tls: Option<Tls>,
+    serve: Option<Serve>,
+}
+
 /// What a config says of every listener, read and found good.
-pub struct Prepared(Vec<(Bind, Rules, Option<Tls>)>);
+pub struct Prepared(Vec<Read>);
 
 impl Front {
-    /// Whether it speaks TLS.
+    /// Whether it speaks HTTP over TLS.
     pub fn is_tls(&self) -> bool {
-        self.is_tls
+        self.kind == Kind::Tls
     }
 
     /// Whether it is an explicit proxy.
     pub fn is_forward(&self) -> bool {
-        self.is_forward
+        self.kind == Kind::Forward
+    }
+
+    /// Whether a plugin serves its connections.
+    pub fn is_service(&self) -> bool {
+        self.kind == Kind::Service
     }
 }
 
+/// A listener of a config.
+struct Listener<'a> {
+    bind: &'a Bind,
+    kind: Kind,
+    door: Door,
+    https: Option<Https>,
+    serve: Option<&'a Serve>,
+}
+
 /// Every listener of a config in the order of [`Fronts`].
-fn listeners(config: &Config) -> impl Iterator<Item = (&Bind, Door, Option<&Https>)> {
-    let plain = config.listen.http.iter().map(|http| (&http.bind, http.door.clone(), None));
-    let tls = config.listen.https.iter().map(|https| (&https.bind, https.door(), Some(https)));
-    plain.chain(tls).chain(config.listen.forward.iter().map(|forward| (&forward.bind, forward.door.clone(), None)))
+fn listeners(config: &Config) -> impl Iterator<Item = Listener<'_>> {
+    let listen = &config.listen;
+    let tls = listen.https.iter().map(|https| {
+        let (bind, door) = (&https.bind, https.door());
+        Listener { bind, kind: Kind::Tls, door, https: Some(https.clone()), serve: None }
+    });
+    let services = listen.service.iter().map(|serve| {
+        let (bind, door) = (&serve.bind, serve.door());
+        Listener { bind, kind: Kind::Service, door, https: serve.https(), serve: Some(serve) }
+    });
+    let http = listen.http.iter().map(|http| Listener::plain(http, Kind::Plain));
+    let forward = listen.forward.iter().map(|forward| Listener::plain(forward, Kind::Forward));
+    http.chain(tls).chain(forward).chain(services)
+}
+
+impl<'a> Listener<'a> {
+    /// One without TLS.
+    fn plain(http: &'a Http, kind: Kind) -> Self {
+        Self { bind: &http.bind, kind, door: http.door.clone(), https: None, serve: None }
+    }
+
+    /// Reads the files it names. `before` is what it had until now.
+    fn read(self, before: Option<&Tls>) -> Result<Read, String> {
+        let Self { bind, kind, door, https, serve } = self;
+        let mut tls = https.map(|https| Tls::load(&https, before)).transpose()?;
+        if let (Kind::Service, Some(tls)) = (kind, &mut tls) {
+            tls.agree_on_nothing();
+        }
+        Ok(Read { bind: bind.clone(), kind, rules: Rules::new(&door), tls, serve: serve.cloned() })
+    }
 }
 
 impl Fronts {
@@ -51,12 +113,11 @@ impl Fronts {
     /// # Errors
     /// One line that names the file.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let forward_from = config.listen.http.len() + config.listen.https.len();
-        let fronts = listeners(config).enumerate().map(|(at, (bind, door, https))| {
-            let tls = https.map(|https| Tls::load(https, None)).transpose()?;
-            let (rules, is_tls) = (ArcSwap::from_pointee(Rules::new(&door)), tls.is_some());
-            let (bind, tls, is_forward) = (bind.clone(), ArcSwapOption::from_pointee(tls), at >= forward_from);
-            Ok(Arc::new(Front { bind, rules, tls, is_tls, is_forward }))
+        let fronts = listeners(config).map(|listener| {
+            let Read { bind, kind, rules, tls, serve } = listener.read(None)?;
+            let (rules, taken) = (ArcSwap::from_pointee(rules), Arc::default());
+            let (tls, serve) = (ArcSwapOption::from_pointee(tls), ArcSwapOption::from_pointee(serve));
+            Ok(Arc::new(Front { bind, kind, rules, tls, serve, taken }))
         });
         fronts.collect::<Result<_, String>>().map(Self)
     }
@@ -66,24 +127,20 @@ impl Fronts {
     /// # Errors
     /// One line that names the file.
     pub fn prepare(&self, config: &Config) -> Result<Prepared, String> {
-        let prepared = listeners(config).enumerate().map(|(at, (bind, door, https))| {
+        let prepared = listeners(config).enumerate().map(|(at, listener)| {
             let before = self.0.get(at).and_then(|front| front.tls.load_full());
-            let tls = https.map(|https| Tls::load(https, before.as_deref())).transpose()?;
-            Ok((bind.clone(), Rules::new(&door), tls))
+            listener.read(before.as_deref())
         });
         prepared.collect::<Result<_, String>>().map(Prepared)
     }
 
     /// Puts in force what was prepared, for those listeners that are bound where they were.
     pub fn put(&self, prepared: Prepared) {
-        let same = self
-            .0
-            .iter()
-            .zip(prepared.0)
-            .filter(|(front, (bind, _, tls))| front.bind == *bind && front.is_tls == tls.is_some());
-        for (front, (_, rules, tls)) in same {
-            front.rules.store(Arc::new(rules));
-            front.tls.store(tls.map(Arc::new));
+        let is_same = |front: &Front, read: &Read| front.bind == read.bind && front.kind == read.kind;
+        for (front, read) in self.0.iter().zip(prepared.0).filter(|(front, read)| is_same(front, read)) {
+            front.rules.store(Arc::new(read.rules));
+            front.tls.store(read.tls.map(Arc::new));
+            front.serve.store(read.serve.map(Arc::new));
         }
     }
 

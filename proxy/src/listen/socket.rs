@@ -135,7 +135,9 @@ impl Bound {
         if address.ip().is_unspecified() {
             address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
         }
-        let open = !self.front.is_tls() && !self.front.is_forward() && self.front.rules.load().is_open_to(address.ip());
+        let front = &self.front;
+        let is_other = front.is_tls() || front.is_forward() || front.is_service();
+        let open = !is_other && front.rules.load().is_open_to(address.ip());
         open.then_some(address)
     }
 

@@ -82,6 +82,11 @@ impl Tls {
         Ok(Self { config: Arc::new(config), sessions, ends })
     }
 
+    /// From now on no protocol is agreed on in the handshake (ALPN): what is spoken inside, the port says.
+    pub(super) fn agree_on_nothing(&mut self) {
+        Arc::make_mut(&mut self.config).alpn_protocols.clear();
+    }
+
     /// The first name of each certificate, and when it ends, in seconds since 1970.
     pub fn ends(&self) -> &[(String, u64)] {
         &self.ends
@@ -118,10 +123,10 @@ fn read_certs(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 pub const FAILURES: [&str; 6] =
     ["timeout", "closed", "incompatible", "client_certificate", "refused_by_client", "malformed"];
 /// The first of them.
-pub(super) const TIMEOUT: usize = 0;
+pub(crate) const TIMEOUT: usize = 0;
 
 /// Which of [`FAILURES`] an error is.
-pub(super) fn failure(error: &io::Error) -> usize {
+pub(crate) fn failure(error: &io::Error) -> usize {
     let label = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         None => "closed",
         Some(rustls::Error::PeerIncompatible(_) | rustls::Error::NoApplicationProtocol) => "incompatible",

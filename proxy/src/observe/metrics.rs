@@ -272,7 +272,7 @@ pub const METRICS: &[Declared] = &[
     metric(
         "littoral_plugin_faults_total",
         "plugin, kind",
-        "Calls that failed: the native policy answered instead, or a filter was gone past or closed.",
+        "Calls that failed: the native policy answered instead, a filter was gone past or closed, a service's connection was closed.",
     ),
     metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
     metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
@@ -303,6 +303,25 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_filter_faults_total", "plugin, point, kind", "Calls of a filter that failed, by point and kind."),
     metric("littoral_filter_instances", "plugin", "Instances of a filter."),
     metric("littoral_filter_store_bytes", "plugin", "Bytes in the store of a filter that was granted one."),
+    metric("littoral_service_connections", "plugin", "Connections that a service has now."),
+    metric(
+        "littoral_service_connections_total",
+        "plugin, outcome: done, error, fault, cut, refused",
+        "Connections that have ended: by the service, with an error it told, by a fault, by the node, without having been served.",
+    ),
+    metric("littoral_service_bytes_total", "plugin, direction: in, out, discarded", "Bytes from and to its clients."),
+    metric(
+        "littoral_service_troubles_total",
+        "plugin, kind: closed, timeout, tls, ending",
+        "Operations of a service on its connections that did not do what they were asked.",
+    ),
+    metric("littoral_service_busy_seconds_total", "plugin", "Time that a service worked, and did not wait."),
+    metric(
+        "littoral_service_clients_refused",
+        "plugin",
+        "Clients refused for now: a service failed in their connections.",
+    ),
+    metric("littoral_service_store_bytes", "plugin", "Bytes in the store of a service that was granted one."),
     metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
     metric("littoral_dns_connections_refused_total", "", "DNS connections over TCP closed at once: 256 were open."),
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
@@ -471,7 +490,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         }
         name if name.starts_with("littoral_forward_") => crate::observe::downstream::forward(node, name),
         name if name.starts_with("littoral_cache_") => one(cache::figure(&node.store, name)),
-        name if name.starts_with("littoral_plugin_") || name.starts_with("littoral_filter_") => {
+        name if ["littoral_plugin_", "littoral_filter_", "littoral_service_"].iter().any(|of| name.starts_with(of)) => {
             node.plugins.samples(name)
         }
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),

@@ -124,7 +124,14 @@ impl TlsClient {
     /// # Errors
     /// When the handshake fails.
     pub async fn connect(&self, address: SocketAddr, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(address).await?;
+        self.over(TcpStream::connect(address).await?, name).await
+    }
+
+    /// Shakes hands as a client of `name` on a connection that is there already.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn over(&self, stream: TcpStream, name: &str) -> std::io::Result<TlsStream<TcpStream>> {
         TlsConnector::from(self.0.clone()).connect(ServerName::try_from(name.to_owned()).unwrap(), stream).await
     }
 }

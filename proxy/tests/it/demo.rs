@@ -14,6 +14,8 @@ fn the_demo_runs_through_and_every_step_holds() {
         "eviction policy is swapped",
         "warmed before its premiere",
         "plugin that traps",
+        "\"input lowercase sentence\" → ",
+        "\"INPUT LOWERCASE SENTENCE\"",
     ] {
         assert!(text.contains(step), "{step:?} is missing in\n{text}");
     }

@@ -40,6 +40,7 @@ mod reload;
 mod s3;
 mod secure;
 mod semantics;
+mod services;
 mod shield;
 mod slices;
 mod smuggling;

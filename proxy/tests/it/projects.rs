@@ -69,7 +69,7 @@ fn has_wasm_target() -> bool {
 #[test]
 fn a_new_project_in_rust_passes_its_tests_and_is_loaded() {
     let _alone = alone();
-    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter"] {
+    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter", "stream-service"] {
         let (_directory, project, name) = project(world, "rust");
         let said = done(&project, &cargo(), &["test", "--quiet"]);
         assert!(said.contains("test result: ok. ") && !said.contains("warning"), "{world}: {said}");
@@ -124,7 +124,11 @@ fn a_project_is_not_written_over_and_its_name_is_checked() {
     let (ok, said) = new("../mine");
     assert!(!ok && said.contains("is no name of a plugin"), "{said}");
     let (ok, said) = run(directory.path(), BINARY, &["plugin", "new", "--world", "smtp", "other"]);
-    assert!(!ok && said.contains("[possible values: routing-policy, rate-policy, cache-policy, http-filter"), "{said}");
+    assert!(
+        !ok && said
+            .contains("[possible values: routing-policy, rate-policy, cache-policy, http-filter, stream-service"),
+        "{said}"
+    );
 }
 
 /// One fenced block of a document: what stands behind its fence, and what is in it.

@@ -10,7 +10,7 @@ impl Config {
     pub(super) fn check_listen(&self) -> Result<(), Wrong> {
         let listen = &self.listen;
         if listen.bound().next().is_none() && listen.dns.is_empty() {
-            return wrong("listen", "nothing to listen on: give [listen] http, https, forward or dns");
+            return wrong("listen", "nothing to listen on: give [listen] http, https, forward, service or dns");
         }
         if !listen.dns.is_empty() && self.zone.is_empty() {
             return wrong("listen.dns", "it listens for DNS but has no [[zone]]: add one");
@@ -39,6 +39,8 @@ impl Config {
         let tls = listen.https.iter().enumerate().map(|(at, https)| (format!("listen.https.{at}.bind"), &https.bind));
         let forward = listen.forward.iter().enumerate();
         let plain = plain.chain(forward.map(|(at, forward)| (format!("listen.forward.{at}"), &forward.bind)));
+        let service = listen.service.iter().enumerate();
+        let plain = plain.chain(service.map(|(at, serve)| (format!("listen.service.{at}.bind"), &serve.bind)));
         let inet = |(key, bind): (String, &Bind)| match bind {
             Bind::Inet(address) => Some((key, *address)),
             Bind::Unix(_) => None,
@@ -52,7 +54,7 @@ impl Config {
     }
 }
 
-fn check_door(at: &str, bind: &Bind, door: &Door) -> Result<(), Wrong> {
+pub(super) fn check_door(at: &str, bind: &Bind, door: &Door) -> Result<(), Wrong> {
     for (key, list) in [("proxy_protocol", &door.proxy_protocol), ("allow", &door.allow), ("deny", &door.deny)] {
         if list.len() > PREFIXES_OF_LIST_MAX {
             return wrong(format!("{at}.{key}"), format!("{} prefixes: at most {PREFIXES_OF_LIST_MAX}", list.len()));
@@ -74,7 +76,7 @@ fn check_door(at: &str, bind: &Bind, door: &Door) -> Result<(), Wrong> {
     Ok(())
 }
 
-fn check_tls(at: &str, https: &Https) -> Result<(), Wrong> {
+pub(super) fn check_tls(at: &str, https: &Https) -> Result<(), Wrong> {
     if https.cert.is_some() != https.key.is_some() {
         return wrong(format!("{at}.bind"), "cert and key belong together: give both");
     }

@@ -2,14 +2,14 @@
 
 use super::{Key, key};
 
-const BIND: &str = "`address:port` (port 0 takes a free one) or `unix:/path`. A unix socket that nobody answers on any more is replaced.";
-const PROXY: &str = "Sources that must begin with a PROXY protocol header (v1 or v2) and are believed; any other is closed. The client \
+pub(super) const BIND: &str = "`address:port` (port 0 takes a free one) or `unix:/path`. A unix socket that nobody answers on any more is replaced.";
+pub(super) const PROXY: &str = "Sources that must begin with a PROXY protocol header (v1 or v2) and are believed; any other is closed. The client \
     told is the client everywhere: lists, limits, logs, plugins. Who comes over a unix socket is `127.0.0.1`.";
-const ALLOW: &str =
+pub(super) const ALLOW: &str =
     "Clients that may come; none: all. Of all prefixes in `allow` and `deny` the most specific one decides.";
-const DENY: &str = "Clients that are closed before anything is read.";
-const BACKLOG: &str = "Connections the kernel holds; it bounds this by `net.core.somaxconn`.";
-const MODE: &str = "Permissions of a unix socket.";
+pub(super) const DENY: &str = "Clients that are closed before anything is read.";
+pub(super) const BACKLOG: &str = "Connections the kernel holds; it bounds this by `net.core.somaxconn`.";
+pub(super) const MODE: &str = "Permissions of a unix socket.";
 
 pub(super) const KEYS: &[Key] = &[
     key("listen.http.bind", "address or unix socket", "required", "restart", BIND),
