@@ -2,11 +2,11 @@
 #   make demo            builds everything and shows a small CDN at work (ONCE=1: end after the last step)
 #   make test            builds everything and runs all tests
 # Variables: CARGO_TARGET_DIR (default target), ONCE=1 (demo), ARGS="…" (more arguments for demo, test and bench),
-# FUZZ_SECONDS=60 (each fuzz target), FUZZ_SEED=0 (another order of inputs each time).
+# FUZZ_SECONDS=60 (each fuzz target), FUZZ_SEED=0 (another order of inputs each time), CRASH_ROUNDS=200 (make crash).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench bench-plugins soak soak-plugins fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench bench-plugins soak soak-plugins crash fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -77,6 +77,9 @@ soak-plugins: plugins setup-bench ## load nodes whose plugins misbehave: no erro
 soak: plugins setup-bench ## nine tenths of full load for ten minutes: no error, memory flat (ARGS="--minutes 60")
 	$(CARGO) build --profile dist --locked -p littoral
 	$(TARGET)/release/littoral-bench soak --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
+
+crash: plugins ## kill a node at random moments, CRASH_ROUNDS=200 times, and judge what it serves afterwards
+	LITTORAL_CRASH_ROUNDS=$(or $(CRASH_ROUNDS),200) $(CARGO) test $(BUILD_FLAGS) $(NATIVE) --test it -- --nocapture crash::
 
 fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds (ARGS="range zone": only these)
 	@scripts/setup.sh packages fuzz
