@@ -1,6 +1,7 @@
 //! An HTTP/1.1 origin whose every response a test decides, down to how it breaks.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -111,6 +112,31 @@ pub struct Origin {
     pub address: SocketAddr,
     requests: Arc<Mutex<Vec<Request>>>,
     came: Arc<Notify>,
+    connections: Arc<Connections>,
+}
+
+/// The connections an origin had and has.
+#[derive(Debug, Default)]
+struct Connections {
+    accepted: AtomicUsize,
+    open: watch::Sender<usize>,
+}
+
+/// One of them; dropped, it is over.
+struct Connected(Arc<Connections>);
+
+impl Connections {
+    fn one(self: &Arc<Self>) -> Connected {
+        self.accepted.fetch_add(1, Relaxed);
+        self.open.send_modify(|open| *open += 1);
+        Connected(self.clone())
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.open.send_modify(|open| *open -= 1);
+    }
 }
 
 impl Origin {
@@ -151,20 +177,35 @@ impl Origin {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let came = Arc::new(Notify::new());
         let (seen, script): (_, Arc<Script>) = ((requests.clone(), came.clone()), Arc::new(script));
+        let connections = Arc::new(Connections::default());
+        let told = connections.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (seen, script) = (seen.clone(), script.clone());
-                match tls.clone().map(TlsAcceptor::from) {
-                    None => drop(tokio::spawn(serve(stream, seen, script))),
-                    Some(tls) => drop(tokio::spawn(async move {
-                        if let Ok(stream) = tls.accept(stream).await {
-                            serve(stream, seen, script).await;
+                let (seen, script, tls, one) = (seen.clone(), script.clone(), tls.clone(), told.one());
+                tokio::spawn(async move {
+                    match tls.map(TlsAcceptor::from) {
+                        None => serve(stream, seen, script).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, seen, script).await;
+                            }
                         }
-                    })),
-                }
+                    }
+                    drop(one);
+                });
             }
         });
-        Self { address, requests, came }
+        Self { address, requests, came, connections }
+    }
+
+    /// How many connections were made to it so far.
+    pub fn connections(&self) -> usize {
+        self.connections.accepted.load(Relaxed)
+    }
+
+    /// Waits until so many connections to it are open.
+    pub async fn has_open(&self, connections: usize) {
+        let _ = self.connections.open.subscribe().wait_for(|open| *open == connections).await;
     }
 
     /// The URL to configure.

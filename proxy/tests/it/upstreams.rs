@@ -187,3 +187,65 @@ async fn an_object_that_is_stale_is_served_while_the_origins_are_busy() {
     assert_eq!((status, body.as_slice()), (200, &b"old"[..]));
     assert_eq!(get(&node, "/b").await.status, 503);
 }
+
+#[tokio::test]
+async fn an_origin_that_came_back_is_given_little_at_first_where_its_site_says_so() {
+    for (slow_start, expected) in [("", [22, 22]), ("slow_start = \"1h\"", [4, 40])] {
+        let ill = Arc::new(AtomicBool::new(true));
+        let state = ill.clone();
+        let back = Origin::start(move |request| match (request.path.as_str(), state.load(Relaxed)) {
+            ("/healthz", true) => Response { status: 500, ..Response::default() },
+            _ => Response::ok(&[PASSING], b"x"),
+        })
+        .await;
+        let other = passing().await;
+        let site = format!("health = {{ path = \"/healthz\", every = \"10ms\" }}\n{slow_start}");
+        let node = node_of(&[&back, &other], "", &site).await;
+        let healthy = of("littoral_origin_healthy", &back);
+        while node.metrics().await[&healthy] > 0.0 {}
+        ill.store(false, Relaxed);
+        while node.metrics().await[&healthy] < 1.0 {}
+        for _ in 0..44 {
+            assert_eq!(get(&node, "/a").await.status, 200);
+        }
+        assert_eq!([back.count("/a"), other.count("/a")], expected, "{slow_start:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_to_an_origin_is_used_again_and_closed_when_it_was_idle_for_as_long_as_the_site_says() {
+    // One worker: it has put a connection back before it reads what the client asks next.
+    let more = |idle: &str| format!("[limits]\nthreads = 1\n[site]\ntimeouts = {{ idle = \"{idle}\" }}");
+    let origin = passing().await;
+    let node = Node::start(BINARY, &config(&[&origin], &more("1h")), &[]).await;
+    for _ in 0..4 {
+        assert_eq!(get(&node, "/a").await.status, 200);
+    }
+    origin.has_open(1).await;
+    assert_eq!(origin.connections(), 1);
+    let origin = passing().await;
+    let node = Node::start(BINARY, &config(&[&origin], &more("20ms")), &[]).await;
+    for connections in 1..=3 {
+        assert_eq!(get(&node, "/a").await.status, 200);
+        // Nobody asks for anything and nobody closes but the node.
+        origin.has_open(0).await;
+        assert_eq!(origin.connections(), connections);
+    }
+}
+
+#[tokio::test]
+async fn no_more_idle_connections_to_all_origins_are_kept_than_the_limit() {
+    let three = [passing().await, passing().await, passing().await];
+    let text =
+        |kept: usize| config(&three.each_ref(), &format!("[limits]\nthreads = 1\norigin_connections_idle = {kept}"));
+    for (kept, made) in [(3, [1, 1, 1]), (2, [5, 5, 5])] {
+        let node = Node::start(BINARY, &text(kept), &[]).await;
+        for _ in 0..4 {
+            // In turn, so that with less room than origins it is always the next one's connection that was closed.
+            for _ in &three {
+                assert_eq!(get(&node, "/a").await.status, 200);
+            }
+        }
+        assert_eq!(three.each_ref().map(Origin::connections), made, "{kept} kept");
+    }
+}
