@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use littoral_testkit::{Body, Client, Gate, Origin, Response};
 
-use super::{get, node_before};
+use super::{get, node_before, noise};
 
 const FRESH: &str = "cache-control: max-age=60";
 
@@ -246,6 +246,75 @@ async fn a_client_that_leaves_or_reads_slowly_does_not_stop_the_fill() {
     assert_eq!(reader.bytes(8 << 20).await.len(), 8 << 20);
     assert_eq!(get(&node, "/a").await.body.len(), 8 << 20);
     assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn who_has_waited_for_anothers_fill_for_as_long_as_the_bound_goes_alone_and_the_log_says_how_long_that_was() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let asked = AtomicUsize::new(0);
+    let origin = Origin::start(move |_| match asked.fetch_add(1, Relaxed) {
+        0 => Response::with(&[FRESH], Body::Held(held.clone(), b"leader".to_vec())),
+        _ => Response::ok(&[FRESH], b"alone"),
+    })
+    .await;
+    let log = "[log]\naccess = { file = \"a.log\", format = \"$user_agent $wait_us $total_us\" }";
+    let node = node_before(&origin, &format!("[cache]\ncollapse_wait = \"150ms\"\n{log}")).await;
+    let mut leader = Client::connect(node.address("http")).await;
+    leader.send("GET /a HTTP/1.1\r\nHost: site.example\r\nUser-Agent: leader\r\n\r\n").await;
+    origin.asked("/a", 1).await;
+    // The one that leads has not a byte yet, and never has while this is answered.
+    let follower = node.get("site.example", "/a", &["User-Agent: follower"]).await;
+    assert_eq!((follower.status, follower.body.as_slice(), origin.count("/a")), (200, &b"alone"[..], 2));
+    gate.open();
+    assert_eq!(leader.reply(false).await.unwrap().body, b"leader");
+    let lines = loop {
+        let text = std::fs::read_to_string(node.file("a.log")).unwrap_or_default();
+        if text.ends_with('\n') && text.lines().count() == 2 {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    let waited = |who: &str| {
+        let line = lines.lines().find_map(|line| line.strip_prefix(who)).unwrap_or_else(|| panic!("{lines}"));
+        let (wait, total) = line.trim().split_once(' ').unwrap();
+        (wait.parse::<u64>().ok(), total.parse::<u64>().unwrap())
+    };
+    let (wait, total) = waited("follower");
+    // Far less than the ten seconds that it would be without the key.
+    assert!((Some(150_000)..=Some(total.min(8_000_000))).contains(&wait), "{lines}");
+    assert!(waited("leader").0.unwrap_or(0) < 150_000, "{lines}");
+}
+
+#[tokio::test]
+async fn one_that_reads_nothing_holds_up_nobody_who_reads_the_same_fill_whoever_began_it() {
+    // Far more than sockets take unread.
+    let half: Vec<u8> = noise(16 << 20, 3);
+    for first_stalls in [true, false] {
+        let gate = Gate::default();
+        let (held, sent) = (gate.clone(), half.clone());
+        let origin =
+            Origin::start(move |_| Response::with(&[FRESH], Body::Gated(sent.clone(), held.clone(), b"end".to_vec())))
+                .await;
+        let node = node_before(&origin, "").await;
+        let mut readers = Vec::new();
+        for _ in 0..2 {
+            let mut reader = Client::connect(node.address("http")).await;
+            reader.send("GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+            assert_eq!(reader.head().await.unwrap().status, 200);
+            readers.push(reader);
+        }
+        let (mut fast, mut stalled) = (readers.pop().unwrap(), readers.pop().unwrap());
+        if !first_stalls {
+            std::mem::swap(&mut fast, &mut stalled);
+        }
+        // All that the origin has sent, while it still has the end.
+        assert!(fast.bytes(half.len()).await == half, "{first_stalls}");
+        gate.open();
+        assert_eq!(fast.bytes(3).await, b"end", "{first_stalls}");
+        assert!(stalled.bytes(half.len()).await == half && stalled.bytes(3).await == b"end", "{first_stalls}");
+        assert_eq!(origin.count("/a"), 1);
+    }
 }
 
 #[tokio::test]
