@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use littoral_testkit::node::{plugin, plugin_file};
-use littoral_testkit::{Node, Origin, Response};
+use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
 
 use super::{BINARY, config};
 
@@ -39,4 +39,55 @@ async fn decisions_of_a_running_node_are_recorded_and_replayed() {
     let told = String::from_utf8(ls.stdout).unwrap();
     let line: Vec<_> = told.lines().nth(1).unwrap().split_whitespace().collect();
     assert!(line.starts_with(&["keep", "cache", "running", "1", "5", "0"]) && told.contains("recorded in "), "{told}");
+}
+
+#[tokio::test]
+async fn admission_is_asked_once_for_each_fill_however_many_read_it_and_however_it_goes_on() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let fields = ["cache-control: max-age=60", "etag: \"a\""];
+    let origin = Origin::start(move |request| match (request.path.as_str(), request.field("range")) {
+        ("/shared", _) => Response::with(&fields, Body::Gated(b"first ".to_vec(), held.clone(), b"second".to_vec())),
+        ("/broken", None) => Response::with(&fields, Body::CutShort(10, b"half".to_vec())),
+        ("/broken", Some(_)) => {
+            let fields = [fields[0], fields[1], "content-range: bytes 4-9/10"];
+            Response { status: 206, ..Response::ok(&fields, b"the re") }
+        }
+        _ => Response::ok(&fields, b"x"),
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let more = format!(
+        "[cache]\ndisk = {{ path = {:?}, size = \"64MiB\", min_free = \"0\" }}\n\
+         [[plugin]]\nname = \"keep\"\nfile = \"keep.wasm\"\nrecord = \"keep.jsonl\"\n[policy]\nevict = \"keep\"\n",
+        directory.path()
+    );
+    let node = Node::start(BINARY, &config(&[&origin], &more), &[("keep.wasm", &plugin("evict-lfu-size"))]).await;
+    let mut readers = Vec::new();
+    for _ in 0..4 {
+        let mut reader = Client::connect(node.address("http")).await;
+        reader.send("GET /shared HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        reader.head().await.unwrap();
+        readers.push(reader);
+    }
+    gate.open();
+    for reader in &mut readers {
+        assert_eq!(reader.bytes(12).await, b"first second");
+    }
+    assert_eq!(node.get("site.example", "/broken", &[]).await.body, b"halfthe re");
+    node.until("littoral_cache_objects", 2.0).await;
+    for path in ["/shared", "/broken", "/shared", "/broken", "/plain", "/plain"] {
+        assert_eq!(node.get("site.example", path, &[]).await.status, 200);
+    }
+    assert_eq!(["/shared", "/broken", "/plain"].map(|path| origin.count(path)), [1, 2, 1]);
+    // Decisions are written in the order they were made, and that of /plain was the last.
+    let written = "littoral_plugin_recorded_total{plugin=\"keep\",outcome=\"written\"}";
+    while node.metrics().await[written] < 3.0 {}
+    let output = Command::new(BINARY)
+        .args(["plugin", "replay"])
+        .args([node.file("keep.jsonl"), plugin_file("evict-lfu-size")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with("admit: 3 asked, "), "{said}");
 }
