@@ -1,7 +1,7 @@
 //! Certificates for tests, made as they are needed, and a TLS client that says what was agreed on.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -105,9 +105,14 @@ impl TlsClient {
 
     /// One that looks at no certificate, to see which it is shown.
     pub fn trusting_anybody(alpn: &[&str]) -> Self {
+        Self::noting_staples(alpn, rustls::ALL_VERSIONS, &Staples::default())
+    }
+
+    /// One that looks at no certificate, but keeps the OCSP response that was stapled to it.
+    pub fn noting_staples(alpn: &[&str], versions: &[&'static SupportedProtocolVersion], staples: &Staples) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody));
+        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(staples.clone())));
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         config.resumption = rustls::client::Resumption::disabled();
@@ -136,9 +141,23 @@ impl TlsClient {
     }
 }
 
+/// What was stapled to the certificate shown last. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Staples(Arc<Mutex<Vec<u8>>>);
+
+impl Staples {
+    /// The OCSP response, DER; empty: none came.
+    ///
+    /// # Panics
+    /// When a handshake panicked.
+    pub fn last(&self) -> Vec<u8> {
+        self.0.lock().expect("no panic").clone()
+    }
+}
+
 /// Believes every certificate.
 #[derive(Debug)]
-struct Anybody;
+struct Anybody(Staples);
 
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
@@ -146,9 +165,10 @@ impl ServerCertVerifier for Anybody {
         _leaf: &CertificateDer<'_>,
         _chain: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
-        _ocsp: &[u8],
+        ocsp: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.0.0.lock().expect("no panic") = ocsp.to_vec();
         Ok(ServerCertVerified::assertion())
     }
 

@@ -1,10 +1,10 @@
 //! TLS towards clients: certificates by name, reloads, versions, resumption, client certificates.
 
-use littoral_testkit::tls::{Authority, Issued, TlsClient, agreed, der, is_resumed, shown};
+use littoral_testkit::tls::{Authority, Issued, Staples, TlsClient, agreed, der, is_resumed, shown};
 use littoral_testkit::{Client, Node, Origin, Response, refused};
 use rustls::version::{TLS12, TLS13};
 
-use super::BINARY;
+use super::{BINARY, noise};
 
 /// A TLS listener with these lines in its table, before `origin`.
 fn config(origin: &Origin, https: &str) -> String {
@@ -216,4 +216,33 @@ async fn a_certificate_that_cannot_be_used_is_told_at_start() {
         assert_eq!(code, Some(2), "{said}");
         assert!(said.contains(expected) && said.lines().count() == 1, "{expected:?} is not in {said:?}");
     }
+}
+
+#[tokio::test]
+async fn a_client_is_shown_the_very_ocsp_response_of_its_certificate_and_after_a_reload_the_new_one() {
+    let (authority, origin) = (Authority::default(), origin().await);
+    let [with, without] = [&["with.example"][..], &["without.example"]].map(|names| authority.issue(names));
+    // What is stapled is passed on unread, but for its first byte: that of a SEQUENCE.
+    let [old, new] = [1, 2].map(|seed| [vec![0x30, 0x82, 0x01, 0x2c], noise(300, seed)].concat());
+    let certs = "certs = [{ cert = \"without.pem\", key = \"without.key\" }, \
+                 { cert = \"with.pem\", key = \"with.key\", ocsp = \"with.ocsp\" }]";
+    let named = [("with", &with), ("without", &without)];
+    let node = start(&config(&origin, certs), &named, &[("with.ocsp", &old)]).await;
+    let staple = async |name: &str, version| {
+        let staples = Staples::default();
+        let client = TlsClient::noting_staples(&[], &[version], &staples);
+        client.connect(node.address("https"), name).await.unwrap();
+        staples.last()
+    };
+    for version in [&TLS12, &TLS13] {
+        assert!(staple("with.example", version).await == old, "{version:?}");
+        assert_eq!(staple("without.example", version).await, b"", "{version:?}");
+    }
+    std::fs::write(node.file("with.ocsp"), "-----BEGIN OCSP RESPONSE-----").unwrap();
+    let (status, said) = node.admin("POST", "/v1/reload", "").await;
+    assert!(status == 422 && said.contains("with.ocsp") && said.contains("it is no DER"), "{status} {said}");
+    assert!(staple("with.example", &TLS13).await == old, "the old one stays where the new one is bad");
+    std::fs::write(node.file("with.ocsp"), &new).unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
+    assert!(staple("with.example", &TLS13).await == new);
 }
