@@ -25,6 +25,7 @@ mod http;
 mod languages;
 mod limits;
 mod listen;
+mod load;
 mod loops;
 mod names;
 mod origin;

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use littoral_testkit::h2::{Frames, kind};
 use littoral_testkit::tls::{Authority, TlsClient};
@@ -10,69 +10,8 @@ use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixStream;
 
+use super::load::{Load, Speaks};
 use super::{BINARY, config, dns, get, node_before};
-
-/// Closed-loop clients.
-#[derive(Default)]
-struct Load {
-    ends: AtomicBool,
-    answered: AtomicUsize,
-    failed: AtomicUsize,
-    /// Of these, on connections that had been used before.
-    failed_kept: AtomicUsize,
-    closed: AtomicUsize,
-}
-
-impl Load {
-    /// One client: hits and misses in turn, on connections that are kept or not, until told to end or nobody listens.
-    async fn run(self: Arc<Self>, address: std::net::SocketAddr, number: usize, keeps: bool) {
-        let mut connection: Option<Client> = None;
-        for round in 0.. {
-            if self.ends.load(Relaxed) {
-                return;
-            }
-            let kept = connection.is_some();
-            let mut client = match connection.take() {
-                Some(client) => client,
-                None => match Client::try_connect(address).await {
-                    Some(client) => client,
-                    None => return,
-                },
-            };
-            let path = if round % 2 == 0 { "/hit".to_owned() } else { format!("/{number}/{round}") };
-            let fields = if keeps { "" } else { "Connection: close\r\n" };
-            client.send(format!("GET {path} HTTP/1.1\r\nHost: site.example\r\n{fields}\r\n")).await;
-            match client.reply(false).await.filter(|reply| reply.status == 200 && reply.whole) {
-                None => {
-                    self.failed.fetch_add(1, Relaxed);
-                    self.failed_kept.fetch_add(usize::from(kept), Relaxed);
-                }
-                Some(reply) => {
-                    self.answered.fetch_add(1, Relaxed);
-                    match reply.field("connection").eq_ignore_ascii_case("close") {
-                        true if keeps => drop(self.closed.fetch_add(1, Relaxed)),
-                        true => {}
-                        false => connection = Some(client),
-                    }
-                }
-            }
-        }
-    }
-
-    fn start(address: std::net::SocketAddr) -> (Arc<Self>, Vec<tokio::task::JoinHandle<()>>) {
-        let load = Arc::new(Self::default());
-        let run = |number| tokio::spawn(load.clone().run(address, number, number % 2 == 0));
-        let clients = (0..8).map(run).collect();
-        (load, clients)
-    }
-
-    async fn answers(&self, more: usize) {
-        let upto = self.answered.load(Relaxed) + more;
-        while self.answered.load(Relaxed) < upto && self.failed.load(Relaxed) == 0 {
-            tokio::task::yield_now().await;
-        }
-    }
-}
 
 async fn origin() -> Origin {
     Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await
@@ -91,19 +30,43 @@ async fn upgrade(node: &mut Node) -> u64 {
 async fn an_upgrade_under_load_fails_no_request_on_new_or_kept_connections() {
     let origin = origin().await;
     let mut node = node_before(&origin, "[limits]\nthreads = 2").await;
-    let (load, clients) = Load::start(node.address("http"));
-    load.answers(200).await;
+    let (load, clients) = Load::plain(node.address("http"));
+    load.answers(30).await;
     upgrade(&mut node).await;
     assert_eq!(node.ended().await, Some(0));
-    load.answers(200).await;
-    load.ends.store(true, Relaxed);
-    for client in clients {
-        client.await.unwrap();
-    }
-    assert_eq!(load.failed.load(Relaxed), 0, "{}", node.log());
+    load.answers(30).await;
+    assert_eq!(load.end(clients).await, (0, 0), "{}", node.log());
     assert!(load.closed.load(Relaxed) >= 4, "the old process says that it closes the connections it kept");
     let (_, stats) = node.admin("GET", "/v1/stats", "").await;
     assert!(stats.contains("\"hit\":"), "the new process answers for itself: {stats}");
+}
+
+#[tokio::test]
+async fn an_upgrade_under_load_fails_no_request_over_tls_or_http_2_either() {
+    let (origin, authority) = (origin().await, Authority::default());
+    let issued = authority.issue(&["site.example"]);
+    let top = "[limits]\nthreads = 2\n[[listen.https]]\nbind = \"127.0.0.1:0\"\ncert = \"c.pem\"\nkey = \"c.key\"";
+    let files = [("c.pem", issued.cert.as_bytes()), ("c.key", issued.key.as_bytes())];
+    let mut node = Node::start(BINARY, &config(&[&origin], top), &files).await;
+    let [h1, h2] = [["http/1.1"], ["h2"]].map(|alpn| Arc::new(TlsClient::plain(&authority, &alpn)));
+    let (http, https) = (node.address("http"), node.address("https"));
+    let each = [
+        (Speaks::Plain(true), http),
+        (Speaks::Plain(false), http),
+        (Speaks::Tls(h1.clone(), true), https),
+        (Speaks::Tls(h1, false), https),
+        (Speaks::H2(h2.clone()), https),
+        (Speaks::H2(h2), https),
+    ];
+    let (load, clients) = Load::start([each.clone(), each].concat());
+    for _ in 0..2 {
+        load.answers(20).await;
+        upgrade(&mut node).await;
+    }
+    assert_eq!(node.ended().await, Some(0));
+    load.answers(20).await;
+    assert_eq!(load.end(clients).await, (0, 0), "{}", node.log());
+    assert!(load.closed.load(Relaxed) >= 8, "each process says that it closes the connections it kept");
 }
 
 #[tokio::test]
@@ -131,18 +94,14 @@ async fn the_cache_on_disk_goes_to_the_new_process_and_a_purge_of_it_holds() {
     for path in ["/a", "/b"] {
         get(&node, path).await;
     }
-    let (load, clients) = Load::start(node.address("http"));
-    load.answers(50).await;
+    let (load, clients) = Load::plain(node.address("http"));
+    load.answers(8).await;
     let in_use = format!("littoral_cache_disk_in_use{{disk=\"{}\"}}", directory.path().display());
     upgrade(&mut node).await;
     assert_eq!(node.metrics().await[&in_use], 1.0, "{}", node.log());
     assert_eq!(node.admin("POST", "/v1/purge", "{\"url\":\"http://site.example/b\"}").await.0, 200);
     assert_eq!(node.ended().await, Some(0));
-    load.ends.store(true, Relaxed);
-    for client in clients {
-        client.await.unwrap();
-    }
-    assert_eq!(load.failed.load(Relaxed), 0);
+    assert_eq!(load.end(clients).await, (0, 0), "{}", node.log());
     assert!(get(&node, "/a").await.field("cache-status").starts_with("littoral; hit"));
     assert!(!get(&node, "/b").await.field("cache-status").contains("; hit"));
     assert_eq!((origin.count("/a"), origin.count("/b")), (1, 2));
@@ -155,22 +114,18 @@ async fn a_new_process_that_cannot_start_leaves_the_old_one_serving() {
     let mut node = node_before(&origin, "").await;
     let good = std::fs::read_to_string(node.file("node.toml")).unwrap();
     std::fs::write(node.file("node.toml"), good.replace("hosts", "hots")).unwrap();
-    let (load, clients) = Load::start(node.address("http"));
-    load.answers(50).await;
+    let (load, clients) = Load::plain(node.address("http"));
+    load.answers(8).await;
     let (status, said) = node.admin("POST", "/v1/upgrade", "").await;
     assert!(status == 500 && said.contains("this one goes on"), "{status} {said}");
     node.signal("USR2");
     while !node.log().contains("not upgraded") {}
-    load.answers(50).await;
+    load.answers(8).await;
     std::fs::write(node.file("node.toml"), good).unwrap();
     upgrade(&mut node).await;
     assert_eq!(node.ended().await, Some(0));
-    load.answers(50).await;
-    load.ends.store(true, Relaxed);
-    for client in clients {
-        client.await.unwrap();
-    }
-    assert_eq!(load.failed.load(Relaxed), 0);
+    load.answers(8).await;
+    assert_eq!(load.end(clients).await, (0, 0), "{}", node.log());
 }
 
 #[tokio::test]
@@ -199,8 +154,8 @@ async fn dns_is_answered_over_the_same_sockets_after_an_upgrade() {
 async fn a_stop_under_load_answers_every_kept_connection_and_says_that_it_closes() {
     let origin = origin().await;
     let mut node = node_before(&origin, "[limits]\nthreads = 2").await;
-    let (load, clients) = Load::start(node.address("http"));
-    load.answers(200).await;
+    let (load, clients) = Load::plain(node.address("http"));
+    load.answers(30).await;
     node.signal("TERM");
     assert_eq!(node.ended().await, Some(0));
     for client in clients {
