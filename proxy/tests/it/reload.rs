@@ -1,7 +1,12 @@
 //! A running node whose config changes: by signal, by the admin API, by both at once.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use littoral_testkit::tls::{Authority, TlsClient};
 use littoral_testkit::{Node, Origin, Response};
 
+use super::load::{Load, Speaks};
 use super::{BINARY, config, get};
 
 #[tokio::test]
@@ -40,4 +45,44 @@ async fn reloads_at_once_are_made_one_after_another() {
         assert_eq!((status, said.as_str()), (200, r#"{"needs_restart":[],"reloaded":true}"#));
     }
     assert_eq!(get(&node, "/a").await.status, 200);
+}
+
+#[tokio::test]
+async fn reloads_under_load_fail_no_request_and_close_no_connection() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await;
+    let authority = Authority::default();
+    let top = "[limits]\nthreads = 2\n[[listen.https]]\nbind = \"127.0.0.1:0\"\ncert = \"c.pem\"\nkey = \"c.key\"";
+    let issued = authority.issue(&["site.example"]);
+    let files = [("c.pem", issued.cert.as_bytes()), ("c.key", issued.key.as_bytes())];
+    let text = config(&[&origin], top);
+    let node = Node::start(BINARY, &text, &files).await;
+    let [h1, h2] = [["http/1.1"], ["h2"]].map(|alpn| Arc::new(TlsClient::plain(&authority, &alpn)));
+    let (http, https) = (node.address("http"), node.address("https"));
+    let clients = [
+        (Speaks::Plain(true), http),
+        (Speaks::Plain(true), http),
+        (Speaks::Tls(h1, true), https),
+        (Speaks::H2(h2), https),
+        (Speaks::Plain(false), http),
+    ];
+    let (load, clients) = Load::start(clients.to_vec());
+    for round in 0..20 {
+        load.answers(5).await;
+        // Each time another site, other limits, another certificate, and each third time a config that is refused.
+        let issued = authority.issue(&["site.example"]);
+        std::fs::write(node.file("c.pem"), &issued.cert).unwrap();
+        std::fs::write(node.file("c.key"), &issued.key).unwrap();
+        let more = if round % 3 == 2 { "hots" } else { "hosts" };
+        let site = format!("[[site]]\n{more} = [\"{round}.example\"]\norigin = [{:?}]\n", origin.url());
+        let text = text.replace("threads = 2", &format!("threads = 2\nuri_bytes = \"{}KiB\"", 4 + round));
+        std::fs::write(node.file("node.toml"), text + &site).unwrap();
+        let (status, said) = node.admin("POST", "/v1/reload", "").await;
+        assert_eq!(status, if round % 3 == 2 { 422 } else { 200 }, "{said}");
+        let expected = if round % 3 == 2 { 421 } else { 200 };
+        let reply = node.get(&format!("{round}.example"), "/a", &[]).await;
+        assert_eq!(reply.status, expected, "{round}");
+    }
+    load.answers(5).await;
+    assert_eq!(load.end(clients).await, (0, 0), "{}", node.log());
+    assert_eq!(load.closed.load(Relaxed), 0, "every kept connection is still the first one");
 }
