@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use littoral_testkit::origin::h2::H2Origin;
 use littoral_testkit::{Body, Client, Gate, Node, Origin, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -194,4 +195,28 @@ async fn an_origin_that_trickles_is_cut_off_after_the_time_set_and_what_came_is_
     let metrics = node.metrics().await;
     assert_eq!((metrics["littoral_origin_overdue_total"], metrics["littoral_cache_objects"]), (1.0, 0.0));
     assert_eq!(origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn what_goes_wrong_over_http_2_is_a_status_or_no_whole_body_and_not_kept_and_the_next_is_answered() {
+    let mut origin = Origin::start(|_| Response::default()).await;
+    origin.address = H2Origin::start(None).await.address;
+    let url = format!("{:?}", origin.url());
+    let more = format!("{QUICK}\nretry = {{ times = 0 }}");
+    let node =
+        Node::start(BINARY, &config(&[&origin], &more).replace(&url, &format!("{{ url = {url}, h2 = true }}")), &[])
+            .await;
+    for (what, status) in [("silent", 504), ("reset-head", 502), ("farewell", 502)] {
+        assert_eq!(get(&node, &format!("/wrong/{what}")).await.status, status, "{what}");
+        assert_eq!(get(&node, "/well").await.body, b"h2", "after {what}");
+    }
+    for what in ["stalled", "stalled-length", "reset", "reset-length", "short", "long"] {
+        for _ in 0..2 {
+            let reply = get(&node, &format!("/wrong/{what}")).await;
+            assert!(!reply.whole || reply.status == 502, "{what}: {reply:?}");
+            assert!(reply.status == 502 || b"half".starts_with(&reply.body), "{what}: {reply:?}");
+        }
+        assert_eq!(get(&node, "/well").await.body, b"h2", "after {what}");
+    }
+    is_sound(&node, &origin).await;
 }
