@@ -91,6 +91,52 @@ impl<P: Exact + ?Sized> Exact for Box<P> {
     }
 }
 
+/// Has a guest answer as an exact policy: its type holds one in its first field, as `Option<Box<dyn Exact>>`, made by `$make` when the
+/// guest is told the bytes of its tier. The guest depends on the SDK.
+#[macro_export]
+macro_rules! guest {
+    ($policy:ty, $make:expr) => {
+        impl littoral_plugin::policy::Exact for $policy {
+            fn start(&mut self, bytes: u64) {
+                let make: fn(&Self, u64) -> Box<dyn $crate::Exact> = $make;
+                self.exact = Some(make(self, bytes));
+            }
+            fn used(&mut self, handle: u32, now_ms: u64, go: &mut Vec<u32>) {
+                if let Some(exact) = &mut self.exact {
+                    exact.used(handle, now_ms, go);
+                }
+            }
+            fn arrives(
+                &mut self,
+                object: &littoral_plugin::policy::Arrival,
+                need: u64,
+                now_ms: u64,
+                go: &mut Vec<u32>,
+            ) {
+                let littoral_plugin::policy::Arrival { handle, key, bytes, fetch_us, position } = *object;
+                let place = position.map(|littoral_plugin::policy::Position { title, rung, segment }| $crate::Place {
+                    title,
+                    rung,
+                    segment,
+                });
+                if let Some(exact) = &mut self.exact {
+                    exact.arrives(&$crate::Object { handle, key, bytes, fetch_us, place }, need, now_ms, go);
+                }
+            }
+            fn evict(&mut self, need: u64, now_ms: u64, go: &mut Vec<u32>) {
+                if let Some(exact) = &mut self.exact {
+                    exact.evict(need, now_ms, go);
+                }
+            }
+            fn gone(&mut self, handle: u32) {
+                if let Some(exact) = &mut self.exact {
+                    exact.gone(handle);
+                }
+            }
+        }
+    };
+}
+
 /// Names of the policies here.
 pub const NAMES: &[&str] = &["lru", "gdsf", "s3fifo", "sieve", "tinylfu", "littoral"];
 

@@ -12,7 +12,7 @@ const MOVES_AT: u8 = 2;
 /// Uses the main queue remembers: so many rounds an object stays without being asked for.
 const ROUNDS: u8 = 3;
 /// Names remembered, whatever their bytes.
-const GHOSTS_MAX: usize = 1 << 18;
+const GHOSTS_MAX: usize = 1 << 17;
 
 /// The policy.
 #[derive(Debug, Clone)]

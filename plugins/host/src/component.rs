@@ -15,11 +15,13 @@ pub enum Interface {
     Rate,
     /// `cache`
     Cache,
+    /// `cache-exact`
+    Exact,
 }
 
 impl Interface {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Routing, Self::Rate, Self::Cache];
+    pub const ALL: [Self; 4] = [Self::Routing, Self::Rate, Self::Cache, Self::Exact];
 
     /// Its name in the contract.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +29,7 @@ impl Interface {
             Self::Routing => "routing",
             Self::Rate => "rate",
             Self::Cache => "cache",
+            Self::Exact => "cache-exact",
         }
     }
 
@@ -36,6 +39,7 @@ impl Interface {
             Self::Routing => "routing-policy",
             Self::Rate => "rate-policy",
             Self::Cache => "cache-policy",
+            Self::Exact => "cache-exact-policy",
         }
     }
 }

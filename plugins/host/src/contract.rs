@@ -45,7 +45,15 @@ mod tests {
     #[test]
     fn the_contract_is_one_package_with_all_its_worlds() {
         let contract = Contract::read().unwrap();
-        for world in ["routing-policy", "rate-policy", "cache-policy", "any-policy", "http-filter", "stream-service"] {
+        for world in [
+            "routing-policy",
+            "rate-policy",
+            "cache-policy",
+            "cache-exact-policy",
+            "any-policy",
+            "http-filter",
+            "stream-service",
+        ] {
             assert!(contract.world(world).is_some(), "{world}");
         }
         assert!(contract.world("nonsense").is_none());

@@ -21,6 +21,7 @@ use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict
 use bounds::Bounds;
 
 mod bounds;
+mod exact;
 
 /// Bytes of an `object` record.
 const OBJECT_BYTES: usize = 40;
@@ -54,6 +55,7 @@ pub(crate) struct Instance {
     select: Option<TypedFunc<SelectParams, i32>>,
     admit: Option<TypedFunc<AdmitParams, i32>>,
     score: Option<Score>,
+    exact: Option<exact::Functions>,
     /// See [`Self::trace`].
     trace: Vec<String>,
 }
@@ -189,6 +191,7 @@ impl Instance {
                 true => Some((of.function(&mut store, "cache", "score")?, of.post(&mut store, "cache", "score"))),
                 false => None,
             },
+            exact: has(Interface::Exact).then(|| exact::Functions::of(&of, &mut store)).transpose()?,
             store,
             trace: Vec::new(),
         })

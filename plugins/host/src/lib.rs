@@ -24,6 +24,7 @@ pub mod filter;
 pub mod fuzzing;
 mod generations;
 mod instance;
+mod keeper;
 pub mod limits;
 mod plugin;
 mod query;
@@ -39,8 +40,9 @@ pub mod vectors;
 
 pub use component::{Interface, is_filter, is_service};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
+pub use keeper::Keeper;
 pub use plugin::{Plugin, Prepared};
 pub use question::{Question, Reply, Snapshot};
 pub use record::{RecordSpec, Recorded};
 pub use status::{Dropped, Grants, State, Status};
-pub use types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
+pub use types::{Answer, Ask, Choice, ClusterRow, Event, Fault, Flow, Object, Verdict, What};

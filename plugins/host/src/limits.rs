@@ -24,6 +24,12 @@ pub const FUEL_DECISION: u64 = 50_000;
 pub const FUEL_CACHE: u64 = 100_000;
 /// Fuel of `init` and of what is pushed.
 pub const FUEL_CONTROL: u64 = 50_000_000;
+/// Fuel of a step of an exact policy: a sweep over all objects of a large tier.
+pub const FUEL_STEP: u64 = 50_000_000;
+/// Events told in one step.
+pub const EVENTS_MAX: usize = 1024;
+/// Objects that one step may name.
+pub const GONE_MAX: usize = 1 << 20;
 /// Objects in one sample.
 pub const SAMPLE_MAX: usize = 64;
 /// Clusters pushed.

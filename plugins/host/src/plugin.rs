@@ -177,6 +177,11 @@ impl Plugin {
         }
     }
 
+    /// The generation that runs.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.generations.current().clone()
+    }
+
     /// Announces which generation runs.
     fn runs(&self, generation: &Generation) {
         if let Some(recorder) = &*self.recorder.lock() {

@@ -152,6 +152,29 @@ pub enum Verdict {
     Bypass,
 }
 
+/// `cache-exact.what`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the contract documents each field")]
+pub enum What {
+    Used,
+    Arrives,
+    Gone,
+}
+
+/// `cache-exact.event`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the contract documents each field")]
+pub struct Event {
+    pub what: What,
+    pub handle: u32,
+    pub key: u64,
+    pub bytes: u64,
+    pub now_ms: u64,
+    pub fetch_us: u32,
+    /// Title, representation and segment of what is part of one.
+    pub title: Option<(u32, u16, u32)>,
+}
+
 /// Why a call has no answer. The caller's native policy answers instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "kebab-case")]

@@ -6,6 +6,7 @@
 //! | `routing-policy` | [`policy::Routing`] | [`export_policy!`] | [`policy::sketch::Seat`] |
 //! | `rate-policy` | [`policy::Rate`] | [`export_policy!`] | [`policy::sketch::Seat`] |
 //! | `cache-policy` | [`policy::Cache`] | [`export_policy!`] | [`policy::sketch::Seat`] |
+//! | `cache-exact-policy` | [`policy::Exact`] | [`export_policy!`] | its own |
 //! | `http-filter` | [`filter::Filter`] | [`export_filter!`] | [`filter::sketch::Sketch`] |
 //! | `stream-service` | [`service::Service`] | [`export_service!`] | [`service::sketch::Sketch`] |
 //!

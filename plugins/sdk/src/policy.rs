@@ -1,4 +1,4 @@
-//! What the author of a policy depends on: a trait for each world ([`Routing`], [`Rate`], [`Cache`]), what it is asked and answers, and
+//! What the author of a policy depends on: a trait for each world ([`Routing`], [`Rate`], [`Cache`], [`Exact`]), what it is asked and answers, and
 //! [`export_policy!`](crate::export_policy).
 //!
 //! ```
@@ -21,7 +21,7 @@
 //! littoral_plugin::export_policy!(LeastLoaded, routing, "../wit");
 //! ```
 //!
-//! A policy is a pure function over what it was told: that is why it is asked by `&self`. In native tests a [`sketch::Seat`] tells and asks
+//! A policy is a pure function over what it was told: that is why it is asked by `&self`. An [`Exact`] one keeps state. In native tests a [`sketch::Seat`] tells and asks
 //! it as a node does. The contract is `plugins/wit/policy.wit`; units and bounds are there.
 
 mod export;
@@ -197,6 +197,47 @@ pub trait Cache: Sized {
     fn scores(&self, sample: &[Object], at: Moment) -> Vec<f32> {
         sample.iter().map(|object| self.score(object, at)).collect()
     }
+}
+
+/// Where an object stands in a title that is played from its start to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The title, as a hash.
+    pub title: u32,
+    /// The representation; `u16::MAX` for a manifest.
+    pub rung: u16,
+    /// The number of the segment; `u32::MAX` for manifests and initialisation segments.
+    pub segment: u32,
+}
+
+/// An object that may be kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its number while it is there; used again afterwards.
+    pub handle: u32,
+    /// The same whenever the same object comes again.
+    pub key: u64,
+    /// Bytes it takes.
+    pub bytes: u64,
+    /// Microseconds its fill took; 0 when unknown.
+    pub fetch_us: u32,
+    /// Where it stands in a title, if it is part of one.
+    pub position: Option<Position>,
+}
+
+/// Decides what the cache keeps, with state of its own. What it names in `go` is gone without being told of again. Where samples are
+/// drawn it is asked as any [`Cache`].
+pub trait Exact: Cache {
+    /// The bytes that the tier has; called once, first.
+    fn start(&mut self, bytes: u64);
+    /// An object that is there was asked for.
+    fn used(&mut self, handle: u32, now_ms: u64, go: &mut Vec<u32>);
+    /// An object that is not there was asked for, and may be kept once `need` bytes have gone; its own handle in `go` refuses it.
+    fn arrives(&mut self, object: &Arrival, need: u64, now_ms: u64, go: &mut Vec<u32>);
+    /// `need` bytes have to go for another reason.
+    fn evict(&mut self, need: u64, now_ms: u64, go: &mut Vec<u32>);
+    /// An object has gone for another reason.
+    fn gone(&mut self, handle: u32);
 }
 
 impl Default for Flow {

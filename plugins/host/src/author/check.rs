@@ -20,6 +20,8 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("rate", "select", "(i64, i32, i32, i32, i32, i32, i64, i64) -> i32"),
     ("cache", "admit", "(i64, i64, i32, i32, i32, i32, i32, i32, i32, i64, i64) -> i32"),
     ("cache", "score", "(i32, i32, i64, i64) -> i32"),
+    ("cache-exact", "start", "(i64)"),
+    ("cache-exact", "step", "(i32, i32, i64) -> i32"),
 ];
 
 /// What a policy may import, and its type.
@@ -125,7 +127,7 @@ fn exports(opened: &Opened, core: &Core) -> Vec<Finding> {
     wanted.extend(Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::as_str));
     if wanted.len() == 1 {
         let told = if opened.exports.is_empty() { "nothing".to_owned() } else { opened.exports.join(", ") };
-        let fix = "implement one of the worlds routing-policy, rate-policy, cache-policy of littoral:plugin@0.1.0";
+        let fix = "implement one of the worlds routing-policy, rate-policy, cache-policy, cache-exact-policy of littoral:plugin@0.1.0";
         found.push(finding(format!("it exports {told}: no interface that a node asks"), fix));
     }
     if !opened.exports.iter().any(|name| is_ours(name, "control")) {

@@ -12,6 +12,7 @@ use littoral_plugin_host::{Ask, ClusterRow, Flow, Host, HostSettings, Interface,
 
 mod answers;
 mod contract;
+mod exact;
 mod hostile;
 mod policies;
 mod proposals;

@@ -1,6 +1,6 @@
 //! [`export_policy!`](crate::export_policy): a policy's trait, bound to its world.
 
-/// Exports a policy: its type, its world (`routing`, `rate` or `cache`), and the directory of the contract, seen from the crate. Natively it
+/// Exports a policy: its type, its world (`routing`, `rate`, `cache` or `exact`), and the directory of the contract, seen from the crate. Natively it
 /// is nothing.
 #[macro_export]
 macro_rules! export_policy {
@@ -105,39 +105,103 @@ macro_rules! export_policy {
                 path: $wit, world: "cache-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
             });
             $crate::__seated!($policy, $crate::policy::Cache);
+            $crate::__scored!();
 
-            use exports::littoral::plugin::cache;
+            export!(Exported);
+        }
+    };
+    ($policy:ty, exact, $wit:literal) => {
+        #[cfg(target_arch = "wasm32")]
+        mod exported {
+            $crate::wit_bindgen::generate!({
+                path: $wit, world: "cache-exact-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
+            });
+            $crate::__seated!($policy, $crate::policy::Cache);
+            $crate::__scored!();
 
-            fn object(object: cache::Object) -> $crate::policy::Object {
-                let cache::Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class } = object;
-                $crate::policy::Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class }
-            }
+            use exports::littoral::plugin::cache_exact;
 
-            impl control::Guest for Exported {
-                fn init(config: String) -> Result<(), String> {
-                    seat(&config)
+            impl cache_exact::Guest for Exported {
+                fn start(bytes: u64) {
+                    POLICY.with_borrow_mut(|policy| $crate::policy::Exact::start(seated_mut(policy), bytes));
                 }
-                fn clusters(_version: u64, _all: Vec<control::Cluster>) {}
-                fn ladder(_id: u32, _kbps: Vec<u32>) {}
-            }
-
-            impl cache::Guest for Exported {
-                fn admit(asked: cache::Object, fill_permille: u16, now_ms: u64, rand: u64) -> cache::Verdict {
-                    let (asked, at) = (object(asked), $crate::policy::Moment { now_ms, rand });
-                    match POLICY.with_borrow(|policy| Of::admit(seated(policy), &asked, fill_permille, at)) {
-                        $crate::policy::Verdict::Admit => cache::Verdict::Admit,
-                        $crate::policy::Verdict::Bypass => cache::Verdict::Bypass,
-                    }
-                }
-                fn score(sample: Vec<cache::Object>, now_ms: u64, rand: u64) -> Vec<f32> {
-                    // In place: both have the same size.
-                    let sample: Vec<_> = sample.into_iter().map(object).collect();
-                    let at = $crate::policy::Moment { now_ms, rand };
-                    POLICY.with_borrow(|policy| Of::scores(seated(policy), &sample, at))
+                fn step(events: Vec<cache_exact::Event>, need: u64) -> Vec<u32> {
+                    let mut go = Vec::new();
+                    POLICY.with_borrow_mut(|policy| {
+                        let policy = seated_mut(policy);
+                        let (mut need, mut now_ms, last) = (need, 0, events.len());
+                        for (number, event) in events.iter().enumerate() {
+                            now_ms = event.now_ms;
+                            match event.what {
+                                cache_exact::What::Used => $crate::policy::Exact::used(policy, event.handle, now_ms, &mut go),
+                                cache_exact::What::Gone => $crate::policy::Exact::gone(policy, event.handle),
+                                cache_exact::What::Arrives => {
+                                    let position = event.in_title.then_some($crate::policy::Position {
+                                        title: event.title,
+                                        rung: event.rung,
+                                        segment: event.segment,
+                                    });
+                                    let object = $crate::policy::Arrival {
+                                        handle: event.handle,
+                                        key: event.key,
+                                        bytes: event.bytes,
+                                        fetch_us: event.fetch_us,
+                                        position,
+                                    };
+                                    let room = if number + 1 == last { std::mem::take(&mut need) } else { 0 };
+                                    $crate::policy::Exact::arrives(policy, &object, room, now_ms, &mut go);
+                                }
+                            }
+                        }
+                        if need > 0 {
+                            $crate::policy::Exact::evict(policy, need, now_ms, &mut go);
+                        }
+                    });
+                    go
                 }
             }
 
             export!(Exported);
+        }
+    };
+}
+
+/// What [`export_policy!`](crate::export_policy) exports for samples.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __scored {
+    () => {
+        use exports::littoral::plugin::cache;
+
+        fn object(object: cache::Object) -> $crate::policy::Object {
+            let cache::Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class } = object;
+            $crate::policy::Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class }
+        }
+
+        impl control::Guest for Exported {
+            fn init(config: String) -> Result<(), String> {
+                seat(&config)
+            }
+            fn clusters(_version: u64, _all: Vec<control::Cluster>) {}
+            fn ladder(_id: u32, _kbps: Vec<u32>) {}
+        }
+
+        impl cache::Guest for Exported {
+            fn admit(asked: cache::Object, fill_permille: u16, now_ms: u64, rand: u64) -> cache::Verdict {
+                let (asked, at) = (object(asked), $crate::policy::Moment { now_ms, rand });
+                match POLICY
+                    .with_borrow(|policy| $crate::policy::Cache::admit(seated(policy), &asked, fill_permille, at))
+                {
+                    $crate::policy::Verdict::Admit => cache::Verdict::Admit,
+                    $crate::policy::Verdict::Bypass => cache::Verdict::Bypass,
+                }
+            }
+            fn score(sample: Vec<cache::Object>, now_ms: u64, rand: u64) -> Vec<f32> {
+                // In place: both have the same size.
+                let sample: Vec<_> = sample.into_iter().map(object).collect();
+                let at = $crate::policy::Moment { now_ms, rand };
+                POLICY.with_borrow(|policy| $crate::policy::Cache::scores(seated(policy), &sample, at))
+            }
         }
     };
 }

@@ -10,12 +10,13 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use crate::contract::Contract;
 
 /// What a module exports when it is of a world.
-const WORLDS: [(&str, &str); 5] = [
+const WORLDS: [(&str, &str); 6] = [
     ("littoral:plugin/filter@0.1.0#init", "http-filter"),
     ("littoral:plugin/routing@0.1.0#decide", "routing-policy"),
     ("littoral:plugin/rate@0.1.0#select", "rate-policy"),
     ("littoral:plugin/cache@0.1.0#admit", "cache-policy"),
     ("littoral:plugin/service@0.1.0#serve", "stream-service"),
+    ("littoral:plugin/cache-exact@0.1.0#step", "cache-exact-policy"),
 ];
 
 /// Makes a component of a core module.
@@ -43,6 +44,7 @@ fn world_of(exports: &[String]) -> Result<&'static str, String> {
     match WORLDS.iter().filter_map(of).collect::<Vec<_>>()[..] {
         [world] => Ok(world),
         ["routing-policy", "rate-policy", "cache-policy"] => Ok("any-policy"),
+        ["cache-policy", "cache-exact-policy"] => Ok("cache-exact-policy"),
         [] => {
             let names = WORLDS.map(|(export, _)| export).join(", ");
             Err(format!("it exports no function of a world that it could be told by: one of {names}"))
@@ -99,8 +101,8 @@ mod tests {
     fn a_world_is_told_by_what_is_exported() {
         let told = |names: &[usize]| world_of(&names.iter().map(|at| WORLDS[*at].0.to_owned()).collect::<Vec<_>>());
         assert_eq!(
-            [told(&[0]), told(&[2]), told(&[1, 2, 3]), told(&[4])],
-            [Ok("http-filter"), Ok("rate-policy"), Ok("any-policy"), Ok("stream-service")]
+            [told(&[0]), told(&[2]), told(&[1, 2, 3]), told(&[4]), told(&[3, 5])],
+            [Ok("http-filter"), Ok("rate-policy"), Ok("any-policy"), Ok("stream-service"), Ok("cache-exact-policy")]
         );
         assert!(told(&[0, 1]).unwrap_err().contains("functions of http-filter, routing-policy"));
     }
