@@ -71,6 +71,11 @@ enum Command {
     /// Look at what a disk keeps, without a node.
     #[command(subcommand)]
     Cache(crate::cached::CacheCommand),
+    /// Tell what an eviction policy would hit of a trace, in a tier of a given size.
+    #[command(
+        after_help = "Example: littoral replay access.log.zst --policy native,s3fifo,littoral --size 1%,5%,10% --plot"
+    )]
+    Replay(crate::replay::ReplayArgs),
     /// Ask a running node why a client gets the cluster it gets.
     #[command(after_help = "Example: littoral explain --client 198.51.100.7 --name a1105.kingcdn.example")]
     Explain(ExplainArgs),
@@ -187,6 +192,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
             Ok(ExitCode::SUCCESS)
         }),
         Command::Cache(command) => crate::cached::main(&command),
+        Command::Replay(args) => crate::replay::main(&args),
         Command::Explain(args) => block_on(explain(args)),
         Command::Plugin(command) => plugin::main(command),
         Command::Docs(args) => {

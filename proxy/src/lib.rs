@@ -30,6 +30,7 @@ pub mod probes;
 pub mod purge;
 pub mod rate;
 pub mod reload;
+pub mod replay;
 pub mod request;
 pub mod rescue;
 pub mod run;

@@ -14,7 +14,7 @@ use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
 use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::limits::RECORD_BYTES_DEFAULT;
+use littoral_plugin_host::limits::{MEMORY_BYTES_MAX, RECORD_BYTES_DEFAULT};
 use littoral_plugin_host::{
     Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
 };
@@ -46,6 +46,20 @@ pub fn rate_policy(file: &Path) -> Result<Box<dyn RatePolicy>, String> {
     let plugin = host.load(spec, Some(Interface::Rate)).map_err(|error| error.to_string())?;
     let seat = Arc::new(ArcSwapOption::new(Some(plugin)));
     Ok(Box::new(GuestRate { seat, pushed: Arc::default() }))
+}
+
+/// The cache policy in a file, as a node would seat it, for a replay; its faults are told by the plugin's status.
+///
+/// # Errors
+/// One line: the file, what it is, what was expected.
+pub fn eviction_policy(file: &Path, config: &str) -> Result<(Box<dyn Eviction>, Arc<Plugin>), String> {
+    let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let memory_bytes = Some(MEMORY_BYTES_MAX);
+    let spec = PluginSpec { config: config.to_owned(), memory_bytes, ..PluginSpec::new(name, file) };
+    let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms })?;
+    let plugin = host.load(spec, Some(Interface::Cache)).map_err(|error| error.to_string())?;
+    let seat = Arc::new(ArcSwapOption::new(Some(plugin.clone())));
+    Ok((Box::new(GuestEviction { seat }), plugin))
 }
 
 /// What compiles plugins: this very program, also when another one has taken the place of its file.

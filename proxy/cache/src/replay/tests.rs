@@ -1,3 +1,5 @@
+//! Tiers without bodies: their bounds, whatever a policy says. Hit ratios are compared in `tests/replay.rs`.
+
 use super::*;
 use crate::evict::LfuSize;
 

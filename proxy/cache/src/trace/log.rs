@@ -3,6 +3,7 @@
 //! A request counts when it moved an object: GET, answered 200 or 206, whole. `common` and `combined` have no host: there all
 //! sites are one.
 
+use std::borrow::Cow;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
@@ -16,17 +17,17 @@ use crate::key::digest;
 #[derive(Debug, Deserialize)]
 struct Json<'a> {
     #[serde(borrow)]
-    time: std::borrow::Cow<'a, str>,
+    time: Cow<'a, str>,
     #[serde(borrow, default)]
-    host: Option<std::borrow::Cow<'a, str>>,
+    host: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    method: Option<std::borrow::Cow<'a, str>>,
+    method: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    path: Option<std::borrow::Cow<'a, str>>,
+    path: Option<Cow<'a, str>>,
     status: Option<u16>,
     bytes: Option<u64>,
     #[serde(borrow, default)]
-    end: Option<std::borrow::Cow<'a, str>>,
+    end: Option<Cow<'a, str>>,
 }
 
 /// What is remembered from line to line.
@@ -41,10 +42,19 @@ impl Lines {
         let Some((now_ms, host, path, bytes)) = told else { return Ok(Line::Other) };
         // Lines are written when requests end, by several threads: their times go back a little.
         self.latest_ms = self.latest_ms.max(now_ms);
-        let id = digest(&[host.as_bytes(), path.as_bytes()]) as u64;
+        let id = digest(&[host.as_bytes(), without_cmcd(&path).as_bytes()]) as u64;
         let place = place_of(&host, &path);
         Ok(Line::Request(Request { now_ms: self.latest_ms, id, bytes, next: None, place }))
     }
+}
+
+/// What a player tells of itself in the query names no other object.
+fn without_cmcd(path: &str) -> Cow<'_, str> {
+    let Some((path_only, query)) = path.split_once('?').filter(|(_, query)| query.contains("CMCD=")) else {
+        return path.into();
+    };
+    let rest: Vec<&str> = query.split('&').filter(|argument| !argument.starts_with("CMCD=")).collect();
+    if rest.is_empty() { path_only.into() } else { format!("{path_only}?{}", rest.join("&")).into() }
 }
 
 /// Time, host, path and bytes of a request that moved an object.

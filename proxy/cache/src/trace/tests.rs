@@ -1,3 +1,5 @@
+//! Readers of traces: each form, and what is none.
+
 use super::*;
 
 fn read(text: &[u8], form: Form) -> (Vec<Request>, Option<String>) {
@@ -69,6 +71,16 @@ fn all_formats_of_the_access_log_tell_the_same_requests() {
     {
         assert!(read(wrong.as_bytes(), Form::Log).1.unwrap().starts_with("line 1, at offset 0: "), "{wrong}");
     }
+}
+
+#[test]
+fn what_a_player_tells_of_itself_makes_no_other_object() {
+    let line = |path: &str| format!("c - - [22/Nov/2026:05:12:07 +0000] \"GET {path} HTTP/1.1\" 200 9\n");
+    let paths = ["/a?CMCD=br%3D300", "/a", "/b?x=1&CMCD=bl%3D2&y=2", "/b?x=1&y=2", "/b?x=1"];
+    let (requests, error) = read(paths.map(line).concat().as_bytes(), Form::Log);
+    assert_eq!(error, None);
+    let ids: Vec<u64> = requests.iter().map(|request| request.id).collect();
+    assert!(ids[0] == ids[1] && ids[2] == ids[3] && ids[3] != ids[4], "{ids:?}");
 }
 
 #[test]
