@@ -126,7 +126,8 @@ struct Kept(Keeper);
 
 impl Exact for Kept {
     fn used(&mut self, handle: u32, now_ms: u64, go: &mut Vec<u32>) {
-        self.0.tell(event(What::Used, handle, now_ms), go);
+        // At once: what it gives up for that is no hit any more.
+        self.0.ask(Some(event(What::Used, handle, now_ms)), 0, go);
     }
 
     fn arrives(&mut self, object: &Object, need: u64, now_ms: u64, go: &mut Vec<u32>) {
