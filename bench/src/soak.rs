@@ -3,8 +3,8 @@
 //!
 //! wrk asks for the mix over plain connections, one request in fifty for an object nobody has; h2load asks over HTTP/2. Both are
 //! paced, each at its share of what a short run at full speed showed. The cache is smaller than what is asked for, so that it
-//! evicts all the time. Invariant: it ends well only if both generators counted no error, the server never restarted, and
-//! resident memory after the first fifth of the time stayed within 5 %.
+//! evicts all the time. Invariant: it ends well only if both generators counted no error and made the load they were to make, the
+//! server never restarted, and resident memory after the first fifth of the time stayed within 5 %.
 
 use std::process::{Child, Output};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use clap::Args;
 use crate::compare::{Built, memory_backed_directory, prepare};
 use crate::engine::{Engine, Running, Setup};
 use crate::fetch::{self, Client};
-use crate::load::{Ask, Generator, paced_h2load};
+use crate::load::{Ask, Generator, Load, paced_h2load};
 use crate::machine::{self, resident_bytes};
 use crate::origin::Object;
 use crate::report::Spread;
@@ -28,8 +28,9 @@ const WRK_SHARE: f64 = 0.6;
 const H2LOAD_SHARE: f64 = 0.3;
 /// Time of the runs at full speed.
 const FULL: Duration = Duration::from_secs(5);
-/// A connection of wrk waits so long before each request, in ms: their number makes the rate.
-const PAUSE_MS: u32 = 20;
+/// A connection of wrk waits so long before each request, in ms: their number makes the rate. Long beside what an answer takes, which
+/// is what the rate falls short by.
+const PAUSE_MS: u32 = 100;
 /// One request of wrk in so many is a miss.
 const MISS_EACH: u32 = 50;
 /// Connections of h2load.
@@ -40,6 +41,8 @@ const WRK_CONNECTIONS_MAX: u32 = 4000;
 const BEAT: Duration = Duration::from_secs(1);
 /// Share of the time before memory is compared.
 const SETTLING: f64 = 0.2;
+/// Least share of the rate asked for that a generator must have had.
+const KEPT_UP: f64 = 0.95;
 /// How far resident memory may be from its median.
 const FLAT: f64 = 0.05;
 
@@ -71,13 +74,18 @@ pub fn run(options: &Options) -> Result<()> {
     let time = Duration::from_secs(options.minutes * 60);
     let (wrk, h2load) = generators(&node, &scripts, &requests, time)?;
     let memory = watch(&node, time)?;
-    let (plain, http2) = (ended(wrk, Generator::Wrk)?, ended(h2load, Generator::H2loadH2)?);
+    let (plain, http2) = (wrk.ended()?, h2load.ended()?);
     fetch::check(node.address, requests[0])?;
     let flat = Spread::of(memory).context("memory was never looked at")?;
     let (least, most) = (flat.min / flat.median, flat.max / flat.median);
     println!(
-        "{} min: {plain} requests over HTTP/1.1, {http2} over HTTP/2, no error; memory {:.0} MiB, {:.1} % to +{:.1} %",
+        "{} min: {} requests over HTTP/1.1 ({:.0} % of the rate asked for), {} over HTTP/2 ({:.0} %), no error; \
+         memory {:.0} MiB, {:.1} % to +{:.1} %",
         options.minutes,
+        plain.0.requests,
+        plain.1 * 100.0,
+        http2.0.requests,
+        http2.1 * 100.0,
         flat.median / f64::from(1 << 20),
         (least - 1.0) * 100.0,
         (most - 1.0) * 100.0
@@ -87,7 +95,7 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 /// Measures what the node can do and starts both generators at their shares of it.
-fn generators(node: &Running, scripts: &Scripts, requests: &[Object], time: Duration) -> Result<(Child, Child)> {
+fn generators(node: &Running, scripts: &Scripts, requests: &[Object], time: Duration) -> Result<(Paced, Paced)> {
     let tls = node.tls.context("it serves no TLS")?;
     let paths = scripts.paths("soak", requests)?;
     let full = Ask::Script(scripts.paced("full", requests, MISS_EACH, 0)?);
@@ -95,7 +103,8 @@ fn generators(node: &Running, scripts: &Scripts, requests: &[Object], time: Dura
     let most = paced_h2load(tls, &paths, H2_CONNECTIONS, f64::from(u16::MAX), FULL).output()?;
     let h2load = Generator::H2loadH2.read(&String::from_utf8_lossy(&most.stdout))?.requests_per_second;
     let rate = wrk * WRK_SHARE;
-    let connections = ((rate * f64::from(PAUSE_MS) / 1e3) as u32).clamp(1, WRK_CONNECTIONS_MAX);
+    let connections = (rate * f64::from(PAUSE_MS) / 1e3).ceil() as u32;
+    ensure!(connections <= WRK_CONNECTIONS_MAX, "{rate:.0} requests/s need {connections} connections of wrk");
     let each = h2load * H2LOAD_SHARE / f64::from(H2_CONNECTIONS);
     eprintln!(
         "soak: full speed {wrk:.0} requests/s (wrk), {h2load:.0} (h2load); from now {rate:.0} on {connections} connections, and {:.0}",
@@ -103,8 +112,9 @@ fn generators(node: &Running, scripts: &Scripts, requests: &[Object], time: Dura
     );
     let paced = Ask::Script(scripts.paced("soak", requests, MISS_EACH, PAUSE_MS)?);
     let wrk = Generator::Wrk.command(node.address, &paced, connections, time).spawn()?;
+    let wrk = Paced { child: wrk, kind: Generator::Wrk, rate };
     let h2load = paced_h2load(tls, &paths, H2_CONNECTIONS, each, time).spawn()?;
-    Ok((wrk, h2load))
+    Ok((wrk, Paced { child: h2load, kind: Generator::H2loadH2, rate: each * f64::from(H2_CONNECTIONS) }))
 }
 
 /// Purges an object of the mix each beat, softly each other time, and looks at the memory, until the time is over.
@@ -126,11 +136,46 @@ fn watch(node: &Running, time: Duration) -> Result<Vec<f64>> {
     Ok(memory)
 }
 
-/// Waits for a generator; how many requests it had answered.
-fn ended(generator: Child, kind: Generator) -> Result<u64> {
-    let Output { status, stdout, stderr } = generator.wait_with_output()?;
-    if !status.success() {
-        bail!("{} ended with {status}: {}", kind.name(), String::from_utf8_lossy(&stderr).trim());
+/// A generator that runs, and the requests a second it is to make.
+struct Paced {
+    child: Child,
+    kind: Generator,
+    rate: f64,
+}
+
+impl Paced {
+    /// Waits for it; what it saw, and the share of its rate that it had.
+    fn ended(self) -> Result<(Load, f64)> {
+        let Output { status, stdout, stderr } = self.child.wait_with_output()?;
+        if !status.success() {
+            bail!("{} ended with {status}: {}", self.kind.name(), String::from_utf8_lossy(&stderr).trim());
+        }
+        let load = self.kind.read(&String::from_utf8_lossy(&stdout))?;
+        Ok((load, kept_up(self.kind, self.rate, &load)?))
     }
-    Ok(kind.read(&String::from_utf8_lossy(&stdout))?.requests)
+}
+
+/// The share of its rate that a generator had. One that fell behind, or was held back, has made another load than the one to be proved.
+fn kept_up(kind: Generator, rate: f64, load: &Load) -> Result<f64> {
+    let share = load.requests_per_second / rate;
+    ensure!(
+        share >= KEPT_UP,
+        "{} fell behind: {:.0} of {rate:.0} requests/s, {KEPT_UP} of them is the least",
+        kind.name(),
+        load.requests_per_second
+    );
+    Ok(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_generator_that_falls_behind_its_rate_is_refused() {
+        let share = |requests_per_second| {
+            kept_up(Generator::Wrk, 1000.0, &Load { requests_per_second, ..Load::default() }).ok()
+        };
+        assert_eq!([share(940.0), share(950.0), share(1000.0)], [None, Some(0.95), Some(1.0)]);
+    }
 }
