@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench bench-plugins soak soak-plugins crash fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench bench-plugins bench-restart soak soak-plugins crash fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -80,6 +80,10 @@ soak: plugins setup-bench ## nine tenths of full load for ten minutes: no error,
 
 crash: plugins ## kill a node at random moments, CRASH_ROUNDS=200 times, and judge what it serves afterwards
 	LITTORAL_CRASH_ROUNDS=$(or $(CRASH_ROUNDS),200) $(CARGO) test $(BUILD_FLAGS) $(NATIVE) --test it -- --nocapture crash::
+
+bench-restart: build ## kill a node with 100,000 objects on its disk and time its start (ARGS="--objects 1000000")
+	$(CARGO) build --profile dist --locked -p littoral
+	$(TARGET)/release/littoral-bench restart --littoral $(TARGET)/dist/littoral --disk $(TARGET) $(ARGS)
 
 fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds (ARGS="range zone": only these)
 	@scripts/setup.sh packages fuzz

@@ -1,6 +1,6 @@
 //! Measures littoral beside other engines on one machine: the same objects, the same load, the same two cores.
 //!
-//! `compare` runs the comparison, `dns` that of the DNS side, `plugins` what plugins cost, `soak` a load of minutes, `origin` fills the caches, `report` renders what was measured and says
+//! `compare` runs the comparison, `dns` that of the DNS side, `plugins` what plugins cost, `soak` a load of minutes, `restart` the start after a crash, `origin` fills the caches, `report` renders what was measured and says
 //! which mark was met; `abr` plays titles over network traces, without a network. The engines are started as an operator would start them, from configs written here; nothing of
 //! littoral's own code is linked but the index of a disk, the host of plugins and the rules of `abr`, so that what is measured is the binary people run.
 //!
@@ -18,6 +18,7 @@ pub mod machine;
 pub mod origin;
 pub mod plugins;
 pub mod report;
+pub mod restart;
 pub mod soak;
 pub mod tls;
 pub mod workload;

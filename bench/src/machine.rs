@@ -198,6 +198,16 @@ impl Server {
 }
 
 impl Server {
+    /// Ends the process at once, as a crash would.
+    ///
+    /// # Errors
+    /// When it cannot be signalled.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
     /// The last line of the server's standard error, which most often is the reason why it ended.
     fn last_words(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
@@ -207,6 +217,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // One that has ended was waited for: its number may be another's by now.
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // SIGTERM first: a killed nginx or varnishd master would leave its worker running. std has no other signal.
         let _ = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.child.id())]).status();
         let deadline = Instant::now() + PATIENCE;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use littoral_bench::load::open;
-use littoral_bench::{abr, compare, dns, origin, plugins, report, soak};
+use littoral_bench::{abr, compare, dns, origin, plugins, report, restart, soak};
 
 /// Measures littoral beside other engines on this machine.
 #[derive(Parser)]
@@ -35,6 +35,9 @@ enum Command {
     /// Load littoral for minutes with hits, misses and purges: no error, and memory that does not grow
     #[command(after_help = "Example: littoral-bench soak --minutes 10 --littoral target/dist/littoral")]
     Soak(soak::Options),
+    /// Kill littoral with a disk full of objects and start it again: it serves them within a second for each 100,000
+    #[command(after_help = "Example: littoral-bench restart --littoral target/dist/littoral --objects 1000000")]
+    Restart(restart::Options),
     /// Ask for paths at a fixed rate and print the latency: an open loop
     #[command(after_help = "Example: littoral-bench load --peer 127.0.0.1:8080 --paths list --rate 5000 --seconds 10")]
     Load(open::Options),
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Command::Plugins(options) => plugins::run(&options),
         Command::SoakPlugins(options) => plugins::soak::run(&options),
         Command::Soak(options) => soak::run(&options),
+        Command::Restart(options) => restart::run(&options),
         Command::Load(options) => open::run(&options),
         Command::Abr(options) => abr::run(&options),
         Command::Index { objects } => compare::index(objects),
