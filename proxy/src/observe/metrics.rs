@@ -14,6 +14,7 @@ use crate::origin::Origin;
 use crate::request::unread::TooMuch;
 
 mod cache;
+mod plugins;
 
 /// A metric there is.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,11 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 }
 
 /// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
+pub fn all() -> impl Iterator<Item = &'static Declared> {
+    METRICS.iter().chain(plugins::METRICS)
+}
+
+/// Those that are not of plugins.
 pub const METRICS: &[Declared] = &[
     metric(
         "littoral_http_requests_total",
@@ -268,60 +274,6 @@ pub const METRICS: &[Declared] = &[
         "Batches of spans that the collector took, and did not take.",
     ),
     metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
-    metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
-    metric(
-        "littoral_plugin_faults_total",
-        "plugin, kind",
-        "Calls that failed: the native policy answered instead, a filter was gone past or closed, a service's connection was closed.",
-    ),
-    metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
-    metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
-    metric("littoral_plugin_all_memory_bytes", "", "Linear memory of all instances of all plugins together."),
-    metric(
-        "littoral_plugin_all_memory_refused_total",
-        "",
-        "Instances that did not get memory: all plugins together had as much as `plugins.memory` allows.",
-    ),
-    metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
-    metric(
-        "littoral_plugin_counts_total",
-        "plugin, counter",
-        "What a plugin counts by itself, by its counters' numbers.",
-    ),
-    metric(
-        "littoral_plugin_recorded_total",
-        "plugin, outcome: written, dropped, failed",
-        "Decisions recorded; dropped: 4096 were waiting; failed: writes, whatever they held.",
-    ),
-    metric(
-        "littoral_plugin_dropped_total",
-        "plugin, what: line, count",
-        "Lines of the log beyond ten a second, and counts of counters beyond 64: what a plugin said and nobody heard.",
-    ),
-    metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
-    metric("littoral_filter_calls_total", "plugin, point", "Calls of a filter, by point of the request."),
-    metric("littoral_filter_faults_total", "plugin, point, kind", "Calls of a filter that failed, by point and kind."),
-    metric("littoral_filter_instances", "plugin", "Instances of a filter."),
-    metric("littoral_filter_store_bytes", "plugin", "Bytes in the store of a filter that was granted one."),
-    metric("littoral_service_connections", "plugin", "Connections that a service has now."),
-    metric(
-        "littoral_service_connections_total",
-        "plugin, outcome: done, error, fault, cut, refused",
-        "Connections that have ended: by the service, with an error it told, by a fault, by the node, without having been served.",
-    ),
-    metric("littoral_service_bytes_total", "plugin, direction: in, out, discarded", "Bytes from and to its clients."),
-    metric(
-        "littoral_service_troubles_total",
-        "plugin, kind: closed, timeout, tls, ending",
-        "Operations of a service on its connections that did not do what they were asked.",
-    ),
-    metric("littoral_service_busy_seconds_total", "plugin", "Time that a service worked, and did not wait."),
-    metric(
-        "littoral_service_clients_refused",
-        "plugin",
-        "Clients refused for now: a service failed in their connections.",
-    ),
-    metric("littoral_service_store_bytes", "plugin", "Bytes in the store of a service that was granted one."),
     metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
     metric("littoral_dns_connections_refused_total", "", "DNS connections over TCP closed at once: 256 were open."),
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
@@ -366,7 +318,7 @@ pub fn markdown() -> String {
         "# Metrics\n\nMade by `littoral docs metrics`; a test compares the two. `GET /metrics` on the admin listener, Prometheus text format.\n\
          \n| metric | type | labels | meaning |\n|---|---|---|---|\n",
     );
-    for metric in METRICS {
+    for metric in all() {
         let kind = if metric.name.ends_with("_total") { "counter" } else { "gauge" };
         out.push_str(&format!("| `{}` | {kind} | {} | {} |\n", metric.name, metric.labels, metric.help));
     }
@@ -376,7 +328,7 @@ pub fn markdown() -> String {
 
 /// `GET /metrics`.
 pub fn exposition(node: &Node) -> String {
-    let families: Vec<MetricFamily> = METRICS.iter().map(|metric| family(metric, samples(node, metric.name))).collect();
+    let families: Vec<MetricFamily> = all().map(|metric| family(metric, samples(node, metric.name))).collect();
     let mut out = Vec::new();
     // Families without a sample would be an error; there is nothing to say of them.
     let histograms = super::histograms::families(node);

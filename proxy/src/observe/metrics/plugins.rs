@@ -1,0 +1,61 @@
+//! Metrics of plugins: of all, of filters and of services. What they say is sampled in [`crate::plugins`].
+
+use super::{Declared, metric};
+
+/// All of them.
+pub(super) const METRICS: &[Declared] = &[
+    metric("littoral_plugin_calls_total", "plugin", "Calls into a plugin."),
+    metric(
+        "littoral_plugin_faults_total",
+        "plugin, kind",
+        "Calls that failed: the native policy answered instead, a filter was gone past or closed, a service's connection was closed.",
+    ),
+    metric("littoral_plugin_fuel_total", "plugin", "Fuel used."),
+    metric("littoral_plugin_memory_bytes", "plugin", "Linear memory of its instances."),
+    metric("littoral_plugin_all_memory_bytes", "", "Linear memory of all instances of all plugins together."),
+    metric(
+        "littoral_plugin_all_memory_refused_total",
+        "",
+        "Instances that did not get memory: all plugins together had as much as `plugins.memory` allows.",
+    ),
+    metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
+    metric(
+        "littoral_plugin_counts_total",
+        "plugin, counter",
+        "What a plugin counts by itself, by its counters' numbers.",
+    ),
+    metric(
+        "littoral_plugin_recorded_total",
+        "plugin, outcome: written, dropped, failed",
+        "Decisions recorded; dropped: 4096 were waiting; failed: writes, whatever they held.",
+    ),
+    metric(
+        "littoral_plugin_dropped_total",
+        "plugin, what: line, count",
+        "Lines of the log beyond ten a second, and counts of counters beyond 64: what a plugin said and nobody heard.",
+    ),
+    metric("littoral_plugin_quarantined", "plugin", "1 while it is in quarantine."),
+    metric("littoral_filter_calls_total", "plugin, point", "Calls of a filter, by point of the request."),
+    metric("littoral_filter_faults_total", "plugin, point, kind", "Calls of a filter that failed, by point and kind."),
+    metric("littoral_filter_instances", "plugin", "Instances of a filter."),
+    metric("littoral_filter_store_bytes", "plugin", "Bytes in the store of a filter that was granted one."),
+    metric("littoral_service_connections", "plugin", "Connections that a service has now."),
+    metric(
+        "littoral_service_connections_total",
+        "plugin, outcome: done, error, fault, cut, refused",
+        "Connections that have ended: by the service, with an error it told, by a fault, by the node, without having been served.",
+    ),
+    metric("littoral_service_bytes_total", "plugin, direction: in, out, discarded", "Bytes from and to its clients."),
+    metric(
+        "littoral_service_troubles_total",
+        "plugin, kind: closed, timeout, tls, ending",
+        "Operations of a service on its connections that did not do what they were asked.",
+    ),
+    metric("littoral_service_busy_seconds_total", "plugin", "Time that a service worked, and did not wait."),
+    metric(
+        "littoral_service_clients_refused",
+        "plugin",
+        "Clients refused for now: a service failed in their connections.",
+    ),
+    metric("littoral_service_store_bytes", "plugin", "Bytes in the store of a service that was granted one."),
+];
