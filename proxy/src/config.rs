@@ -16,6 +16,7 @@ use serde::Deserialize;
 mod acme;
 mod cache;
 mod check;
+mod datagram;
 mod dns;
 pub mod error;
 mod filter;
@@ -33,6 +34,7 @@ mod zone;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
+pub use datagram::{AMPLIFICATION_MAX, Datagram};
 pub use dns::{Dns, DnsKey};
 pub use error::ConfigError;
 pub use filter::{FILTERS_MAX, OnFault};

@@ -44,6 +44,8 @@ pub enum Kind {
     DnsUdp,
     /// DNS over TCP.
     DnsTcp,
+    /// Datagrams of services.
+    Datagram,
 }
 
 /// A socket to hand over.
@@ -79,8 +81,13 @@ pub struct Inherited {
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 4] =
-        [(Self::Data, "data"), (Self::Admin, "admin"), (Self::DnsUdp, "dns-udp"), (Self::DnsTcp, "dns-tcp")];
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Data, "data"),
+        (Self::Admin, "admin"),
+        (Self::DnsUdp, "dns-udp"),
+        (Self::DnsTcp, "dns-tcp"),
+        (Self::Datagram, "datagram"),
+    ];
 
     fn name(self) -> &'static str {
         Self::ALL[self as usize].1
@@ -162,7 +169,7 @@ impl Inherited {
 
     /// The sockets of a listener that the config writes as `written`; empty when they have to be bound.
     pub fn take(&mut self, kind: Kind, written: &str) -> Vec<OwnedFd> {
-        let udp = kind == Kind::DnsUdp;
+        let udp = matches!(kind, Kind::DnsUdp | Kind::Datagram);
         let fits = |group: &Group| match group.kind {
             Some(of) => of == kind && (group.written == written || group.bound == written),
             // A port of systemd may be open for UDP and TCP.

@@ -34,6 +34,7 @@ use crate::plugins::{self, Plugins};
 use crate::rate::Rate;
 use crate::reload::reload;
 use crate::request::{RequestPath, own_value};
+use crate::services::datagrams::Sockets as Datagrams;
 use crate::site::Sites;
 use crate::storage::{CacheLock, Shelf};
 use crate::upgrade::Upgrade;
@@ -47,6 +48,7 @@ struct Sockets {
     http: Vec<Bound>,
     admin: Option<std::net::TcpListener>,
     dns: Option<littoral_geo::server::Listeners>,
+    datagrams: Datagrams,
 }
 
 /// A node that is ready to start.
@@ -97,6 +99,10 @@ impl Assembled {
         if let Some(dns) = &self.sockets.dns {
             parts.push(format!("dns={}", join(dns.addresses().iter().map(ToString::to_string).collect())));
         }
+        let datagrams = self.sockets.datagrams.addresses();
+        if !datagrams.is_empty() {
+            parts.push(format!("datagram={}", join(datagrams)));
+        }
         parts.join(" ")
     }
 }
@@ -126,7 +132,9 @@ impl Sockets {
             };
             littoral_geo::server::Listeners::bind(&config.listen.dns, config.dns.threads, bound)
         });
-        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()? })
+        let addresses = config.listen.datagram.iter().map(|datagram| datagram.bind);
+        let datagrams = Datagrams::bind(addresses, inherited)?;
+        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()?, datagrams })
     }
 
     /// Duplicates of all of them, for a process that takes over.
@@ -146,6 +154,7 @@ impl Sockets {
             }
             all.push(Handed::of(Kind::DnsTcp, written.to_string(), bound, &sockets.tcp)?);
         }
+        all.extend(self.datagrams.duplicates()?);
         Ok(all)
     }
 }
@@ -238,7 +247,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     let drain = node.settings.load().limits.drain.0;
     // Before anybody is accepted: on inherited sockets clients come at once.
     runtime.block_on(look_up(&node, node.sites.load().origins()));
-    let services = node.plugins.services.start(&node.settings.load(), workers)?;
+    let services = node.plugins.services.start(&node, workers, sockets.datagrams)?;
     let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
     runtime.block_on(async {

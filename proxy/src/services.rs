@@ -16,9 +16,11 @@ use tokio::sync::watch;
 use crate::clock::now_ms;
 use crate::config::{Config, Plugin, PluginTrust};
 use crate::filters::dropped;
+use crate::node::Node;
 use crate::observe::metrics::Sample;
 
 pub(crate) mod connection;
+pub(crate) mod datagrams;
 mod wire;
 
 /// Stands for the generation of a service that is no longer in the config; numbers begin at 1.
@@ -70,19 +72,26 @@ impl Watched {
 pub(crate) struct Next(Vec<(Running, Option<Prepared>)>);
 
 impl Services {
-    /// Starts the threads that services run on, as many as the node has workers; `None` where nothing listens for a service. They end
-    /// with what is returned.
+    /// Starts the threads that services run on, as many as the node has workers, and has datagrams answered; `None` where nothing
+    /// listens for a service. They end with what is returned.
     ///
     /// # Errors
-    /// When the system has no more threads.
-    pub(crate) fn start(&self, config: &Config, threads: usize) -> Result<Option<Runtime>, String> {
-        if config.listen.service.is_empty() {
+    /// When the system has no more threads, or a socket is lost.
+    pub(crate) fn start(
+        &self,
+        node: &Arc<Node>,
+        threads: usize,
+        datagrams: datagrams::Sockets,
+    ) -> Result<Option<Runtime>, String> {
+        let config = node.settings.load();
+        if config.listen.service.is_empty() && config.listen.datagram.is_empty() {
             return Ok(None);
         }
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         let runtime = builder.worker_threads(threads).thread_name("service").enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start the threads of services: {error}"))?;
         let _ = self.runtime.set(runtime.handle().clone());
+        datagrams.serve(node, threads)?;
         Ok(Some(runtime))
     }
 
@@ -116,14 +125,23 @@ impl Services {
                 }
             });
         }
-        let is_loaded = |name: &str| next.iter().any(|(running, _)| running.service.name() == name);
-        match config.listen.service.iter().find(|serve| !is_loaded(&serve.plugin)) {
-            None => Ok(Next(next)),
-            Some(serve) => Err(format!(
-                "listen.service {}: plugin {:?} is no service: name another, or build it for the world stream-service",
-                serve.bind, serve.plugin
-            )),
+        let is_of = |datagrams: bool, name: &str| {
+            let fits =
+                |running: &Running| running.service.name() == name && running.service.is_of_datagrams() == datagrams;
+            next.iter().any(|(running, _)| fits(running))
+        };
+        let told = |listener: &str, name: &str, what: &str, world: &str| {
+            format!("{listener}: plugin {name:?} is no service{what}: name another, or build it for the world {world}")
+        };
+        if let Some(serve) = config.listen.service.iter().find(|serve| !is_of(false, &serve.plugin)) {
+            let listener = format!("listen.service {}", serve.bind);
+            return Err(told(&listener, &serve.plugin, "", "stream-service"));
         }
+        if let Some(datagram) = config.listen.datagram.iter().find(|datagram| !is_of(true, &datagram.plugin)) {
+            let listener = format!("listen.datagram {}", datagram.bind);
+            return Err(told(&listener, &datagram.plugin, " of datagrams", "datagram-service"));
+        }
+        Ok(Next(next))
     }
 
     /// From now on there are these. What was prepared takes over.
@@ -199,6 +217,7 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
             &[("in", status.read_bytes), ("out", status.written_bytes), ("discarded", status.discarded_bytes)],
         ),
         "littoral_service_troubles_total" => map("kind", &status.troubles),
+        "littoral_service_answers_dropped_total" => one(status.dropped_answers as f64),
         "littoral_service_busy_seconds_total" => one(status.busy_ns as f64 / 1e9),
         "littoral_service_clients_refused" => one(status.clients_refused as f64),
         "littoral_service_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),

@@ -137,13 +137,17 @@ pub fn is_filter(file: &std::path::Path) -> bool {
     crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_filter())
 }
 
-/// Whether a file holds a service. One that cannot be read does not.
+/// Whether a file holds a service, of connections or of datagrams. One that cannot be read does not.
 pub fn is_service(file: &std::path::Path) -> bool {
-    crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_service())
+    crate::engine::read(file)
+        .and_then(|bytes| open(&bytes))
+        .is_ok_and(|opened| opened.is_service() || opened.is_datagrams())
 }
 
 /// What a service may import.
 const OF_SERVICES: [&str; 4] = ["env", "ambient", "store", "connection"];
+/// What a service of datagrams may import.
+const OF_DATAGRAMS: [&str; 3] = ["env", "ambient", "store"];
 /// What a filter may import.
 const OF_FILTERS: [&str; 5] = ["env", "exchange", "ambient", "place", "store"];
 
@@ -183,6 +187,22 @@ impl Opened {
             return Err(self.is_not("service", "stream-service", "listen.service"));
         }
         self.imports_only("service", &OF_SERVICES)
+    }
+
+    /// Whether it exports `datagrams`.
+    pub(crate) fn is_datagrams(&self) -> bool {
+        self.exports.iter().any(|name| is_ours(name, "datagrams"))
+    }
+
+    /// Checks that it is a service of datagrams and asks for nothing that those do not get.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn check_datagrams(&self) -> Result<(), String> {
+        if !self.is_datagrams() {
+            return Err(self.is_not("datagrams", "datagram-service", "listen.datagram"));
+        }
+        self.imports_only("service of datagrams", &OF_DATAGRAMS)
     }
 
     fn is_not(&self, interface: &str, world: &str, seat: &str) -> String {

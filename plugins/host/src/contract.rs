@@ -53,6 +53,7 @@ mod tests {
             "any-policy",
             "http-filter",
             "stream-service",
+            "datagram-service",
         ] {
             assert!(contract.world(world).is_some(), "{world}");
         }

@@ -1,4 +1,5 @@
-//! Services: components that each serve one connection, on fibers, with an instance for every connection.
+//! Services: components that each serve one connection, on fibers, with an instance for every connection; or that answer datagrams
+//! ([`Handler`]).
 //!
 //! Loading is [`ServiceHost`]'s, serving [`Service`]'s; what is below a connection (sockets, TLS, time-outs) is the caller's [`Wire`]. Who is
 //! accepted where, is the caller's too. Invariants: a guest computes for no longer than its deadline from one operation that moved bytes to the
@@ -7,6 +8,7 @@
 mod bindings;
 mod connection;
 mod culprits;
+mod datagrams;
 mod guest;
 mod host;
 mod instance;
@@ -15,6 +17,7 @@ mod plugin;
 mod status;
 mod wire;
 
+pub use datagrams::Handler;
 pub(crate) use host::try_out;
 pub use host::{ServiceHost, ServiceSpec};
 pub use plugin::{Prepared, Service};

@@ -9,6 +9,7 @@
 //! | `cache-exact-policy` | [`policy::Exact`] | [`export_policy!`] | its own |
 //! | `http-filter` | [`filter::Filter`] | [`export_filter!`] | [`filter::sketch::Sketch`] |
 //! | `stream-service` | [`service::Service`] | [`export_service!`] | [`service::sketch::Sketch`] |
+//! | `datagram-service` | [`datagrams::Datagrams`] | [`export_datagrams!`] | [`datagrams::sketch::Sketch`] |
 //!
 //! Each takes the operator's `config` table in its `new`, as JSON: [`config`](config()) makes a type of it. [`info!`] and its like write to
 //! the node's log, [`env::count`] counts. What a trait does not offer is there all the same: [`wit_bindgen`] generates the bindings of a world.
@@ -18,6 +19,7 @@
 //! Guests allocate with [`memory::Blocks`]; a guest that brings an allocator of its own turns the feature `allocator` off.
 
 mod config;
+pub mod datagrams;
 pub mod env;
 pub mod filter;
 pub mod memory;

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::Serve;
 use super::units::Prefix;
+use super::{Datagram, Serve};
 
 /// Certificates of one listener.
 pub const CERTS_MAX: usize = 1024;
@@ -28,6 +28,8 @@ pub struct Listen {
     pub forward: Vec<Http>,
     /// Connections that plugins serve.
     pub service: Vec<Serve>,
+    /// Datagrams that plugins answer.
+    pub datagram: Vec<Datagram>,
     /// Admin API, metrics and dashboard.
     pub admin: Option<SocketAddr>,
     /// DNS, UDP and TCP.
@@ -281,7 +283,16 @@ impl Listen {
     pub fn needs_restart(&self, old: &Self) -> bool {
         let fixed = |listen: &Self| {
             let bound: Vec<_> = listen.bound().map(|(bind, door)| (bind.clone(), door.backlog, door.mode)).collect();
-            (bound, listen.http.len(), listen.forward.len(), listen.service.len(), listen.admin, listen.dns.clone())
+            let datagrams: Vec<_> = listen.datagram.iter().map(|datagram| datagram.bind).collect();
+            (
+                bound,
+                datagrams,
+                listen.http.len(),
+                listen.forward.len(),
+                listen.service.len(),
+                listen.admin,
+                listen.dns.clone(),
+            )
         };
         fixed(self) != fixed(old)
     }

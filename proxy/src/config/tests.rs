@@ -250,6 +250,7 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
             keys.into_iter().filter(|key| *key != "h2c").collect()
         }
         "zone.dnssec" => expected_keys("[[zone]]\ndnssec = { no-such-key = 1 }"),
+        "listen.datagram" => expected_keys("[listen]\ndatagram = [{ no-such-key = 1 }]"),
         "listen.service" => expected_keys("[listen]\nservice = [{ no-such-key = 1 }]"),
         "listen.service.certs" => expected_keys("[listen]\nservice = [{ certs = [{ no-such-key = 1 }] }]"),
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
@@ -274,9 +275,10 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 18] = [
+    const TABLES: [&str; 19] = [
         "dnssec",
         "service",
+        "datagram",
         "override",
         "disk",
         "compress",

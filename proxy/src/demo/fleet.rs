@@ -35,6 +35,7 @@ pub(super) struct Ready {
     pub(super) admin: Option<SocketAddr>,
     pub(super) dns: Vec<SocketAddr>,
     pub(super) service: Vec<SocketAddr>,
+    pub(super) datagram: Vec<SocketAddr>,
 }
 
 impl Process {
@@ -104,6 +105,14 @@ impl Process {
         self.ready.service.first().copied().with_context(|| format!("{} has no service listener", self.name))
     }
 
+    /// Where a plugin answers datagrams.
+    ///
+    /// # Errors
+    /// When none does.
+    pub(super) fn datagram(&self) -> anyhow::Result<SocketAddr> {
+        self.ready.datagram.first().copied().with_context(|| format!("{} has no datagram listener", self.name))
+    }
+
     /// Its admin address.
     ///
     /// # Errors
@@ -136,6 +145,7 @@ impl std::str::FromStr for Ready {
                 "admin" => ready.admin = addresses.first().copied(),
                 "dns" => ready.dns = addresses,
                 "service" => ready.service = addresses,
+                "datagram" => ready.datagram = addresses,
                 _ => {}
             }
         }

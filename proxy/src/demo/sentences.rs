@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 use tokio::time::timeout;
 
 use super::Stage;
@@ -16,7 +16,7 @@ const SENTENCES: [&str; 3] = ["input lowercase sentence", "tcp is a byte stream"
 /// Clients at once, each with an instance of the plugin.
 const CLIENTS: usize = 50;
 
-/// Sends sentences to an edge over TCP, alone and with many others.
+/// Sends sentences to an edge over TCP and UDP, alone and with many others.
 ///
 /// # Errors
 /// When one does not come back as it should.
@@ -29,6 +29,16 @@ pub(super) async fn exchange(stage: &Stage) -> anyhow::Result<()> {
         let heard = say(&mut client, sentence).await?;
         stage.board.say(&format!("{sentence:?} → {address} → {heard:?}"));
     }
+    let datagrams = edge.datagram()?;
+    let socket = UdpSocket::bind("127.0.0.1:0").await?;
+    socket.send_to(SENTENCES[0].as_bytes(), datagrams).await?;
+    let mut heard = [0; 512];
+    let (length, from) = timeout(DEADLINE, socket.recv_from(&mut heard)).await.context("no datagram comes back")??;
+    ensure!(
+        from == datagrams && heard[..length] == *SENTENCES[0].to_uppercase().as_bytes(),
+        "another datagram came back"
+    );
+    stage.board.say(&format!("the same over UDP: {datagrams} → {:?}", String::from_utf8_lossy(&heard[..length])));
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
         clients.push(BufReader::new(timeout(DEADLINE, TcpStream::connect(address)).await??));

@@ -24,6 +24,8 @@ pub(super) const WEB_HOST: &str = "www.netcinema.example";
 pub(super) const SERVICE: &str = "a1105.kingcdn.example";
 /// The plugin that serves connections at every edge.
 pub(super) const UPPERCASE: &str = "service-uppercase";
+/// The plugin that answers datagrams at every edge.
+pub(super) const UPPERCASE_UDP: &str = "datagram-uppercase";
 /// TTL of the CDN's answers, seconds.
 pub(super) const SERVICE_TTL_S: u64 = 1;
 /// Copies of the one title: shown everywhere (the page names it), warmed before its premiere, and never warmed.
@@ -286,7 +288,7 @@ fn lay_out_edge(
     port: u16,
     origin: SocketAddr,
 ) -> anyhow::Result<String> {
-    for plugin in ["rate-throughput", "evict-lfu-size", UPPERCASE] {
+    for plugin in ["rate-throughput", "evict-lfu-size", UPPERCASE, UPPERCASE_UDP] {
         std::fs::copy(plugin_in(&material.plugins, plugin)?, home.join(format!("{plugin}.wasm")))?;
     }
     Ok(edge_config(site, port, origin))
@@ -297,11 +299,13 @@ fn edge_config(site: &Site, port: u16, origin: SocketAddr) -> String {
     format!(
         "# One edge of KingCDN in {city}.\n[node]\nname = \"{id}-a\"\ncluster = \"{id}\"\ndata = \"compiled\"\n\n\
          [listen]\nhttp = [\"{address}:{port}\"]\nadmin = \"127.0.0.1:0\"\n\n\
-         [[listen.service]]\nbind = \"{address}:0\"\nplugin = \"{UPPERCASE}\"\n\n[cache]\nmemory = \"{CACHE}\"\n\n\
+         [[listen.service]]\nbind = \"{address}:0\"\nplugin = \"{UPPERCASE}\"\n\n\
+         [[listen.datagram]]\nbind = \"{address}:0\"\nplugin = \"{UPPERCASE_UDP}\"\n\n[cache]\nmemory = \"{CACHE}\"\n\n\
          [limits]\nthreads = 1\n\n\
          [[plugin]]\nname = \"rate-throughput\"\nfile = \"rate-throughput.wasm\"\n\n\
          [[plugin]]\nname = \"evict-lfu-size\"\nfile = \"evict-lfu-size.wasm\"\n\n\
          [[plugin]]\nname = \"{UPPERCASE}\"\nfile = \"{UPPERCASE}.wasm\"\n\n\
+         [[plugin]]\nname = \"{UPPERCASE_UDP}\"\nfile = \"{UPPERCASE_UDP}.wasm\"\n\n\
          [policy]\nrate = \"rate-throughput\"\nevict = \"evict-lfu-size\"\n\n\
          [[site]]\nhosts = [\"{VIDEO_HOST}\"]\norigin = [\"http://{origin}\"]\ndash = {{ auto = true }}\n"
     )

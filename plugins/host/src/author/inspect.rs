@@ -89,7 +89,9 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
     let opened = open(&bytes).map_err(told)?;
     let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world);
     let filter = opened.is_filter().then_some("http-filter");
-    let worlds = policies.chain(filter).chain(opened.is_service().then_some("stream-service")).collect();
+    let service = opened.is_service().then_some("stream-service");
+    let worlds =
+        policies.chain(filter).chain(service).chain(opened.is_datagrams().then_some("datagram-service")).collect();
     let core = &bytes[opened.core.clone()];
     let custom_sections = sections(&bytes).map_err(told)?;
     Ok(Inspection {

@@ -20,3 +20,18 @@ wasmtime::component::bindgen!({
         "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,
     },
 });
+
+/// The same of world `datagram-service`.
+pub(super) mod datagram {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "datagram-service",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: {
+            "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
+            "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
+            "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,
+        },
+    });
+}

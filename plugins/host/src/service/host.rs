@@ -11,9 +11,10 @@ use wasmtime::component::{Component, HasSelf, Linker};
 
 use super::bindings::littoral::plugin::connection;
 use super::connection::Connection;
+use super::datagrams;
 use super::guest::Guest;
 use super::limits::CONNECTIONS_TOTAL;
-use super::plugin::{Code, Generation, Service, Shared, start};
+use super::plugin::{Code, Generation, Kind, Service, Shared, recipe, start};
 use super::wire::Nowhere;
 use crate::ambient::Ambient;
 use crate::artifact::{Source, compiled, make_directory};
@@ -98,7 +99,7 @@ impl ServiceHost {
         let problem = |problem: String| LoadError::new(&spec.file, problem);
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
-        check(&spec, content.bytes()).map_err(problem)?;
+        let kind = check(&spec, content.bytes()).map_err(problem)?;
         let source = Source { bytes: content.bytes(), sha256: &content.sha256 };
         let load = |code: &[u8]| self.component_of(code);
         let component =
@@ -106,13 +107,11 @@ impl ServiceHost {
         let pre = self.linker.instantiate_pre(&component);
         let pre = pre.map_err(|error| problem(format!("it is no service of this contract: {error:#}")))?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.settings.now_ms)());
-        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre } };
+        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind } };
         // The canary: it starts and takes its config before any connection depends on it.
-        let nowhere = Connection::new(Box::new(Nowhere), Arc::default());
-        let tried = at_once(async { Ok(start(&generation, shared, nowhere, false).await) });
-        let tried = tried.map_err(|error| error.to_string());
-        match tried.and_then(|tried| tried.map_err(|(failure, _)| failure.text)) {
-            Ok(_) => Ok(generation),
+        let tried = at_once(async { Ok(try_one(&generation, shared).await) });
+        match tried.map_err(|error| error.to_string()).and_then(|tried| tried) {
+            Ok(()) => Ok(generation),
             Err(text) => Err(LoadError::new(&generation.spec.file, text)),
         }
     }
@@ -121,6 +120,20 @@ impl ServiceHost {
     fn component_of(&self, code: &[u8]) -> wasmtime::Result<Component> {
         // SAFETY: as in `Host::module_of`, by `Engine::precompile_component`.
         unsafe { Component::deserialize(&self.engine, code) }
+    }
+}
+
+/// Starts an instance that serves nobody.
+async fn try_one(generation: &Generation, shared: &Shared) -> Result<(), String> {
+    match generation.code.kind {
+        Kind::Connections => {
+            let nowhere = Connection::new(Box::new(Nowhere), Arc::default());
+            start(generation, shared, nowhere, false).await.map(drop).map_err(|(failure, _)| failure.text)
+        }
+        Kind::Datagrams => {
+            let recipe = recipe(generation, shared).map_err(|failure| failure.text)?;
+            datagrams::Instance::start(recipe, 1, false).await.map(drop).map_err(|failure| failure.text)
+        }
     }
 }
 
@@ -145,8 +158,8 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     host.load(spec).map(drop).map_err(|error| error.to_string())
 }
 
-/// Checks a spec and the imports and exports of its file.
-fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(), String> {
+/// Checks a spec and the imports and exports of its file, which say what kind it is of.
+fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
     let bounds = [
         ("memory", spec.memory_bytes.unwrap_or(0), MEMORY_BYTES_MAX),
         ("store", spec.store_bytes, STORE_BYTES_MAX),
@@ -156,9 +169,13 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(), String> {
         return Err(format!("{key} is at most {most}, not {value}"));
     }
     let opened = open(bytes)?;
-    opened.check_service()?;
+    let kind = if opened.is_datagrams() { Kind::Datagrams } else { Kind::Connections };
+    match kind {
+        Kind::Datagrams => opened.check_datagrams()?,
+        Kind::Connections => opened.check_service()?,
+    }
     match opened.imports_ours("store") && spec.store_bytes == 0 {
         true => Err("it wants a store: grant it one, such as `store = \"1MiB\"` in its [[plugin]]".into()),
-        false => Ok(()),
+        false => Ok(kind),
     }
 }

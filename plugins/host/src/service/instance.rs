@@ -37,29 +37,8 @@ impl Instance {
         connection: Connection,
         may_yield: bool,
     ) -> Result<Self, (Failure, bool)> {
-        let Recipe { pre, config, memory_bytes, deadline_ms, shared, place } = recipe;
-        let guest = Guest {
-            ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
-            bounds: Bounds::of(memory_bytes),
-            ticks_left: INIT_MS / TICK_MS,
-            // Two more: the first tick may come at once, and one is due after each time that was waited.
-            ticks: deadline_ms.div_ceil(TICK_MS) + 2,
-            may_yield,
-            connection,
-        };
-        let mut store = Store::new(pre.component().engine(), guest);
-        store.limiter(|guest| &mut guest.bounds);
-        store.set_hostcall_fuel(HANDED_BYTES_MAX);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|mut context| {
-            let guest = context.data_mut();
-            guest.ticks_left = guest.ticks_left.saturating_sub(1);
-            Ok(match guest.ticks_left {
-                0 => UpdateDeadline::Interrupt,
-                _ if guest.may_yield => UpdateDeadline::Yield(1),
-                _ => UpdateDeadline::Continue(1),
-            })
-        });
+        let mut store = store_of(&recipe, connection, may_yield);
+        let Recipe { pre, config, place, .. } = recipe;
         let started = async {
             let exports = StreamServicePre::new(pre.clone())?.instantiate_async(&mut store).await?;
             let told = exports.littoral_plugin_service().call_init(&mut store, config).await?;
@@ -104,7 +83,36 @@ impl Instance {
     }
 }
 
-fn bounded(mut text: String) -> String {
+/// A store for an instance, bounded as its recipe says.
+pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: bool) -> Store<Guest> {
+    let Recipe { pre, memory_bytes, deadline_ms, shared, .. } = recipe;
+    let guest = Guest {
+        ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
+        bounds: Bounds::of(*memory_bytes),
+        ticks_left: INIT_MS / TICK_MS,
+        // Two more: the first tick may come at once, and one is due after each time that was waited.
+        ticks: deadline_ms.div_ceil(TICK_MS) + 2,
+        may_yield,
+        connection,
+    };
+    let mut store = Store::new(pre.component().engine(), guest);
+    store.limiter(|guest| &mut guest.bounds);
+    store.set_hostcall_fuel(HANDED_BYTES_MAX);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|mut context| {
+        let guest = context.data_mut();
+        guest.ticks_left = guest.ticks_left.saturating_sub(1);
+        Ok(match guest.ticks_left {
+            0 => UpdateDeadline::Interrupt,
+            _ if guest.may_yield => UpdateDeadline::Yield(1),
+            _ => UpdateDeadline::Continue(1),
+        })
+    });
+    store
+}
+
+/// An error text as long as it may be.
+pub(super) fn bounded(mut text: String) -> String {
     text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
     text
 }

@@ -6,6 +6,10 @@ pub const DEADLINE_MS_DEFAULT: u64 = 50;
 pub const CONNECTIONS_TOTAL: u32 = 4096;
 /// Bytes of one `read` or `write`.
 pub const MOVED_BYTES_MAX: usize = 64 << 10;
+/// Answers to one datagram.
+pub const ANSWERS_MAX: usize = 8;
+/// Bytes of a datagram: what IPv4 has room for.
+pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 /// Bytes of a line, its line feed counted, and what is read ahead of a guest.
 pub const AHEAD_BYTES_MAX: usize = 16 << 10;
 /// Room for what is read ahead, at first: the most lines are short.

@@ -22,7 +22,7 @@ use super::wire::Wire;
 use crate::bounds::Place;
 use crate::engine::{Content, LoadError};
 use crate::filter::limits::MEMORY_BYTES_DEFAULT;
-use crate::filter::{Failure, Fault};
+use crate::filter::{self, Failure, Fault};
 use crate::generations::{self, Generations, Stands};
 use crate::status::{Counters, Grants};
 use crate::store::Store;
@@ -33,6 +33,34 @@ pub(super) type Generation = generations::Generation<ServiceSpec, Code>;
 /// What a service's file gives.
 pub(super) struct Code {
     pub(super) pre: InstancePre<Guest>,
+    pub(super) kind: Kind,
+}
+
+/// What it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// World `stream-service`.
+    Connections,
+    /// World `datagram-service`.
+    Datagrams,
+}
+
+impl Kind {
+    /// What it exports.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "service",
+            Self::Datagrams => "datagrams",
+        }
+    }
+
+    /// Milliseconds it may compute at a time, where the operator says nothing.
+    fn deadline_ms(self) -> u64 {
+        match self {
+            Self::Connections => DEADLINE_MS_DEFAULT,
+            Self::Datagrams => filter::limits::DEADLINE_MS_DEFAULT,
+        }
+    }
 }
 
 /// What all instances of a service share, in all generations.
@@ -65,11 +93,11 @@ type Announce = Box<dyn Fn(u64) + Send + Sync>;
 /// A loaded service.
 pub struct Service {
     host: Arc<ServiceHost>,
-    shared: Shared,
+    pub(super) shared: Shared,
     generations: Generations<ServiceSpec, Code>,
     culprits: Culprits,
     announce: OnceLock<Announce>,
-    figures: Arc<Figures>,
+    pub(super) figures: Arc<Figures>,
 }
 
 impl std::fmt::Debug for Service {
@@ -138,7 +166,7 @@ impl Service {
         if self.generations.was_loaded(&content.sha256) {
             return Ok(None);
         }
-        let generation = self.host.generation(spec, &content, &self.shared)?;
+        let generation = self.of_its_kind(self.host.generation(spec, &content, &self.shared)?)?;
         Ok(Some(self.adopt(Prepared(generation))))
     }
 
@@ -149,7 +177,54 @@ impl Service {
     pub fn prepare(&self, spec: Option<ServiceSpec>) -> Result<Prepared, LoadError> {
         let spec = spec.unwrap_or_else(|| self.spec());
         let content = Content::read(&spec.file)?;
-        self.host.generation(spec, &content, &self.shared).map(Prepared)
+        self.of_its_kind(self.host.generation(spec, &content, &self.shared)?).map(Prepared)
+    }
+
+    /// Refuses a loading that serves something else than who asks for it has.
+    fn of_its_kind(&self, generation: Generation) -> Result<Generation, LoadError> {
+        let (is, was) = (generation.code.kind, self.generations.current().code.kind);
+        if is == was {
+            return Ok(generation);
+        }
+        let problem = format!(
+            "it exports {}, and what it would replace {}: give it a name of its own",
+            is.as_str(),
+            was.as_str()
+        );
+        Err(LoadError::new(&generation.spec.file, problem))
+    }
+
+    /// Whether it answers datagrams, and has no connections.
+    pub fn is_of_datagrams(&self) -> bool {
+        self.generations.current().code.kind == Kind::Datagrams
+    }
+
+    /// What runs.
+    pub(super) fn current(&self) -> Arc<Generation> {
+        Arc::clone(&self.generations.current())
+    }
+
+    /// Whether nothing is to be called for now.
+    pub(super) fn is_quarantined(&self) -> bool {
+        self.generations.is_quarantined()
+    }
+
+    /// Counts a fault in handling a datagram with generation `number`. Who sent it cannot be known, so that it says little of the service,
+    /// unless it cannot even be started or is new.
+    pub(super) fn datagram_failed(&self, failure: &Failure, number: u64) -> Outcome {
+        let fault = failure.fault;
+        self.figures.faults[fault as usize].fetch_add(1, Relaxed);
+        if !fault.is_its_own() {
+            return Outcome::Refused;
+        }
+        if self.shared.counters.may_log() {
+            tracing::warn!(plugin = self.name(), fault = %failure.text, "a datagram was not answered");
+        }
+        *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
+        if fault == Fault::Init || self.generations.is_on_trial() {
+            self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
+        }
+        Outcome::Fault
     }
 
     /// Makes it the generation that runs; its number.
@@ -245,7 +320,8 @@ impl Service {
         status.name.clone_from(&self.shared.name);
         status.state = state;
         status.file = spec.file.display().to_string();
-        status.deadline_ms = spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT);
+        status.interfaces = [generation.code.kind.as_str()];
+        status.deadline_ms = spec.deadline_ms.unwrap_or(generation.code.kind.deadline_ms());
         status.memory_bound_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
         status.grants = Grants {
             memory_bytes: status.memory_bound_bytes,
@@ -270,15 +346,20 @@ pub(super) async fn start(
     connection: Connection,
     may_yield: bool,
 ) -> Result<Instance, (Failure, bool)> {
+    let recipe = recipe(generation, shared).map_err(|failure| (failure, false))?;
+    Instance::start(recipe, connection, may_yield).await
+}
+
+/// What an instance is made from, its place included.
+pub(super) fn recipe<'a>(generation: &'a Generation, shared: &'a Shared) -> Result<Recipe<'a>, Failure> {
     let place = Place::take(&shared.instances, CONNECTIONS_TOTAL as usize);
-    let spec = &generation.spec;
-    let recipe = Recipe {
-        pre: &generation.code.pre,
+    let (spec, code) = (&generation.spec, &generation.code);
+    Ok(Recipe {
+        pre: &code.pre,
         config: &spec.config,
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
-        deadline_ms: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT),
+        deadline_ms: spec.deadline_ms.unwrap_or(code.kind.deadline_ms()),
         shared,
-        place: place.ok_or_else(|| (Fault::Busy.into(), false))?,
-    };
-    Instance::start(recipe, connection, may_yield).await
+        place: place.ok_or(Fault::Busy)?,
+    })
 }

@@ -42,6 +42,8 @@ pub(super) struct Figures {
     pub(super) written: AtomicU64,
     /// Bytes read ahead that were thrown away when TLS began.
     pub(super) discarded: AtomicU64,
+    /// Answers to datagrams that there was no room for.
+    pub(super) dropped_answers: AtomicU64,
     pub(super) busy_ns: AtomicU64,
     pub(super) memory_bytes: AtomicU64,
     pub(super) last_fault: Mutex<Option<String>>,
@@ -70,7 +72,7 @@ pub struct ServiceStatus {
     pub sha256: String,
     /// The trusted key that signed it.
     pub signed_by: Option<String>,
-    /// Connections that have ended.
+    /// Connections that have ended, or datagrams that were handled.
     pub calls: u64,
     /// The same by how.
     pub ended: BTreeMap<&'static str, u64>,
@@ -86,6 +88,8 @@ pub struct ServiceStatus {
     pub written_bytes: u64,
     /// Bytes that came in plain behind a wish for TLS, and were thrown away.
     pub discarded_bytes: u64,
+    /// Answers to datagrams that were too many or too large for what had come.
+    pub dropped_answers: u64,
     /// Time it has computed, its operations on connections included, ns.
     pub busy_ns: u64,
     /// The same for a connection in the mean, ns; 0 before the first has ended.
@@ -115,7 +119,6 @@ impl Figures {
         let ended = of(&Outcome::LABELS, &self.ended);
         let (calls, busy_ns) = (ended.values().sum(), self.busy_ns.load(Relaxed));
         ServiceStatus {
-            interfaces: ["service"],
             calls,
             ended,
             open: self.open.load(Relaxed),
@@ -124,6 +127,7 @@ impl Figures {
             read_bytes: self.read.load(Relaxed),
             written_bytes: self.written.load(Relaxed),
             discarded_bytes: self.discarded.load(Relaxed),
+            dropped_answers: self.dropped_answers.load(Relaxed),
             busy_ns,
             mean_ns: busy_ns.checked_div(calls).unwrap_or(0),
             memory_bytes: self.memory_bytes.load(Relaxed),

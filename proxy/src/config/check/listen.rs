@@ -9,7 +9,7 @@ const BACKLOG_MAX: u32 = 1 << 20;
 impl Config {
     pub(super) fn check_listen(&self) -> Result<(), Wrong> {
         let listen = &self.listen;
-        if listen.bound().next().is_none() && listen.dns.is_empty() {
+        if listen.bound().next().is_none() && listen.dns.is_empty() && listen.datagram.is_empty() {
             return wrong("listen", "nothing to listen on: give [listen] http, https, forward, service or dns");
         }
         if !listen.dns.is_empty() && self.zone.is_empty() {
@@ -50,7 +50,12 @@ impl Config {
         let admin = listen.admin.iter().map(|address| ("listen.admin".to_owned(), *address));
         let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
         let addresses = plain.chain(tls).filter_map(inet).chain(admin).chain(dns);
-        unique("address", addresses.filter(|(_, address)| address.port() != 0))
+        unique("address", addresses.filter(|(_, address)| address.port() != 0))?;
+        // UDP has ports of its own.
+        let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
+        let datagrams = listen.datagram.iter().enumerate();
+        let datagrams = datagrams.map(|(at, datagram)| (format!("listen.datagram.{at}.bind"), datagram.bind));
+        unique("UDP address", dns.chain(datagrams).filter(|(_, address)| address.port() != 0))
     }
 }
 

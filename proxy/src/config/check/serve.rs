@@ -1,10 +1,10 @@
-//! `[[listen.service]]`.
+//! `[[listen.service]]` and `[[listen.datagram]]`.
 
 use littoral_plugin_host::service::limits::CONNECTIONS_TOTAL;
 
 use super::listen::{check_door, check_tls};
 use super::{Wrong, error, some_time, wrong};
-use crate::config::{Config, Serve};
+use crate::config::{AMPLIFICATION_MAX, Config, Serve};
 
 impl Config {
     pub(super) fn check_services(&self) -> Result<(), Wrong> {
@@ -12,15 +12,26 @@ impl Config {
             let at = format!("listen.service.{at}");
             check_door(&at, &serve.bind, &serve.door())?;
             serve.check(&at)?;
-            if !self.plugin.iter().any(|plugin| plugin.name == serve.plugin) {
-                let known = self.plugin.iter().map(|plugin| plugin.name.as_str());
-                let near = error::nearest(&serve.plugin, known);
-                let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
-                let problem = format!("listen.service.plugin names no [[plugin]]: {:?}{hint}", serve.plugin);
-                return wrong(format!("{at}.plugin"), problem);
+            self.check_seat(&at, "listen.service", &serve.plugin)?;
+        }
+        for (at, datagram) in self.listen.datagram.iter().enumerate() {
+            let at = format!("listen.datagram.{at}");
+            self.check_seat(&at, "listen.datagram", &datagram.plugin)?;
+            if !(1..=AMPLIFICATION_MAX).contains(&datagram.amplification) {
+                let problem = format!("listen.datagram.amplification is 1 to {AMPLIFICATION_MAX}");
+                return wrong(format!("{at}.amplification"), problem);
             }
         }
         Ok(())
+    }
+
+    fn check_seat(&self, at: &str, listener: &str, name: &str) -> Result<(), Wrong> {
+        if self.plugin.iter().any(|plugin| plugin.name == name) {
+            return Ok(());
+        }
+        let near = error::nearest(name, self.plugin.iter().map(|plugin| plugin.name.as_str()));
+        let hint = near.map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
+        wrong(format!("{at}.plugin"), format!("{listener}.plugin names no [[plugin]]: {name:?}{hint}"))
     }
 }
 

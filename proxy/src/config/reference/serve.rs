@@ -1,4 +1,4 @@
-//! Keys of `[[listen.service]]`.
+//! Keys of `[[listen.service]]` and `[[listen.datagram]]`.
 
 use super::listen::{ALLOW, BACKLOG, BIND, DENY, MODE, PROXY};
 use super::{Key, key};
@@ -55,4 +55,19 @@ pub(super) const KEYS: &[Key] = &[
     key("listen.service.deny", "list of prefixes", "none", "live", DENY),
     key("listen.service.backlog", "number, 1 to 1048576", "`4096`", "restart", BACKLOG),
     key("listen.service.mode", "octal digits", "`0660`", "restart", MODE),
+    key("listen.datagram.bind", "address:port", "required", "restart", "UDP; port 0 takes a free one."),
+    key(
+        "listen.datagram.plugin",
+        "plugin name",
+        "required",
+        "live",
+        "Answers the datagrams: a plugin of world `datagram-service`. See `docs/plugins/services.md`.",
+    ),
+    key(
+        "listen.datagram.amplification",
+        "number, 1 to 100",
+        "`3`",
+        "live",
+        "How many times its bytes all answers to a datagram may have: senders can lie about who they are.",
+    ),
 ];

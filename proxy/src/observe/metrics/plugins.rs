@@ -51,6 +51,7 @@ pub(super) const METRICS: &[Declared] = &[
         "plugin, kind: closed, timeout, tls, ending",
         "Operations of a service on its connections that did not do what they were asked.",
     ),
+    metric("littoral_service_answers_dropped_total", "plugin", "Answers to datagrams that were too many or too large."),
     metric("littoral_service_busy_seconds_total", "plugin", "Time that a service worked, and did not wait."),
     metric(
         "littoral_service_clients_refused",

@@ -10,13 +10,14 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use crate::contract::Contract;
 
 /// What a module exports when it is of a world.
-const WORLDS: [(&str, &str); 6] = [
+const WORLDS: [(&str, &str); 7] = [
     ("littoral:plugin/filter@0.1.0#init", "http-filter"),
     ("littoral:plugin/routing@0.1.0#decide", "routing-policy"),
     ("littoral:plugin/rate@0.1.0#select", "rate-policy"),
     ("littoral:plugin/cache@0.1.0#admit", "cache-policy"),
     ("littoral:plugin/service@0.1.0#serve", "stream-service"),
     ("littoral:plugin/cache-exact@0.1.0#step", "cache-exact-policy"),
+    ("littoral:plugin/datagrams@0.1.0#handle", "datagram-service"),
 ];
 
 /// Makes a component of a core module.

@@ -1,0 +1,139 @@
+//! What the author of a service of datagrams depends on: [`Datagrams`], what is outside of a datagram ([`Host`]), and
+//! [`export_datagrams!`](crate::export_datagrams).
+//!
+//! An instance is handed one datagram after another; what several are to share goes through the store. In native tests,
+//! [`sketch::Sketch`] is the host. The contract in `plugins/wit/datagram.wit` says what is allowed, and what a fault costs.
+
+pub use crate::filter::Store;
+
+/// What is outside of a datagram: the store, and besides it clock and entropy.
+pub trait Host: Store {
+    /// Unix milliseconds.
+    fn now_ms(&self) -> u64;
+    /// 64 bits that nobody can guess.
+    fn random(&self) -> u64;
+}
+
+/// A service of datagrams.
+pub trait Datagrams: Sized {
+    /// Takes the operator's config, a JSON object.
+    ///
+    /// # Errors
+    /// For the operator: which key, what is wrong, and the fix.
+    fn new(config: &str) -> Result<Self, String>;
+
+    /// Handles a datagram of `sender` (address and port), and answers it: each answer is a datagram to the same.
+    fn handle(&mut self, sender: (String, u16), data: &[u8], host: &mut impl Host) -> Vec<Vec<u8>>;
+}
+
+pub mod sketch {
+    //! A host for native tests of services of datagrams.
+
+    use super::{Host, Store};
+    use crate::filter::sketch::Shelf;
+
+    /// What a service is told, and its store.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    #[allow(missing_docs, reason = "each is what the method of `Host` with its name says")]
+    pub struct Sketch {
+        pub shelf: Shelf,
+        pub now_ms: u64,
+        pub random: u64,
+    }
+
+    impl Host for Sketch {
+        fn now_ms(&self) -> u64 {
+            self.now_ms
+        }
+        fn random(&self) -> u64 {
+            self.random
+        }
+    }
+
+    impl Store for Sketch {
+        fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+            self.shelf.get(key)
+        }
+        fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
+            self.shelf.put(key, value, ttl_ms);
+        }
+        fn remove(&mut self, key: &[u8]) {
+            self.shelf.remove(key);
+        }
+        fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
+            self.shelf.swap(key, expected, value, ttl_ms)
+        }
+        fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
+            self.shelf.add(key, delta, ttl_ms)
+        }
+    }
+}
+
+/// Exports [`Datagrams`] and binds what they see to their host. The second argument is the directory of the contract, seen from the crate.
+/// Natively it is nothing.
+#[macro_export]
+macro_rules! export_datagrams {
+    ($service:ty, $wit:literal) => {
+        #[cfg(target_arch = "wasm32")]
+        mod exported {
+            $crate::wit_bindgen::generate!({
+                path: $wit, world: "datagram-service", runtime_path: "littoral_plugin::wit_bindgen::rt",
+            });
+            use std::cell::RefCell;
+
+            use exports::littoral::plugin::datagrams::{Guest, Sender};
+            use littoral::plugin::{ambient, store};
+            use $crate::datagrams::Datagrams;
+
+            use super::*;
+
+            struct Exported;
+            struct Live;
+
+            thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
+
+            impl $crate::datagrams::Host for Live {
+                fn now_ms(&self) -> u64 {
+                    ambient::now_ms()
+                }
+                fn random(&self) -> u64 {
+                    ambient::random()
+                }
+            }
+
+            impl $crate::datagrams::Store for Live {
+                fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+                    store::get(key)
+                }
+                fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
+                    store::put(key, value, ttl_ms);
+                }
+                fn remove(&mut self, key: &[u8]) {
+                    store::remove(key);
+                }
+                fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
+                    store::swap(key, expected, value, ttl_ms)
+                }
+                fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
+                    store::add(key, delta, ttl_ms)
+                }
+            }
+
+            impl Guest for Exported {
+                fn init(config: String) -> Result<(), String> {
+                    let service = <$service as Datagrams>::new(&config)?;
+                    SERVICE.with_borrow_mut(|place| *place = Some(service));
+                    Ok(())
+                }
+                fn handle(sender: Sender, data: Vec<u8>) -> Vec<Vec<u8>> {
+                    SERVICE.with_borrow_mut(|service| {
+                        let service = service.as_mut().expect("init is called first");
+                        service.handle((sender.address, sender.port), &data, &mut Live)
+                    })
+                }
+            }
+
+            export!(Exported);
+        }
+    };
+}
