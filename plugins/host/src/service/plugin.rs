@@ -304,9 +304,9 @@ impl Service {
             tracing::warn!(plugin = self.name(), %client, fault = %failure.text, "a connection failed");
         }
         *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
-        // A client cannot be blamed for what happens before it has said anything, and much is forgiven to who meets a new generation.
-        let is_news = self.culprits.fault(client, (self.shared.now_ms)());
-        if is_news || !has_heard || self.generations.is_on_trial() {
+        // A client cannot be blamed for what happens before it has said anything, nor for what a new generation does.
+        let is_own = !has_heard || self.generations.is_on_trial();
+        if is_own || self.culprits.fault(client, (self.shared.now_ms)()) {
             self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
         }
         Outcome::Fault
