@@ -249,7 +249,8 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
             let keys = expected_keys("[listen]\nforward = [{ no-such-key = 1 }]");
             keys.into_iter().filter(|key| *key != "h2c").collect()
         }
-        "zone.dnssec" => expected_keys("[[zone]]\ndnssec = { no-such-key = 1 }"),
+        zone if zone.starts_with("zone.") => expected_keys(&format!("[[zone]]\n{} = {{ {inner} }}", &section[5..])),
+        "dns.key" => expected_keys("[dns]\nkey = [{ no-such-key = 1 }]"),
         "listen.datagram" => expected_keys("[listen]\ndatagram = [{ no-such-key = 1 }]"),
         "listen.service" => expected_keys("[listen]\nservice = [{ no-such-key = 1 }]"),
         "listen.service.certs" => expected_keys("[listen]\nservice = [{ certs = [{ no-such-key = 1 }] }]"),
@@ -275,8 +276,11 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 19] = [
+    const TABLES: [&str; 22] = [
         "dnssec",
+        "transfer",
+        "primary",
+        "update",
         "service",
         "datagram",
         "override",
@@ -298,7 +302,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     ];
     // Of [listen] it is a list of tables, at the top a section.
     let is_section = |key: &str| ["forward", "service"].contains(&key) && keys.contains("listen");
-    let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && keys.contains("hosts"));
+    let has_key_table = keys.contains("hosts") || keys.contains("nsid");
+    let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && has_key_table);
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }
 
