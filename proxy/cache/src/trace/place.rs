@@ -23,8 +23,9 @@ pub fn place_of(host: &str, path: &str) -> Option<Place> {
     if !MEDIA.iter().any(|media| ending.eq_ignore_ascii_case(media)) {
         return None;
     }
-    let end = stem.rfind(|byte: char| byte.is_ascii_digit()).map_or(0, |last| last + 1);
-    let start = stem[..end].rfind(|byte: char| !byte.is_ascii_digit()).map_or(0, |before| before + 1);
+    // By bytes: what stands before a digit ends a character, however long that is.
+    let end = stem.bytes().rposition(|byte| byte.is_ascii_digit()).map_or(0, |last| last + 1);
+    let start = stem.as_bytes()[..end].iter().rposition(|byte| !byte.is_ascii_digit()).map_or(0, |before| before + 1);
     let is_head = stem.to_ascii_lowercase().contains("init");
     let number = stem[start..end].parse::<u32>().ok().filter(|_| !is_head);
     // The number of an initialisation segment is its representation's.

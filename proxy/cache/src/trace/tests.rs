@@ -99,6 +99,7 @@ fn the_place_of_an_object_is_in_its_url_however_packagers_name_it() {
     assert_eq!(place("/t/720p/seg-00012.m4s?token=3").unwrap().segment, 12);
     assert_eq!(place("/t/720p/init.mp4").unwrap().segment, Place::HEAD);
     assert_eq!(place("/t/manifest.mpd").unwrap().rung, Place::NONE);
+    assert_eq!(place("/t/720p/ն12.m4s").unwrap().segment, 12, "what stands before is a character of two bytes");
     assert_eq!((place("/style.css"), place("/"), place("nothing")), (None, None, None));
 }
 
