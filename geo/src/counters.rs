@@ -11,6 +11,8 @@ pub struct Counters {
     pub udp: AtomicU64,
     /// Queries over TCP.
     pub tcp: AtomicU64,
+    /// Queries over TLS, which [`Self::tcp`] counts, too.
+    pub encrypted: AtomicU64,
     /// TCP connections closed for [`crate::limits::TCP_CONNECTIONS_MAX`].
     pub tcp_refused: AtomicU64,
     /// Queries with a client subnet.

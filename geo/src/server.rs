@@ -28,6 +28,7 @@ use crate::wire::{HEADER_BYTES, encoded, lower};
 mod authentic;
 mod cookie;
 mod copy;
+mod encrypted;
 mod hot;
 mod identity;
 mod listeners;
@@ -64,7 +65,7 @@ pub struct Settings {
     pub rate: Option<RateLimit>,
 }
 
-/// Serves until `shutdown` turns true: each UDP socket on a thread of its own, connections on the runtime.
+/// Serves as a handler of its own does; see [`serve_with`].
 ///
 /// # Errors
 /// When a socket is lost.
@@ -72,10 +73,21 @@ pub async fn serve(
     listeners: Listeners,
     director: Arc<Director>,
     settings: Settings,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), String> {
+    serve_with(listeners, Handler::with(director, settings), shutdown).await
+}
+
+/// Serves until `shutdown` turns true: each UDP socket on a thread of its own, connections on the runtime.
+///
+/// # Errors
+/// When a socket is lost.
+pub async fn serve_with(
+    listeners: Listeners,
+    handler: Handler,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), String> {
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
-    let handler = Handler::with(director, settings);
     let (mut serving, places) = (JoinSet::new(), tcp::places());
     let (_stop, stopping) = udp::stop().map_err(problem)?;
     for Bound { udp, tcp } in listeners.into_bound() {
@@ -98,6 +110,8 @@ pub struct Handler {
     rate: Option<Arc<Rate>>,
     /// Room for copies of zones.
     copies: Arc<Semaphore>,
+    /// Room for connections over TLS.
+    encrypted: Arc<Semaphore>,
 }
 
 /// What the options of a query ask for.
@@ -120,7 +134,7 @@ impl Handler {
         let secret = settings.cookie_secret.unwrap_or_else(rand::random);
         let rate = settings.rate.map(|limit| Arc::new(Rate::new(limit)));
         let copies = Arc::new(Semaphore::new(TRANSFERS_MAX));
-        Self { director, settings: Arc::new(settings), secret, rate, copies }
+        Self { director, settings: Arc::new(settings), secret, rate, copies, encrypted: Self::places() }
     }
 
     /// The response to a request over UDP, without a socket: for tests and fuzzing.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_server::net::xfer::Protocol;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -38,7 +38,7 @@ pub(super) async fn serve(listener: TcpListener, handler: Handler, places: Arc<S
             (Ok((mut stream, client)), Ok(place)) => {
                 let handler = handler.clone();
                 open.spawn(async move {
-                    if let Err(error) = converse(&mut stream, client, &handler).await {
+                    if let Err(error) = converse(&mut stream, client, &handler, false).await {
                         tracing::debug!(%client, %error, "a DNS connection broke");
                     }
                     // Before the client sees the end, so that it finds room when it comes back.
@@ -56,7 +56,12 @@ pub(super) async fn serve(listener: TcpListener, handler: Handler, places: Arc<S
 
 /// Answers message by message until the client ends, sends an empty message or is too slow: [`TCP_IDLE_SECONDS`] are for
 /// a whole message, and again for taking its answer. A client that sends ahead waits in its own socket.
-async fn converse(stream: &mut TcpStream, client: SocketAddr, handler: &Handler) -> std::io::Result<()> {
+pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    client: SocketAddr,
+    handler: &Handler,
+    encrypted: bool,
+) -> std::io::Result<()> {
     const PATIENCE: Duration = Duration::from_secs(TCP_IDLE_SECONDS);
     let mut stream = BufReader::new(stream);
     while let Some(message) = timeout(PATIENCE, message(&mut stream)).await?? {
@@ -64,6 +69,7 @@ async fn converse(stream: &mut TcpStream, client: SocketAddr, handler: &Handler)
         let (one, mut many) = match handler.copy(&message, client, now) {
             Some(Sent::One(response)) => (Some(response), None),
             Some(Sent::Many(responses)) => (None, Some(responses)),
+            None if encrypted => (handler.response_encrypted(message, client), None),
             None => (handler.response(message, client, Protocol::Tcp, now), None),
         };
         let mut next = one;
@@ -74,13 +80,15 @@ async fn converse(stream: &mut TcpStream, client: SocketAddr, handler: &Handler)
             let Some(response) = next.take() else { break };
             let length = u16::try_from(response.len()).map_err(std::io::Error::other)?;
             timeout(PATIENCE, stream.write_all(&[&length.to_be_bytes(), &response[..]].concat())).await??;
+            // What encrypts may hold it back.
+            timeout(PATIENCE, stream.flush()).await??;
         }
     }
     Ok(())
 }
 
 /// The next message behind its length (RFC 1035 §4.2.2); `None` at the end and for one of no bytes.
-async fn message(stream: &mut BufReader<&mut TcpStream>) -> std::io::Result<Option<Vec<u8>>> {
+async fn message<S: AsyncRead + Unpin>(stream: &mut BufReader<&mut S>) -> std::io::Result<Option<Vec<u8>>> {
     let length = match stream.read_u16().await {
         Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(None),
         length => usize::from(length?),

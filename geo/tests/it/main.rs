@@ -10,5 +10,6 @@ mod hot;
 mod packets;
 mod properties;
 mod tcp;
+mod tls;
 mod updates;
 mod world;
