@@ -10,6 +10,7 @@ mod bad_input;
 mod cache;
 mod cli;
 mod crash;
+mod datagrams;
 mod demo;
 mod disk;
 mod dns;

@@ -12,10 +12,10 @@ use tokio::net::{TcpSocket, TcpStream};
 use super::BINARY;
 
 /// More than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the fixture needs, whether it is asked to count or not.
-const STORE: &str = "store = \"64KiB\"";
+pub(super) const STORE: &str = "store = \"64KiB\"";
 
 /// A line-wise client.
 struct Talk<S>(BufReader<S>);
@@ -56,14 +56,14 @@ async fn talk_as(number: u8, address: SocketAddr) -> Talk<TcpStream> {
 }
 
 /// A node before `origin` with a service `name` at one listener; `keys` are of the plugin, `listener` of the listener.
-fn config(origin: &Origin, keys: &str, listener: &str) -> String {
+pub(super) fn config(origin: &Origin, keys: &str, listener: &str) -> String {
     format!(
         "[node]\ndata = \"data\"\n[listen]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[[listen.service]]\nbind = \"127.0.0.1:0\"\nplugin = \"s\"\n{listener}\n[[plugin]]\nname = \"s\"\nfile = \"s.wasm\"\n{keys}\n[[site]]\nhosts = [\"*\"]\norigin = [{:?}]\ndefault_ttl = \"1m\"\n",
         origin.url()
     )
 }
 
-async fn origin() -> Origin {
+pub(super) async fn origin() -> Origin {
     Origin::start(|_| Response::ok(&[], b"page")).await
 }
 
@@ -72,7 +72,7 @@ async fn start(origin: &Origin, name: &str, keys: &str, listener: &str) -> Node 
     Node::start(BINARY, &config(origin, &keys, listener), &[("s.wasm", &plugin(name))]).await
 }
 
-async fn serves_http(node: &Node) {
+pub(super) async fn serves_http(node: &Node) {
     assert_eq!(node.get("site.example", "/a", &[]).await.status, 200);
 }
 
@@ -443,118 +443,4 @@ fn the_guide_shows_the_examples_as_they_are() {
             assert!(source.lines().any(|of| of == line), "{line:?} is not in {name}");
         }
     }
-}
-
-/// A node with `name` at a UDP address.
-fn datagrams(origin: &Origin, keys: &str, listener: &str) -> String {
-    let stream = "[[listen.service]]\nbind = \"127.0.0.1:0\"\nplugin = \"s\"\n";
-    let text = config(origin, keys, listener);
-    assert!(text.contains(stream));
-    text.replace(stream, "[[listen.datagram]]\nbind = \"127.0.0.1:0\"\nplugin = \"s\"\n")
-}
-
-/// A client of UDP.
-struct Sender(tokio::net::UdpSocket);
-
-impl Sender {
-    async fn to(address: SocketAddr) -> Self {
-        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        socket.connect(address).await.unwrap();
-        Self(socket)
-    }
-
-    async fn say(&self, text: &str) {
-        self.0.send(text.as_bytes()).await.unwrap();
-    }
-
-    async fn hear(&self) -> String {
-        let mut buffer = vec![0; 65_536];
-        let length = tokio::time::timeout(PATIENCE, self.0.recv(&mut buffer)).await.expect("it answers").unwrap();
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
-    }
-
-    async fn ask(&self, text: &str) -> String {
-        self.say(text).await;
-        self.hear().await
-    }
-}
-
-#[tokio::test]
-async fn the_textbooks_datagrams_come_back_in_upper_case() {
-    let origin = origin().await;
-    let files: [(&str, &[u8]); 1] = [("s.wasm", &plugin("datagram-uppercase"))];
-    let node = Node::start(BINARY, &datagrams(&origin, "", ""), &files).await;
-    let [one, other] = [Sender::to(node.address("datagram")).await, Sender::to(node.address("datagram")).await];
-    assert_eq!(one.ask("input lowercase sentence").await, "INPUT LOWERCASE SENTENCE");
-    for number in 0..100 {
-        assert_eq!(other.ask(&format!("blåbær {number}")).await, format!("BLÅBÆR {number}"));
-    }
-    let long = "x".repeat(60_000);
-    assert_eq!(one.ask(&long).await.len(), long.len());
-    serves_http(&node).await;
-    let metrics = node.metrics().await;
-    assert_eq!(metrics["littoral_service_connections_total{plugin=\"s\",outcome=\"done\"}"], 102.0);
-    let (_, told) = node.admin("GET", "/v1/plugins", "").await;
-    assert!(told.contains(r#""interfaces":["datagrams"]"#), "{told}");
-}
-
-#[tokio::test]
-async fn a_datagram_that_makes_a_service_fail_is_not_answered_and_the_next_one_is() {
-    let origin = origin().await;
-    let files: [(&str, &[u8]); 1] = [("s.wasm", &plugin("datagram-faults"))];
-    let node = Node::start(BINARY, &datagrams(&origin, STORE, ""), &files).await;
-    let client = Sender::to(node.address("datagram")).await;
-    for how in ["spin", "trap", "grow", "trap", "trap", "trap"] {
-        client.say(how).await;
-        assert_eq!(client.ask("echo next").await, "next", "{how}");
-    }
-    assert_eq!(
-        [client.ask("add hits").await, client.ask("add hits").await],
-        ["1", "2"],
-        "the store outlives instances"
-    );
-    assert_eq!(client.ask("sender").await, "127.0.0.1");
-    for sample in ["kind=\"trap\"", "kind=\"deadline\"", "kind=\"memory\""] {
-        let sample = format!("littoral_plugin_faults_total{{plugin=\"s\",{sample}}}");
-        node.until(&sample, if sample.contains("trap") { 4.0 } else { 1.0 }).await;
-    }
-    assert_eq!(node.metrics().await["littoral_plugin_quarantined{plugin=\"s\"}"], 0.0, "anybody could have sent them");
-    serves_http(&node).await;
-}
-
-#[tokio::test]
-async fn what_goes_out_is_bounded_by_what_came_in() {
-    let origin = origin().await;
-    let files: [(&str, &[u8]); 1] = [("s.wasm", &plugin("datagram-faults"))];
-    let node = Node::start(BINARY, &datagrams(&origin, STORE, "amplification = 2"), &files).await;
-    let client = Sender::to(node.address("datagram")).await;
-    // Nine bytes have room for eighteen.
-    assert_eq!(client.ask("large  18").await.len(), 0, "two blanks are no number");
-    client.say("large 19 ").await;
-    client.say("many 5000").await;
-    for _ in 0..8 {
-        assert_eq!(client.hear().await, "x");
-    }
-    assert_eq!(client.ask("large 18 ").await.len(), 18);
-    let dropped = node.metrics().await["littoral_service_answers_dropped_total{plugin=\"s\"}"];
-    assert_eq!(dropped, 4993.0, "one of nineteen bytes, and all beyond eight");
-}
-
-#[tokio::test]
-async fn a_service_answers_what_it_is_made_for() {
-    let origin = origin().await;
-    let uppercase = plugin("datagram-uppercase");
-    let (code, said) = refused(BINARY, &config(&origin, "", ""), &[("s.wasm", &uppercase)]);
-    assert!(code == Some(2) && said.contains("is no service: name another"), "{said}");
-    let streams = plugin("service-uppercase");
-    let (code, said) = refused(BINARY, &datagrams(&origin, "", ""), &[("s.wasm", &streams)]);
-    assert!(code == Some(2) && said.contains("is no service of datagrams"), "{said}");
-    let text = datagrams(&origin, "", "amplification = 101");
-    let (code, said) = refused(BINARY, &text, &[("s.wasm", &uppercase)]);
-    assert!(code == Some(2) && said.contains("amplification is 1 to 100"), "{said}");
-    let node = Node::start(BINARY, &datagrams(&origin, "", ""), &[("s.wasm", &uppercase)]).await;
-    std::fs::write(node.file("s.wasm"), &streams).unwrap();
-    let (status, said) = node.admin("POST", "/v1/plugins/s/reload", "").await;
-    assert!(status != 200 && said.contains("what it would replace datagrams"), "{said}");
-    assert_eq!(Sender::to(node.address("datagram")).await.ask("still").await, "STILL");
 }
