@@ -308,7 +308,7 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     ];
     // Of [listen] it is a list of tables, at the top a section.
     let is_section = |key: &str| ["forward", "service"].contains(&key) && keys.contains("listen");
-    let has_key_table = keys.contains("nsid") || keys.contains("hosts") || keys.contains("nsid");
+    let has_key_table = keys.contains("hosts") || keys.contains("nsid");
     let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && has_key_table);
     keys.iter().copied().filter(|key| !is_table(key)).collect()
 }
