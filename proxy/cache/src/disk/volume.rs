@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Condvar, Mutex, RwLock};
+use rustix::io::Errno;
 
 use super::DiskCounters;
 use super::DiskSettings;
@@ -192,9 +193,13 @@ impl Volume {
         *self.lock.lock() = None;
     }
 
-    /// Counts a failure of the file system; too many in a row, or one that will not pass, take the disk out.
+    /// Counts a failure of the file system; too many in a row, or one that will not pass, take the disk out. That the process has
+    /// no file descriptor or memory left says nothing of the disk.
     pub(super) fn failed(&self, doing: &str, error: &Error, counters: &DiskCounters) {
         counters.errors.fetch_add(1, Relaxed);
+        if matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM)) {
+            return;
+        }
         let failures = self.failures.fetch_add(1, Relaxed) + 1;
         if failures >= DISK_FAILURES || error.kind() == ErrorKind::ReadOnlyFilesystem {
             self.take_out(format!("{doing} failed: {error}"));

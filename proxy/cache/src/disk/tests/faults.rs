@@ -26,6 +26,17 @@ fn a_disk_that_cannot_be_read_is_a_miss_and_after_some_failures_it_is_out() {
 }
 
 #[test]
+fn a_disk_stays_in_while_only_the_process_has_no_descriptors_left() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    let (disks, counters) = (store.disks().unwrap(), store.disks().unwrap().counters());
+    for errno in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE, rustix::io::Errno::NOMEM] {
+        (0..2 * DISK_FAILURES).for_each(|_| disks.volumes()[0].failed("reading an object", &errno.into(), counters));
+    }
+    assert_eq!((out(&store), counted(&counters.errors)), (None, u64::from(6 * DISK_FAILURES)));
+}
+
+#[test]
 fn a_full_disk_skips_what_does_not_fit_and_keeps_no_older_copy_of_it() {
     let directory = tempfile::tempdir().unwrap();
     let (store, state) = faulty(directory.path());
