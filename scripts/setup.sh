@@ -25,6 +25,7 @@ dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
 kdig|knot-dnsutils|a second such client, which shows every EDNS option
 unbound-host|unbound-host|the tests have it validate signed zones, as a resolver does
 named-checkzone|bind9-utils|the tests ask it what a zone file is
+faketime|faketime|the tests set the clock of a node forth and back
 pebble|pebble|the integration tests order certificates from it
 clang|clang|compiles plugins written in C
 wasm-ld|lld|links them

@@ -26,6 +26,7 @@ pub use pingora::cache::{
     CacheKey, CacheMeta, CacheOptionOverrides, CachePhase, ForcedFreshness, NoCacheReason, RespCacheable, Storage,
 };
 
+use crate::clock::now_ms;
 use littoral_cache::budget::Reservation;
 use littoral_cache::disk::Streamed;
 use littoral_cache::entry::Body;
@@ -206,7 +207,7 @@ impl Shelf {
             lifetime.stale_if_error = lifetime.stale_if_error.max(Duration::from_secs(u64::from(*seconds)));
         }
         let mut meta = meta_of(entry.head(), &lifetime, entry.variance(), created(key));
-        if entry.is_expired() {
+        if entry.is_expired() || entry.is_ahead(now_ms()) {
             meta.expire_at(SystemTime::now() - Duration::from_secs(1));
         }
         let header = meta.response_header_mut();

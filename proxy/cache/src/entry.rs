@@ -20,7 +20,7 @@ use crate::evict::Candidate;
 use crate::freshness::Lifetime;
 use crate::index::Resident;
 use crate::key::Key;
-use crate::limits::ENTRY_OVERHEAD_BYTES;
+use crate::limits::{CLOCK_STEP_MS, ENTRY_OVERHEAD_BYTES};
 use crate::store::Piece;
 use crate::surrogate::keys_of;
 use crate::vary::Vary;
@@ -275,10 +275,15 @@ impl Entry {
         &self.lifetime
     }
 
-    /// Remaining freshness in milliseconds at `now_ms` (Unix time), negative when stale or soft purged.
+    /// Remaining freshness in milliseconds at `now_ms` (Unix time), negative when stale, soft purged or [ahead](Self::is_ahead).
     pub fn ttl_ms(&self, now_ms: u64) -> i64 {
         let ttl = self.fresh_until_ms as i64 - now_ms as i64;
-        if self.usage.expired.load(Relaxed) { ttl.min(-1) } else { ttl }
+        if self.usage.expired.load(Relaxed) || self.is_ahead(now_ms) { ttl.min(-1) } else { ttl }
+    }
+
+    /// Whether it was stored later than now: the clock was set back since, and nobody knows how old it is.
+    pub fn is_ahead(&self, now_ms: u64) -> bool {
+        self.stored_ms > now_ms.saturating_add(CLOCK_STEP_MS)
     }
 
     /// Age in whole seconds (RFC 9111 §4.2.3).

@@ -129,3 +129,6 @@ pub const JOURNAL_RECORD_BYTES: usize = 1 << 20;
 const _: () = assert!(LOW_WATERMARK_PERMILLE < HIGH_WATERMARK_PERMILLE && HIGH_WATERMARK_PERMILLE < 1000);
 const _: () = assert!(EVICTION_SAMPLE <= 64);
 const _: () = assert!(BLOCK_BYTES == littoral_pages::SLOT_BYTES);
+
+/// How far the clock may be set back before what was stored is looked at as of unknown age, ms. Less is what clocks are corrected by.
+pub const CLOCK_STEP_MS: u64 = 10_000;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use crate::clock::now_ms;
+use crate::clock::elapsed_ms;
 use crate::node::Node;
 use crate::origin::lookup::{ADDRESSES_MAX, LOOK_UP_FAILED_EVERY, NAME_PATIENCE, addresses_of};
 
@@ -42,7 +42,7 @@ impl Default for Names {
 impl Names {
     /// The addresses of a name; none when it cannot be found.
     pub(super) async fn addresses(&self, node: &Node, host: &str) -> Arc<[IpAddr]> {
-        if let Some(known) = self.recall(host, now_ms()) {
+        if let Some(known) = self.recall(host, elapsed_ms()) {
             return known;
         }
         let asked = tokio::time::timeout(NAME_PATIENCE, async {
@@ -58,7 +58,7 @@ impl Names {
             Err(_) => (Vec::new(), LOOK_UP_FAILED_EVERY),
         };
         let found: Arc<[IpAddr]> = found.into_iter().take(ADDRESSES_MAX).collect();
-        self.remember(host, found.clone(), holds, now_ms());
+        self.remember(host, found.clone(), holds, elapsed_ms());
         found
     }
 

@@ -406,7 +406,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_origin_lookups_total" => by("outcome", ["found", "failed"].into_iter().zip(sums(&figures.lookups))),
         "littoral_origin_probes_total" => by("outcome", ["well", "failed"].into_iter().zip(sums(&figures.probes))),
         "littoral_origin_healthy" => {
-            by("origin", origins(node, |origin| u64::from(origin.health().is_in(crate::clock::now_ms()))))
+            by("origin", origins(node, |origin| u64::from(origin.health().is_in(crate::clock::elapsed_ms()))))
         }
         "littoral_origin_requests_open" => by("origin", origins(node, |origin| origin.under_way() as u64)),
         "littoral_origin_requests_waiting" => by("origin", origins(node, |origin| origin.waiting() as u64)),

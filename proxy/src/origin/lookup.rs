@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use littoral_geo::stub;
 
 use super::Origin;
-use crate::clock::now_ms;
+use crate::clock::elapsed_ms;
 use crate::node::Node;
 
 /// How often names are looked up again of which nobody tells how long their addresses hold.
@@ -124,7 +124,7 @@ pub async fn look_up(node: &Node, origins: Vec<Arc<Origin>>) {
 pub async fn keep_looking_up(node: Arc<Node>) {
     loop {
         tokio::time::sleep(HOLDS_MIN).await;
-        let now = now_ms();
+        let now = elapsed_ms();
         let origins = node.sites.load().origins();
         look_up(&node, origins.into_iter().filter(|origin| origin.live.due_ms.load(Relaxed) <= now).collect()).await;
     }
@@ -133,7 +133,7 @@ pub async fn keep_looking_up(node: Arc<Node>) {
 /// Looks one up.
 async fn resolve(origin: &Origin, resolvers: &Resolvers) -> std::io::Result<()> {
     // Before it is known how it ends, so that one that takes too long is not asked for again at once.
-    origin.live.due_ms.store(now_ms() + millis(LOOK_UP_FAILED_EVERY), Relaxed);
+    origin.live.due_ms.store(elapsed_ms() + millis(LOOK_UP_FAILED_EVERY), Relaxed);
     let (mut found, holds) = resolvers.addresses(&origin.host).await?;
     found.truncate(ADDRESSES_MAX);
     if found.is_empty() {
@@ -144,7 +144,7 @@ async fn resolve(origin: &Origin, resolvers: &Resolvers) -> std::io::Result<()> 
         tracing::info!(%origin, ?addresses, "origin has new addresses");
         origin.live.addresses.store(Arc::new(addresses));
     }
-    origin.live.due_ms.store(now_ms() + millis(holds), Relaxed);
+    origin.live.due_ms.store(elapsed_ms() + millis(holds), Relaxed);
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::Origin;
-use crate::clock::now_ms;
+use crate::clock::elapsed_ms;
 use crate::config::Timeouts;
 use crate::config::origin::OriginHealth;
 use crate::node::Node;
@@ -73,7 +73,7 @@ impl Prober {
             let asked = tokio::time::timeout(self.rule.timeout.0, self.ask()).await;
             let well = matches!(asked, Ok(Some(200..=399)));
             node.figures.probes[usize::from(!well)].add(1);
-            if let Some(up) = self.origin.health().probed(now_ms(), well, &self.rule) {
+            if let Some(up) = self.origin.health().probed(elapsed_ms(), well, &self.rule) {
                 tracing::warn!(origin = %self.origin, up, "origin changed state");
             }
         }

@@ -18,7 +18,7 @@ use super::RequestPath;
 use super::cdn_loop;
 use super::context::Context;
 use super::{pieces, target};
-use crate::clock::now_ms;
+use crate::clock::elapsed_ms;
 use crate::observe::figures::Figures;
 use crate::origin::health::Verdict;
 use crate::origin::{Busy, Origin, Slot, Wish, hash_of};
@@ -123,7 +123,7 @@ impl RequestPath {
     /// Counts an attempt that begins.
     fn begin_fetch(&self, site: &Site, ctx: &mut Context) {
         if ctx.attempts.count == usize::from(ctx.attempts.shielded) {
-            site.origins.budget.deposit(now_ms());
+            site.origins.budget.deposit(elapsed_ms());
         }
         ctx.attempts.count += 1;
         (ctx.asked, ctx.asked_purges) = (SystemTime::now(), self.node.store.purges());
@@ -136,7 +136,7 @@ impl RequestPath {
         if cdn_loop::is_from_tier(&session.req_header().headers, &shield.tier) {
             return None;
         }
-        let wish = Wish { now_ms: now_ms(), key: key_of(session, ctx), tried: &[] };
+        let wish = Wish { now_ms: elapsed_ms(), key: key_of(session, ctx), tried: &[] };
         let slot = shield.enter(&wish, &self.node.name).await?;
         ctx.attempts.shielded = true;
         self.node.figures.shielded.add(1);
@@ -163,7 +163,7 @@ impl RequestPath {
         let key = key_of(session, ctx);
         let busy = |why| Error::explain(rescue::BUSY, why).into_up();
         for _ in site.origins.all() {
-            let wish = Wish { now_ms: now_ms(), key, tried: &tried };
+            let wish = Wish { now_ms: elapsed_ms(), key, tried: &tried };
             let Some(origin) = site.origins.pick(&wish) else { return Ok(None) };
             if !origin.has_room() {
                 figures.queued.add(1);
@@ -185,7 +185,7 @@ impl RequestPath {
     pub(super) fn note_origin(&self, ctx: &Context, answered: bool) {
         let (Some(origin), Some(site)) = (ctx.attempts.origin(), &ctx.site) else { return };
         if answered {
-            if origin.health().succeeded(now_ms()) {
+            if origin.health().succeeded(elapsed_ms()) {
                 tracing::info!(%origin, "origin asked again as before");
             }
             return;
@@ -194,7 +194,7 @@ impl RequestPath {
             Some(shield) if ctx.attempts.is_at_shield() => &shield.nodes,
             _ => &site.origins,
         };
-        match group.failed(origin, now_ms()) {
+        match group.failed(origin, elapsed_ms()) {
             Verdict::AsBefore => {}
             Verdict::Spared => self.node.figures.spared.add(1),
             Verdict::Ejected => {
@@ -212,7 +212,7 @@ impl RequestPath {
         }
         let made = ctx.attempts.count - usize::from(ctx.attempts.shielded);
         let Some(site) = ctx.site.as_ref().filter(|site| made <= site.retries) else { return false };
-        let granted = site.origins.budget.withdraw(now_ms());
+        let granted = site.origins.budget.withdraw(elapsed_ms());
         if !granted {
             self.node.figures.retries_refused.add(1);
         }

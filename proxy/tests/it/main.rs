@@ -9,6 +9,7 @@ mod author;
 mod bad_input;
 mod cache;
 mod cli;
+mod clocks;
 mod crash;
 mod datagrams;
 mod demo;
