@@ -121,8 +121,8 @@ impl Filters {
         let mut next = Vec::new();
         for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
-            if raw.fuel.is_some() || raw.vectors.is_some() {
-                return Err(problem("fuel and vectors are for policies; this is a filter: use deadline".to_owned()));
+            if raw.fuel.is_some() {
+                return Err(problem("fuel is for policies; this is a filter: use deadline".to_owned()));
             }
             if raw.record.is_some() {
                 return Err(problem("record is for policies, and this is a filter: remove it".to_owned()));
@@ -287,5 +287,6 @@ fn spec(raw: &Plugin, trust: &PluginTrust) -> FilterSpec {
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),
         closed: raw.on_fault == Some(OnFault::Closed),
+        vectors: raw.vectors.clone(),
     }
 }

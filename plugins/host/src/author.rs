@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::component::is_filter;
 use crate::engine::{Content, Host, HostSettings, PluginSpec};
+use crate::filter;
 use crate::plugin::Generation;
 use crate::vectors::{Vectors, Verified};
 
@@ -25,7 +27,7 @@ pub use check::{Finding, check};
 pub use inspect::{Core, Function, Inspection, Section, inspect};
 pub use new::{Language, World, new};
 pub use replay::{Difference, Replayed, Tally, replay};
-pub use run::{Ran, run};
+pub use run::{Ran, run, run_filter};
 pub use sign::{keygen, sign, verify};
 
 /// Asks a component every case of its author's vectors, in the host that a node uses; `config` is JSON.
@@ -33,6 +35,13 @@ pub use sign::{keygen, sign, verify};
 /// # Errors
 /// One line: the component cannot be loaded, or the vectors cannot be read.
 pub fn test(file: &Path, vectors: &Path, config: &str) -> Result<Vec<Verified>, String> {
+    if is_filter(file) {
+        let vectors = filter::vectors::Vectors::read(vectors)?;
+        // The cases bring configs; without one a filter may refuse to start at all.
+        let config = vectors.config_or(config);
+        let (_host, generation) = filter::generation(file, &config)?;
+        return Ok(vectors.run(&generation));
+    }
     let vectors = Vectors::read(vectors)?;
     Ok(vectors.run(&generation(file, config)?))
 }

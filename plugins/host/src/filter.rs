@@ -12,7 +12,9 @@ mod instance;
 pub mod limits;
 mod message;
 mod plugin;
+mod script;
 mod status;
+pub(crate) mod vectors;
 
 pub use crate::store::Held;
 pub use body::Rewriter;
@@ -20,7 +22,7 @@ pub(crate) use fault::Failure;
 pub use fault::Fault;
 pub use guest::Point;
 pub use host::{FilterHost, FilterSpec};
-pub(crate) use host::{config, pool, start_clock, try_out};
+pub(crate) use host::{config, generation, pool, start_clock, try_out};
 pub use message::{Change, Changes, Exchange, Reply};
 pub use plugin::{Called, Filter, Prepared, Verdict};
 pub use status::FilterStatus;

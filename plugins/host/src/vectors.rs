@@ -80,8 +80,8 @@ pub struct Verified {
     pub name: String,
     /// What was expected and what came, when these differ.
     pub problem: Option<String>,
-    /// Fuel of the call.
-    pub fuel: u64,
+    /// Fuel of the call; `None` for a filter, which is bounded by time.
+    pub fuel: Option<u64>,
 }
 
 impl Vectors {
@@ -90,13 +90,8 @@ impl Vectors {
     /// # Errors
     /// One line with the file, the place and what is expected there.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let told = |problem: String| format!("{}: {}", file.display(), problem.trim_end().replace('\n', " "));
-        let bytes = std::fs::metadata(file).map_err(|error| told(format!("cannot be read: {error}")))?.len();
-        if bytes > VECTORS_BYTES_MAX {
-            return Err(told(format!("it has {bytes} bytes; vectors have at most {VECTORS_BYTES_MAX}")));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| told(format!("cannot be read: {error}")))?;
-        Self::parse(&text, file.extension().is_some_and(|extension| extension == "json")).map_err(told)
+        let (text, json) = text_of(file)?;
+        Self::parse(&text, json).map_err(|problem| told_of(file, &problem))
     }
 
     /// Reads the text of such a file.
@@ -137,7 +132,7 @@ impl Vectors {
         let verified = |case: &Case| {
             let config = config(case).unwrap_or_else(|| generation.spec.config.clone());
             let (outcome, fuel) = case.run(generation, &config, &case.snapshot(self));
-            Verified { name: case.name.clone(), problem: outcome.err(), fuel }
+            Verified { name: case.name.clone(), problem: outcome.err(), fuel: Some(fuel) }
         };
         self.case.iter().map(verified).collect()
     }
@@ -149,6 +144,14 @@ impl Vectors {
 /// How many cases fail, the first of them, and what to do.
 pub(crate) fn canary(generation: &Generation, file: &Path) -> Result<(), String> {
     let verified = Vectors::read(file).map_err(|problem| format!("its vectors: {problem}"))?.run(generation);
+    all_pass(&verified, file)
+}
+
+/// Whether all cases of a file passed.
+///
+/// # Errors
+/// How many fail, the first of them, and what to do.
+pub(crate) fn all_pass(verified: &[Verified], file: &Path) -> Result<(), String> {
     let failed: Vec<_> = verified.iter().filter_map(|case| Some((&case.name, case.problem.as_ref()?))).collect();
     match failed.first() {
         None => Ok(()),
@@ -159,6 +162,24 @@ pub(crate) fn canary(generation: &Generation, file: &Path) -> Result<(), String>
             file.display()
         )),
     }
+}
+
+/// The text of a file of cases, and whether it is JSON.
+///
+/// # Errors
+/// One line with the file.
+pub(crate) fn text_of(file: &Path) -> Result<(String, bool), String> {
+    let bytes = std::fs::metadata(file).map_err(|error| told_of(file, &format!("cannot be read: {error}")))?.len();
+    if bytes > VECTORS_BYTES_MAX {
+        return Err(told_of(file, &format!("it has {bytes} bytes; vectors have at most {VECTORS_BYTES_MAX}")));
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| told_of(file, &format!("cannot be read: {error}")))?;
+    Ok((text, file.extension().is_some_and(|extension| extension == "json")))
+}
+
+/// A problem of a file in one line.
+pub(crate) fn told_of(file: &Path, problem: &str) -> String {
+    format!("{}: {}", file.display(), problem.trim_end().replace('\n', " "))
 }
 
 /// An error of TOML in one line, with its place.

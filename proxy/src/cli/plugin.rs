@@ -114,7 +114,7 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Call a policy once, and tell its answer, its fuel and its memory.
+    /// Call a policy once, and tell its answer, its fuel and its memory; or take a request past a filter, and tell what became of it.
     ///
     /// What is asked is a case of vectors without a name and an expectation (docs/plugins/vectors.md).
     #[command(
@@ -261,6 +261,14 @@ fn run(file: &Path, question: String, json: bool) -> Result<ExitCode, Failed> {
         "-" => std::io::read_to_string(std::io::stdin().take(QUESTION_BYTES_MAX)).map_err(Failed::wrong_use)?,
         _ => question,
     };
+    if littoral_plugin_host::is_filter(file) {
+        let seen = author::run_filter(file, &question).map_err(Failed::Use)?;
+        match json {
+            true => println!("{seen}"),
+            false => println!("{seen:#}"),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let ran = author::run(file, &question).map_err(Failed::Use)?;
     match json {
         true => println!("{}", serde_json::json!(ran)),
@@ -286,7 +294,10 @@ fn test(file: &Path, vectors: Option<PathBuf>, config: &str, json: bool) -> Resu
     } else {
         for case in &verified {
             match &case.problem {
-                None => println!("ok    {} ({} fuel)", case.name, case.fuel),
+                None => match case.fuel {
+                    Some(fuel) => println!("ok    {} ({fuel} fuel)", case.name),
+                    None => println!("ok    {}", case.name),
+                },
                 Some(problem) => println!("FAIL  {}: {problem}", case.name),
             }
         }

@@ -81,6 +81,45 @@ fn check_tells_everything_for_which_a_node_refuses_a_component_and_what_to_do() 
 }
 
 #[test]
+fn every_shipped_filter_passes_its_vectors_and_one_that_expects_something_else_fails() {
+    let filters = std::fs::read_dir(std::path::Path::new(&policy("route-geo")).parent().unwrap()).unwrap().flatten();
+    let vectors: Vec<_> = filters.map(|file| file.path().display().to_string()).collect();
+    let shipped: Vec<_> = vectors
+        .iter()
+        .filter_map(|file| file.strip_suffix(".vectors.toml"))
+        .filter(|name| name.contains("/filter-"))
+        .collect();
+    assert!(shipped.len() >= 14, "{shipped:?}");
+    for name in shipped {
+        let (ended, out, said) = tool(&["test", &format!("{name}.wasm")]);
+        assert!(ended == Some(0) && out.contains(" cases pass\n"), "{name}: {out}{said}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = directory.path().join("wrong.toml").display().to_string();
+    let case = "[[case]]\nname = \"n\"\nrequest = { target = \"/robots.txt\" }\n";
+    let config = "config = { answers = { \"/robots.txt\" = {} } }";
+    std::fs::write(&wrong, format!("{config}\n{case}expect = {{ passes = true }}")).unwrap();
+    let (ended, out, _) = tool(&["test", &policy("filter-respond"), "--vectors", &wrong]);
+    assert!(ended == Some(1) && out.contains("FAIL  n: it replies 200: \"\"\n0 of 1 cases pass"), "{out}");
+    std::fs::write(&wrong, format!("{config}\n{case}expect = {{ pases = true }}")).unwrap();
+    let (ended, _, said) = tool(&["test", &policy("filter-respond"), "--vectors", &wrong]);
+    assert!(ended == Some(2) && said.contains("wrong.toml: 5:12: unknown field `pases`"), "{said}");
+}
+
+#[test]
+fn run_takes_a_request_past_a_filter_and_says_what_became_of_it() {
+    let asked = "config = { rules = { \"/old\" = \"/new\" } }\nrequest = { target = \"/old\" }";
+    let (ended, out, _) = tool(&["run", &policy("filter-redirects"), asked, "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(ended == Some(0) && told["reply"]["fields"]["location"] == serde_json::json!(["/new"]), "{told}");
+    let (ended, _, said) = tool(&["run", &policy("filter-redirects"), "request = 1"]);
+    assert!(ended == Some(2) && said.contains("1:11: invalid type"), "{said}");
+    let faulty = "config = { how = \"trap\", at = \"request\" }";
+    let (ended, _, said) = tool(&["run", &policy("filter-faults"), faulty]);
+    assert!(ended == Some(2) && said.contains("it trapped"), "{said}");
+}
+
+#[test]
 fn run_calls_a_policy_once_and_says_what_it_took() {
     let geo = policy("route-geo");
     let asked = "cluster = [{ index = 0, load_permille = 500 }, { index = 1 }]\ndecide = { candidates = [0, 1] }";

@@ -253,12 +253,15 @@ async fn what_is_no_filter_or_cannot_start_is_refused_with_the_fix() {
     let toml = std::fs::read_to_string(node.file("node.toml")).unwrap();
     std::fs::write(node.file("p.wasm"), plugin("route-geo")).unwrap();
     std::fs::write(node.file("x.wasm"), plugin("filter-faults")).unwrap();
+    let case = "[[case]]\nname = \"n\"\norigin = {}\nexpect = { response = { fields = { x-a = \"1\" } } }\n";
+    std::fs::write(node.file("f.vectors.toml"), case).unwrap();
     let trust = format!("[plugins]\ntrusted_keys = [\"ed25519:{}\"]\n[[plugin]]", "07".repeat(32));
     for (from, to, expected) in [
         ("[[plugin]]", &*trust, "it is not signed: sign it with"),
         ("f.wasm", "p.wasm", "is no filter: name another in site.filters"),
         ("config = {}", "config = { respones = {} }", "respones"),
         ("config = {}", "fuel = 5", "use deadline"),
+        ("config = {}", "vectors = \"f.vectors.toml\"", "1 of 1 vectors of"),
         ("config = {}", "deadline = \"2s\"", "plugin.deadline is 1ms to 1s"),
         ("filters = [\"f\"]", "filters = [\"g\"]", "site.filters names no [[plugin]]"),
         ("filters = [\"f\"]", "filters = [\"f\", \"f\"]", "is there twice: keep one"),

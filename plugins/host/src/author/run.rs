@@ -1,9 +1,10 @@
-//! Running: one call of a policy with given inputs, in the host that a node uses.
+//! Running: one call of a policy with given inputs, or one request past a filter, in the host that a node uses.
 
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::filter;
 use crate::limits::{LADDERS_MAX, SAMPLE_MAX, VECTORS_BYTES_MAX};
 use crate::question::{Admit, Question, Reply, Score, Select, Snapshot, Trial};
 use crate::types::{Ask, ClusterRow, Flow};
@@ -43,6 +44,16 @@ pub struct Ran {
     pub fuel_limit: u64,
     /// Linear memory afterwards, bytes.
     pub memory_bytes: usize,
+}
+
+/// What a filter made of a request, and of its response where the text has one, as JSON: `reply` when it answered itself, else the
+/// request's `fields` and `target`, `lookup`, what is `stored` and the `response`.
+///
+/// # Errors
+/// One line: the text and the place in it, the component cannot be loaded, or how it failed.
+pub fn run_filter(file: &Path, text: &str) -> Result<serde_json::Value, String> {
+    let seen = filter::vectors::run(file, text)?;
+    serde_json::to_value(seen).map_err(|error| error.to_string())
 }
 
 /// Calls a policy once with what a text in TOML says.

@@ -47,6 +47,14 @@ impl Failure {
     pub(crate) fn new(fault: Fault, text: impl Into<String>) -> Self {
         Self { fault, text: text.into() }
     }
+
+    /// For people.
+    pub(super) fn told(&self) -> String {
+        match self.fault {
+            Fault::Init => self.text.clone(),
+            fault => format!("{fault}: {}", self.text),
+        }
+    }
 }
 
 impl From<Fault> for Failure {

@@ -18,6 +18,7 @@ use super::limits::{
     DEADLINE_MS_MAX, FIBER_BYTES, INSTANCES_TOTAL, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS,
 };
 use super::plugin::{Code, Filter, Generation, Shared, start};
+use super::vectors::canary;
 use crate::ambient::Ambient;
 use crate::artifact::{Source, compiled, make_directory};
 use crate::bounds::at_once;
@@ -49,6 +50,8 @@ pub struct FilterSpec {
     pub store_bytes: usize,
     /// Whether a request fails when the filter does.
     pub closed: bool,
+    /// Questions whose answers must be right before a generation goes live.
+    pub vectors: Option<PathBuf>,
 }
 
 /// The host of filters.
@@ -90,16 +93,20 @@ impl FilterHost {
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: FilterSpec) -> Result<Arc<Filter>, LoadError> {
         let content = Content::read(&spec.file)?;
-        let shared = Shared {
+        let shared = self.shared(&spec);
+        let generation = self.generation(spec, &content, &shared)?;
+        let id = IDS.fetch_add(1, Relaxed) as usize;
+        Ok(Arc::new(Filter::new(id, self.clone(), shared, generation)))
+    }
+
+    fn shared(&self, spec: &FilterSpec) -> Shared {
+        Shared {
             name: spec.name.clone(),
             counters: Arc::new(Counters::default()),
             store: Arc::new(Store::new(spec.store_bytes)),
             now_ms: self.settings.now_ms,
             instances: Arc::new(AtomicUsize::new(0)),
-        };
-        let generation = self.generation(spec, &content, &shared)?;
-        let id = IDS.fetch_add(1, Relaxed) as usize;
-        Ok(Arc::new(Filter::new(id, self.clone(), shared, generation)))
+        }
     }
 
     /// Makes a generation of what a filter's file holds, tried with its config. Whoever puts it in force numbers it.
@@ -129,7 +136,10 @@ impl FilterHost {
             Ok(instance) => generation.code.manifest = instance.manifest,
             Err(text) => return Err(LoadError::new(&generation.spec.file, text)),
         }
-        Ok(generation)
+        match generation.spec.vectors.as_ref().map_or(Ok(()), |file| canary(&generation, file)) {
+            Ok(()) => Ok(generation),
+            Err(text) => Err(LoadError::new(&generation.spec.file, text)),
+        }
     }
 
     #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
@@ -144,12 +154,23 @@ impl FilterHost {
 /// # Errors
 /// Why a node would refuse it.
 pub(crate) fn try_out(file: &std::path::Path, config: &str) -> Result<(), String> {
+    generation(file, config).map(drop)
+}
+
+/// A generation of such a filter, and the host that it lives in.
+///
+/// # Errors
+/// Why a node would refuse it.
+pub(crate) fn generation(file: &std::path::Path, config: &str) -> Result<(Arc<FilterHost>, Generation), String> {
     let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 })?;
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (file, config) = (file.to_owned(), config.to_owned());
     let memory_bytes = Some(MEMORY_BYTES_MAX);
     let spec = FilterSpec { name, file, config, memory_bytes, store_bytes: STORE_BYTES_MAX, ..FilterSpec::default() };
-    host.load(spec).map(drop).map_err(|error| error.to_string())
+    let content = Content::read(&spec.file).map_err(|error| error.to_string())?;
+    let shared = host.shared(&spec);
+    let generation = host.generation(spec, &content, &shared).map_err(|error| error.to_string())?;
+    Ok((host, generation))
 }
 
 /// Checks a spec and the imports and exports of its file.

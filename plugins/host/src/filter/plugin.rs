@@ -33,10 +33,10 @@ const CALLS_MAX: u64 = 10_000;
 const TIMED_EVERY: u64 = 16;
 
 /// One loading of a filter.
-pub(super) type Generation = generations::Generation<FilterSpec, Code>;
+pub(crate) type Generation = generations::Generation<FilterSpec, Code>;
 
 /// What a filter's file gives.
-pub(super) struct Code {
+pub(crate) struct Code {
     pub(super) pre: InstancePre<Guest>,
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
@@ -310,11 +310,21 @@ impl Filter {
 
 /// A new instance.
 pub(super) async fn start(generation: &Generation, shared: &Shared, may_yield: bool) -> Result<Instance, Failure> {
+    started(generation, &generation.spec.config, shared, may_yield).await
+}
+
+/// The same with another config.
+pub(super) async fn started(
+    generation: &Generation,
+    config: &str,
+    shared: &Shared,
+    may_yield: bool,
+) -> Result<Instance, Failure> {
     let place = Place::take(&shared.instances, INSTANCES_MAX).ok_or(Fault::Busy)?;
     let spec = &generation.spec;
     let recipe = Recipe {
         pre: &generation.code.pre,
-        config: &spec.config,
+        config,
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
         // One more: the first tick may come at once.
         deadline_ticks: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT).div_ceil(TICK_MS) + 1,
