@@ -38,6 +38,6 @@ pub use evict::{Candidate, Eviction, LfuSize, Verdict};
 pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
 pub use littoral_pages::{Pages, SLOT_BYTES};
-pub use outcome::{FwdReason, Outcome};
+pub use outcome::{FwdReason, Outcome, is_hit};
 pub use store::{Begin, Counters, Found, Piece, PieceOf, Refused, Settings, Store, Ticket};
 pub use target::Target;

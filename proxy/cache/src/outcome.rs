@@ -1,6 +1,8 @@
 //! What the cache did with a request, in the words of RFC 9211. One enum feeds the Cache-Status field, the metric label
 //! and the log, so that they cannot disagree.
 
+use sfv::{BareItem, List, ListEntry, Parser};
+
 /// Why a request went forward to an origin (RFC 9211 §2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FwdReason {
@@ -101,9 +103,42 @@ impl Outcome {
     }
 }
 
+/// Whether a `Cache-Status` field says that the nearest cache, which is its last member, answered from its store (RFC 9211 §2). A field
+/// that is no list of structured values says nothing (RFC 9651 §4.2).
+pub fn is_hit(cache_status: &str) -> bool {
+    let Ok(members) = Parser::new(cache_status).parse::<List>() else { return false };
+    match members.last() {
+        Some(ListEntry::Item(nearest)) => nearest.params.get("hit") == Some(&BareItem::Boolean(true)),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_nearest_cache_decides_what_a_hit_is() {
+        for hit in [
+            "littoral; hit; ttl=3599",
+            "shield; fwd=uri-miss; stored, littoral; hit",
+            "\"edge, 1\"; detail=\"a, b; fwd=miss\"; hit",
+        ] {
+            assert!(is_hit(hit), "{hit}");
+        }
+        for other in [
+            "",
+            "littoral; fwd=uri-miss; stored; collapsed",
+            "shield; hit, littoral; fwd=uri-miss",
+            "littoral; fwd=miss; detail=\"a, b; hit\"",
+            "littoral; hit=?0",
+            "(littoral; hit)",
+            "littoral; hit,",
+            "littoral; hit; detail=\"",
+        ] {
+            assert!(!is_hit(other), "{other}");
+        }
+    }
 
     fn check(outcome: Outcome, ttl: Option<i64>, stored: bool, expected: &str) {
         let mut out = String::new();

@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use littoral_cache::is_hit;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
-
-use crate::play::report::is_hit;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 const BODY_MAX: usize = 32 << 20;

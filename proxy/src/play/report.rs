@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use littoral_cache::is_hit;
 use littoral_manifests::Representation;
 use reqwest::header::HeaderMap;
 use serde::Serialize;
@@ -160,27 +161,7 @@ impl Report {
     }
 }
 
-/// Whether a `Cache-Status` field says that the nearest cache answered from its store (RFC 9211).
-pub(crate) fn is_hit(cache_status: &str) -> bool {
-    let last = cache_status.rsplit(',').next().unwrap_or_default();
-    last.split(';').skip(1).any(|parameter| parameter.trim() == "hit")
-}
-
 /// A field as text; empty when it is absent or no text.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_nearest_cache_decides_what_a_hit_is() {
-        assert!(is_hit("littoral; hit; ttl=3599"));
-        assert!(is_hit("shield; fwd=uri-miss; stored, littoral; hit"));
-        assert!(!is_hit("littoral; fwd=uri-miss; stored; collapsed"));
-        assert!(!is_hit("shield; hit, littoral; fwd=uri-miss"));
-        assert!(!is_hit(""));
-    }
 }

@@ -172,7 +172,8 @@ fn key_of(headers: &HeaderMap, name: http::HeaderName, path: &str, ctx: &Context
     Some(key(ctx.site.as_ref()?, &ctx.host, &named))
 }
 
-/// Path and query of a URL that a field names, seen from `path` on this host; `None` when it is of another host.
+/// Path and query of a URL that a field names, seen from `path` on this host; `None` when it is of another host. Scheme and port make
+/// no difference: they are no part of a key, so that a URL with others is the same object here.
 pub(super) fn path_of(field: &HeaderValue, path: &str, host: &str) -> Option<String> {
     let base = url::Url::parse(&format!("http://{host}{path}")).ok()?;
     let named = base.join(field.to_str().ok()?).ok()?;

@@ -304,7 +304,7 @@ impl<'a> Work<'a> {
             return Err(Miss { error: format!("status {status}"), again: !status.is_client_error() });
         }
         let cache_status = response.headers().get("cache-status").and_then(|value| value.to_str().ok());
-        let hit = cache_status.is_some_and(crate::play::report::is_hit);
+        let hit = cache_status.is_some_and(littoral_cache::is_hit);
         // Now, while it is in flight: a crowded cache may evict a new object as soon as it is published.
         self.node.store.pin(&self.key(url)?, self.job.plan.pin_until);
         let mut bytes = 0;

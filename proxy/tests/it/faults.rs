@@ -96,6 +96,26 @@ async fn what_breaks_before_the_head_is_whole_is_a_status() {
 }
 
 #[tokio::test]
+async fn interim_responses_go_on_to_who_waits_and_are_not_kept() {
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+    let end = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok";
+    let origin = origin_that(&[text(early), text(early), text(end)]).await;
+    let node = node_before(&origin, "").await;
+    for (version, expected) in [("1.1", 2), ("1.1", 0), ("1.0", 0)] {
+        let mut stream = TcpStream::connect(node.address("http")).await.unwrap();
+        // Of two that have it fetched, one comes first; the third comes to another object.
+        let path = if version == "1.0" { "/other" } else { "/a" };
+        let request = format!("GET {path} HTTP/{version}\r\nHost: site.example\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.unwrap();
+        assert_eq!(told.matches(" 103 Early Hints").count(), expected, "{version}: {told}");
+        let last = told.rsplit("HTTP/1.").next().unwrap();
+        assert!(last.contains(" 200 OK") && last.ends_with("ok") && !last.contains("preload"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_breaks_in_the_body_is_seen_not_to_be_whole_and_is_not_kept() {
     let length = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nhalf";
     let chunked = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";

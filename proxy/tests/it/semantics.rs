@@ -111,6 +111,35 @@ async fn a_successful_unsafe_request_invalidates_its_url_and_those_its_response_
 }
 
 #[tokio::test]
+async fn a_head_asks_the_origin_as_a_get_so_that_it_fills_and_freshens_what_is_stored() {
+    let asked = AtomicUsize::new(0);
+    let origin = Origin::start(move |request| match (asked.fetch_add(1, Relaxed), request.method.as_str()) {
+        (0, "GET") => Response::ok(&[STALE, "etag: \"a\"", "x-round: first"], b"hello"),
+        (1, "GET") if request.field("if-none-match") == Some("\"a\"") => Response {
+            status: 304,
+            fields: [FRESH, "etag: \"a\"", "x-round: second"].map(str::to_owned).to_vec(),
+            body: Body::Nothing,
+        },
+        _ => Response { status: 500, fields: Vec::new(), body: Body::Nothing },
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    let head = async || {
+        let mut client = Client::connect(node.address("http")).await;
+        client.send("HEAD /a HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        client.reply(true).await.unwrap()
+    };
+    for (round, status) in [("first", "fwd=uri-miss"), ("second", "fwd-status=304"), ("second", "; hit")] {
+        let reply = head().await;
+        assert_eq!((reply.status, reply.field("x-round"), reply.field("content-length")), (200, round, "5"));
+        assert!(reply.field("cache-status").contains(status), "{reply:?}");
+    }
+    let whole = get(&node, "/a").await;
+    assert_eq!((whole.field("x-round"), whole.body.as_slice()), ("second", &b"hello"[..]));
+    assert_eq!(origin.count("/a"), 2);
+}
+
+#[tokio::test]
 async fn a_condition_that_fails_is_a_412_without_a_body() {
     let origin = confirming(&[FRESH, "last-modified: Sat, 01 Jan 2022 00:00:00 GMT"]).await;
     let node = node_before(&origin, "").await;
