@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use littoral_geo::dnssec::Dnssec;
 use littoral_geo::peers::{Peers, Primary, Transfer, Update};
-use littoral_geo::server::{Identity, RateLimit, Settings};
+use littoral_geo::server::{Handler, Identity, RateLimit, Settings};
 use littoral_geo::tsig::Secret;
 use littoral_geo::{Cluster, Counters, Director, GeoConfig, Node, Override, Routing, Service, ZoneSource};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ impl Directing {
     }
 
     /// How the DNS side of a config answers.
-    pub fn dns_settings(config: &Config) -> Settings {
+    fn dns_settings(config: &Config) -> Settings {
         let dns = &config.dns;
         let rate = RateLimit { answers_per_second: dns.answers_per_second, slip: dns.slip };
         Settings {
@@ -50,6 +50,11 @@ impl Directing {
             cookie_secret: dns.secret(),
             rate: Some(rate).filter(|rate| rate.answers_per_second > 0),
         }
+    }
+
+    /// What answers DNS, on whatever way it comes.
+    pub fn handler(&self, config: &Config) -> Handler {
+        Handler::with(self.director.clone(), Self::dns_settings(config))
     }
 
     /// The director.
@@ -115,7 +120,9 @@ impl Directing {
         };
         match name {
             "littoral_dns_queries_total" => {
-                by("transport", &["udp", "tcp"], vec![counters.udp.load(Relaxed), counters.tcp.load(Relaxed)])
+                let encrypted = counters.encrypted.load(Relaxed);
+                let tcp = counters.tcp.load(Relaxed).saturating_sub(encrypted);
+                by("transport", &["udp", "tcp", "tls"], vec![counters.udp.load(Relaxed), tcp, encrypted])
             }
             "littoral_dns_responses_total" => {
                 by("rcode", &Counters::RCODES, counters.rcodes.iter().map(|count| count.load(Relaxed)).collect())

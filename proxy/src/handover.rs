@@ -46,6 +46,8 @@ pub enum Kind {
     DnsTcp,
     /// Datagrams of services.
     Datagram,
+    /// DNS over TLS.
+    DnsTls,
 }
 
 /// A socket to hand over.
@@ -81,12 +83,13 @@ pub struct Inherited {
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Data, "data"),
         (Self::Admin, "admin"),
         (Self::DnsUdp, "dns-udp"),
         (Self::DnsTcp, "dns-tcp"),
         (Self::Datagram, "datagram"),
+        (Self::DnsTls, "dns-tls"),
     ];
 
     fn name(self) -> &'static str {

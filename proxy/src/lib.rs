@@ -15,6 +15,7 @@ pub mod dashboard;
 pub mod demo;
 pub mod directing;
 pub mod disks;
+mod dot;
 pub mod fileserver;
 pub mod filters;
 pub mod forward;

@@ -76,10 +76,11 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
 /// Keys that differ and are read at start only.
 fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let node = crate::config::Node { resolvers: old.node.resolvers.clone(), ..new.node.clone() };
+    let dns = crate::config::Dns { key: old.dns.key.clone(), ..new.dns.clone() };
     let differing = [
         ("node", old.node != node),
         ("listen", new.listen.needs_restart(&old.listen)),
-        ("dns", old.dns != new.dns),
+        ("dns", old.dns != dns),
         ("cache", old.cache != new.cache),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.origin_connections_idle", old.limits.origin_connections_idle != new.limits.origin_connections_idle),

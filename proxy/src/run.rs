@@ -49,6 +49,7 @@ struct Sockets {
     admin: Option<std::net::TcpListener>,
     dns: Option<littoral_geo::server::Listeners>,
     datagrams: Datagrams,
+    dot: Vec<std::net::TcpListener>,
 }
 
 /// A node that is ready to start.
@@ -103,6 +104,11 @@ impl Assembled {
         if !datagrams.is_empty() {
             parts.push(format!("datagram={}", join(datagrams)));
         }
+        let dot: Vec<String> =
+            self.sockets.dot.iter().filter_map(|dot| dot.local_addr().ok()).map(|at| at.to_string()).collect();
+        if !dot.is_empty() {
+            parts.push(format!("dot={}", join(dot)));
+        }
         parts.join(" ")
     }
 }
@@ -134,7 +140,12 @@ impl Sockets {
         });
         let addresses = config.listen.datagram.iter().map(|datagram| datagram.bind);
         let datagrams = Datagrams::bind(addresses, inherited)?;
-        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()?, datagrams })
+        let dot = config.listen.dot.iter().map(|address| {
+            let socket = inherited.take(Kind::DnsTls, &address.to_string()).into_iter().next();
+            crate::dot::bind(*address, socket.map(Into::into))
+        });
+        let dot = dot.collect::<Result<_, _>>()?;
+        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()?, datagrams, dot })
     }
 
     /// Duplicates of all of them, for a process that takes over.
@@ -145,6 +156,9 @@ impl Sockets {
         }
         if let Some((socket, written)) = self.admin.as_ref().zip(listen.admin) {
             all.push(Handed::of(Kind::Admin, written.to_string(), socket.local_addr()?.to_string(), socket)?);
+        }
+        for (socket, written) in self.dot.iter().zip(&listen.dot) {
+            all.push(Handed::of(Kind::DnsTls, written.to_string(), socket.local_addr()?.to_string(), socket)?);
         }
         let dns = self.dns.iter().flat_map(|dns| dns.bound());
         for (sockets, written) in dns.zip(&listen.dns) {
@@ -220,6 +234,22 @@ fn assemble(
     }))
 }
 
+/// Answers DNS, over TLS, too, with the certificates of the first listener that has some.
+fn answer_dns(
+    node: &Arc<Node>,
+    dns: littoral_geo::server::Listeners,
+    dot: Vec<std::net::TcpListener>,
+    stopped: &watch::Receiver<bool>,
+) {
+    let Some(directing) = &node.directing else { return };
+    let handler = directing.handler(&node.settings.load());
+    let secured = node.fronts.iter().find(|front| front.is_tls());
+    for (dot, front) in dot.into_iter().filter_map(|dot| Some((dot, secured?.clone()))) {
+        tokio::spawn(crate::dot::serve(dot, front, handler.clone()));
+    }
+    tokio::spawn(littoral_geo::server::serve_with(dns, handler, stopped.clone()));
+}
+
 /// Runs the node of a config file until a signal ends it.
 ///
 /// # Errors
@@ -266,9 +296,8 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(Directing::follow_files(directing.director().clone()));
             tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
         }
-        if let Some((dns, directing)) = sockets.dns.zip(node.directing.as_ref()) {
-            let settings = Directing::dns_settings(&node.settings.load());
-            tokio::spawn(littoral_geo::server::serve(dns, directing.director().clone(), settings, stopped.clone()));
+        if let Some(dns) = sockets.dns {
+            answer_dns(&node, dns, sockets.dot, &stopped);
         }
         let _watch = node.plugins.watch();
         // Whoever started the process may have stopped listening to it.

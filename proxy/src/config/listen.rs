@@ -34,6 +34,8 @@ pub struct Listen {
     pub admin: Option<SocketAddr>,
     /// DNS, UDP and TCP.
     pub dns: Vec<SocketAddr>,
+    /// DNS over TLS.
+    pub dot: Vec<SocketAddr>,
 }
 
 /// Where a listener of the data port is bound.
@@ -292,6 +294,7 @@ impl Listen {
                 listen.service.len(),
                 listen.admin,
                 listen.dns.clone(),
+                listen.dot.clone(),
             )
         };
         fixed(self) != fixed(old)

@@ -54,6 +54,14 @@ impl Front {
         self.kind == Kind::Tls
     }
 
+    /// What it speaks TLS with, for another protocol over it.
+    pub(crate) fn tls_as(&self, alpn: &[u8]) -> Option<Arc<rustls::ServerConfig>> {
+        let tls = self.tls.load_full()?;
+        let mut config = rustls::ServerConfig::clone(&tls.config);
+        config.alpn_protocols = vec![alpn.to_vec()];
+        Some(Arc::new(config))
+    }
+
     /// Whether it is an explicit proxy.
     pub fn is_forward(&self) -> bool {
         self.kind == Kind::Forward

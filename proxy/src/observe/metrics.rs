@@ -274,7 +274,7 @@ pub const METRICS: &[Declared] = &[
         "Batches of spans that the collector took, and did not take.",
     ),
     metric("littoral_rate_decisions_total", "by: guest, native", "Representations chosen for auto URLs."),
-    metric("littoral_dns_queries_total", "transport: udp, tcp", "DNS queries."),
+    metric("littoral_dns_queries_total", "transport: udp, tcp, tls", "DNS queries."),
     metric("littoral_dns_connections_refused_total", "", "DNS connections over TCP closed at once: 256 were open."),
     metric("littoral_dns_responses_total", "rcode", "DNS responses by response code."),
     metric("littoral_dns_ecs_total", "", "Queries with a client subnet (RFC 7871)."),

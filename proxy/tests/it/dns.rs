@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use littoral_testkit::tls::Authority;
 use littoral_testkit::{Node, Origin, Response};
 
 use super::BINARY;
@@ -133,4 +134,22 @@ async fn probes_follow_a_reload_and_believe_nobody_a_node_redirects_to() {
         assert_eq!(told, (200, r#"{"needs_restart":[],"reloaded":true}"#.into()));
         until(state).await;
     }
+}
+
+#[tokio::test]
+async fn the_certificates_of_https_serve_dns_over_tls_too() {
+    let issued = Authority::default().issue(&["dns.example"]);
+    let listen = "dns = [\"127.0.0.1:0\"]\ndot = [\"127.0.0.1:0\"]\nhttps = [{ bind = \"127.0.0.1:0\", cert = \"d.pem\", key = \"d.key\" }]\n";
+    let site = "[[site]]\nhosts = [\"*\"]\norigin = [\"http://127.0.0.1:9\"]\n";
+    let config = config().replace("dns = [\"127.0.0.1:0\"]\n", listen) + site;
+    let files = [("k.zone", ZONE.as_bytes()), ("d.pem", issued.cert.as_bytes()), ("d.key", issued.key.as_bytes())];
+    let node = Node::start(BINARY, &config, &files).await;
+    let address = node.address("dot");
+    let mut command = Command::new("kdig");
+    let (server, port) = (format!("@{}", address.ip()), address.port().to_string());
+    command.args([&server, "-p", &port, "+tls", "+edns", "+padding", "www.kingcdn.example", "A"]);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    let text = String::from_utf8_lossy(&output.expect("kdig; `make setup` installs it").stdout).into_owned();
+    assert!(text.contains("203.0.113.") && text.contains("Received 468 B"), "{text}");
+    node.until("littoral_dns_queries_total{transport=\"tls\"}", 1.0).await;
 }

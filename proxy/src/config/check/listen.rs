@@ -15,6 +15,11 @@ impl Config {
         if !listen.dns.is_empty() && self.zone.is_empty() {
             return wrong("listen.dns", "it listens for DNS but has no [[zone]]: add one");
         }
+        if !listen.dot.is_empty() && (listen.dns.is_empty() || listen.https.is_empty()) {
+            let problem =
+                "DNS over TLS answers as listen.dns does, with the certificates of the first listen.https: add both";
+            return wrong("listen.dot", problem);
+        }
         let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
         if serves_http && self.site.is_empty() {
             return wrong("listen", "it listens for HTTP but has no [[site]]: add one");
@@ -49,7 +54,8 @@ impl Config {
         unique("unix socket", sockets)?;
         let admin = listen.admin.iter().map(|address| ("listen.admin".to_owned(), *address));
         let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
-        let addresses = plain.chain(tls).filter_map(inet).chain(admin).chain(dns);
+        let dot = listen.dot.iter().enumerate().map(|(at, address)| (format!("listen.dot.{at}"), *address));
+        let addresses = plain.chain(tls).filter_map(inet).chain(admin).chain(dns).chain(dot);
         unique("address", addresses.filter(|(_, address)| address.port() != 0))?;
         // UDP has ports of its own.
         let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));

@@ -110,4 +110,11 @@ pub(super) const KEYS: &[Key] = &[
         "restart",
         "Authoritative DNS on UDP and TCP. On `0.0.0.0` or `[::]` an answer leaves from the address that was asked.",
     ),
+    key(
+        "listen.dot",
+        "list of address:port",
+        "none",
+        "restart",
+        "The same over TLS (RFC 7858), with the certificates and TLS settings of the first `listen.https`.",
+    ),
 ];
