@@ -48,7 +48,8 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn pass(&self) {
+    /// Waits until it is open.
+    pub async fn pass(&self) {
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }
 }

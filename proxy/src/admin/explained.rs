@@ -1,0 +1,107 @@
+//! How a request comes by its key and its variant, for people: `GET /v1/cache/object`.
+//!
+//! It asks what the request path asks. Invariant: nothing here changes what is stored or routed.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use littoral_cache::vary::Vary;
+use littoral_cache::{Entry, Key};
+use littoral_plugin_host::filter::Point;
+use pingora::http::RequestHeader;
+use serde_json::{Value, json};
+
+use crate::node::Node;
+use crate::purge::{NO_URL, host_and_path};
+use crate::request::target;
+
+/// Fields that a question may name.
+const FIELDS_MAX: usize = 32;
+const WRONG_FIELD: &str = "field=NAME:VALUE, such as field=accept-encoding:gzip; at most 32 of them";
+
+/// What is asked: a URL, and fields of a request for it.
+pub(super) struct Asked {
+    pub(super) url: String,
+    fields: HeaderMap,
+}
+
+impl Asked {
+    /// From a query: `url=…`, and `field=NAME:VALUE` for each field.
+    ///
+    /// # Errors
+    /// What is wrong with it, and how it is written.
+    pub(super) fn of(query: &str) -> Result<Self, String> {
+        let (mut url, mut fields) = (None, HeaderMap::new());
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            match &*name {
+                "url" => url = Some(value.into_owned()),
+                "field" => {
+                    let (name, value) = value.split_once(':').ok_or(WRONG_FIELD)?;
+                    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| WRONG_FIELD)?;
+                    fields.append(name, HeaderValue::from_str(value.trim()).map_err(|_| WRONG_FIELD)?);
+                }
+                other => return Err(format!("unknown parameter {other:?}: url and field are known")),
+            }
+        }
+        match url {
+            _ if fields.len() > FIELDS_MAX => Err(WRONG_FIELD.into()),
+            Some(url) => Ok(Self { url, fields }),
+            None => Err(NO_URL.into()),
+        }
+    }
+}
+
+/// A request as its site would have it.
+pub(super) struct Explained {
+    /// What it is looked up under.
+    pub(super) key: Key,
+    /// How that came about.
+    pub(super) told: Value,
+    request: HeaderMap,
+    selectors: littoral_cache::vary::Selectors,
+}
+
+impl Explained {
+    /// `None` when the URL is none.
+    pub(super) fn of(node: &Node, asked: &Asked) -> Option<Self> {
+        let (host, path) = host_and_path(&asked.url)?;
+        let sites = node.sites.load();
+        let mut request = RequestHeader::build_no_case(Method::GET, path.as_bytes(), Some(asked.fields.len())).ok()?;
+        for (name, value) in &asked.fields {
+            request.append_header(name, value).ok()?;
+        }
+        let Some(site) = sites.find(&host) else {
+            let (key, request) = (Key::new(&host, &path), request.headers.clone());
+            return Some(Self { key, told: json!({ "site": null }), request, selectors: Default::default() });
+        };
+        target::normalise(&mut request, site);
+        let key = crate::request::key(site, &host, &path);
+        let in_key = String::from_utf8_lossy(key.text()).split_once(' ').map(|(_, path)| path.to_owned());
+        let kept: Vec<_> = in_key.iter().flat_map(|path| parameters(path)).collect();
+        let dropped: Vec<_> = parameters(&path).filter(|parameter| !kept.contains(parameter)).collect();
+        let folded = |(name, _): &(HeaderName, Vec<String>)| {
+            let to = request.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            (name.to_string(), Value::from(to))
+        };
+        let filters = site.filters.all().iter();
+        let changing = filters.filter(|filter| filter.asks(Point::Request) || filter.asks(Point::Lookup));
+        let told = json!({
+            "site": site.name,
+            "host": host,
+            "path": in_key,
+            "dropped": dropped,
+            "headers": site.selectors.headers.iter().map(HeaderName::as_str).collect::<Vec<_>>(),
+            "cookies": site.selectors.cookies,
+            "folded": site.folded.iter().map(folded).collect::<serde_json::Map<_, _>>(),
+            "filters": changing.map(|filter| filter.name()).collect::<Vec<_>>(),
+        });
+        Some(Self { key, told, request: request.headers.clone(), selectors: site.selectors.clone() })
+    }
+
+    /// Whether the request would get this of what is stored.
+    pub(super) fn selects(&self, entry: &Entry) -> bool {
+        Vary::of(&entry.head().headers).variance(&self.request, &self.selectors) == entry.variance()
+    }
+}
+
+fn parameters(path: &str) -> impl Iterator<Item = &str> {
+    path.split_once('?').into_iter().flat_map(|(_, query)| query.split('&')).filter(|parameter| !parameter.is_empty())
+}
