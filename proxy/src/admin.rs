@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, State};
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::middleware::map_response;
@@ -21,8 +21,9 @@ use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::observe::metrics;
-use crate::purge::{Done, NO_URL, Order, key_of_url};
+use crate::purge::{Done, NO_URL, Order};
 
+mod explained;
 mod report;
 
 /// Bytes of a request body.
@@ -175,14 +176,11 @@ async fn upgrade(State(admin): State<Admin>) -> Answer {
     Ok(Json(json!({ "pid": pid })))
 }
 
-#[derive(Deserialize)]
-struct ObjectQuery {
-    url: String,
-}
-
-async fn object(State(admin): State<Admin>, Query(query): Query<ObjectQuery>) -> Answer {
-    let key = key_of_url(&admin.node, &query.url).ok_or_else(|| Refusal(StatusCode::BAD_REQUEST, NO_URL.into()))?;
-    Ok(Json(report::object(&admin.node, &key)))
+async fn object(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Answer {
+    let wrong = |problem: String| Refusal(StatusCode::BAD_REQUEST, problem);
+    let asked = explained::Asked::of(&query.unwrap_or_default()).map_err(wrong)?;
+    let explained = explained::Explained::of(&admin.node, &asked).ok_or_else(|| wrong(NO_URL.into()))?;
+    Ok(Json(report::object(&admin.node, &explained)))
 }
 
 async fn top(State(admin): State<Admin>) -> Answer {

@@ -44,7 +44,7 @@ impl Asked {
         match url {
             _ if fields.len() > FIELDS_MAX => Err(WRONG_FIELD.into()),
             Some(url) => Ok(Self { url, fields }),
-            None => Err(NO_URL.into()),
+            None => Err(format!("missing field `url`: {NO_URL}")),
         }
     }
 }

@@ -4,9 +4,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use littoral_cache::entry::millis;
-use littoral_cache::{Entry, Fill, Key, Outcome};
+use littoral_cache::{Entry, Fill, Outcome};
 use serde_json::{Map, Value, json};
 
+use super::explained::Explained;
 use crate::clock::now_ms;
 use crate::node::Node;
 use crate::observe::figures::{CLASSES, Counter};
@@ -69,10 +70,11 @@ fn hot_key(entry: &Entry, now: u64) -> Value {
     })
 }
 
-/// `GET /v1/cache/object`: all that is there of a URL. What is under the primary slot, or the first of the variants, is told
-/// at the top as well.
-pub(super) fn object(node: &Node, key: &Key) -> Value {
-    let now = now_ms();
+/// `GET /v1/cache/object`: all that is there of a URL, how it comes by its key, and which of the variants a request with the fields
+/// asked about would get. What is under the primary slot, or the first of the variants, is told at the top as well. Variants that
+/// are only on a disk are found by requests alone.
+pub(super) fn object(node: &Node, explained: &Explained) -> Value {
+    let (key, now) = (&explained.key, now_ms());
     let (entries, fills) = node.store.all_of(key);
     let on_disk = node.store.disks().and_then(|disks| disks.item(key)).map(|item| item.bytes());
     let mut told = match (entries.first(), fills.first()) {
@@ -83,7 +85,13 @@ pub(super) fn object(node: &Node, key: &Key) -> Value {
     };
     told["disk_bytes"] = on_disk.into();
     told["key"] = String::from_utf8_lossy(key.text()).into();
-    told["variants"] = entries.iter().map(|entry| stored(entry, now)).collect();
+    told["explained"] = explained.told.clone();
+    let variant = |entry| {
+        let mut told = stored(entry, now);
+        told["selected"] = explained.selects(entry).into();
+        told
+    };
+    told["variants"] = entries.iter().map(|entry| variant(entry)).collect();
     told["in_flight"] = fills.iter().map(|fill| filling(fill)).collect();
     told
 }

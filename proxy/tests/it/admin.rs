@@ -75,6 +75,39 @@ async fn health_stats_and_objects_are_told() {
 }
 
 #[tokio::test]
+async fn a_key_is_explained_and_so_is_the_variant_that_a_request_gets() {
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60", "vary: accept-encoding"], b"x")).await;
+    let rules = "[site]\nencodings = [\"br\", \"gzip\"]\nkey = { query = \"sort\", drop = [\"utm_*\"], headers = [\"x-tier\"], cookies = [\"lang\"] }\n";
+    let node = node_before(&origin, rules).await;
+    for tier in ["gold", "iron"] {
+        let fields =
+            [format!("X-Tier: {tier}"), "Accept-Encoding: gzip;q=0.5, br".into(), "Cookie: a=b; lang=nl".into()];
+        node.get("site.example", "/a?z=1&utm_source=x&b=2", &fields.each_ref().map(String::as_str)).await;
+    }
+    let ask = async |fields: &str| {
+        let url = "http://site.example/a?z=1%26utm_source=y%26b=2";
+        let (status, said) = node.admin("GET", &format!("/v1/cache/object?url={url}{fields}"), "").await;
+        (status, serde_json::from_str::<serde_json::Value>(&said).unwrap_or_else(|_| said.into()))
+    };
+    let (_, told) = ask("&field=x-tier:iron&field=Accept-Encoding:br&field=cookie:lang=nl").await;
+    let explained = &told["explained"];
+    assert_eq!((&told["key"], &explained["path"]), (&"site.example /a?b=2&z=1".into(), &"/a?b=2&z=1".into()), "{told}");
+    assert_eq!(explained["dropped"], serde_json::json!(["utm_source=y"]), "{told}");
+    assert_eq!((&explained["headers"][0], &explained["cookies"][0]), (&"x-tier".into(), &"lang".into()), "{told}");
+    assert_eq!(explained["folded"], serde_json::json!({ "accept-encoding": "br" }), "{told}");
+    let selected = |told: &serde_json::Value| {
+        let variants = told["variants"].as_array().unwrap().clone();
+        (variants.len(), variants.iter().filter(|variant| variant["selected"] == true).count())
+    };
+    assert_eq!(selected(&told), (2, 1), "{told}");
+    assert_eq!(selected(&ask("&field=x-tier:lead&field=accept-encoding:br&field=cookie:lang=nl").await.1), (2, 0));
+    for (wrong, expected) in [("&field=x", "field=NAME:VALUE"), ("&feild=x:y", "unknown parameter \"feild\"")] {
+        let (status, said) = ask(wrong).await;
+        assert!(status == 400 && said.to_string().contains(&expected.replace('"', "\\\"")), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn every_variant_of_a_url_and_what_is_on_its_way_is_told() {
     let gate = Gate::default();
     let held = gate.clone();
