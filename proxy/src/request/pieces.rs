@@ -86,7 +86,7 @@ pub(super) async fn begin(session: &mut Session, node: &Node, ctx: &mut Context)
     let Some(field) = one_range(request).filter(|_| !is_ours && !session.is_upgrade_req()) else { return Ok(false) };
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     let key = super::key(&site, &ctx.host, path);
-    if node.store.has_whole(&key) {
+    if node.store.has_whole(&key).await {
         return Ok(false);
     }
     let pieces = pieces_for(node, &key, request, &site);

@@ -31,7 +31,7 @@ struct Faults(Arc<FaultState>);
 #[derive(Default)]
 struct FaultState {
     failing: Mutex<HashMap<&'static str, ErrorKind>>,
-    shut: Mutex<bool>,
+    shut: Mutex<Option<&'static str>>,
     opened: Condvar,
     free: Mutex<Option<u64>>,
 }
@@ -47,10 +47,17 @@ impl FaultState {
         self.failing.lock().clear();
     }
 
-    /// Holds back whoever creates a file, until it is opened.
-    fn shut(&self, shut: bool) {
-        *self.shut.lock() = shut;
+    /// Holds back whoever creates a file, or opens one that is there, until nothing is shut.
+    fn shut(&self, operation: Option<&'static str>) {
+        *self.shut.lock() = operation;
         self.opened.notify_all();
+    }
+
+    fn wait(&self, operation: &'static str) {
+        let mut shut = self.shut.lock();
+        while *shut == Some(operation) {
+            self.opened.wait(&mut shut);
+        }
     }
 
     fn check(&self, operation: &'static str) -> std::io::Result<()> {
@@ -61,17 +68,16 @@ impl FaultState {
 impl Files for Faults {
     fn open(&self, path: &Path) -> std::io::Result<Box<dyn Opened>> {
         self.0.check("open")?;
-        Ok(Box::new(Faulty(self.0.clone(), RealFiles.open(path)?)))
+        let file = RealFiles.open(path)?;
+        self.0.wait("open");
+        Ok(Box::new(Faulty(self.0.clone(), file)))
     }
     fn change(&self, path: &Path) -> std::io::Result<Box<dyn Opened>> {
         self.0.check("change")?;
         Ok(Box::new(Faulty(self.0.clone(), RealFiles.change(path)?)))
     }
     fn create(&self, path: &Path) -> std::io::Result<Box<dyn Created>> {
-        let mut shut = self.0.shut.lock();
-        while *shut {
-            self.0.opened.wait(&mut shut);
-        }
+        self.0.wait("create");
         self.0.check("create")?;
         Ok(Box::new(Faulty(self.0.clone(), RealFiles.create(path)?)))
     }
@@ -235,6 +241,24 @@ fn what_one_process_stored_the_next_one_has_byte_for_byte() {
     }
     assert_eq!(counted(&store.disks().unwrap().counters().hits), bodies.len() as u64);
     assert!(find(&store, "/other", None).is_none());
+}
+
+#[test]
+fn while_a_disk_is_scanned_it_is_asked_whether_it_has_an_object() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = start(directory.path());
+    put(&store, "/kept", b"kept");
+    settle(&store);
+    drop(store);
+    let state = Arc::new(FaultState::default());
+    state.shut(Some("open"));
+    let store = store_of(Arc::new(Faults(state.clone())), vec![disk(directory.path())]);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let has = |path| runtime.block_on(store.has_whole(&Key::new("h", path)));
+    assert!(!has("/other"));
+    assert!(!store.disks().unwrap().volumes()[0].is_scanned(), "the file that is there is not looked at yet");
+    state.shut(None);
+    assert!(has("/kept"));
 }
 
 #[test]

@@ -67,10 +67,15 @@ impl Store {
         entries.filter(|entry| entry.key() == key && entry.piece().is_some()).collect()
     }
 
-    /// Whether a response to a URL is there that is no piece: published, in flight or on disk.
-    pub fn has_whole(&self, key: &Key) -> bool {
-        let on_disk = || self.disks.as_ref().is_some_and(|disks| disks.having(id_of(key.text(), None)).is_some());
-        self.lookup(key, None).is_some() || on_disk()
+    /// Whether a response to a URL is there that is no piece: published, in flight or on disk. While a disk is scanned its index
+    /// cannot tell, so the disk itself is asked: a guess would have the whole fetched for a part of it.
+    pub async fn has_whole(self: &Arc<Self>, key: &Key) -> bool {
+        if self.lookup(key, None).is_some() {
+            return true;
+        }
+        let id = id_of(key.text(), None);
+        let Some(volume) = self.disks.as_ref().and_then(|disks| disks.having(id)) else { return false };
+        volume.index().get(id).is_some() || self.find(key, None).await.is_some()
     }
 
     /// Where a whole response goes that nobody looked up before: beside the primary slot when another variant is there.

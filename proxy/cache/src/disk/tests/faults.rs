@@ -101,7 +101,7 @@ fn a_slow_disk_takes_as_much_as_its_queue_holds_and_keeps_no_older_copy_of_the_r
     let (store, state) = faulty(directory.path());
     put(&store, "/last", b"older");
     settle(&store);
-    state.shut(true);
+    state.shut(Some("create"));
     let large = noise(16 << 20, 1);
     for at in 0..DISK_QUEUE_BYTES / (16 * MIB) + 2 {
         put(&store, &format!("/{at}"), &large);
@@ -109,7 +109,7 @@ fn a_slow_disk_takes_as_much_as_its_queue_holds_and_keeps_no_older_copy_of_the_r
     put(&store, "/last", &large);
     assert!(skipped(&store, Skip::Queue) >= 2);
     assert!(store.disks().unwrap().volumes()[0].waiting().1 <= 256 * MIB / DISK_QUEUE_SHARE, "its part of memory");
-    state.shut(false);
+    state.shut(None);
     settle(&store);
     drop(store);
     assert!(find(&start(directory.path()), "/last", None).is_none());
@@ -121,11 +121,11 @@ fn what_is_being_replaced_is_not_found_in_its_older_form() {
     let (store, state) = faulty(directory.path());
     put(&store, "/a", b"older");
     settle(&store);
-    state.shut(true);
+    state.shut(Some("create"));
     let newer = put(&store, "/a", b"newer");
     let id = newer.disk_id();
     assert!(store.disks().unwrap().having(id).is_none());
-    state.shut(false);
+    state.shut(None);
     settle(&store);
     assert!(store.disks().unwrap().having(id).is_some());
 }

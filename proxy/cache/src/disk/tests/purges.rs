@@ -66,11 +66,11 @@ fn what_waits_to_be_written_when_it_is_purged_is_not_written() {
     for target in targets() {
         let directory = tempfile::tempdir().unwrap();
         let (store, state) = faulty(directory.path());
-        state.shut(true);
+        state.shut(Some("create"));
         put(&store, "/first", b"holds the writer");
         put(&store, "/a", b"x");
         store.purge(std::slice::from_ref(&target));
-        state.shut(false);
+        state.shut(None);
         settle(&store);
         assert!(find(&store, "/a", None).is_none(), "{target:?}");
         drop(store);
@@ -174,9 +174,9 @@ fn a_write_that_began_before_a_purge_is_noted_while_it_waits() {
     let directory = tempfile::tempdir().unwrap();
     let (store, state) = faulty(directory.path());
     store.disks().unwrap().kept();
-    state.shut(true);
+    state.shut(Some("create"));
     put(&store, "/a", b"x");
     store.purge(&targets()[..1]);
     assert_eq!(store.disks().unwrap().ledger().0, 1);
-    state.shut(false);
+    state.shut(None);
 }
