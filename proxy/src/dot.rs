@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use littoral_geo::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_SECONDS};
+use littoral_geo::limits::TCP_IDLE_SECONDS;
 use littoral_geo::server::Handler;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
@@ -40,11 +39,10 @@ pub(crate) async fn serve(listener: std::net::TcpListener, front: Arc<Front>, ha
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a socket for DNS over TLS is lost"),
     };
-    let places = Arc::new(Semaphore::new(TCP_CONNECTIONS_MAX));
     loop {
         match listener.accept().await {
             Ok((stream, client)) => {
-                let (Ok(place), Some(config)) = (places.clone().try_acquire_owned(), front.tls_as(ALPN)) else {
+                let (Some(place), Some(config)) = (handler.place(), front.tls_as(ALPN)) else {
                     continue;
                 };
                 let handler = handler.clone();

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use hickory_server::net::xfer::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Handler, octets, since_1970, tcp};
 use crate::counters::count;
@@ -24,16 +25,21 @@ const RECORD_HEAD: usize = 10;
 const LENGTH_AT: usize = 8;
 
 impl Handler {
-    /// Answers the messages of a connection over TLS, whose handshake is over, until its client ends it or is too slow. One for which
-    /// there is no place is closed at once and counted.
+    /// A place for a connection over TLS, to be held from before its handshake to its end; `None`, and counted: all are taken, and it is
+    /// to be closed.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        let place = self.encrypted.clone().try_acquire_owned().ok();
+        if place.is_none() {
+            count(&self.director.counters().tcp_refused);
+        }
+        place
+    }
+
+    /// Answers the messages of a connection over TLS, whose handshake is over, until its client ends it or is too slow.
     pub async fn converse_encrypted<S: AsyncRead + AsyncWrite + Unpin>(&self, mut stream: S, client: SocketAddr) {
-        let Ok(place) = self.encrypted.clone().try_acquire_owned() else {
-            return count(&self.director.counters().tcp_refused);
-        };
         if let Err(error) = tcp::converse(&mut stream, client, self, true).await {
             tracing::debug!(%client, %error, "an encrypted DNS connection broke");
         }
-        drop(place);
     }
 
     /// The response to a message that came encrypted; none to what is no query.
