@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
+use littoral_plugin_host::Place;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr as L4Address;
@@ -32,7 +33,7 @@ use crate::hits::{Client, Connection, Next, Wire};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
-use crate::services::connection::{self, Accepted, Duplex, Place};
+use crate::services::connection::{self, Accepted, Duplex};
 use chunks::Checked;
 use clients::Guest;
 use front::Front;

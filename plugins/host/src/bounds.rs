@@ -59,12 +59,13 @@ impl Bounds {
     }
 }
 
-/// One of the instances that a filter may have at a time.
-pub(crate) struct Place(Arc<AtomicUsize>);
+/// One of as many things as there may be at a time: instances of a plugin, connections of a listener. Dropped, it is another's.
+#[derive(Debug)]
+pub struct Place(Arc<AtomicUsize>);
 
 impl Place {
-    /// `None` when all are taken.
-    pub(crate) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
+    /// `None` when `most` are taken.
+    pub fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let took = taken.fetch_update(Relaxed, Relaxed, |taken| (taken < most).then_some(taken + 1));
         took.ok().map(|_| Self(taken.clone()))
     }

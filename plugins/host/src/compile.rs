@@ -81,7 +81,7 @@ pub fn serve() -> Result<(), String> {
     let engine_of = |config| Engine::new(&config).map_err(|error| format!("the compiler cannot start: {error}"));
     // Policies come as the core module in them, filters as they are.
     let code = match wasmparser::Parser::is_component(&core) {
-        true => engine_of(crate::filter::config())?.precompile_component(&core),
+        true => engine_of(crate::runtime::config())?.precompile_component(&core),
         false => engine_of(config())?.precompile_module(&core),
     };
     let code = code.map_err(|error| format!("it cannot be compiled: {error:#}"))?;

@@ -22,7 +22,7 @@ pub(crate) use fault::Failure;
 pub use fault::Fault;
 pub use guest::Point;
 pub use host::{FilterHost, FilterSpec};
-pub(crate) use host::{config, generation, pool, start_clock, try_out};
+pub(crate) use host::{generation, try_out};
 pub use message::{Change, Changes, Exchange, Reply};
 pub use plugin::{Called, Filter, Prepared, Verdict};
 pub use status::FilterStatus;

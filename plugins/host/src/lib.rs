@@ -30,6 +30,7 @@ mod plugin;
 mod query;
 pub mod question;
 mod record;
+mod runtime;
 pub mod service;
 pub mod signature;
 mod status;
@@ -38,6 +39,7 @@ pub mod total;
 pub mod types;
 pub mod vectors;
 
+pub use bounds::Place;
 pub use component::{Interface, is_filter, is_service};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use keeper::Keeper;

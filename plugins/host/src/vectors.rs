@@ -6,6 +6,7 @@
 
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{CASES_MAX, CLUSTERS_MAX, LADDERS_MAX, RUNGS_MAX, SAMPLE_MAX, VECTORS_BYTES_MAX};
@@ -90,8 +91,7 @@ impl Vectors {
     /// # Errors
     /// One line with the file, the place and what is expected there.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let (text, json) = text_of(file)?;
-        Self::parse(&text, json).map_err(|problem| told_of(file, &problem))
+        read(file, Self::parse)
     }
 
     /// Reads the text of such a file.
@@ -99,15 +99,7 @@ impl Vectors {
     /// # Errors
     /// The place and what is expected there.
     pub fn parse(text: &str, json: bool) -> Result<Self, String> {
-        let vectors: Self = match json {
-            true => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            false => toml::from_str(text).map_err(|error| place(text, &error))?,
-        };
-        match vectors.case.len() {
-            0 => return Err("it has no [[case]]".into()),
-            cases if cases > CASES_MAX => return Err(format!("it has {cases} cases; {CASES_MAX} are the most")),
-            _ => {}
-        }
+        let vectors: Self = parsed(text, json, |vectors: &Self| vectors.case.len())?;
         for case in &vectors.case {
             let told = |problem| format!("case {:?}: {problem}", case.name);
             case.question(&Snapshot::default()).and_then(|asked| case.fits(asked.as_ref())).map_err(told)?;
@@ -164,26 +156,49 @@ pub(crate) fn all_pass(verified: &[Verified], file: &Path) -> Result<(), String>
     }
 }
 
-/// The text of a file of cases, and whether it is JSON.
+/// Reads a file of cases by what parses its text; whether that is JSON is told with it.
 ///
 /// # Errors
 /// One line with the file.
-pub(crate) fn text_of(file: &Path) -> Result<(String, bool), String> {
-    let bytes = std::fs::metadata(file).map_err(|error| told_of(file, &format!("cannot be read: {error}")))?.len();
+pub(crate) fn read<T>(file: &Path, parse: impl FnOnce(&str, bool) -> Result<T, String>) -> Result<T, String> {
+    let told = |problem: String| format!("{}: {}", file.display(), problem.trim_end().replace('\n', " "));
+    let bytes = std::fs::metadata(file).map_err(|error| told(format!("cannot be read: {error}")))?.len();
     if bytes > VECTORS_BYTES_MAX {
-        return Err(told_of(file, &format!("it has {bytes} bytes; vectors have at most {VECTORS_BYTES_MAX}")));
+        return Err(told(format!("it has {bytes} bytes; vectors have at most {VECTORS_BYTES_MAX}")));
     }
-    let text = std::fs::read_to_string(file).map_err(|error| told_of(file, &format!("cannot be read: {error}")))?;
-    Ok((text, file.extension().is_some_and(|extension| extension == "json")))
+    let text = std::fs::read_to_string(file).map_err(|error| told(format!("cannot be read: {error}")))?;
+    parse(&text, file.extension().is_some_and(|extension| extension == "json")).map_err(told)
 }
 
-/// A problem of a file in one line.
-pub(crate) fn told_of(file: &Path, problem: &str) -> String {
-    format!("{}: {}", file.display(), problem.trim_end().replace('\n', " "))
+/// The text of a file of cases, of which `count` says how many there are.
+///
+/// # Errors
+/// The place and what is expected there; that there are none, or too many.
+pub(crate) fn parsed<T: DeserializeOwned>(text: &str, json: bool, count: fn(&T) -> usize) -> Result<T, String> {
+    let vectors: T = match json {
+        true => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        false => toml::from_str(text).map_err(|error| place(text, &error))?,
+    };
+    match count(&vectors) {
+        0 => Err("it has no [[case]]".into()),
+        cases if cases > CASES_MAX => Err(format!("it has {cases} cases; {CASES_MAX} are the most")),
+        _ => Ok(vectors),
+    }
+}
+
+/// What is asked of a plugin once, as a text in TOML.
+///
+/// # Errors
+/// The place and what is expected there, or that it is too long.
+pub(crate) fn asked<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    match text.len() as u64 > VECTORS_BYTES_MAX {
+        true => Err(format!("what is asked has {} bytes; {VECTORS_BYTES_MAX} are the most", text.len())),
+        false => toml::from_str(text).map_err(|error| place(text, &error)),
+    }
 }
 
 /// An error of TOML in one line, with its place.
-pub(crate) fn place(text: &str, error: &toml::de::Error) -> String {
+fn place(text: &str, error: &toml::de::Error) -> String {
     let at = error.span().map_or(0, |span| span.start.min(text.len()));
     let before = text.get(..at).unwrap_or_default();
     let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use littoral_plugin_host::service::Wire;
@@ -38,23 +38,6 @@ pub(crate) struct Accepted {
     pub(crate) tls: Option<Arc<ServerConfig>>,
     /// Turns true when the node stops.
     pub(crate) shutdown: ShutdownWatch,
-}
-
-/// One of the connections that a listener may have.
-pub(crate) struct Place(Arc<AtomicUsize>);
-
-impl Place {
-    /// `None` when all are taken.
-    pub(crate) fn take(taken: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
-        let took = taken.fetch_update(Relaxed, Relaxed, |taken| (taken < most).then_some(taken + 1));
-        took.ok().map(|_| Self(taken.clone()))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
-    }
 }
 
 /// Serves it to its end.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::filter;
-use crate::limits::{LADDERS_MAX, SAMPLE_MAX, VECTORS_BYTES_MAX};
+use crate::limits::{LADDERS_MAX, SAMPLE_MAX};
 use crate::question::{Admit, Question, Reply, Score, Select, Snapshot, Trial};
 use crate::types::{Ask, ClusterRow, Flow};
 
@@ -83,10 +83,7 @@ pub fn run(file: &Path, text: &str) -> Result<Ran, String> {
 }
 
 fn read(text: &str) -> Result<Wanted, String> {
-    if text.len() as u64 > VECTORS_BYTES_MAX {
-        return Err(format!("what is asked has {} bytes; {VECTORS_BYTES_MAX} are the most", text.len()));
-    }
-    let wanted: Wanted = toml::from_str(text).map_err(|error| crate::vectors::place(text, &error))?;
+    let wanted: Wanted = crate::vectors::asked(text)?;
     let sample = wanted.score.as_ref().map_or(0, |score| score.sample.len());
     match sample > SAMPLE_MAX || wanted.ladder.len() > LADDERS_MAX {
         true => Err(format!("a sample has at most {SAMPLE_MAX} objects, and there are at most {LADDERS_MAX} ladders")),

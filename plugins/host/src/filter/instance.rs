@@ -12,10 +12,10 @@ use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, INIT_MS, OUT_BYTES_MAX, TICK_MS};
 use super::message::{Changes, Exchange, Reply, reply, target};
-use super::plugin::Shared;
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, at_once, failure_of};
 use crate::limits::ERROR_BYTES_MAX;
+use crate::runtime::Shared;
 
 /// What a filter asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -4,10 +4,8 @@
 //! while a guest runs; one that failed is dropped.
 
 use std::cell::RefCell;
-use std::sync::atomic::{
-    AtomicU8, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -24,8 +22,8 @@ use super::status::{Figures, FilterStatus};
 use crate::bounds::Place;
 use crate::engine::{Content, LoadError};
 use crate::generations::{self, Generations, Stands};
-use crate::status::{Counters, Grants};
-use crate::store::Store;
+use crate::runtime::Shared;
+use crate::status::Grants;
 
 /// Calls of one instance, before it makes room for a new one: guests leak.
 const CALLS_MAX: u64 = 10_000;
@@ -41,15 +39,6 @@ pub(crate) struct Code {
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
     pub(super) wants_places: bool,
-}
-
-/// What all instances of a filter share, in all generations.
-pub(super) struct Shared {
-    pub(super) name: String,
-    pub(super) counters: Arc<Counters>,
-    pub(super) store: Arc<Store>,
-    pub(super) now_ms: fn() -> u64,
-    pub(super) instances: Arc<AtomicUsize>,
 }
 
 /// A generation that has been loaded and tried and waits to take over.

@@ -9,8 +9,7 @@ use serde::Deserialize;
 use super::fault::Failure;
 use super::plugin::Generation;
 use super::script::{Fields, Left, Request, Response, Script, Seen};
-use crate::limits::{CASES_MAX, VECTORS_BYTES_MAX};
-use crate::vectors::{Verified, all_pass, text_of, told_of};
+use crate::vectors::{Verified, all_pass, asked, parsed, read};
 
 /// Times that a case may be asked.
 const TIMES_MAX: u32 = 1_000;
@@ -72,20 +71,11 @@ impl Vectors {
     /// # Errors
     /// One line with the file, the place and what is expected there.
     pub(crate) fn read(file: &Path) -> Result<Self, String> {
-        let (text, json) = text_of(file)?;
-        Self::parse(&text, json).map_err(|problem| told_of(file, &problem))
+        read(file, Self::parse)
     }
 
     fn parse(text: &str, json: bool) -> Result<Self, String> {
-        let vectors: Self = match json {
-            true => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            false => toml::from_str(text).map_err(|error| crate::vectors::place(text, &error))?,
-        };
-        match vectors.case.len() {
-            0 => return Err("it has no [[case]]".into()),
-            cases if cases > CASES_MAX => return Err(format!("it has {cases} cases; {CASES_MAX} are the most")),
-            _ => {}
-        }
+        let vectors: Self = parsed(text, json, |vectors: &Self| vectors.case.len())?;
         for case in &vectors.case {
             let told = |problem| format!("case {:?}: {problem}", case.name);
             case.script(0).map_err(told)?;
@@ -146,10 +136,7 @@ pub(super) fn canary(generation: &Generation, file: &Path) -> Result<(), String>
 /// # Errors
 /// One line: the text and the place in it, the component cannot be loaded, or how it failed.
 pub(crate) fn run(file: &Path, text: &str) -> Result<Seen, String> {
-    if text.len() as u64 > VECTORS_BYTES_MAX {
-        return Err(format!("what is asked has {} bytes; {VECTORS_BYTES_MAX} are the most", text.len()));
-    }
-    let asked: Case = toml::from_str(text).map_err(|error| crate::vectors::place(text, &error))?;
+    let asked: Case = asked(text)?;
     let config = asked.config.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string);
     let script = asked.script(0)?;
     let (_host, generation) = super::generation(file, &config)?;

@@ -1,30 +1,23 @@
-//! The engine of services, and the way of a file to a service.
-//!
-//! It is configured as that of filters, so that what was compiled for one fits the other, and has a pool of its own: connections that are
-//! open for hours must not take the instances that requests need.
+//! The way of a file to a service, on a runtime of their own.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wasmtime::Engine;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::littoral::plugin::connection;
 use super::connection::Connection;
 use super::datagrams;
 use super::guest::Guest;
 use super::limits::CONNECTIONS_TOTAL;
-use super::plugin::{Code, Generation, Kind, Service, Shared, recipe, start};
+use super::plugin::{Code, Generation, Kind, Service, recipe, start};
 use super::wire::Nowhere;
-use crate::ambient::Ambient;
-use crate::artifact::{Source, compiled, make_directory};
 use crate::bounds::at_once;
 use crate::component::open;
 use crate::engine::{Content, HostSettings, LoadError};
-use crate::filter::bindings::littoral::plugin::{ambient, env, store};
-use crate::filter::limits::{DEADLINE_MS_MAX, STORE_BYTES_MAX};
-use crate::filter::{config, pool, start_clock};
+use crate::filter::limits::STORE_BYTES_MAX;
 use crate::limits::MEMORY_BYTES_MAX;
+use crate::runtime::{Runtime, Shared, check_grants, check_store};
 use crate::signature::Trust;
 
 /// A service as the operator configures it.
@@ -49,17 +42,8 @@ pub struct ServiceSpec {
 }
 
 /// The host of services.
-pub struct ServiceHost {
-    engine: Engine,
-    linker: Linker<Guest>,
-    settings: HostSettings,
-}
-
-impl std::fmt::Debug for ServiceHost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServiceHost").field("settings", &self.settings).finish_non_exhaustive()
-    }
-}
+#[derive(Debug)]
+pub struct ServiceHost(Runtime<Guest>);
 
 impl ServiceHost {
     /// A host. Its clock is a thread that ends with it.
@@ -67,15 +51,9 @@ impl ServiceHost {
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
-        let told = |error: &dyn std::fmt::Display| format!("the service engine cannot start: {error}");
-        make_directory(&settings)?;
-        let mut config = config();
-        config.allocation_strategy(pool(CONNECTIONS_TOTAL));
-        let engine = Engine::new(&config).map_err(|error| told(&error))?;
-        let mut linker = Linker::new(&engine);
-        add_to(&mut linker).map_err(|error| told(&error))?;
-        start_clock(&engine, "service-clock").map_err(|error| told(&error))?;
-        Ok(Arc::new(Self { engine, linker, settings }))
+        let add = |linker: &mut Linker<Guest>| connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest);
+        let runtime = Runtime::new("service", settings, CONNECTIONS_TOTAL, |guest: &mut Guest| &mut guest.ambient, add);
+        runtime.map(|runtime| Arc::new(Self(runtime)))
     }
 
     /// Loads a service.
@@ -84,7 +62,7 @@ impl ServiceHost {
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: ServiceSpec) -> Result<Arc<Service>, LoadError> {
         let content = Content::read(&spec.file)?;
-        let shared = Shared::new(&spec, self.settings.now_ms);
+        let shared = Shared::new(&spec.name, spec.store_bytes, self.0.now_ms());
         let generation = self.generation(spec, &content, &shared)?;
         Ok(Arc::new(Service::new(self.clone(), shared, generation)))
     }
@@ -100,13 +78,8 @@ impl ServiceHost {
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
         let kind = check(&spec, content.bytes()).map_err(problem)?;
-        let source = Source { bytes: content.bytes(), sha256: &content.sha256 };
-        let load = |code: &[u8]| self.component_of(code);
-        let component =
-            compiled(&self.engine, &self.settings, &source, Engine::precompile_component, load).map_err(problem)?;
-        let pre = self.linker.instantiate_pre(&component);
-        let pre = pre.map_err(|error| problem(format!("it is no service of this contract: {error:#}")))?;
-        let (sha256, loaded_ms) = (content.sha256.clone(), (self.settings.now_ms)());
+        let pre = self.0.prepare(content).map_err(problem)?;
+        let (sha256, loaded_ms) = (content.sha256.clone(), (self.0.now_ms())());
         let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind } };
         // The canary: it starts and takes its config before any connection depends on it.
         let tried = at_once(async { Ok(try_one(&generation, shared).await) });
@@ -114,12 +87,6 @@ impl ServiceHost {
             Ok(()) => Ok(generation),
             Err(text) => Err(LoadError::new(&generation.spec.file, text)),
         }
-    }
-
-    #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
-    fn component_of(&self, code: &[u8]) -> wasmtime::Result<Component> {
-        // SAFETY: as in `Host::module_of`, by `Engine::precompile_component`.
-        unsafe { Component::deserialize(&self.engine, code) }
     }
 }
 
@@ -137,14 +104,6 @@ async fn try_one(generation: &Generation, shared: &Shared) -> Result<(), String>
     }
 }
 
-/// What a service may import.
-fn add_to(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    env::add_to_linker::<_, HasSelf<Ambient>>(linker, |guest| &mut guest.ambient)?;
-    ambient::add_to_linker::<_, HasSelf<Ambient>>(linker, |guest| &mut guest.ambient)?;
-    store::add_to_linker::<_, HasSelf<Ambient>>(linker, |guest| &mut guest.ambient)?;
-    connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
-}
-
 /// Loads a service as a node would, with `config` (JSON) and all that can be granted.
 ///
 /// # Errors
@@ -160,22 +119,12 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
 
 /// Checks a spec and the imports and exports of its file, which say what kind it is of.
 fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
-    let bounds = [
-        ("memory", spec.memory_bytes.unwrap_or(0), MEMORY_BYTES_MAX),
-        ("store", spec.store_bytes, STORE_BYTES_MAX),
-        ("deadline", spec.deadline_ms.unwrap_or(0) as usize, DEADLINE_MS_MAX as usize),
-    ];
-    if let Some((key, value, most)) = bounds.into_iter().find(|(_, value, most)| value > most) {
-        return Err(format!("{key} is at most {most}, not {value}"));
-    }
+    check_grants(spec.memory_bytes, spec.store_bytes, spec.deadline_ms)?;
     let opened = open(bytes)?;
     let kind = if opened.is_datagrams() { Kind::Datagrams } else { Kind::Connections };
     match kind {
         Kind::Datagrams => opened.check_datagrams()?,
         Kind::Connections => opened.check_service()?,
     }
-    match opened.imports_ours("store") && spec.store_bytes == 0 {
-        true => Err("it wants a store: grant it one, such as `store = \"1MiB\"` in its [[plugin]]".into()),
-        false => Ok(kind),
-    }
+    check_store(&opened, spec.store_bytes).map(|()| kind)
 }

@@ -6,12 +6,12 @@ use wasmtime::{Store, UpdateDeadline};
 use super::bindings::{StreamService, StreamServicePre};
 use super::connection::Connection;
 use super::guest::Guest;
-use super::plugin::Shared;
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, failure_of};
 use crate::filter::limits::{HANDED_BYTES_MAX, INIT_MS, TICK_MS};
 use crate::filter::{Failure, Fault};
 use crate::limits::ERROR_BYTES_MAX;
+use crate::runtime::Shared;
 
 /// A started instance.
 pub(super) struct Instance {

@@ -5,7 +5,7 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -24,8 +24,8 @@ use crate::engine::{Content, LoadError};
 use crate::filter::limits::MEMORY_BYTES_DEFAULT;
 use crate::filter::{self, Failure, Fault};
 use crate::generations::{self, Generations, Stands};
-use crate::status::{Counters, Grants};
-use crate::store::Store;
+use crate::runtime::Shared;
+use crate::status::Grants;
 
 /// One loading of a service.
 pub(super) type Generation = generations::Generation<ServiceSpec, Code>;
@@ -59,27 +59,6 @@ impl Kind {
         match self {
             Self::Connections => DEADLINE_MS_DEFAULT,
             Self::Datagrams => filter::limits::DEADLINE_MS_DEFAULT,
-        }
-    }
-}
-
-/// What all instances of a service share, in all generations.
-pub(super) struct Shared {
-    pub(super) name: String,
-    pub(super) counters: Arc<Counters>,
-    pub(super) store: Arc<Store>,
-    pub(super) now_ms: fn() -> u64,
-    instances: Arc<AtomicUsize>,
-}
-
-impl Shared {
-    pub(super) fn new(spec: &ServiceSpec, now_ms: fn() -> u64) -> Self {
-        Self {
-            name: spec.name.clone(),
-            counters: Arc::default(),
-            store: Arc::new(Store::new(spec.store_bytes)),
-            now_ms,
-            instances: Arc::default(),
         }
     }
 }

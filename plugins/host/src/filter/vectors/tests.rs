@@ -1,6 +1,7 @@
 //! What a file of cases may say of a filter, and how what came is judged.
 
 use super::*;
+use crate::limits::CASES_MAX;
 
 fn case(text: &str) -> Result<Vectors, String> {
     Vectors::parse(&format!("[[case]]\nname = \"n\"\n{text}"), false)

@@ -1,0 +1,188 @@
+//! What components run on, whatever they are for: an engine whose clock interrupts guests, what they may import, and the way of a
+//! file's bytes to something that can be started.
+//!
+//! Each kind has a runtime and a pool of its own: connections that are open for hours must not take the instances that requests need.
+//! All are configured alike, so that what was compiled for one fits the other. Invariant: a clock ends with its engine.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
+use wasmtime::{Config, Engine, PoolingAllocationConfig};
+
+use crate::ambient::Ambient;
+use crate::artifact::{Source, compiled, make_directory};
+use crate::component::Opened;
+use crate::engine::{Content, HostSettings};
+use crate::filter::bindings::littoral::plugin::{ambient, env, store};
+use crate::filter::limits::{DEADLINE_MS_MAX, FIBER_BYTES, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS};
+use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
+use crate::status::Counters;
+use crate::store::Store;
+
+/// Of guests with this data.
+pub(crate) struct Runtime<G: 'static> {
+    /// In messages and the clock's name.
+    kind: &'static str,
+    engine: Engine,
+    linker: Linker<G>,
+    settings: HostSettings,
+}
+
+impl<G> std::fmt::Debug for Runtime<G> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// What all instances of a plugin share, in all generations.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) now_ms: fn() -> u64,
+    pub(crate) instances: Arc<AtomicUsize>,
+}
+
+impl Shared {
+    /// Of the plugin of this name, with a store of so many bytes.
+    pub(crate) fn new(name: &str, store_bytes: usize, now_ms: fn() -> u64) -> Self {
+        let (counters, store) = (Arc::default(), Arc::new(Store::new(store_bytes)));
+        Self { name: name.to_owned(), counters, store, now_ms, instances: Arc::default() }
+    }
+}
+
+impl<G: 'static> Runtime<G> {
+    /// For so many instances at a time, which may import what every guest may, of `ambient`, and what `add` adds. Its clock is a thread.
+    ///
+    /// # Errors
+    /// When the machine cannot run compiled code, or the cache directory cannot be made.
+    pub(crate) fn new(
+        kind: &'static str,
+        settings: HostSettings,
+        instances: u32,
+        ambient_of: fn(&mut G) -> &mut Ambient,
+        add: impl FnOnce(&mut Linker<G>) -> wasmtime::Result<()>,
+    ) -> Result<Self, String> {
+        make_directory(&settings)?;
+        let started = || {
+            let mut config = config();
+            config.allocation_strategy(pool(instances));
+            let engine = Engine::new(&config)?;
+            let mut linker = Linker::new(&engine);
+            env::add_to_linker::<_, HasSelf<Ambient>>(&mut linker, ambient_of)?;
+            ambient::add_to_linker::<_, HasSelf<Ambient>>(&mut linker, ambient_of)?;
+            store::add_to_linker::<_, HasSelf<Ambient>>(&mut linker, ambient_of)?;
+            add(&mut linker)?;
+            start_clock(&engine, format!("{kind}-clock"))?;
+            wasmtime::Result::Ok((engine, linker))
+        };
+        let (engine, linker) =
+            started().map_err(|error: wasmtime::Error| format!("the {kind} engine cannot start: {error}"))?;
+        Ok(Self { kind, engine, linker, settings })
+    }
+
+    /// The clock that guests are told.
+    pub(crate) fn now_ms(&self) -> fn() -> u64 {
+        self.settings.now_ms
+    }
+
+    /// What a file holds, compiled and bound to what it imports.
+    ///
+    /// # Errors
+    /// Why it cannot be started.
+    pub(crate) fn prepare(&self, content: &Content) -> Result<InstancePre<G>, String> {
+        let source = Source { bytes: content.bytes(), sha256: &content.sha256 };
+        let load = |code: &[u8]| self.component_of(code);
+        let component = compiled(&self.engine, &self.settings, &source, Engine::precompile_component, load)?;
+        let pre = self.linker.instantiate_pre(&component);
+        pre.map_err(|error| format!("it is no {} of this contract: {error:#}", self.kind))
+    }
+
+    #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
+    fn component_of(&self, code: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: as in `Host::module_of`, by `Engine::precompile_component`.
+        unsafe { Component::deserialize(&self.engine, code) }
+    }
+}
+
+/// Whether an operator may grant so much.
+///
+/// # Errors
+/// Which key is too large, and its bound.
+pub(crate) fn check_grants(
+    memory_bytes: Option<usize>,
+    store_bytes: usize,
+    deadline_ms: Option<u64>,
+) -> Result<(), String> {
+    let bounds = [
+        ("memory", memory_bytes.unwrap_or(0), MEMORY_BYTES_MAX),
+        ("store", store_bytes, STORE_BYTES_MAX),
+        ("deadline", deadline_ms.unwrap_or(0) as usize, DEADLINE_MS_MAX as usize),
+    ];
+    match bounds.into_iter().find(|(_, value, most)| value > most) {
+        Some((key, value, most)) => Err(format!("{key} is at most {most}, not {value}")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a guest that wants a store has one.
+///
+/// # Errors
+/// That it has none, and how it is granted one.
+pub(crate) fn check_store(opened: &Opened, store_bytes: usize) -> Result<(), String> {
+    match opened.imports_ours("store") && store_bytes == 0 {
+        true => Err("it wants a store: grant it one, such as `store = \"1MiB\"` in its [[plugin]]".into()),
+        false => Ok(()),
+    }
+}
+
+/// Starts the thread that interrupts an engine's guests; it ends with the engine.
+fn start_clock(engine: &Engine, name: String) -> std::io::Result<()> {
+    let weak = engine.weak();
+    let tick = move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::park_timeout(Duration::from_millis(TICK_MS));
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(tick).map(drop)
+}
+
+/// Components on fibers, interrupted by a clock. How instances are allocated is not said: the process that only compiles has none.
+pub(crate) fn config() -> Config {
+    let mut config = crate::engine::config();
+    config
+        .consume_fuel(false)
+        .epoch_interruption(true)
+        .wasm_component_model(true)
+        // What is asynchronous here is the host; without it a call costs less than half.
+        .concurrency_support(false)
+        .async_stack_size(FIBER_BYTES);
+    config
+}
+
+/// All memory that so many instances can have is reserved as addresses at the start; none of it is used before an instance is.
+fn pool(instances: u32) -> PoolingAllocationConfig {
+    let parts = instances * 2;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(instances)
+        .total_core_instances(parts)
+        .total_memories(instances)
+        .total_tables(parts)
+        .total_stacks(instances)
+        .max_core_instances_per_component(PARTS_MAX)
+        .max_memories_per_component(PARTS_MAX)
+        .max_tables_per_component(PARTS_MAX)
+        .max_component_instance_size(STRUCTURES_BYTES_MAX)
+        .max_core_instance_size(STRUCTURES_BYTES_MAX)
+        .max_memory_size(MEMORY_BYTES_MAX)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        // So much of an instance's memory and stack stays for the next one, zeroed by hand instead of by the kernel.
+        .linear_memory_keep_resident(64 << 10)
+        .table_keep_resident(4 << 10)
+        .async_stack_keep_resident(16 << 10);
+    pool
+}
