@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test conformance bench bench-plugins bench-restart soak soak-plugins crash fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test conformance h2spec bench bench-plugins bench-restart soak soak-plugins crash fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -28,7 +28,7 @@ BUILD_FLAGS := --release --locked
 
 help: ## list the targets
 	@echo 'make TARGET, where TARGET is:'
-	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: ## install what building and testing need (system packages, Rust toolchain)
 	@scripts/setup.sh packages build
@@ -61,6 +61,12 @@ conformance: build ## run the public HTTP cache test suite against the binary
 	@scripts/setup.sh packages conformance
 	npm ci --prefix conformance --ignore-scripts --no-audit --no-fund --loglevel=error
 	node --no-warnings conformance/run.mjs $(LITTORAL) $(ARGS)
+
+h2spec: ## run h2spec, the checker of HTTP/2, against the binary (H2SPEC=path, where it is not in PATH; ARGS=http2/6.5: one section)
+	@conformance/h2spec.sh --there
+	@scripts/setup.sh packages h2spec
+	@$(MAKE) build
+	conformance/h2spec.sh $(LITTORAL) $(ARGS)
 
 bench: plugins setup-bench ## compare with nginx, Varnish, Traffic Server and HAProxy, into bench/results/ (ARGS=--quick: some minutes)
 	$(CARGO) build --profile dist --locked -p littoral

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a Makefile target needs and is not there yet. Called by the Makefile, never by hand:
-#   scripts/setup.sh packages build|bench|fuzz|conformance|asset   system packages (apt, sudo only when not root)
+#   scripts/setup.sh packages build|bench|fuzz|conformance|h2spec|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
 #   scripts/setup.sh npm DIRECTORY                what the package-lock.json there has
@@ -45,6 +45,9 @@ NEEDS
     conformance) cat <<'NEEDS' ;;
 node|nodejs|runs the public HTTP cache test suite
 npm|npm|fetches that suite
+NEEDS
+    h2spec) cat <<'NEEDS' ;;
+openssl|openssl|makes the certificate of the node that is checked
 NEEDS
     asset) cat <<'NEEDS' ;;
 ffmpeg|ffmpeg|encodes the sample title
