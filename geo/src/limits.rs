@@ -48,6 +48,8 @@ pub const FETCHES_MAX: usize = 8;
 pub const NOTIFY_TRIES: u32 = 5;
 /// Servers that are told of a zone's changes.
 pub const NOTIFIED_MAX: usize = 64;
+/// Changes of zones that came by UDP and wait for those before them; a further one is answered with SERVFAIL and counted.
+pub const UPDATES_WAITING_MAX: usize = 64;
 /// Services.
 pub const SERVICES_MAX: usize = 4096;
 /// Prefixes of coverage zones and corrections together.

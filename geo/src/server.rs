@@ -31,6 +31,7 @@ mod copy;
 mod encrypted;
 mod hot;
 mod identity;
+mod late;
 mod listeners;
 mod octets;
 mod rate;
@@ -39,12 +40,14 @@ mod told;
 mod udp;
 mod update;
 
+use authentic::Signed;
 use cookie::Cookie;
 pub use cookie::SECRET_BYTES;
 pub use identity::{IDENTITY_BYTES_MAX, Identity};
 pub use listeners::{Bound, Listeners};
 pub use rate::RateLimit;
 use rate::{Passage, Rate};
+use update::Pending;
 
 /// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
 const PLAIN_UDP_BYTES: u16 = 512;
@@ -90,9 +93,10 @@ pub async fn serve_with(
     let problem = |error: std::io::Error| format!("a DNS socket is lost: {error}");
     let (mut serving, places) = (JoinSet::new(), tcp::places());
     let (_stop, stopping) = udp::stop().map_err(problem)?;
+    let late = late::start(handler.clone()).map_err(problem)?;
     for Bound { udp, tcp } in listeners.into_bound() {
         for socket in udp {
-            udp::start(socket, handler.clone(), stopping.clone()).map_err(problem)?;
+            udp::start(socket, handler.clone(), late.clone(), stopping.clone()).map_err(problem)?;
         }
         let tcp = tokio::net::TcpListener::from_std(tcp).map_err(problem)?;
         serving.spawn(tcp::serve(tcp, handler.clone(), places.clone()));
@@ -112,6 +116,14 @@ pub struct Handler {
     copies: Arc<Semaphore>,
     /// Room for connections over TLS.
     encrypted: Arc<Semaphore>,
+}
+
+/// What a message leads to.
+enum Made {
+    /// A response, or silence.
+    Response(Option<Vec<u8>>),
+    /// A change of a zone, which takes a while: [`Handler::finished`] is not for threads that answer others.
+    Pending(Box<Pending>),
 }
 
 /// What the options of a query ask for.
@@ -155,6 +167,24 @@ impl Handler {
 
     /// The response to a message; none to a response and to what is too short to have a header.
     fn response(&self, message: Vec<u8>, client: SocketAddr, protocol: Protocol, now: Duration) -> Option<Vec<u8>> {
+        match self.made(message, client, protocol, now) {
+            Made::Response(response) => response,
+            Made::Pending(change) => self.finished(&change),
+        }
+    }
+
+    /// The same for a connection, whose thread does not wait for the disk.
+    async fn awaited(&self, message: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
+        match self.made(message, client, Protocol::Tcp, since_1970()) {
+            Made::Response(response) => response,
+            Made::Pending(change) => {
+                let handler = self.clone();
+                tokio::task::spawn_blocking(move || handler.finished(&change)).await.ok().flatten()
+            }
+        }
+    }
+
+    fn made(&self, message: Vec<u8>, client: SocketAddr, protocol: Protocol, now: Duration) -> Made {
         let header: Option<[u8; HEADER_BYTES]> = message.first_chunk().copied();
         let subnet_octets = octets::of_option(&message, EdnsCode::Subnet.into());
         let is_query = header.is_some_and(|header| header[2] & RESPONSE_BIT == 0);
@@ -162,33 +192,33 @@ impl Handler {
             let counters = self.director.counters();
             counters.query(protocol);
             count(&counters.malformed);
-            let header = header.filter(|_| is_query)?;
-            counters.rcode(u16::from(ResponseCode::FormErr));
-            return Some(unreadable(header).into());
+            let header = header.filter(|_| is_query);
+            header.iter().for_each(|_| counters.rcode(u16::from(ResponseCode::FormErr)));
+            return Made::Response(header.map(|header| unreadable(header).into()));
         };
         let signed = match self.authenticated(request.as_slice(), now.as_secs()) {
             Ok(signed) => signed,
-            Err(refusal) => return Some(refusal),
+            Err(refusal) => return Made::Response(Some(refusal)),
         };
         let signer = signed.as_ref().map(|signed| &signed.key.name);
-        let mut response = match request.metadata.op_code {
-            OpCode::Notify => self.coded(&request, protocol, |handler| handler.told(&request, signer))?,
-            OpCode::Update => self.coded(&request, protocol, |handler| handler.update(&request, signer))?,
-            _ => self.written(&request, subnet_octets, now)?,
+        let response = match request.metadata.op_code {
+            OpCode::Notify => self.coded(&request, |handler| handler.told(&request, signer)),
+            OpCode::Update => match self.permitted(&request, signer) {
+                Ok(target) => return Made::Pending(Box::new(Pending::new(request, signed, target))),
+                Err(code) => self.coded(&request, |_| code),
+            },
+            _ if copy::is_datagram(&request) => {
+                return Made::Response(self.changes(&request, signed.as_ref(), now.as_secs()));
+            }
+            _ => self.written(&request, subnet_octets, now),
         };
-        signed.iter().for_each(|signed| drop(signed.sign(&mut response, now.as_secs())));
-        Some(response)
+        Made::Response(response.map(|response| signed_by(signed.as_ref(), response, now.as_secs())))
     }
 
     /// The response to a request that is no query: its question and a code.
-    fn coded(
-        &self,
-        request: &Request,
-        protocol: Protocol,
-        code: impl FnOnce(&Self) -> ResponseCode,
-    ) -> Option<Vec<u8>> {
+    fn coded(&self, request: &Request, code: impl FnOnce(&Self) -> ResponseCode) -> Option<Vec<u8>> {
         let counters = self.director.counters();
-        counters.query(protocol);
+        counters.query(request.protocol());
         let mut metadata = Metadata::response_from_request(&request.metadata);
         (metadata.response_code, metadata.authoritative) = (code(self), true);
         counters.rcode(u16::from(metadata.response_code));
@@ -316,6 +346,12 @@ impl Handler {
     }
 }
 
+/// A response as it goes to who signed the request.
+fn signed_by(signed: Option<&Signed>, mut response: Vec<u8>, now_s: u64) -> Vec<u8> {
+    signed.iter().for_each(|signed| drop(signed.sign(&mut response, now_s)));
+    response
+}
+
 fn since_1970() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -366,7 +402,7 @@ fn allowed(request: &Request, asked: &Asked) -> Result<(), ResponseCode> {
     }
 }
 
-/// Zones are not handed out (RFC 5936 §2.2.1).
+/// Zones are not handed out in datagrams (RFC 5936 §2.2.1), changes of them by [`Handler::changes`].
 fn is_transfer(qtype: RecordType) -> bool {
     matches!(qtype, RecordType::AXFR | RecordType::IXFR)
 }

@@ -1,5 +1,5 @@
-//! Zones sent to other servers: whole (AXFR, RFC 5936), or what has changed since a serial (IXFR, RFC 1995), over TCP and to those
-//! who may.
+//! Zones sent to other servers: whole (AXFR, RFC 5936), or what has changed since a serial (IXFR, RFC 1995), to those who may. Over
+//! UDP go only changes that one datagram holds.
 //!
 //! Services are config, not records, and signatures are each server's own: neither is sent. Invariant: a copy is of one version
 //! of the zone, however long it takes.
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::{Edns, LowerQuery, Metadata, Query, ResponseCode};
+use hickory_proto::op::{Edns, LowerQuery, Metadata, OpCode, Query, ResponseCode};
 use hickory_proto::rr::{DNSClass, LowerName, RData, Record, RecordType};
 use hickory_proto::serialize::binary::BinEncodable;
 use hickory_server::net::xfer::Protocol;
@@ -16,7 +16,7 @@ use hickory_server::server::Request;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::authentic::Signed;
-use super::{Handler, RESPONSE_BIT, repeatable, since_1970};
+use super::{Handler, RESPONSE_BIT, repeatable, signed_by, since_1970, size_bound};
 use crate::answer::Reply;
 use crate::counters::count;
 use crate::limits::{TRANSFER_MESSAGE_BYTES, UDP_BYTES_MAX};
@@ -42,7 +42,61 @@ enum Part {
     Changes(Vec<Arc<Change>>),
 }
 
+impl Part {
+    /// What is sent, in its order.
+    fn records<'a>(&'a self, zone: &'a Zone) -> Box<dyn Iterator<Item = &'a Record> + 'a> {
+        use std::iter::once;
+        let soa = zone.body().soa();
+        match self {
+            Self::Soa => Box::new(once(soa)),
+            Self::Whole => Box::new(once(soa).chain(zone.body().records()).chain(once(soa))),
+            Self::Changes(changes) => {
+                let of_one = |change: &'a Arc<Change>| {
+                    let gone = once(&change.from).chain(&change.removed);
+                    gone.chain(once(&change.to)).chain(&change.added)
+                };
+                Box::new(once(soa).chain(changes.iter().flat_map(of_one)).chain(once(soa)))
+            }
+        }
+    }
+}
+
+/// Whether a request in a datagram is for what has changed in a zone.
+pub(super) fn is_datagram(request: &Request) -> bool {
+    let query = request.queries.queries().first().filter(|_| repeatable(&request.queries));
+    let asks = query.is_some_and(|query| (query.query_type(), query.query_class()) == (RecordType::IXFR, DNSClass::IN));
+    let plain = request.edns.as_ref().is_none_or(|edns| edns.version() == 0);
+    request.protocol() == Protocol::Udp && request.metadata.op_code == OpCode::Query && asks && plain
+}
+
 impl Handler {
+    /// Answers a request over UDP for what has changed: in this one message, or by the SOA record alone where that has no room, upon
+    /// which the client comes by TCP (RFC 1995 §2).
+    pub(super) fn changes(&self, request: &Request, signed: Option<&Signed>, now_s: u64) -> Option<Vec<u8>> {
+        let (counters, query) = (self.director.counters(), request.queries.queries().first()?);
+        counters.query(Protocol::Udp);
+        let found = self.part(request, query, request.src(), signed.map(|signed| &signed.key.name));
+        let code = found.as_ref().err().copied().unwrap_or(ResponseCode::NoError);
+        counters.rcode(u16::from(code));
+        let mut metadata = Metadata::response_from_request(&request.metadata);
+        (metadata.response_code, metadata.authoritative) = (code, found.is_ok());
+        let (bound, edns) = (size_bound(request), request.edns.as_ref().map(|_| plain_edns()));
+        let message = |answers: Vec<Record>| {
+            let mut reply = Reply { answers, ..Reply::empty(code) };
+            let message = encoded(metadata, Some(query.original()), &mut reply, edns.as_ref(), bound).ok()??;
+            Some(signed_by(signed, message, now_s)).filter(|message| message.len() <= usize::from(bound))
+        };
+        let Ok((zone, part)) = found else { return message(Vec::new()) };
+        // Of the shortest records there is no room for more.
+        const RECORDS_MAX: usize = UDP_BYTES_MAX as usize / 11;
+        let changes: Option<Vec<Record>> = match &part {
+            Part::Changes(_) => Some(part.records(&zone).take(RECORDS_MAX + 1).cloned().collect()),
+            Part::Soa | Part::Whole => None,
+        };
+        let whole = changes.filter(|records| records.len() <= RECORDS_MAX).and_then(message);
+        whole.inspect(|_| count(&counters.transfers)).or_else(|| message(vec![zone.body().soa().clone()]))
+    }
+
     /// Answers a request over TCP for a copy; `None` for any other message.
     pub(super) fn copy(&self, message: &[u8], client: SocketAddr, now: Duration) -> Option<Sent> {
         let kind = behind_name(message, HEADER_BYTES).and_then(|at| number(message, at)).map(RecordType::from);
@@ -56,11 +110,7 @@ impl Handler {
             Ok(signed) => signed,
             Err(refusal) => return Some(Sent::One(refusal)),
         };
-        let edns = request.edns.as_ref().map(|_| {
-            let mut edns = Edns::new();
-            edns.set_max_payload(UDP_BYTES_MAX);
-            edns
-        });
+        let edns = request.edns.as_ref().map(|_| plain_edns());
         let mut metadata = Metadata::response_from_request(&request.metadata);
         let found = self.part(&request, &query, client, signed.as_ref().map(|signed| &signed.key.name));
         let found = found.and_then(|found| {
@@ -83,6 +133,7 @@ impl Handler {
                 return Some(Sent::One(refusal));
             }
         };
+        count(&self.director.counters().transfers);
         let (sender, receiver) = mpsc::channel(WAITING_MESSAGES);
         let sheet = Sheet {
             metadata,
@@ -94,7 +145,7 @@ impl Handler {
             bytes: 0,
             sender,
         };
-        tokio::task::spawn_blocking(move || sheet.write(&zone, part, place));
+        tokio::task::spawn_blocking(move || sheet.write(&zone, &part, place));
         Some(Sent::Many(receiver))
     }
 
@@ -120,7 +171,6 @@ impl Handler {
             RData::SOA(soa) => Some(soa.serial),
             _ => None,
         });
-        count(&self.director.counters().transfers);
         let part = match (query.query_type(), known) {
             (RecordType::AXFR, _) => Part::Whole,
             (_, None) => return Err(ResponseCode::FormErr),
@@ -131,6 +181,12 @@ impl Handler {
         };
         Ok((zone.clone(), part))
     }
+}
+
+fn plain_edns() -> Edns {
+    let mut edns = Edns::new();
+    edns.set_max_payload(UDP_BYTES_MAX);
+    edns
 }
 
 /// A message that is being filled, one after the other.
@@ -150,29 +206,12 @@ struct Sheet {
 struct Ended;
 
 impl Sheet {
-    fn write(mut self, zone: &Zone, part: Part, place: OwnedSemaphorePermit) {
-        if self.part(zone, part).and_then(|()| self.send()).is_err() {
+    fn write(mut self, zone: &Zone, part: &Part, place: OwnedSemaphorePermit) {
+        let written = part.records(zone).try_for_each(|record| self.put(record));
+        if written.and_then(|()| self.send()).is_err() {
             tracing::debug!(zone = %zone.name(), "a copy of a zone was not sent to its end");
         }
         drop(place);
-    }
-
-    fn part(&mut self, zone: &Zone, part: Part) -> Result<(), Ended> {
-        let body = zone.body();
-        self.put(body.soa())?;
-        match part {
-            Part::Soa => return Ok(()),
-            Part::Whole => body.records().try_for_each(|record| self.put(record))?,
-            Part::Changes(changes) => {
-                for change in &changes {
-                    let gone = std::iter::once(&change.from).chain(&change.removed);
-                    gone.chain(std::iter::once(&change.to))
-                        .chain(&change.added)
-                        .try_for_each(|record| self.put(record))?;
-                }
-            }
-        }
-        self.put(body.soa())
     }
 
     fn put(&mut self, record: &Record) -> Result<(), Ended> {

@@ -6,11 +6,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use hickory_server::net::xfer::Protocol;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{Handler, octets, since_1970, tcp};
+use super::{Handler, octets, tcp};
 use crate::counters::count;
 use crate::wire::{HEADER_BYTES, TYPE_AND_CLASS_BYTES, behind_name, number};
 
@@ -43,10 +42,10 @@ impl Handler {
     }
 
     /// The response to a message that came encrypted; none to what is no query.
-    pub(super) fn response_encrypted(&self, message: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
+    pub(super) async fn respond_encrypted(&self, message: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
         count(&self.director.counters().encrypted);
         let pads = octets::of_option(&message, PADDING).is_some();
-        let mut response = self.response(message, client, Protocol::Tcp, since_1970())?;
+        let mut response = self.awaited(message, client).await?;
         if pads {
             pad(&mut response);
         }

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_server::net::xfer::Protocol;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -69,8 +68,8 @@ pub(super) async fn converse<S: AsyncRead + AsyncWrite + Unpin>(
         let (one, mut many) = match handler.copy(&message, client, now) {
             Some(Sent::One(response)) => (Some(response), None),
             Some(Sent::Many(responses)) => (None, Some(responses)),
-            None if encrypted => (handler.response_encrypted(message, client), None),
-            None => (handler.response(message, client, Protocol::Tcp, now), None),
+            None if encrypted => (handler.respond_encrypted(message, client).await, None),
+            None => (handler.awaited(message, client).await, None),
         };
         let mut next = one;
         loop {

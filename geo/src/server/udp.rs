@@ -20,11 +20,14 @@ use nix::sys::socket::{
 };
 
 use super::hot::Hot;
-use super::{Handler, since_1970};
+use super::late::{Late, Waiting};
+use super::{Handler, Made, since_1970};
 use crate::limits::{UDP_BYTES_MAX, UDP_QUERY_BYTES_MAX};
 
 /// How long receiving rests when it fails, in milliseconds.
 const RECEIVE_REST_MS: u16 = 100;
+/// How long a response waits for room in its socket, in milliseconds.
+const SEND_REST_MS: u16 = 1000;
 
 /// Dropped, it ends all threads that have its counterpart.
 pub(super) struct Stop {
@@ -73,11 +76,12 @@ pub(super) fn tell_destinations(socket: &UdpSocket) -> std::io::Result<()> {
 ///
 /// # Errors
 /// When there is no thread to be had.
-pub(super) fn start(socket: UdpSocket, handler: Handler, stopping: Stopping) -> std::io::Result<()> {
+pub(super) fn start(socket: UdpSocket, handler: Handler, late: Late, stopping: Stopping) -> std::io::Result<()> {
     let everywhere = socket.local_addr()?.ip().is_unspecified();
     let desk = Desk {
-        socket,
+        socket: Arc::new(socket),
         everywhere,
+        late,
         query: Box::new([0; UDP_QUERY_BYTES_MAX]),
         response: Box::new([0; UDP_BYTES_MAX as usize]),
         control: cmsg_space!(in6_pktinfo),
@@ -88,9 +92,11 @@ pub(super) fn start(socket: UdpSocket, handler: Handler, stopping: Stopping) -> 
 
 /// Where a thread reads and writes.
 struct Desk {
-    socket: UdpSocket,
+    socket: Arc<UdpSocket>,
     /// Whether it was bound to all addresses.
     everywhere: bool,
+    /// Where changes of zones wait.
+    late: Late,
     query: Box<[u8; UDP_QUERY_BYTES_MAX]>,
     response: Box<[u8; UDP_BYTES_MAX as usize]>,
     control: Vec<u8>,
@@ -102,7 +108,7 @@ impl Desk {
         while !stopping.told.load(Relaxed) {
             match self.receive() {
                 Ok((length, client, to)) => {
-                    let answered = catch_unwind(AssertUnwindSafe(|| self.answer(handler, length, client)));
+                    let answered = catch_unwind(AssertUnwindSafe(|| self.answer(handler, length, client, to.as_ref())));
                     let Ok(Some(response)) = answered else { continue };
                     let mut sent = self.send(&response, client, to.as_ref());
                     if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
@@ -123,13 +129,27 @@ impl Desk {
         }
     }
 
-    fn answer(&mut self, handler: &Handler, length: usize, client: SocketAddr) -> Option<Written> {
+    fn answer(
+        &mut self,
+        handler: &Handler,
+        length: usize,
+        client: SocketAddr,
+        to: Option<&ControlMessageOwned>,
+    ) -> Option<Written> {
         let (query, now) = (&self.query[..length], since_1970());
         match handler.hot(query, client, now, &mut self.response) {
-            Some(Hot::Answered(length)) => Some(Written::Here(length)),
-            Some(Hot::Silent) => None,
-            None => handler.response(query.to_vec(), client, Protocol::Udp, now).map(Written::There),
+            Some(Hot::Answered(length)) => return Some(Written::Here(length)),
+            Some(Hot::Silent) => return None,
+            None => {}
         }
+        let response = match handler.made(query.to_vec(), client, Protocol::Udp, now) {
+            Made::Response(response) => response,
+            Made::Pending(change) => {
+                let waiting = Waiting { change, client, to: to.cloned(), socket: self.socket.clone() };
+                self.late.wait(waiting).err().and_then(|refused| handler.postponed(&refused.change))
+            }
+        };
+        response.map(Written::There)
     }
 
     /// Until the socket can do what is wanted, or all are to stop.
@@ -156,27 +176,52 @@ impl Desk {
         Ok((message.bytes, client, message.cmsgs()?.next()))
     }
 
-    /// Sends from the address that the query came to. The way is the routing table's choice, which no address of one link has.
     fn send(&self, response: &Written, client: SocketAddr, to: Option<&ControlMessageOwned>) -> std::io::Result<usize> {
         let response = match response {
             Written::Here(length) => &self.response[..*length],
             Written::There(response) => response,
         };
-        let (v4, v6);
-        let from = match to {
-            Some(ControlMessageOwned::Ipv4PacketInfo(info)) => {
-                v4 = in_pktinfo { ipi_ifindex: 0, ..*info };
-                ControlMessage::Ipv4PacketInfo(&v4)
-            }
-            Some(ControlMessageOwned::Ipv6PacketInfo(info)) => {
-                let link_local = Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local();
-                v6 = in6_pktinfo { ipi6_ifindex: if link_local { info.ipi6_ifindex } else { 0 }, ..*info };
-                ControlMessage::Ipv6PacketInfo(&v6)
-            }
-            _ => return self.socket.send_to(response, client),
-        };
-        let client = SockaddrStorage::from(client);
-        Ok(sendmsg(self.socket.as_raw_fd(), &[IoSlice::new(response)], &[from], MsgFlags::empty(), Some(&client))?)
+        send(&self.socket, response, client, to)
+    }
+}
+
+/// Sends from the address that the query came to. The way is the routing table's choice, which no address of one link has.
+fn send(
+    socket: &UdpSocket,
+    response: &[u8],
+    client: SocketAddr,
+    to: Option<&ControlMessageOwned>,
+) -> std::io::Result<usize> {
+    let (v4, v6);
+    let from = match to {
+        Some(ControlMessageOwned::Ipv4PacketInfo(info)) => {
+            v4 = in_pktinfo { ipi_ifindex: 0, ..*info };
+            ControlMessage::Ipv4PacketInfo(&v4)
+        }
+        Some(ControlMessageOwned::Ipv6PacketInfo(info)) => {
+            let link_local = Ipv6Addr::from(info.ipi6_addr.s6_addr).is_unicast_link_local();
+            v6 = in6_pktinfo { ipi6_ifindex: if link_local { info.ipi6_ifindex } else { 0 }, ..*info };
+            ControlMessage::Ipv6PacketInfo(&v6)
+        }
+        _ => return socket.send_to(response, client),
+    };
+    let client = SockaddrStorage::from(client);
+    Ok(sendmsg(socket.as_raw_fd(), &[IoSlice::new(response)], &[from], MsgFlags::empty(), Some(&client))?)
+}
+
+/// The same; where the socket has no room it is waited for, [`SEND_REST_MS`] at most.
+pub(super) fn send_patiently(
+    socket: &UdpSocket,
+    response: &[u8],
+    client: SocketAddr,
+    to: Option<&ControlMessageOwned>,
+) -> std::io::Result<usize> {
+    match send(socket, response, client, to) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let _ = poll(&mut [PollFd::new(socket.as_fd(), PollFlags::POLLOUT)], SEND_REST_MS);
+            send(socket, response, client, to)
+        }
+        sent => sent,
     }
 }
 

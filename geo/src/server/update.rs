@@ -4,12 +4,14 @@
 //! force or nothing, and what was acknowledged is there after a crash.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::{DNSClass, LowerName, RData, Record, RecordType};
 use hickory_server::server::Request;
 
-use super::{Handler, repeatable};
+use super::authentic::Signed;
+use super::{Handler, repeatable, signed_by, since_1970};
 use crate::counters::count;
 use crate::director::GeoError;
 use crate::zone::{Change, Records, Sets, Zone, newer, serial_of};
@@ -41,36 +43,76 @@ impl From<ResponseCode> for Refused {
     }
 }
 
+/// An update of somebody who may, not yet made.
+pub(super) struct Pending {
+    request: Request,
+    signed: Option<Signed>,
+    target: Target,
+}
+
+/// What an update changes, and where that is written first.
+pub(super) struct Target {
+    pub(super) apex: LowerName,
+    pub(super) journal: PathBuf,
+}
+
+impl Pending {
+    pub(super) fn new(request: Request, signed: Option<Signed>, target: Target) -> Self {
+        Self { request, signed, target }
+    }
+}
+
 impl Handler {
-    /// The code for an update, after it is in force.
-    pub(super) fn update(&self, request: &Request, signer: Option<&LowerName>) -> ResponseCode {
-        let counters = self.director.counters();
-        match self.updated(request, signer) {
-            Ok(()) => {
-                count(&counters.updates);
-                ResponseCode::NoError
-            }
-            Err(Refused(code, why)) => {
-                count(&counters.updates_refused);
-                let client = request.src();
-                if let Some(why) = why {
-                    tracing::warn!(%client, ?code, why, "a change of a zone was not taken");
-                }
-                code
-            }
-        }
+    /// What an update changes, when its sender may.
+    ///
+    /// # Errors
+    /// The code to refuse it with.
+    pub(super) fn permitted(&self, request: &Request, signer: Option<&LowerName>) -> Result<Target, ResponseCode> {
+        let target = || {
+            let query = request.queries.queries().first().filter(|_| repeatable(&request.queries));
+            let query =
+                query.filter(|query| query.query_type() == RecordType::SOA && query.query_class() == DNSClass::IN);
+            let apex = query.ok_or(ResponseCode::FormErr)?.name().clone();
+            let snapshot = self.director.snapshot();
+            let relations = snapshot.zones.named(&apex).ok_or(ResponseCode::NotAuth)?.relations();
+            let permitted = relations.update.as_ref().filter(|(access, _)| access.permits(request.src().ip(), signer));
+            let (_, journal) = permitted.ok_or(ResponseCode::Refused)?;
+            Ok(Target { apex, journal: journal.clone() })
+        };
+        target().inspect_err(|_| count(&self.director.counters().updates_refused))
     }
 
-    fn updated(&self, request: &Request, signer: Option<&LowerName>) -> Result<(), Refused> {
-        let query = request.queries.queries().first().filter(|_| repeatable(&request.queries));
-        let query = query.filter(|query| query.query_type() == RecordType::SOA && query.query_class() == DNSClass::IN);
-        let apex = query.ok_or(ResponseCode::FormErr)?.name().clone();
-        let relations = {
-            let snapshot = self.director.snapshot();
-            snapshot.zones.named(&apex).ok_or(ResponseCode::NotAuth)?.relations().clone()
+    /// Makes a change; the response, once it is in force.
+    pub(super) fn finished(&self, pending: &Pending) -> Option<Vec<u8>> {
+        let code = |handler: &Self| {
+            let counters = handler.director.counters();
+            match handler.updated(&pending.request, &pending.target) {
+                Ok(()) => {
+                    count(&counters.updates);
+                    ResponseCode::NoError
+                }
+                Err(Refused(code, why)) => {
+                    count(&counters.updates_refused);
+                    let client = pending.request.src();
+                    if let Some(why) = why {
+                        tracing::warn!(%client, ?code, why, "a change of a zone was not taken");
+                    }
+                    code
+                }
+            }
         };
-        let permitted = relations.update.as_ref().filter(|(access, _)| access.permits(request.src().ip(), signer));
-        let (_, journal) = permitted.ok_or(ResponseCode::Refused)?;
+        let response = self.coded(&pending.request, code)?;
+        Some(signed_by(pending.signed.as_ref(), response, since_1970().as_secs()))
+    }
+
+    /// The response to a change for which there is no room among those that wait.
+    pub(super) fn postponed(&self, pending: &Pending) -> Option<Vec<u8>> {
+        count(&self.director.counters().updates_refused);
+        let response = self.coded(&pending.request, |_| ResponseCode::ServFail)?;
+        Some(signed_by(pending.signed.as_ref(), response, since_1970().as_secs()))
+    }
+
+    fn updated(&self, request: &Request, Target { apex, journal }: &Target) -> Result<(), Refused> {
         let change = |zone: &Zone| {
             prerequisites(zone, &request.answers)?;
             let Some(change) = changed(zone, &request.authorities)? else { return Ok(None) };
@@ -82,7 +124,7 @@ impl Handler {
             let lost = |text| Refused(ResponseCode::ServFail, Some(text));
             zone.keep_change(journal, later, change).map_err(lost)
         };
-        self.director.change_zone(&apex, change, keep).map(|_| ())
+        self.director.change_zone(apex, change, keep).map(|_| ())
     }
 }
 

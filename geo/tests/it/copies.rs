@@ -109,12 +109,26 @@ async fn kdig_and_dig_copy_a_zone_whole_or_by_its_changes_with_the_key_and_not_w
     has(&none, &["XFR size: 1 records"]);
     let forgotten = said("dig", primary.address, &["-y", &key, NAME, "IXFR=3"]).await.unwrap();
     has(&forgotten, &["XFR size: 5010 records"]);
+    // In a datagram go the changes that it holds, else the SOA record, which is to bring the client by TCP.
+    let datagram = async |serial: &str| {
+        said("dig", primary.address, &["-y", &key, "+notcp", "+ignore", NAME, serial]).await.unwrap()
+    };
+    let records = |text: &str| text.lines().filter(|line| !line.starts_with(';') && line.contains("\tIN\t")).count();
+    let changes = datagram("IXFR=7").await;
+    has(&changes, &["\"new\"", "other.copied.example.", "(UDP)"]);
+    assert_eq!(records(&changes), 7, "{changes}");
+    for serial in ["IXFR=8", "IXFR=3"] {
+        let newest = datagram(serial).await;
+        has(&newest, &["hostmaster.copied.example. 8 3600", "(UDP)"]);
+        assert_eq!(records(&newest), 1, "{newest}");
+    }
+    assert_eq!(records(&said("dig", primary.address, &["+notcp", NAME, "IXFR=7"]).await.unwrap()), 0);
     // A question that is signed is answered signed.
     let signed = said("dig", primary.address, &["-y", &key, NAME, "SOA"]).await.unwrap();
     has(&signed, &["NOERROR", "TSIG PSEUDOSECTION"]);
     assert!(!signed.contains("verify"), "{signed}");
     let counters = primary.director.counters();
-    assert_eq!((counters.transfers.load(Relaxed), counters.transfers_refused.load(Relaxed)), (4, 1));
+    assert_eq!((counters.transfers.load(Relaxed), counters.transfers_refused.load(Relaxed)), (5, 2));
     assert_eq!(counters.tsig_refused.load(Relaxed), 2);
 }
 

@@ -138,6 +138,28 @@ async fn kdig_reads_every_type_of_a_zone_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dig_finds_the_names_of_addresses() {
+    let running = running().await;
+    // What stands between columns is dig's business.
+    let reverse = async |address: &str| {
+        let told = dig(running.address, &["-x", address]).await?;
+        Some(told.split([' ', '\t']).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
+    };
+    let Some(of_ipv4) = reverse("192.0.2.55").await else { return };
+    has(&of_ipv4, &["status: NOERROR", " aa", "55.2.0.192.in-addr.arpa. 60 IN PTR ns.types.example."]);
+    has(&reverse("2001:db8::55").await.unwrap(), &["status: NOERROR", "ip6.arpa. 60 IN PTR ns.types.example."]);
+    // Its zone is somebody else's: where an alias leads there, the resolver is told whom to ask.
+    let delegated = reverse("192.0.2.56").await.unwrap();
+    has(
+        &delegated,
+        &["CNAME 56.48-63.2.0.192.in-addr.arpa.", "48-63.2.0.192.in-addr.arpa. 60 IN NS ns.types.example."],
+    );
+    has(&reverse("192.0.2.57").await.unwrap(), &["7.types.example. 60 IN PTR www.types.example."]);
+    has(&reverse("192.0.2.99").await.unwrap(), &["status: NXDOMAIN", "SOA ns.types.example."]);
+    has(&reverse("198.51.100.1").await.unwrap(), &["status: REFUSED"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dig_meets_a_cut_answer_and_comes_back_over_tcp() {
     let running = running().await;
     let Some(cut) = dig(running.address, &["big.kingcdn.example", "TXT", "+ignore"]).await else {

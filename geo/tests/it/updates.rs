@@ -156,3 +156,31 @@ async fn a_zone_file_with_a_higher_serial_takes_the_place_of_its_journal_and_no_
     let problem = primary.director.reload(twice).unwrap_err().to_string();
     has(&problem, &["zone \"other.example.\" is written to", "journal, as another one is: name another file"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_answered_while_a_change_waits_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path();
+    std::fs::write(at.join("zone"), zone(1, "old IN A 192.0.2.8\n")).unwrap();
+    // One thread answers.
+    let primary = running(listeners(), config(&at.join("zone"), peers(at, Vec::new())));
+    assert_eq!(told(primary.address, "old").await.0, 0);
+    // Whoever opens a pipe to write waits for a reader.
+    let journal = at.join("journal");
+    assert!(Command::new("mkfifo").arg(&journal).status().unwrap().success());
+    let change = nsupdate(primary.address, Some(KEY), "update add new.copied.example. A 192.0.2.7");
+    let mut change = Box::pin(change);
+    let udp = &primary.director.counters().udp;
+    let before = udp.load(Relaxed);
+    while udp.load(Relaxed) < before + 3 {
+        tokio::select! {
+            said = &mut change => return assert!(said.is_none(), "answered before it was written: {said:?}"),
+            answer = told(primary.address, "old") => assert_eq!(answer, (0, vec!["192.0.2.8".into()])),
+        }
+    }
+    // What cannot be kept is not in force.
+    let reader = tokio::task::spawn_blocking(move || std::fs::File::open(journal));
+    has(&change.await.unwrap_or_default(), &["SERVFAIL"]);
+    drop(reader.await);
+    assert_eq!(told(primary.address, "new").await.0, 3);
+}

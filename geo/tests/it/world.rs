@@ -44,6 +44,24 @@ svc   IN SVCB 1 ns port=53
 sub   IN NS  ns.sub
 ns.sub IN A  192.0.2.57
 ";
+/// Names of addresses: of IPv4, some of them in a zone of somebody else (RFC 2317), and of IPv6.
+const REVERSE_ZONE: &str = "\
+$ORIGIN 2.0.192.in-addr.arpa.
+$TTL 60
+@      IN SOA ns.types.example. hostmaster.types.example. 1 3600 600 86400 30
+@      IN NS  ns.types.example.
+55     IN PTR ns.types.example.
+56     IN CNAME 56.48-63
+48-63  IN NS  ns.types.example.
+57     IN CNAME 7.types.example.
+";
+const REVERSE_ZONE_OF_IPV6: &str = "\
+$ORIGIN 8.b.d.0.1.0.0.2.ip6.arpa.
+$TTL 60
+@      IN SOA ns.types.example. hostmaster.types.example. 1 3600 600 86400 30
+@      IN NS  ns.types.example.
+5.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0 IN PTR ns.types.example.
+";
 /// Owner, type and data of that zone as others print them; no owner is the apex.
 #[allow(dead_code, reason = "fuzzers do not ask for them")]
 pub(crate) const TYPES: &[(&str, &str, &str)] = &[
@@ -81,6 +99,8 @@ pub(crate) fn director() -> Director {
         zone("netcinema.example.", NETCINEMA),
         zone("kingcdn.example.", &format!("{KINGCDN}{big}")),
         zone("types.example.", TYPES_ZONE),
+        zone("2.0.192.in-addr.arpa.", REVERSE_ZONE),
+        zone("8.b.d.0.1.0.0.2.ip6.arpa.", REVERSE_ZONE_OF_IPV6),
     ];
     let cluster = |id: &str, node: &str, prefix: &str| Cluster {
         id: id.into(),
