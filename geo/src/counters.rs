@@ -13,6 +13,10 @@ pub struct Counters {
     pub tcp: AtomicU64,
     /// Queries over TLS, which [`Self::tcp`] counts, too.
     pub encrypted: AtomicU64,
+    /// Queries over HTTPS, which [`Self::tcp`] counts, too.
+    pub https: AtomicU64,
+    /// Requests over HTTPS that carry no message.
+    pub https_refused: AtomicU64,
     /// TCP connections closed for [`crate::limits::TCP_CONNECTIONS_MAX`].
     pub tcp_refused: AtomicU64,
     /// Queries with a client subnet.

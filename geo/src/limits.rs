@@ -70,6 +70,12 @@ pub const UDP_THREADS_MAX: usize = 256;
 pub const TCP_CONNECTIONS_MAX: usize = 256;
 /// Seconds a TCP connection may take to send a whole message, and to take an answer.
 pub const TCP_IDLE_SECONDS: u64 = 10;
+/// Requests that a client may have open on one connection over HTTPS.
+pub const HTTPS_STREAMS_MAX: u32 = 32;
+/// Bytes of a request's head over HTTPS: what GET carries is no longer.
+pub const HTTPS_HEAD_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a message that a request carries (RFC 8484 §6).
+pub const HTTPS_MESSAGE_BYTES_MAX: usize = 65_535;
 /// Servers asked for one question to the resolver, as aliases lead from one to the next.
 pub const RESOLVE_STEPS_MAX: usize = 8;
 /// Seconds the resolver waits for one server.

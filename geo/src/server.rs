@@ -30,6 +30,7 @@ mod cookie;
 mod copy;
 mod encrypted;
 mod hot;
+mod https;
 mod identity;
 mod late;
 mod listeners;
@@ -114,7 +115,7 @@ pub struct Handler {
     rate: Option<Arc<Rate>>,
     /// Room for copies of zones.
     copies: Arc<Semaphore>,
-    /// Room for connections over TLS.
+    /// Room for connections over TLS and HTTPS.
     encrypted: Arc<Semaphore>,
 }
 

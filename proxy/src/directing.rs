@@ -120,9 +120,9 @@ impl Directing {
         };
         match name {
             "littoral_dns_queries_total" => {
-                let encrypted = counters.encrypted.load(Relaxed);
-                let tcp = counters.tcp.load(Relaxed).saturating_sub(encrypted);
-                by("transport", &["udp", "tcp", "tls"], vec![counters.udp.load(Relaxed), tcp, encrypted])
+                let [tls, https] = [&counters.encrypted, &counters.https].map(|counter| counter.load(Relaxed));
+                let tcp = counters.tcp.load(Relaxed).saturating_sub(tls + https);
+                by("transport", &["udp", "tcp", "tls", "https"], vec![counters.udp.load(Relaxed), tcp, tls, https])
             }
             "littoral_dns_responses_total" => {
                 by("rcode", &Counters::RCODES, counters.rcodes.iter().map(|count| count.load(Relaxed)).collect())
@@ -137,6 +137,7 @@ impl Directing {
                 &["cut", "dropped"],
                 vec![counters.rate_cut.load(Relaxed), counters.rate_dropped.load(Relaxed)],
             ),
+            "littoral_dns_https_refused_total" => one(counters.https_refused.load(Relaxed)),
             "littoral_dns_connections_refused_total" => one(counters.tcp_refused.load(Relaxed)),
             "littoral_dns_malformed_total" => one(counters.malformed.load(Relaxed)),
             "littoral_dns_signatures_total" => by(

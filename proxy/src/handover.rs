@@ -48,6 +48,8 @@ pub enum Kind {
     Datagram,
     /// DNS over TLS.
     DnsTls,
+    /// DNS over HTTPS.
+    DnsHttps,
 }
 
 /// A socket to hand over.
@@ -83,13 +85,14 @@ pub struct Inherited {
 }
 
 impl Kind {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 7] = [
         (Self::Data, "data"),
         (Self::Admin, "admin"),
         (Self::DnsUdp, "dns-udp"),
         (Self::DnsTcp, "dns-tcp"),
         (Self::Datagram, "datagram"),
         (Self::DnsTls, "dns-tls"),
+        (Self::DnsHttps, "dns-https"),
     ];
 
     fn name(self) -> &'static str {

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, Listen};
 use crate::directing::Directing;
+use crate::dot::{self, Inside};
 use crate::handover::{Handed, Inherited, Kind};
 use crate::listen::clients::Clients;
 use crate::listen::front::{Front, Fronts};
@@ -50,6 +51,7 @@ struct Sockets {
     dns: Option<littoral_geo::server::Listeners>,
     datagrams: Datagrams,
     dot: Vec<std::net::TcpListener>,
+    doh: Vec<std::net::TcpListener>,
 }
 
 /// A node that is ready to start.
@@ -104,10 +106,12 @@ impl Assembled {
         if !datagrams.is_empty() {
             parts.push(format!("datagram={}", join(datagrams)));
         }
-        let dot: Vec<String> =
-            self.sockets.dot.iter().filter_map(|dot| dot.local_addr().ok()).map(|at| at.to_string()).collect();
-        if !dot.is_empty() {
-            parts.push(format!("dot={}", join(dot)));
+        for (name, sockets) in [("dot", &self.sockets.dot), ("doh", &self.sockets.doh)] {
+            let bound = sockets.iter().filter_map(|socket| socket.local_addr().ok());
+            let bound: Vec<String> = bound.map(|at| at.to_string()).collect();
+            if !bound.is_empty() {
+                parts.push(format!("{name}={}", join(bound)));
+            }
         }
         parts.join(" ")
     }
@@ -140,12 +144,16 @@ impl Sockets {
         });
         let addresses = config.listen.datagram.iter().map(|datagram| datagram.bind);
         let datagrams = Datagrams::bind(addresses, inherited)?;
-        let dot = config.listen.dot.iter().map(|address| {
-            let socket = inherited.take(Kind::DnsTls, &address.to_string()).into_iter().next();
-            crate::dot::bind(*address, socket.map(Into::into))
-        });
-        let dot = dot.collect::<Result<_, _>>()?;
-        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()?, datagrams, dot })
+        let mut encrypted = |kind, inside, addresses: &[SocketAddr]| {
+            let sockets = addresses.iter().map(|address| {
+                let socket = inherited.take(kind, &address.to_string()).into_iter().next();
+                dot::bind(inside, *address, socket.map(Into::into))
+            });
+            sockets.collect::<Result<_, _>>()
+        };
+        let dot = encrypted(Kind::DnsTls, Inside::Dns, &config.listen.dot)?;
+        let doh = encrypted(Kind::DnsHttps, Inside::Https, &config.listen.doh)?;
+        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()?, datagrams, dot, doh })
     }
 
     /// Duplicates of all of them, for a process that takes over.
@@ -157,8 +165,10 @@ impl Sockets {
         if let Some((socket, written)) = self.admin.as_ref().zip(listen.admin) {
             all.push(Handed::of(Kind::Admin, written.to_string(), socket.local_addr()?.to_string(), socket)?);
         }
-        for (socket, written) in self.dot.iter().zip(&listen.dot) {
-            all.push(Handed::of(Kind::DnsTls, written.to_string(), socket.local_addr()?.to_string(), socket)?);
+        let dot = self.dot.iter().zip(&listen.dot).map(|bound| (Kind::DnsTls, bound));
+        let doh = self.doh.iter().zip(&listen.doh).map(|bound| (Kind::DnsHttps, bound));
+        for (kind, (socket, written)) in dot.chain(doh) {
+            all.push(Handed::of(kind, written.to_string(), socket.local_addr()?.to_string(), socket)?);
         }
         let dns = self.dns.iter().flat_map(|dns| dns.bound());
         for (sockets, written) in dns.zip(&listen.dns) {
@@ -234,18 +244,23 @@ fn assemble(
     }))
 }
 
-/// Answers DNS, over TLS, too, with the certificates of the first listener that has some.
+/// Answers DNS, over TLS and HTTPS, too, with the certificates of the first listener that has some.
 fn answer_dns(
     node: &Arc<Node>,
     dns: littoral_geo::server::Listeners,
     dot: Vec<std::net::TcpListener>,
+    doh: Vec<std::net::TcpListener>,
     stopped: &watch::Receiver<bool>,
 ) {
     let Some(directing) = &node.directing else { return };
     let handler = directing.handler(&node.settings.load());
     let secured = node.fronts.iter().find(|front| front.is_tls());
-    for (dot, front) in dot.into_iter().filter_map(|dot| Some((dot, secured?.clone()))) {
-        tokio::spawn(crate::dot::serve(dot, front, handler.clone()));
+    let dot = dot.into_iter().map(|socket| (Inside::Dns, socket));
+    let doh = doh.into_iter().map(|socket| (Inside::Https, socket));
+    for (inside, socket, front) in
+        dot.chain(doh).filter_map(|(inside, socket)| Some((inside, socket, secured?.clone())))
+    {
+        tokio::spawn(dot::serve(inside, socket, front, handler.clone()));
     }
     tokio::spawn(littoral_geo::server::serve_with(dns, handler, stopped.clone()));
 }
@@ -297,7 +312,7 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
         }
         if let Some(dns) = sockets.dns {
-            answer_dns(&node, dns, sockets.dot, &stopped);
+            answer_dns(&node, dns, sockets.dot, sockets.doh, &stopped);
         }
         let _watch = node.plugins.watch();
         // Whoever started the process may have stopped listening to it.

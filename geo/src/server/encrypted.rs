@@ -1,4 +1,4 @@
-//! DNS inside of what somebody else encrypts: connections over TLS (RFC 7858), messages over HTTPS (RFC 8484).
+//! DNS inside of what somebody else encrypts: connections over TLS (RFC 7858); those over HTTPS are [`super::https`]'s.
 //!
 //! Responses to clients that pad their queries are padded to a multiple of 468 bytes (RFC 8467 §4.1), so that their length tells
 //! less of what was asked. Invariant: a padded response says what the other says.
@@ -24,7 +24,7 @@ const RECORD_HEAD: usize = 10;
 const LENGTH_AT: usize = 8;
 
 impl Handler {
-    /// A place for a connection over TLS, to be held from before its handshake to its end; `None`, and counted: all are taken, and it is
+    /// A place for a connection over TLS or HTTPS, to be held from before its handshake to its end; `None`, and counted: all are taken, and it is
     /// to be closed.
     pub fn place(&self) -> Option<OwnedSemaphorePermit> {
         let place = self.encrypted.clone().try_acquire_owned().ok();
@@ -44,6 +44,11 @@ impl Handler {
     /// The response to a message that came encrypted; none to what is no query.
     pub(super) async fn respond_encrypted(&self, message: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
         count(&self.director.counters().encrypted);
+        self.padded(message, client).await
+    }
+
+    /// The same, however it is counted.
+    pub(super) async fn padded(&self, message: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
         let pads = octets::of_option(&message, PADDING).is_some();
         let mut response = self.awaited(message, client).await?;
         if pads {
@@ -52,7 +57,7 @@ impl Handler {
         Some(response)
     }
 
-    /// Room for connections over TLS.
+    /// Room for connections over TLS and HTTPS.
     pub(super) fn places() -> Arc<tokio::sync::Semaphore> {
         tcp::places()
     }

@@ -7,6 +7,7 @@ mod dns;
 mod dnssec;
 mod edns;
 mod hot;
+mod https;
 mod packets;
 mod properties;
 mod tcp;

@@ -36,6 +36,8 @@ pub struct Listen {
     pub dns: Vec<SocketAddr>,
     /// DNS over TLS.
     pub dot: Vec<SocketAddr>,
+    /// DNS over HTTPS.
+    pub doh: Vec<SocketAddr>,
 }
 
 /// Where a listener of the data port is bound.
@@ -295,6 +297,7 @@ impl Listen {
                 listen.admin,
                 listen.dns.clone(),
                 listen.dot.clone(),
+                listen.doh.clone(),
             )
         };
         fixed(self) != fixed(old)

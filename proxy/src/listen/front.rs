@@ -54,11 +54,11 @@ impl Front {
         self.kind == Kind::Tls
     }
 
-    /// What it speaks TLS with, for another protocol over it.
-    pub(crate) fn tls_as(&self, alpn: &[u8]) -> Option<Arc<rustls::ServerConfig>> {
+    /// What it speaks TLS with, for other protocols over it.
+    pub(crate) fn tls_as(&self, protocols: &[&[u8]]) -> Option<Arc<rustls::ServerConfig>> {
         let tls = self.tls.load_full()?;
         let mut config = rustls::ServerConfig::clone(&tls.config);
-        config.alpn_protocols = vec![alpn.to_vec()];
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
         Some(Arc::new(config))
     }
 

@@ -137,19 +137,26 @@ async fn probes_follow_a_reload_and_believe_nobody_a_node_redirects_to() {
 }
 
 #[tokio::test]
-async fn the_certificates_of_https_serve_dns_over_tls_too() {
+async fn the_certificates_of_https_serve_dns_over_tls_and_over_https_too() {
     let issued = Authority::default().issue(&["dns.example"]);
-    let listen = "dns = [\"127.0.0.1:0\"]\ndot = [\"127.0.0.1:0\"]\nhttps = [{ bind = \"127.0.0.1:0\", cert = \"d.pem\", key = \"d.key\" }]\n";
+    let listen = "dns = [\"127.0.0.1:0\"]\ndot = [\"127.0.0.1:0\"]\ndoh = [\"127.0.0.1:0\"]\n\
+                  https = [{ bind = \"127.0.0.1:0\", cert = \"d.pem\", key = \"d.key\" }]\n";
     let site = "[[site]]\nhosts = [\"*\"]\norigin = [\"http://127.0.0.1:9\"]\n";
     let config = config().replace("dns = [\"127.0.0.1:0\"]\n", listen) + site;
     let files = [("k.zone", ZONE.as_bytes()), ("d.pem", issued.cert.as_bytes()), ("d.key", issued.key.as_bytes())];
     let node = Node::start(BINARY, &config, &files).await;
-    let address = node.address("dot");
-    let mut command = Command::new("kdig");
-    let (server, port) = (format!("@{}", address.ip()), address.port().to_string());
-    command.args([&server, "-p", &port, "+tls", "+edns", "+padding", "www.kingcdn.example", "A"]);
-    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
-    let text = String::from_utf8_lossy(&output.expect("kdig; `make setup` installs it").stdout).into_owned();
-    assert!(text.contains("203.0.113.") && text.contains("Received 468 B"), "{text}");
-    node.until("littoral_dns_queries_total{transport=\"tls\"}", 1.0).await;
+    for (name, way, transport) in [("dot", "+tls", "tls"), ("doh", "+https", "https")] {
+        let address = node.address(name);
+        let mut command = Command::new("kdig");
+        let (server, port) = (format!("@{}", address.ip()), address.port().to_string());
+        command.args([&server, "-p", &port, way, "+edns", "+padding", "www.kingcdn.example", "A"]);
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+        let text = String::from_utf8_lossy(&output.expect("kdig; `make setup` installs it").stdout).into_owned();
+        assert!(text.contains("203.0.113.") && text.contains("Received 468 B"), "{text}");
+        node.until(&format!("littoral_dns_queries_total{{transport=\"{transport}\"}}"), 1.0).await;
+    }
+    let url = format!("https://{}/", node.address("doh"));
+    let curl = Command::new("curl").args(["-sko", "/dev/null", "-w", "%{http_code}", &url]).output();
+    assert_eq!(curl.expect("curl; `make setup` installs it").stdout, b"404");
+    node.until("littoral_dns_https_refused_total", 1.0).await;
 }

@@ -15,10 +15,13 @@ impl Config {
         if !listen.dns.is_empty() && self.zone.is_empty() {
             return wrong("listen.dns", "it listens for DNS but has no [[zone]]: add one");
         }
-        if !listen.dot.is_empty() && (listen.dns.is_empty() || listen.https.is_empty()) {
-            let problem =
-                "DNS over TLS answers as listen.dns does, with the certificates of the first listen.https: add both";
-            return wrong("listen.dot", problem);
+        for (key, over, addresses) in [("listen.dot", "TLS", &listen.dot), ("listen.doh", "HTTPS", &listen.doh)] {
+            if !addresses.is_empty() && (listen.dns.is_empty() || listen.https.is_empty()) {
+                let problem = format!(
+                    "DNS over {over} answers as listen.dns does, with the certificates of the first listen.https: add both"
+                );
+                return wrong(key, problem);
+            }
         }
         let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
         if serves_http && self.site.is_empty() {
@@ -55,7 +58,8 @@ impl Config {
         let admin = listen.admin.iter().map(|address| ("listen.admin".to_owned(), *address));
         let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
         let dot = listen.dot.iter().enumerate().map(|(at, address)| (format!("listen.dot.{at}"), *address));
-        let addresses = plain.chain(tls).filter_map(inet).chain(admin).chain(dns).chain(dot);
+        let doh = listen.doh.iter().enumerate().map(|(at, address)| (format!("listen.doh.{at}"), *address));
+        let addresses = plain.chain(tls).filter_map(inet).chain(admin).chain(dns).chain(dot).chain(doh);
         unique("address", addresses.filter(|(_, address)| address.port() != 0))?;
         // UDP has ports of its own.
         let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));

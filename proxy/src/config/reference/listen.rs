@@ -117,4 +117,11 @@ pub(super) const KEYS: &[Key] = &[
         "restart",
         "The same over TLS (RFC 7858), with the certificates and TLS settings of the first `listen.https`.",
     ),
+    key(
+        "listen.doh",
+        "list of address:port",
+        "none",
+        "restart",
+        "The same over HTTPS at `/dns-query` (RFC 8484), with the certificates and TLS settings of the first `listen.https`.",
+    ),
 ];
