@@ -15,6 +15,10 @@ pub mod recorder;
 pub mod s3;
 pub mod tls;
 
+/// How long something is waited for that a test cannot go on without: longer than any busy machine takes, so that what never comes
+/// fails the test and does not hang it.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 pub use client::{Client, Reply};
 pub use node::{Node, refused};
 pub use origin::{Body, Gate, Origin, Request, Response};

@@ -103,8 +103,14 @@ impl Node {
     }
 
     /// Waits until a sample of `/metrics` has this value: what is counted after a client was told.
+    ///
+    /// # Panics
+    /// When it does not get it within [`PATIENCE`](crate::PATIENCE).
     pub async fn until(&self, sample: &str, value: f64) {
-        while self.metrics().await.get(sample) != Some(&value) {}
+        let came = async { while self.metrics().await.get(sample) != Some(&value) {} };
+        if tokio::time::timeout(crate::PATIENCE, came).await.is_err() {
+            panic!("{sample} is {:?}, not {value}", self.metrics().await.get(sample));
+        }
     }
 
     /// Sends a signal by its name.

@@ -205,8 +205,14 @@ impl Origin {
     }
 
     /// Waits until so many connections to it are open.
+    ///
+    /// # Panics
+    /// When that does not come about within [`PATIENCE`](crate::PATIENCE).
     pub async fn has_open(&self, connections: usize) {
-        let _ = self.connections.open.subscribe().wait_for(|open| *open == connections).await;
+        let mut open = self.connections.open.subscribe();
+        let came = open.wait_for(|open| *open == connections);
+        let in_time = tokio::time::timeout(crate::PATIENCE, came).await.is_ok();
+        assert!(in_time, "{} connections to the origin are open, not {connections}", *open.borrow());
     }
 
     /// The URL to configure.
