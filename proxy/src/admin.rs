@@ -15,13 +15,12 @@ use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use littoral_cache::disk::Disks;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::observe::metrics;
-use crate::purge::{Done, NO_URL, Order};
+use crate::purge::{Done, NO_URL, Order, Undone};
 
 mod explained;
 mod report;
@@ -144,19 +143,15 @@ async fn stats(State(admin): State<Admin>) -> Json<Value> {
 }
 
 async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<Json<Done>, Refusal> {
-    let node = admin.node.clone();
-    // It may look at every object there is: not on the admin runtime.
-    let unrecorded = || admin.node.store.disks().map_or(0, |disks| disks.counters().unrecorded.load(Relaxed));
-    let before = unrecorded();
-    let done = tokio::task::spawn_blocking(move || order.carry_out(&node)).await;
-    let done = done.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    if admin.node.store.disks().is_some_and(Disks::is_released) {
-        return Err(Refusal(StatusCode::SERVICE_UNAVAILABLE, crate::disks::HANDED_OVER.into()));
-    }
-    if unrecorded() > before {
-        return Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, crate::disks::UNRECORDED.into()));
-    }
-    done.map(Json).map_err(|wrong| Refusal(StatusCode::BAD_REQUEST, wrong))
+    let done = crate::purge::everywhere(&admin.node, order, None).await;
+    done.map(Json).map_err(|undone| {
+        let status = match undone {
+            Undone::Wrong(_) => StatusCode::BAD_REQUEST,
+            Undone::HandedOver | Undone::Unconfirmed => StatusCode::SERVICE_UNAVAILABLE,
+            Undone::Unrecorded | Undone::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal(status, undone.to_string())
+    })
 }
 
 async fn reload(State(admin): State<Admin>) -> Answer {
@@ -171,7 +166,7 @@ async fn reload(State(admin): State<Admin>) -> Answer {
 }
 
 async fn upgrade(State(admin): State<Admin>) -> Answer {
-    let started = admin.node.upgrade.start(&admin.node.store).await;
+    let started = admin.node.upgrade.start(&admin.node).await;
     let pid = started.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error))?;
     Ok(Json(json!({ "pid": pid })))
 }

@@ -18,9 +18,13 @@ use crate::observe::metrics::Sample;
 pub(crate) const UNRECORDED: &str =
     "purged, but a disk could not record it and is out: empty its directory before it is used again";
 
-/// Said to a purge that comes while another process takes the disks over.
+/// Said to a purge that comes after another process took the disks over, and failed.
 pub(crate) const HANDED_OVER: &str =
-    "a new process is taking over and has the disks already: purge again, it will answer";
+    "a new process that was to take over had the disks already and ended: start this one anew, then purge again";
+
+/// Said to a purge that another process of an upgrade did not confirm.
+pub(crate) const UNCONFIRMED: &str =
+    "purged here, but the other process of the upgrade that is under way did not confirm it: purge again";
 
 /// How often it is looked whether a disk was taken out.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -2,8 +2,9 @@
 //!
 //! An upgrade passes them over the new process's standard input, which is a socket: one message per listening socket with
 //! its name and its descriptor (unix(7), SCM_RIGHTS), an empty name after the last; the new process asks for the cache's directories
-//! when it has everything else, and answers [`READY`] when it serves. It is the very sockets that are passed, so that no connection in a backlog is lost. Starting the new process is
-//! [`crate::upgrade`]'s. Invariant: what nobody takes is closed and told.
+//! when it has everything else, and is given with them a socket for what the two have to tell each other; it answers [`READY`] when it
+//! serves. It is the very sockets that are passed, so that no connection in a backlog is lost. Starting the new process, and what the
+//! two say then, is [`crate::upgrade`]'s. Invariant: what nobody takes is closed and told.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -82,6 +83,8 @@ pub struct Inherited {
     groups: Vec<Group>,
     /// To the process that handed them over.
     channel: Option<OwnedFd>,
+    /// To the same one, for as long as both are there.
+    twin: Option<OwnedFd>,
 }
 
 impl Kind {
@@ -152,7 +155,7 @@ impl Inherited {
                 add(path.map(|path| format!("unix:{}", path.display())), socket.into());
             }
         }
-        Self { groups, channel: None }
+        Self { groups, channel: None, twin: None }
     }
 
     fn add(&mut self, name: &str, socket: OwnedFd) -> Result<(), String> {
@@ -192,16 +195,22 @@ impl Inherited {
         self.groups.iter().map(|group| group.bound.as_str()).collect()
     }
 
-    /// Asks whoever handed over for the directories of the cache, and waits until it lets go of them.
-    pub fn ask_for_disks(&self) {
+    /// Asks whoever handed over for the directories of the cache, and waits until it lets go of them. To be asked by a process
+    /// without directories, too: from then on it is told what is purged.
+    pub fn ask_for_disks(&mut self) {
         let Some(channel) = &self.channel else { return };
         let timeout = rustix::net::sockopt::Timeout::Recv;
         let asked = send(channel, DISKS, SendFlags::NOSIGNAL).is_ok()
             && rustix::net::sockopt::set_socket_timeout(channel, timeout, Some(2 * PATIENCE)).is_ok();
         // Should it not answer, the directories say so: they are still locked.
         if asked {
-            let _ = rustix::net::recv(channel, &mut [0; GIVEN.len()][..], RecvFlags::empty());
+            self.twin = receive(channel, &mut [0; GIVEN.len()]).ok().and_then(|(_, _, socket)| socket);
         }
+    }
+
+    /// The socket for what the two processes have to tell each other.
+    pub fn take_twin(&mut self) -> Option<OwnedFd> {
+        self.twin.take()
     }
 
     /// Tells whoever handed over that this process serves now.
@@ -225,19 +234,25 @@ pub fn hand_over(channel: &OwnedFd, sockets: &[Handed]) -> std::io::Result<()> {
     rustix::net::sockopt::set_socket_timeout(channel, rustix::net::sockopt::Timeout::Send, Some(PATIENCE))?;
     for handed in sockets {
         let name = format!("{}\t{}\t{}", handed.kind.name(), handed.written, handed.bound);
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut rights = SendAncillaryBuffer::new(&mut space);
-        let sockets = [handed.socket.as_fd()];
-        rights.push(SendAncillaryMessage::ScmRights(&sockets));
-        sendmsg(channel, &[IoSlice::new(name.as_bytes())], &mut rights, SendFlags::NOSIGNAL)?;
+        pass(channel, name.as_bytes(), &handed.socket)?;
     }
     send(channel, b"\n", SendFlags::NOSIGNAL)?;
     Ok(())
 }
 
+/// One message with one descriptor.
+fn pass(channel: &OwnedFd, message: &[u8], socket: &OwnedFd) -> std::io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = SendAncillaryBuffer::new(&mut space);
+    let sockets = [socket.as_fd()];
+    rights.push(SendAncillaryMessage::ScmRights(&sockets));
+    sendmsg(channel, &[IoSlice::new(message)], &mut rights, SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
 /// Waits until the new process says that it is ready; `false` when it ends or `patience` does. Before that it may ask for the
-/// directories of the cache: `release` lets go of them.
-pub fn is_ready(channel: &OwnedFd, patience: Duration, mut release: impl FnMut(Duration)) -> bool {
+/// directories of the cache: `release` lets go of them, and returns what the new process is told over from then on.
+pub fn is_ready(channel: &OwnedFd, patience: Duration, mut release: impl FnMut(Duration) -> Option<OwnedFd>) -> bool {
     let timeout = rustix::net::sockopt::Timeout::Recv;
     if rustix::net::sockopt::set_socket_timeout(channel, timeout, Some(patience)).is_err() {
         return false;
@@ -246,8 +261,11 @@ pub fn is_ready(channel: &OwnedFd, patience: Duration, mut release: impl FnMut(D
         let mut said = [0; READY.len()];
         match rustix::net::recv(channel, &mut said[..], RecvFlags::empty()) {
             Ok((_, bytes)) if bytes == DISKS.len() && said == *DISKS => {
-                release(PATIENCE);
-                let _ = send(channel, GIVEN, SendFlags::NOSIGNAL);
+                // Should it be gone, that is found out next.
+                let _ = match release(PATIENCE) {
+                    Some(twin) => pass(channel, GIVEN, &twin),
+                    None => send(channel, GIVEN, SendFlags::NOSIGNAL).map(drop).map_err(Into::into),
+                };
             }
             Ok((_, bytes)) => return bytes == READY.len() && said == *READY,
             Err(_) => return false,
@@ -259,22 +277,29 @@ pub fn is_ready(channel: &OwnedFd, patience: Duration, mut release: impl FnMut(D
 fn next(channel: &OwnedFd) -> std::io::Result<Option<(String, OwnedFd)>> {
     let wrong = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());
     let mut name = [0; NAME_BYTES_MAX];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut rights = RecvAncillaryBuffer::new(&mut space);
-    let got = recvmsg(channel, &mut [IoSliceMut::new(&mut name)], &mut rights, RecvFlags::CMSG_CLOEXEC)?;
-    if got.flags.contains(ReturnFlags::TRUNC) {
+    let (bytes, is_cut, socket) = receive(channel, &mut name)?;
+    if is_cut {
         return Err(wrong("a socket's name is too long"));
     }
-    let name = std::str::from_utf8(&name[..got.bytes]).map_err(|_| wrong("a socket's name is no text"))?;
+    let name = std::str::from_utf8(&name[..bytes]).map_err(|_| wrong("a socket's name is no text"))?;
     if name == "\n" {
         return Ok(None);
     }
+    let socket = socket.ok_or_else(|| wrong("it ended before the last socket"))?;
+    Ok(Some((name.to_owned(), socket)))
+}
+
+/// One message: its bytes, whether it had more, and the descriptor that came with it.
+fn receive(channel: &OwnedFd, into: &mut [u8]) -> std::io::Result<(usize, bool, Option<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = RecvAncillaryBuffer::new(&mut space);
+    let got = recvmsg(channel, &mut [IoSliceMut::new(into)], &mut rights, RecvFlags::CMSG_CLOEXEC)?;
     let sockets = rights.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(sockets) => Some(sockets),
         _ => None,
     });
-    let socket = sockets.flatten().next().ok_or_else(|| wrong("it ended before the last socket"))?;
-    Ok(Some((name.to_owned(), socket)))
+    let socket = sockets.flatten().next();
+    Ok((got.bytes, got.flags.contains(ReturnFlags::TRUNC), socket))
 }
 
 /// A TCP listener of a handed socket, ready for a runtime.
@@ -318,7 +343,7 @@ mod tests {
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap()
     }
 
-    fn receive(channel: OwnedFd) -> Inherited {
+    fn inherited_over(channel: OwnedFd) -> Inherited {
         let mut inherited = Inherited::default();
         while let Some((name, socket)) = next(&channel).unwrap() {
             inherited.add(&name, socket).unwrap();
@@ -338,7 +363,7 @@ mod tests {
         };
         hand_over(&near, &[handed(0), handed(0), handed(1), handed(2)]).unwrap();
         drop(listeners);
-        let mut inherited = receive(far);
+        let mut inherited = inherited_over(far);
         assert!(inherited.take(Kind::Admin, "127.0.0.1:0").is_empty());
         let first = inherited.take(Kind::Data, "127.0.0.1:0");
         assert_eq!(first.len(), 2, "two sockets of one listener stay together");
@@ -347,14 +372,19 @@ mod tests {
         assert_eq!(inherited.untaken(), [bound[1].to_string()]);
         let waiting = std::net::TcpStream::connect(bound[0]).unwrap();
         assert!(tcp(first.into_iter().next().unwrap()).unwrap().0.accept().is_ok(), "{waiting:?} was in its backlog");
-        assert!(!is_ready(&near, Duration::from_millis(1), |_| ()));
+        assert!(!is_ready(&near, Duration::from_millis(1), |_| None));
         let mut released = 0;
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 inherited.ask_for_disks();
+                assert!(inherited.take_twin().is_some_and(|twin| !is_datagram(&twin)));
                 inherited.ready();
             });
-            assert!(is_ready(&near, PATIENCE, |_| released += 1));
+            let release = |_| {
+                released += 1;
+                Some(OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap()))
+            };
+            assert!(is_ready(&near, PATIENCE, release));
         });
         assert_eq!(released, 1);
     }

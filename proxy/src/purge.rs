@@ -4,15 +4,19 @@
 //! Invariant: an order of which one part is wrong does nothing.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use clap::Args;
+use littoral_cache::disk::Disks;
 use littoral_cache::surrogate::key_hash;
 use littoral_cache::{Key, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{Admin, Failed, call};
 use crate::node::Node;
+use crate::upgrade::twin::{Said, Twin, Which};
 
 /// Targets of one order.
 pub const TARGETS_MAX: usize = 1024;
@@ -61,6 +65,78 @@ pub struct Done {
     pub soft: bool,
     /// Milliseconds it took.
     pub took_ms: f64,
+}
+
+/// Why a purge is not answered as done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undone {
+    /// A part of the order is wrong; nothing was done.
+    #[error("{0}")]
+    Wrong(String),
+    /// A disk has no record of it.
+    #[error("{}", crate::disks::UNRECORDED)]
+    Unrecorded,
+    /// Somebody else had the disks, who has ended.
+    #[error("{}", crate::disks::HANDED_OVER)]
+    HandedOver,
+    /// The other process of an upgrade did not say that it did it, too.
+    #[error("{}", crate::disks::UNCONFIRMED)]
+    Unconfirmed,
+    /// It broke off.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Does an order here and in the other process of an upgrade, when one is under way, unless it came `from` there.
+///
+/// # Errors
+/// Why nobody may rely on it. It may have been done all the same.
+pub(crate) async fn everywhere(node: &Arc<Node>, order: Order, from: Option<&Arc<Twin>>) -> Result<Done, Undone> {
+    let unrecorded = || node.store.disks().map_or(0, |disks| disks.counters().unrecorded.load(Relaxed));
+    let (before, order) = (unrecorded(), Arc::new(order));
+    let (here, ordered) = (node.clone(), order.clone());
+    // It may look at every object there is: not on the runtime.
+    let done = tokio::task::spawn_blocking(move || ordered.carry_out(&here)).await;
+    let done = done.map_err(|error| Undone::Failed(error.to_string()))?.map_err(Undone::Wrong)?;
+    // Afterwards: who has the disks now either has read of it in their journals, or is told.
+    let order = Arc::into_inner(order).ok_or_else(|| Undone::Failed("it is still under way".into()))?;
+    let spread = node.upgrade.spread(node, &Said::Purge(order), from).await;
+    if spread.unconfirmed {
+        return Err(Undone::Unconfirmed);
+    }
+    let newer = spread.newer || from.is_some_and(|twin| twin.which() == Which::Newer);
+    match node.store.disks().is_some_and(Disks::is_released) {
+        true if !newer => Err(Undone::HandedOver),
+        false if unrecorded() > before => Err(Undone::Unrecorded),
+        _ => Ok(done),
+    }
+}
+
+/// Does what the other process of an upgrade says. Returns whether it may rely on it.
+pub(crate) async fn do_for(node: &Arc<Node>, said: Said, twin: &Arc<Twin>) -> bool {
+    match said {
+        Said::Purge(order) => match everywhere(node, order, Some(twin)).await {
+            Ok(_) => true,
+            Err(undone) => {
+                tracing::warn!(%undone, "a purge of the other process of an upgrade was not done");
+                false
+            }
+        },
+        Said::Invalidate { host, paths } => {
+            paths.iter().for_each(|path| node.store.invalidate(key_of(node, &host, path)));
+            !node.upgrade.spread(node, &Said::Invalidate { host, paths }, Some(twin)).await.unconfirmed
+        }
+        Said::Done(_) => false,
+    }
+}
+
+/// Tells the other process of an upgrade, when one is under way, what an unsafe request has invalidated here.
+pub(crate) async fn invalidated(node: &Node, host: &str, paths: Vec<String>) {
+    if !paths.is_empty() && node.upgrade.has_twin() {
+        let said = Said::Invalidate { host: host.to_owned(), paths };
+        // What is not confirmed is counted and logged: the request itself has succeeded.
+        node.upgrade.spread(node, &said, None).await;
+    }
 }
 
 /// `littoral purge`.
@@ -138,8 +214,14 @@ impl Order {
 /// The cache key a URL has on this node.
 pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
     let (host, path) = host_and_path(url)?;
+    Some(key_of(node, &host, &path))
+}
+
+fn key_of(node: &Node, host: &str, path: &str) -> Key {
     let sites = node.sites.load();
-    Some(sites.find(&host).map_or_else(|| Key::new(&host, &path), |site| crate::request::key(site, &host, &path)))
+    // The explicit proxy's are no site's.
+    let site = sites.find(host).filter(|_| !host.contains('/'));
+    site.map_or_else(|| Key::new(host, path), |site| crate::request::key(site, host, path))
 }
 
 /// Host and path of a URL in the spelling of keys. Taken apart and not parsed: a request's path is kept as it came, dots,

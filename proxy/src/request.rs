@@ -287,7 +287,8 @@ impl ProxyHttp for RequestPath {
             return Err(Error::explain(rescue::SHIELD, "the shield has no answer").into_up());
         }
         ctx.answered = true;
-        posts::take_head(&self.node, session, response, ctx);
+        let invalidated = posts::take_head(&self.node, session, response, ctx);
+        crate::purge::invalidated(&self.node, &ctx.host, invalidated).await;
         ctx.stamps.answered = Some(Instant::now());
         self.node.figures.first_byte(&ctx.stamps);
         respond::end_hop(response);

@@ -39,6 +39,7 @@ use crate::services::datagrams::Sockets as Datagrams;
 use crate::site::Sites;
 use crate::storage::{CacheLock, Shelf};
 use crate::upgrade::Upgrade;
+use crate::upgrade::twin::{Which, meet};
 use crate::warm::Jobs;
 
 /// How old a fill may get before those who wait for it start over.
@@ -187,7 +188,7 @@ fn assemble(
     config: Config,
     door: Option<SocketAddr>,
     fronts: Fronts,
-    inherited: &Inherited,
+    inherited: &mut Inherited,
 ) -> Result<Arc<Node>, String> {
     let access = Access::default();
     access.adopt(access.prepare(config.log.access.as_ref())?);
@@ -203,9 +204,7 @@ fn assemble(
         }
         None => None,
     };
-    if !config.cache.disk.is_empty() {
-        inherited.ask_for_disks();
-    }
+    inherited.ask_for_disks();
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     // A slice is what the node itself answered: nothing is followed.
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
@@ -265,6 +264,12 @@ fn answer_dns(
     tokio::spawn(littoral_geo::server::serve_with(dns, handler, stopped.clone()));
 }
 
+/// What comes before anybody is accepted: on inherited sockets clients come at once.
+async fn before_anybody(node: &Arc<Node>, inherited: &mut Inherited) {
+    inherited.take_twin().map(|twin| meet(node, Which::Older, twin));
+    look_up(node, node.sites.load().origins()).await;
+}
+
 /// Runs the node of a config file until a signal ends it.
 ///
 /// # Errors
@@ -290,8 +295,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     node.upgrade.keep(duplicates.map_err(|error| format!("cannot duplicate the listening sockets: {error}"))?);
     let (stop, stopped) = watch::channel(false);
     let drain = node.settings.load().limits.drain.0;
-    // Before anybody is accepted: on inherited sockets clients come at once.
-    runtime.block_on(look_up(&node, node.sites.load().origins()));
+    runtime.block_on(before_anybody(&node, &mut inherited));
     let services = node.plugins.services.start(&node, workers, sockets.datagrams)?;
     let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
@@ -467,7 +471,7 @@ impl Signals {
         };
         let upgrades = async {
             while self.user2.recv().await.is_some() {
-                match node.upgrade.start(&node.store).await {
+                match node.upgrade.start(node).await {
                     Ok(pid) => tracing::info!(pid, "a new process has taken over"),
                     Err(error) => tracing::error!(error, "not upgraded"),
                 }

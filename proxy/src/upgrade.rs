@@ -2,8 +2,8 @@
 //!
 //! The new process is started with this one's arguments and handed the listening sockets ([`crate::handover`]). When it says
 //! that it serves, this one stops accepting and drains; when it ends or says nothing in time, this one goes on as before. What
-//! is in memory is not handed over; the cache's directories are, as the last thing before the new process is ready. Invariant: until
-//! it is ready, nothing else of this one has changed.
+//! is in memory is not handed over; the cache's directories are, as the last thing before the new process is ready. From then on the
+//! two are a pair ([`twin`]). Invariant: until it is ready, nothing else of this one has changed.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
@@ -12,12 +12,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use littoral_cache::Store;
 use parking_lot::Mutex;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::sync::watch;
 
 use crate::handover::{Handed, VARIABLE, hand_over, is_ready};
+use crate::node::Node;
+use twin::Twin;
+
+pub(crate) mod twin;
 
 /// How long a new process may take to become ready.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,6 +34,8 @@ pub struct Upgrade {
     sockets: Mutex<Arc<Vec<Handed>>>,
     under_way: tokio::sync::Mutex<()>,
     done: watch::Sender<bool>,
+    /// The other processes of an upgrade that is not over: two when another began meanwhile.
+    twins: Mutex<Vec<Arc<Twin>>>,
 }
 
 impl Default for Upgrade {
@@ -41,6 +46,7 @@ impl Default for Upgrade {
             sockets: Mutex::default(),
             under_way: tokio::sync::Mutex::default(),
             done: watch::Sender::new(false),
+            twins: Mutex::default(),
         }
     }
 }
@@ -67,7 +73,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// One sentence that says why this process goes on.
-    pub async fn start(&self, store: &Arc<Store>) -> Result<u32, String> {
+    pub async fn start(&self, node: &Arc<Node>) -> Result<u32, String> {
         let Ok(_alone) = self.under_way.try_lock() else {
             return Err("an upgrade is under way".into());
         };
@@ -77,8 +83,13 @@ impl Upgrade {
         let (near, mut child) = self.spawn()?;
         let (pid, sockets) = (child.id(), self.sockets.lock().clone());
         tracing::info!(pid, sockets = sockets.len(), "upgrade: handing over");
-        let store = store.clone();
-        let release = move |time| store.disks().into_iter().for_each(|disks| disks.release(Instant::now() + time));
+        let node = node.clone();
+        let release = move |time| {
+            // First: what is purged from here on is told to the new process, what was before is in the journals it reads.
+            let far = twin::pair(&node);
+            node.store.disks().into_iter().for_each(|disks| disks.release(Instant::now() + time));
+            far
+        };
         let waiting = move || {
             let ready = hand_over(&near, &sockets).is_ok() && is_ready(&near, PATIENCE, release);
             if ready { Ok(()) } else { Err(end(&mut child)) }

@@ -353,6 +353,8 @@ impl Disks {
     /// or recorded here. What is being served is served on.
     pub fn release(&self, deadline: Instant) {
         self.flush(deadline);
+        // What clients have invalidated waits for the keeper.
+        self.commit();
         self.shared.closing.store(true, Relaxed);
         // Nobody may believe that a purge is recorded which comes too late for it.
         let _one_at_a_time = self.shared.commit.lock();

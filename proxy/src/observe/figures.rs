@@ -197,6 +197,8 @@ pub struct Figures {
     pub unread_ended: [Counter; TooMuch::LABELS.len()],
     /// URLs invalidated by unsafe requests.
     pub invalidated: Counter,
+    /// Purges and invalidations that the other process of an upgrade did not confirm.
+    pub upgrade_unconfirmed: Counter,
     /// Client connections accepted.
     pub connections: Counter,
     /// Client connections closed at once for [`crate::config::Limits::connections`].

@@ -221,6 +221,11 @@ pub const METRICS: &[Declared] = &[
         "Times there was no such slot, or no memory to write it: the body lies on the heap and is copied when it is sent.",
     ),
     metric("littoral_cache_invalidated_total", "", "URLs invalidated by successful unsafe requests."),
+    metric(
+        "littoral_upgrade_unconfirmed_total",
+        "",
+        "Purges and invalidations that the other process of an upgrade did not confirm in time.",
+    ),
     metric("littoral_cache_surrogate_keys_ignored_total", "", "Surrogate keys ignored for their number or length."),
     metric("littoral_access_log_lines_total", "", "Lines handed to the access log's writer."),
     metric("littoral_access_log_dropped_total", "", "Lines lost because the writer of the access log did not keep up."),
@@ -418,6 +423,7 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
             by("reason", TooMuch::LABELS.into_iter().zip(sums(&figures.unread_ended)))
         }
         "littoral_cache_invalidated_total" => one(figures.invalidated.sum()),
+        "littoral_upgrade_unconfirmed_total" => one(figures.upgrade_unconfirmed.sum()),
         "littoral_cache_unstorable_total" => {
             by("reason", UNSTORABLE.map(|reason| reason.as_str()).into_iter().zip(sums(&figures.unstorable)))
         }

@@ -137,21 +137,21 @@ fn is_replaced(reason: Unstorable, status: StatusCode, ctx: &Context) -> bool {
 }
 
 /// Invalidates what a successful unsafe request may have changed (RFC 9111 §4.4): its own URL, and those that Location and
-/// Content-Location name on the same host. Returns how many.
-pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHeader, ctx: &Context) -> u64 {
+/// Content-Location name on the same host. Returns their paths.
+pub(super) fn invalidate(node: &Node, session: &Session, response: &ResponseHeader, ctx: &Context) -> Vec<String> {
     let request = session.req_header();
     let succeeded = response.status.is_success() || response.status.is_redirection();
     let Some(site) = ctx.site.as_ref().filter(|_| succeeded && !is_safe(&request.method)) else {
-        return 0;
+        return Vec::new();
     };
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
-    let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| key_of(&response.headers, name, path, ctx));
-    let mut invalidated = 0;
+    let named = [LOCATION, CONTENT_LOCATION].into_iter().filter_map(|name| response.headers.get(name));
+    let named = named.filter_map(|named| path_of(named, path, &ctx.host));
     let own = ctx.filtered.lookup.as_deref().unwrap_or(path);
-    for key in named.chain([key(site, &ctx.host, own)]) {
-        node.store.invalidate(key);
+    let invalidated: Vec<_> = named.chain([own.to_owned()]).collect();
+    for path in &invalidated {
+        node.store.invalidate(key(site, &ctx.host, path));
         node.figures.invalidated.add(1);
-        invalidated += 1;
     }
     invalidated
 }
@@ -165,11 +165,6 @@ fn is_safe(method: &Method) -> bool {
 pub(crate) fn key(site: &Site, host: &str, path_and_query: &str) -> Key {
     let path = site.query.apply(path_and_query);
     Key::new(host, &crate::rate::cmcd::without_query(&path, site.auto))
-}
-
-fn key_of(headers: &HeaderMap, name: http::HeaderName, path: &str, ctx: &Context) -> Option<Key> {
-    let named = path_of(headers.get(name)?, path, &ctx.host)?;
-    Some(key(ctx.site.as_ref()?, &ctx.host, &named))
 }
 
 /// Path and query of a URL that a field names, seen from `path` on this host; `None` when it is of another host. Scheme and port make

@@ -22,22 +22,24 @@ use super::context::Context;
 use crate::node::Node;
 use crate::storage::TicketSlot;
 
-/// The head of an answer: invalidates what its request may have changed, and prepares to keep it where it may be.
-pub(super) fn take_head(node: &Node, session: &Session, response: &ResponseHeader, ctx: &mut Context) {
+/// The head of an answer: invalidates what its request may have changed, and prepares to keep it where it may be. Returns the
+/// paths of what was invalidated.
+pub(super) fn take_head(node: &Node, session: &Session, response: &ResponseHeader, ctx: &mut Context) -> Vec<String> {
     let unpurged = |key: &Key| !node.store.is_purged_since(ctx.asked_purges, key, &response.headers);
     let key = key_of_kept(session, response, ctx).filter(unpurged);
     let before = node.store.purges();
-    let own = admission::invalidate(node, session, response, ctx);
+    let invalidated = admission::invalidate(node, session, response, ctx);
     let purges = node.store.purges();
-    let Some(key) = key.filter(|_| purges == before + own) else { return };
+    let Some(key) = key.filter(|_| purges == before + invalidated.len() as u64) else { return invalidated };
     let asked_purges = replace(&mut ctx.asked_purges, purges);
     ctx.key = Some(key.clone());
     let admitted = admission::admit(node, session, response, ctx);
     (ctx.key, ctx.asked_purges) = (None, asked_purges);
-    let (Ok(meta), Some(site)) = (admitted, &ctx.site) else { return };
+    let (Ok(meta), Some(site)) = (admitted, &ctx.site) else { return invalidated };
     let of = Vary::of(meta.headers()).variance(&session.req_header().headers, &site.selectors);
     let start = |ticket: Ticket| ticket.start(node.store.place_of(&key, of).as_ref(), of);
     ctx.post = TicketSlot::ticket(&meta).map(start);
+    invalidated
 }
 
 /// The key under which an answer may be found by a GET; `None` when it says nothing of the kind.

@@ -17,6 +17,10 @@ async fn origin() -> Origin {
     Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"hello")).await
 }
 
+fn disk_in(directory: &tempfile::TempDir) -> String {
+    format!("{{ path = {:?}, size = \"64MiB\", min_free = \"0\" }}", directory.path())
+}
+
 /// Upgrades by the admin API and minds the new process.
 async fn upgrade(node: &mut Node) -> u64 {
     let (status, said) = node.admin("POST", "/v1/upgrade", "").await;
@@ -89,8 +93,7 @@ async fn what_runs_when_a_new_process_takes_over_is_finished_by_the_old_one() {
 #[tokio::test]
 async fn the_cache_on_disk_goes_to_the_new_process_and_a_purge_of_it_holds() {
     let (origin, directory) = (origin().await, tempfile::tempdir().unwrap());
-    let disk = format!("{{ path = {:?}, size = \"64MiB\", min_free = \"0\" }}", directory.path());
-    let mut node = node_before(&origin, &format!("[cache]\ndisk = {disk}")).await;
+    let mut node = node_before(&origin, &format!("[cache]\ndisk = {}", disk_in(&directory))).await;
     for path in ["/a", "/b"] {
         get(&node, path).await;
     }
@@ -106,6 +109,131 @@ async fn the_cache_on_disk_goes_to_the_new_process_and_a_purge_of_it_holds() {
     assert!(!get(&node, "/b").await.field("cache-status").contains("; hit"));
     assert_eq!((origin.count("/a"), origin.count("/b")), (1, 2));
     assert!(!node.log().contains("a disk is out"), "{}", node.log());
+}
+
+/// A node that was upgraded, whose old process has a request under way and a kept connection.
+struct Draining {
+    node: Node,
+    origin: Origin,
+    _disk: tempfile::TempDir,
+    /// Ends the request.
+    gate: Gate,
+    held: Client,
+    /// Asked the old process for `/a` before.
+    kept: Client,
+}
+
+impl Draining {
+    async fn start() -> Self {
+        let gate = Gate::default();
+        let opens = gate.clone();
+        let origin = Origin::start(move |request| match request.path.as_str() {
+            "/held" => Response::with(&[], Body::Gated(b"o".to_vec(), opens.clone(), b"ne".to_vec())),
+            _ => Response::ok(&["cache-control: max-age=60", "surrogate-key: k"], b"hello"),
+        })
+        .await;
+        let disk = tempfile::tempdir().unwrap();
+        let more = format!("[node]\nname = \"old\"\n[cache]\ndisk = {}", disk_in(&disk));
+        let mut node = node_before(&origin, &more).await;
+        let mut held = Client::connect(node.address("http")).await;
+        held.send("GET /held HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+        assert_eq!(held.head().await.unwrap().status, 200);
+        let mut kept = Client::connect(node.address("http")).await;
+        assert_eq!(kept.get("site.example", "/a", &[]).await.status, 200);
+        let config = std::fs::read_to_string(node.file("node.toml")).unwrap();
+        std::fs::write(node.file("node.toml"), config.replace("\"old\"", "\"new\"")).unwrap();
+        upgrade(&mut node).await;
+        Self { node, origin, _disk: disk, gate, held, kept }
+    }
+
+    /// Asks the new process. Right after an upgrade the old one still takes in whom it has accepted.
+    async fn new_has(&self, path: &str) -> bool {
+        loop {
+            let reply = get(&self.node, path).await;
+            if reply.field("x-served-by") == "new" {
+                return reply.field("cache-status").starts_with("littoral; hit");
+            }
+        }
+    }
+
+    /// Purges at the new process.
+    async fn purge(&self, order: &str) -> (u16, String) {
+        loop {
+            let mut admin = Client::connect(self.node.address("admin")).await;
+            let asked = admin.get("admin", "/v1/stats", &[]).await;
+            if String::from_utf8_lossy(&asked.body).contains("\"new\"") {
+                let head = "POST /v1/purge HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\nContent-Length";
+                admin.send(format!("{head}: {}\r\n\r\n{order}", order.len())).await;
+                let reply = admin.reply(false).await.unwrap();
+                return (reply.status, String::from_utf8_lossy(&reply.body).into_owned());
+            }
+        }
+    }
+
+    async fn end(mut self) {
+        self.gate.open();
+        assert_eq!(self.held.bytes(3).await, b"one");
+        assert_eq!(self.node.ended().await, Some(0));
+    }
+}
+
+#[tokio::test]
+async fn what_is_purged_at_the_new_process_is_not_served_by_the_old_one_that_drains() {
+    for order in ["{\"url\":\"http://site.example/a\"}", "{\"key\":\"k\"}", "{\"all\":true,\"soft\":true}"] {
+        let mut draining = Draining::start().await;
+        assert_eq!(draining.purge(order).await.0, 200, "{}", draining.node.log());
+        let reply = draining.kept.get("site.example", "/a", &[]).await;
+        assert!(!reply.field("cache-status").starts_with("littoral; hit"), "{order}: {:?}", reply.fields);
+        assert_eq!(draining.origin.count("/a"), 2, "{order}");
+        draining.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_unsafe_request_invalidates_at_the_old_process_is_gone_at_the_new_one() {
+    let mut draining = Draining::start().await;
+    assert!(draining.new_has("/a").await);
+    draining.kept.send("POST /a HTTP/1.1\r\nHost: site.example\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(draining.kept.reply(false).await.map(|reply| reply.status), Some(200));
+    assert!(!draining.new_has("/a").await);
+    assert_eq!(draining.node.metrics().await["littoral_upgrade_unconfirmed_total"], 0.0);
+    draining.end().await;
+}
+
+#[tokio::test]
+async fn a_purge_that_the_old_process_does_not_confirm_is_not_answered_as_done() {
+    let draining = Draining::start().await;
+    draining.node.signal("STOP");
+    let (status, said) = draining.purge("{\"url\":\"http://site.example/a\"}").await;
+    assert!(status == 503 && said.contains("did not confirm"), "{status} {said}");
+    assert_eq!(draining.node.metrics().await["littoral_upgrade_unconfirmed_total"], 1.0);
+    draining.node.signal("CONT");
+    assert_eq!(draining.purge("{\"url\":\"http://site.example/a\"}").await.0, 200, "{}", draining.node.log());
+    draining.end().await;
+}
+
+#[tokio::test]
+async fn a_purge_at_the_old_process_holds_at_the_new_one_that_has_the_disks_and_does_not_serve_yet() {
+    let (origin, directory) = (origin().await, tempfile::tempdir().unwrap());
+    let mut node = node_before(&origin, &format!("[cache]\ndisk = {}", disk_in(&directory))).await;
+    get(&node, "/b").await;
+    // What the new process does between taking the disks and serving: it asks for the address of an origin, and nobody answers.
+    let silent = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let config = std::fs::read_to_string(node.file("node.toml")).unwrap();
+    let more = format!("[node]\nresolvers = [\"{}\"]\n", silent.local_addr().unwrap());
+    let named = "[[site]]\nhosts = [\"other.example\"]\norigin = [\"http://www.o.example\"]\n";
+    std::fs::write(node.file("node.toml"), format!("{more}{config}{named}")).unwrap();
+    let purge = async {
+        silent.recv_from(&mut [0; 512]).await.unwrap();
+        node.admin("POST", "/v1/purge", "{\"url\":\"http://site.example/b\"}").await
+    };
+    let ((upgraded, pid), (purged, said)) = tokio::join!(node.admin("POST", "/v1/upgrade", ""), purge);
+    assert_eq!((upgraded, purged), (200, 200), "{pid} {said} {}", node.log());
+    let pid = serde_json::from_str::<serde_json::Value>(&pid).unwrap()["pid"].as_u64().unwrap();
+    node.succeeded_by(u32::try_from(pid).unwrap());
+    assert_eq!(node.ended().await, Some(0));
+    assert!(!get(&node, "/b").await.field("cache-status").starts_with("littoral; hit"));
+    assert_eq!(origin.count("/b"), 2);
 }
 
 #[tokio::test]
