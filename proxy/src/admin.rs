@@ -15,11 +15,13 @@ use axum::middleware::map_response;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use littoral_plugin_host::Share;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::observe::metrics;
+use crate::plugins::rollouts::Wanted;
 use crate::purge::{Done, NO_URL, Order, Undone};
 
 mod explained;
@@ -85,6 +87,9 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/cache/object", get(object))
         .route("/v1/plugins", get(plugins))
         .route("/v1/plugins/{name}/reload", post(reload_plugin))
+        .route("/v1/plugins/{name}/rollout", post(roll_out))
+        .route("/v1/plugins/{name}/promote", post(promote))
+        .route("/v1/plugins/{name}/abort", post(abort))
         .route("/v1/clusters", get(clusters))
         .route("/v1/warm", post(warm).get(warm_jobs))
         .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
@@ -195,6 +200,35 @@ async fn reload_plugin(State(admin): State<Admin>, Path(name): Path<String>) -> 
     let reloaded = tokio::task::spawn_blocking(move || node.plugins.reload(&name)).await;
     let reloaded = reloaded.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
     let generation = reloaded.map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))?;
+    Ok(Json(json!({ "generation": generation })))
+}
+
+/// A candidate's share, percent.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RolloutOrder {
+    percent: f64,
+}
+
+async fn roll_out(admin: State<Admin>, name: Path<String>, Json(order): Json<RolloutOrder>) -> Answer {
+    let share = Share::of_percent(order.percent).map_err(|problem| Refusal(StatusCode::BAD_REQUEST, problem))?;
+    rolled_out(admin, name, Wanted::Share(share)).await
+}
+
+async fn promote(admin: State<Admin>, name: Path<String>) -> Answer {
+    rolled_out(admin, name, Wanted::Promotion).await
+}
+
+async fn abort(admin: State<Admin>, name: Path<String>) -> Answer {
+    rolled_out(admin, name, Wanted::End).await
+}
+
+async fn rolled_out(State(admin): State<Admin>, Path(name): Path<String>, wanted: Wanted) -> Answer {
+    let node = admin.node.clone();
+    // It may have to be compiled.
+    let done = tokio::task::spawn_blocking(move || node.plugins.roll_out(&name, wanted)).await;
+    let done = done.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let generation = done.map_err(|problem| Refusal(StatusCode::UNPROCESSABLE_ENTITY, problem))?;
     Ok(Json(json!({ "generation": generation })))
 }
 

@@ -235,6 +235,12 @@ pub struct Plugin {
     pub config: toml::Table,
     /// The file must have this sha256 (hex).
     pub sha256: Option<String>,
+    /// What is tried beside it.
+    pub candidate: Option<PathBuf>,
+    /// The candidate must have this sha256 (hex).
+    pub candidate_sha256: Option<String>,
+    /// The candidate's share of the requests, percent.
+    pub share: Option<f64>,
     /// Fuel of one call.
     pub fuel: Option<u64>,
     /// Linear memory.
@@ -256,7 +262,8 @@ pub struct Plugin {
 impl Plugin {
     /// All it names, to be found from the config's directory.
     fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        [Some(&mut self.file), self.vectors.as_mut(), self.record.as_mut()].into_iter().flatten()
+        let others = [&mut self.candidate, &mut self.vectors, &mut self.record];
+        [&mut self.file].into_iter().chain(others.into_iter().flatten())
     }
 }
 

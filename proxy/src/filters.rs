@@ -9,13 +9,15 @@ use std::sync::{Arc, OnceLock};
 
 use littoral_geo::database::Database;
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::filter::{Filter, FilterHost, FilterSpec, FilterStatus, Point, Prepared};
+use littoral_plugin_host::filter::{Filter, FilterHost, FilterSpec, FilterStatus, Planned, Point};
 use littoral_plugin_host::{Dropped, HostSettings, is_filter};
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
 use crate::config::{Config, OnFault, Plugin, PluginTrust, Ranges};
 use crate::observe::metrics::Sample;
+use crate::plugins::rollouts;
+use crate::plugins::watch::{tell, tell_candidate};
 use crate::site::Sites;
 
 pub(crate) mod hit;
@@ -85,7 +87,8 @@ impl Watched {
 
     /// All of these files.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let filters = self.read().iter().map(|filter| filter.spec().file).collect::<Vec<_>>();
+        let of = |filter: &Arc<Filter>| [filter.spec().file].into_iter().chain(filter.candidate_file());
+        let filters = self.read().iter().flat_map(of).collect::<Vec<_>>();
         filters.into_iter().chain(self.places.files()).collect()
     }
 
@@ -93,13 +96,12 @@ impl Watched {
     pub(crate) fn reload_changed(&self, is_named: impl Fn(&Path) -> bool) {
         self.places.read_again(&is_named);
         let known = self.read().clone();
-        for filter in known.iter().filter(|filter| is_named(&filter.spec().file)) {
-            match filter.reload_if_changed() {
-                Ok(None) => {}
-                Ok(Some(generation)) => {
-                    tracing::info!(plugin = filter.name(), generation, "plugin file changed: loaded")
-                }
-                Err(error) => tracing::error!(plugin = filter.name(), %error, "plugin file changed: the old one stays"),
+        for filter in &known {
+            if is_named(&filter.spec().file) {
+                tell(filter.name(), filter.reload_if_changed());
+            }
+            if filter.candidate_file().is_some_and(|file| is_named(&file)) {
+                tell_candidate(filter.name(), filter.retry_if_changed());
             }
         }
     }
@@ -107,7 +109,7 @@ impl Watched {
 
 /// Filters as a config has them, loaded and tried; those that change wait to take over.
 pub(crate) struct Next {
-    filters: Vec<(Arc<Filter>, Option<Prepared>)>,
+    filters: Vec<(Arc<Filter>, Planned)>,
     places: Vec<Arc<Database>>,
 }
 
@@ -129,11 +131,14 @@ impl Filters {
             }
             let spec = spec(raw, &config.plugins);
             let told = |error: littoral_plugin_host::LoadError| problem(error.to_string());
-            next.push(match known.iter().find(|filter| filter.name() == raw.name) {
-                Some(filter) if filter.spec() == spec => (filter.clone(), None),
-                Some(filter) => (filter.clone(), Some(filter.prepare(Some(spec)).map_err(told)?)),
-                None => (self.host(config, compiler)?.load(spec).map_err(told)?, None),
-            });
+            let filter = match known.iter().find(|filter| filter.name() == raw.name) {
+                Some(filter) => filter.clone(),
+                None => self.host(config, compiler)?.load(spec.clone()).map_err(told)?,
+            };
+            let candidate = raw.candidate();
+            let candidate = candidate.map(|(file, sha256, share)| (FilterSpec { file, sha256, ..spec.clone() }, share));
+            let planned = filter.plan(spec, candidate).map_err(told)?;
+            next.push((filter, planned));
         }
         check_sites(config, &next)?;
         let places = if asks_places(config, &next)? { Places::read(&config.geo.database)? } else { Vec::new() };
@@ -143,10 +148,8 @@ impl Filters {
     /// From now on there are these. What was prepared takes over.
     pub(crate) fn adopt(&self, next: Next) {
         self.loaded.places.adopt(next.places);
-        let adopted = next.filters.into_iter().map(|(filter, prepared)| {
-            if let Some(prepared) = prepared {
-                filter.adopt(prepared);
-            }
+        let adopted = next.filters.into_iter().map(|(filter, planned)| {
+            filter.carry_out(planned);
             filter
         });
         *self.loaded.filters.write() = adopted.collect();
@@ -230,7 +233,7 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
         }
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
-        _ => Vec::new(),
+        name => rollouts::samples(name, &label, status.rollout.as_ref()),
     }
 }
 
@@ -240,15 +243,15 @@ pub(crate) fn is_one(raw: &Plugin) -> bool {
 }
 
 /// What a site wants of filters is there, and goes together with the rest of it.
-fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Result<(), String> {
+fn check_sites(config: &Config, next: &[(Arc<Filter>, Planned)]) -> Result<(), String> {
     for site in &config.site {
         let host = site.hosts.first().map_or("", String::as_str);
         let in_parts = site.slice.is_some() || site.ranges == Ranges::Forward;
         for name in &site.filters {
-            let Some((filter, prepared)) = next.iter().find(|(filter, _)| filter.name() == name) else {
+            let Some((filter, planned)) = next.iter().find(|(filter, _)| filter.name() == name) else {
                 return Err(format!("site {host:?}: plugin {name:?} is no filter: name another in site.filters"));
             };
-            let asks = |point| prepared.as_ref().map_or_else(|| filter.asks(point), |prepared| prepared.asks(point));
+            let asks = |point| filter.will_ask(planned, point);
             if in_parts && (asks(Point::Body) || asks(Point::Lookup)) {
                 return Err(format!(
                     "site {host:?}: filter {name:?} rewrites bodies or keys, which objects kept in parts do not allow: remove slice or ranges"
@@ -263,10 +266,8 @@ fn check_sites(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Res
 ///
 /// # Errors
 /// That nobody could say.
-fn asks_places(config: &Config, next: &[(Arc<Filter>, Option<Prepared>)]) -> Result<bool, String> {
-    let wants = |(filter, prepared): &&(Arc<Filter>, Option<Prepared>)| {
-        prepared.as_ref().map_or_else(|| filter.wants_places(), Prepared::wants_places)
-    };
+fn asks_places(config: &Config, next: &[(Arc<Filter>, Planned)]) -> Result<bool, String> {
+    let wants = |(filter, planned): &&(Arc<Filter>, Planned)| filter.will_want_places(planned);
     match next.iter().find(wants) {
         Some((filter, _)) if config.geo.database.is_empty() => {
             Err(format!("plugin {:?}: it asks where clients are: name an MMDB file in [geo] database", filter.name()))

@@ -6,9 +6,8 @@
 //! breaker's matter and shows in the status.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
@@ -16,9 +15,8 @@ use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::limits::{MEMORY_BYTES_MAX, RECORD_BYTES_DEFAULT};
 use littoral_plugin_host::{
-    Ask, Host, HostSettings, Interface, Object, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
+    Ask, Host, HostSettings, Interface, Object, Planned, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
 };
-use notify::Watcher;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
 
@@ -29,8 +27,8 @@ use crate::observe::metrics::Sample;
 use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 use crate::services::{self, Services};
 
-/// How long a changed file must rest before it is loaded: writers write in pieces.
-const CHANGE_REST: Duration = Duration::from_millis(200);
+pub(crate) mod rollouts;
+pub(crate) mod watch;
 
 /// Which plugin decides one thing; empty: the native policy does. A reload changes it while calls run.
 type Seat = Arc<ArcSwapOption<Plugin>>;
@@ -104,38 +102,37 @@ impl Plugins {
         let filters = self.filters.prepare(config, self.compiler.as_ref())?;
         let services = self.services.prepare(config, self.compiler.as_ref())?;
         let known = self.loaded.read().clone();
-        let (mut next, mut prepared) = (Vec::new(), Vec::new());
+        let mut next = Vec::new();
         for raw in config.plugin.iter().filter(|raw| !filters::is_one(raw) && !services::is_one(raw)) {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
             raw.check_policy()?;
             let spec = spec(raw, &config.plugins);
-            next.push(match known.iter().find(|plugin| plugin.name() == raw.name) {
-                Some(plugin) if plugin.spec() == spec => (plugin.clone(), plugin.status().interfaces),
-                Some(plugin) => {
-                    let generation = plugin.prepare(Some(spec)).map_err(problem)?;
-                    let interfaces = generation.interfaces();
-                    prepared.push(generation);
-                    (plugin.clone(), interfaces)
-                }
+            let plugin = match known.iter().find(|plugin| plugin.name() == raw.name) {
+                Some(plugin) => plugin.clone(),
                 None => {
                     let seats = seats(&config.policy);
                     let wanted =
                         seats.iter().find(|(name, _)| *name == Some(&raw.name)).map(|(_, interface)| *interface);
-                    let plugin = self.host(config)?.load(spec, wanted).map_err(problem)?;
-                    let interfaces = plugin.status().interfaces;
-                    (plugin, interfaces)
+                    self.host(config)?.load(spec.clone(), wanted).map_err(problem)?
                 }
-            });
+            };
+            let candidate = raw.candidate();
+            let candidate = candidate.map(|(file, sha256, share)| (PluginSpec { file, sha256, ..spec.clone() }, share));
+            next.push((plugin, spec, candidate));
         }
-        let seated = seated(&config.policy, &next)?;
+        let mut planned = Vec::new();
+        for (plugin, spec, candidate) in &next {
+            let problem = |error| format!("plugin {:?}: {error}", plugin.name());
+            planned.push(plugin.plan(spec.clone(), candidate.clone()).map_err(problem)?);
+        }
+        let serve = next.iter().zip(&planned).map(|((plugin, ..), planned)| (plugin.clone(), planned.interfaces()));
+        let seated = seated(&config.policy, &serve.collect::<Vec<_>>())?;
         // From here on nothing fails.
         total::bound(config.plugins.memory_bytes());
         self.filters.adopt(filters);
         self.services.adopt(services);
-        for generation in prepared {
-            generation.adopt();
-        }
-        *self.loaded.write() = next.into_iter().map(|(plugin, _)| plugin).collect();
+        planned.into_iter().for_each(Planned::adopt);
+        *self.loaded.write() = next.into_iter().map(|(plugin, ..)| plugin).collect();
         for (seat, plugin) in [&self.route, &self.rate, &self.evict].into_iter().zip(seated) {
             seat.store(plugin);
         }
@@ -205,67 +202,6 @@ impl Plugins {
         plugin.reload(None).map_err(|error| error.to_string())
     }
 
-    /// Watches the plugin files and loads those that change, on a thread of its own. What the API has just loaded is not
-    /// loaded again: then nothing would be left to go back to. The watch ends with what is returned.
-    pub fn watch(&self) -> Option<impl Sized + use<>> {
-        let files = self.files();
-        if files.is_empty() {
-            return None;
-        }
-        let (changed, changes) = std::sync::mpsc::channel();
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if let Ok(event) = event.as_ref().map(|event| (event.kind, &event.paths)) {
-                let matters = matches!(event.0, notify::EventKind::Create(_) | notify::EventKind::Modify(_));
-                event.1.iter().filter(|_| matters).for_each(|path| drop(changed.send(path.clone())));
-            }
-        })
-        .inspect_err(
-            |error| tracing::warn!(%error, "plugin files cannot be watched; reload them through the admin API"),
-        )
-        .ok()?;
-        let mut directories: Vec<_> = files.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
-        directories.sort();
-        directories.dedup();
-        for directory in directories {
-            if let Err(error) = watcher.watch(&directory, notify::RecursiveMode::NonRecursive) {
-                tracing::warn!(directory = %directory.display(), %error, "plugin files cannot be watched");
-            }
-        }
-        let (loaded, filters, services) = (self.loaded.clone(), self.filters.watched(), self.services.watched());
-        let body = move || {
-            while let Ok(path) = changes.recv() {
-                let mut paths = vec![path];
-                while let Ok(path) = changes.recv_timeout(CHANGE_REST) {
-                    paths.push(path);
-                }
-                filters.reload_changed(|file| paths.iter().any(|path| same_file(path, file)));
-                services.reload_changed(|file| paths.iter().any(|path| same_file(path, file)));
-                let known = loaded.read().clone();
-                for plugin in
-                    known.iter().filter(|plugin| paths.iter().any(|path| same_file(path, &plugin.spec().file)))
-                {
-                    match plugin.reload_if_changed() {
-                        Ok(None) => {}
-                        Ok(Some(generation)) => {
-                            tracing::info!(plugin = plugin.name(), generation, "plugin file changed: loaded")
-                        }
-                        Err(error) => {
-                            tracing::error!(plugin = plugin.name(), %error, "plugin file changed: the old one stays")
-                        }
-                    }
-                }
-            }
-        };
-        std::thread::Builder::new().name("plugin-watch".into()).spawn(body).ok()?;
-        Some(watcher)
-    }
-
-    /// The files of all of them.
-    fn files(&self) -> Vec<PathBuf> {
-        let policies = self.loaded.read().iter().map(|plugin| plugin.spec().file).collect::<Vec<_>>();
-        policies.into_iter().chain(self.filters.watched().files()).chain(self.services.watched().files()).collect()
-    }
-
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {
         match name {
             "littoral_plugin_all_memory_bytes" => return vec![(total::used() as f64, Vec::new())],
@@ -304,7 +240,7 @@ impl Plugins {
                 }
                 "littoral_plugin_dropped_total" => filters::dropped(&label, status.dropped),
                 "littoral_plugin_quarantined" => vec![(f64::from(status.quarantined_until_ms > 0), vec![label])],
-                _ => Vec::new(),
+                name => rollouts::samples(name, &label, status.rollout.as_ref()),
             }
         };
         let policies = self.loaded.read().iter().flat_map(of).collect::<Vec<_>>().into_iter();
@@ -341,10 +277,6 @@ fn seated(
         }
     };
     seats(policy).into_iter().map(seat).collect()
-}
-
-fn same_file(changed: &Path, file: &Path) -> bool {
-    changed.file_name() == file.file_name()
 }
 
 fn spec(raw: &config::Plugin, trust: &config::PluginTrust) -> PluginSpec {
@@ -399,8 +331,13 @@ impl Routing for GuestRouting {
     }
 
     fn decider(&self) -> (String, u64) {
-        let status = self.seat.load().as_ref().map(|plugin| plugin.status());
-        status.map_or_else(|| self.native.decider(), |status| (status.name, status.generation))
+        let seat = self.seat.load();
+        let Some(plugin) = seat.as_ref() else { return self.native.decider() };
+        // While a candidate is tried beside it, who was asked just now.
+        match plugin.called() {
+            0 => (plugin.name().to_owned(), plugin.status().generation),
+            generation => (plugin.name().to_owned(), generation),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
 use littoral_plugin_host::HostSettings;
-use littoral_plugin_host::filter::{Called, Filter, FilterHost, FilterSpec, Point, Verdict};
+use littoral_plugin_host::filter::{Called, Filter, FilterHost, FilterSpec, Kept, Point, Verdict};
 
 use super::subjects::{Asked, Lent, Subject, fresh, header_only, shipped as subjects};
 use super::{Figure, Unit};
@@ -106,7 +106,7 @@ fn batch(filter: &Arc<Filter>, subject: &Subject) -> Result<f64> {
 
 /// One call. It waits for nothing but its own turn.
 pub(super) fn call(filter: &Arc<Filter>, point: Point, asked: &Arc<Asked>) -> Called {
-    let mut called = pin!(filter.call(point, Box::new(Lent(asked.clone())), Vec::new()));
+    let mut called = pin!(filter.call(point, Box::new(Lent(asked.clone())), Kept::NOTHING));
     loop {
         if let Poll::Ready(called) = called.as_mut().poll(&mut Task::from_waker(Waker::noop())) {
             return called;

@@ -24,5 +24,5 @@ pub use guest::Point;
 pub use host::{FilterHost, FilterSpec};
 pub(crate) use host::{generation, try_out};
 pub use message::{Change, Changes, Exchange, Reply};
-pub use plugin::{Called, Filter, Prepared, Verdict};
+pub use plugin::{Called, Filter, Kept, Planned, Verdict};
 pub use status::FilterStatus;

@@ -1,10 +1,11 @@
-//! Which loading of a plugin runs: the one that was loaded last, the one before it, or none for a while.
+//! Which loading of a plugin runs: the one that was loaded last, the one before it, or none for a while; and which is tried beside it.
 //!
 //! The same for policies, filters and whatever else is loaded; what a loading consists of, who calls it and what a fault is are
 //! theirs. Invariants: a number names one loading, and is not used again; what is said of a loading that no longer runs changes
 //! nothing; no lock is held while a file is loaded or a guest runs, but for that of who reloads.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,8 +14,20 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::breaker::Breaker;
 use crate::limits::ROLLBACK_WINDOW_MS;
+use crate::rollout::{Rollout, RolloutState, Side, Tallies, Trial};
 use crate::signature::PublicKey;
 use crate::status::State;
+
+mod rollouts;
+
+use rollouts::Rollouts;
+pub(crate) use rollouts::Wish;
+
+/// What the operator says of a plugin.
+pub(crate) trait Spec: Clone + PartialEq {
+    /// The file it is loaded from.
+    fn file(&self) -> &Path;
+}
 
 /// One loading of a plugin: what the operator said of it, and what it is made from.
 pub(crate) struct Generation<S, C> {
@@ -28,13 +41,56 @@ pub(crate) struct Generation<S, C> {
     pub(crate) code: C,
 }
 
+/// What is asked now.
+pub(crate) struct Running<S, C> {
+    pub(crate) present: Arc<Generation<S, C>>,
+    pub(crate) trial: Option<Trial<S, C>>,
+}
+
+/// The loading that is asked about somebody, and where that is counted while there are two.
+pub(crate) struct Chosen<S, C> {
+    pub(crate) generation: Arc<Generation<S, C>>,
+    pub(crate) side: Side,
+    pub(crate) tallies: Option<Arc<Tallies>>,
+}
+
+impl<S, C> Running<S, C> {
+    /// Who is asked about whom `who` names; it is not called where there is nothing to choose.
+    pub(crate) fn choose(&self, who: impl FnOnce() -> u64) -> Chosen<S, C> {
+        let Some(trial) = &self.trial else {
+            return Chosen { generation: self.present.clone(), side: Side::Present, tallies: None };
+        };
+        let side = trial.side_of(who());
+        let generation = match side {
+            Side::Present => self.present.clone(),
+            Side::Candidate => trial.candidate.clone(),
+        };
+        Chosen { generation, side, tallies: Some(trial.tallies.clone()) }
+    }
+
+    /// Counts a fault of loading `number`, while there are two.
+    pub(crate) fn faulted(&self, number: u64) {
+        let Some(trial) = &self.trial else { return };
+        match number {
+            number if number == trial.candidate.number => trial.tallies.faulted(Side::Candidate),
+            number if number == self.present.number => trial.tallies.faulted(Side::Present),
+            _ => {}
+        }
+    }
+
+    /// Whether a loading of this number is one of those.
+    pub(crate) fn has(&self, number: u64) -> bool {
+        self.present.number == number || self.trial.as_ref().is_some_and(|trial| trial.candidate.number == number)
+    }
+}
+
 /// All that is known of a plugin's loadings.
 pub(crate) struct Generations<S, C> {
     now_ms: fn() -> u64,
     /// Held by whoever reloads for as long as that takes: one after another. No caller takes it.
     reloading: Mutex<()>,
     standing: Mutex<Standing<S, C>>,
-    current: ArcSwap<Generation<S, C>>,
+    running: ArcSwap<Running<S, C>>,
     quarantined_until_ms: AtomicU64,
 }
 
@@ -44,11 +100,15 @@ struct Standing<S, C> {
     spec: S,
     /// Of the last loading. It only grows.
     number: u64,
-    /// Of the file of the last loading.
+    /// The last loading that was to run alone, and its file's sha256.
+    adopted: u64,
     sha256: String,
+    /// When what runs began to.
+    since_ms: u64,
     /// What ran before, while it is worth going back to.
     previous: Option<Arc<Generation<S, C>>>,
     breaker: Breaker,
+    rollouts: Rollouts<S>,
 }
 
 /// How a plugin stands, for its status.
@@ -57,23 +117,27 @@ pub(crate) struct Stands<S, C> {
     pub(crate) state: State,
     /// 0: it is not in quarantine.
     pub(crate) quarantined_until_ms: u64,
+    pub(crate) rollout: Option<Rollout>,
 }
 
-impl<S: Clone + PartialEq, C> Generations<S, C> {
+impl<S: Spec, C> Generations<S, C> {
     /// With its first loading. `now_ms` is the host's clock.
     pub(crate) fn new(first: Generation<S, C>, now_ms: fn() -> u64) -> Self {
         let standing = Standing {
             spec: first.spec.clone(),
             number: first.number,
+            adopted: first.number,
             sha256: first.sha256.clone(),
+            since_ms: first.loaded_ms,
             previous: None,
             breaker: Breaker::default(),
+            rollouts: Rollouts::default(),
         };
         Self {
             now_ms,
             reloading: Mutex::default(),
             standing: Mutex::new(standing),
-            current: ArcSwap::from_pointee(first),
+            running: ArcSwap::from_pointee(Running { present: Arc::new(first), trial: None }),
             quarantined_until_ms: AtomicU64::new(0),
         }
     }
@@ -83,9 +147,14 @@ impl<S: Clone + PartialEq, C> Generations<S, C> {
         self.standing.lock().spec.clone()
     }
 
-    /// What runs.
-    pub(crate) fn current(&self) -> Guard<Arc<Generation<S, C>>> {
-        self.current.load()
+    /// What is asked.
+    pub(crate) fn running(&self) -> Guard<Arc<Running<S, C>>> {
+        self.running.load()
+    }
+
+    /// What runs, whatever is tried beside it.
+    pub(crate) fn current(&self) -> Arc<Generation<S, C>> {
+        self.running.load().present.clone()
     }
 
     /// For who reloads: while this is held nobody else does.
@@ -98,23 +167,46 @@ impl<S: Clone + PartialEq, C> Generations<S, C> {
         self.standing.lock().sha256 == sha256
     }
 
-    /// Has a loading run from now on; its number. `announce` is told what runs before anything else can take its place.
-    pub(crate) fn adopt(&self, mut next: Generation<S, C>, announce: impl FnOnce(&Generation<S, C>)) -> u64 {
+    /// Has a loading run from now on; its number. What is tried beside it still is. `announce` is told what runs before anything else
+    /// can take its place.
+    pub(crate) fn adopt(&self, mut next: Generation<S, C>, announce: impl FnOnce(&Running<S, C>)) -> u64 {
         let mut standing = self.standing.lock();
         next.number = standing.number + 1;
-        let next = Arc::new(next);
-        let old = self.current.swap(next.clone());
+        standing.number = next.number;
+        standing.since_ms = next.loaded_ms;
+        standing.rollouts.replaced = None;
+        let trial = self.running.load().trial.clone();
+        self.put(&mut standing, Arc::new(next), trial, announce)
+    }
+
+    /// Has `next` run, with what is tried beside it; its number.
+    fn put(
+        &self,
+        standing: &mut Standing<S, C>,
+        next: Arc<Generation<S, C>>,
+        trial: Option<Trial<S, C>>,
+        announce: impl FnOnce(&Running<S, C>),
+    ) -> u64 {
+        let old = self.current();
         // The same once more is nothing to go back to: what ran before it still is.
         if old.sha256 != next.sha256 || old.spec != next.spec {
             standing.previous = Some(old);
         }
-        (standing.spec, standing.number) = (next.spec.clone(), next.number);
+        (standing.spec, standing.adopted) = (next.spec.clone(), next.number);
         standing.sha256.clone_from(&next.sha256);
         // A new file is a new chance.
         standing.breaker = Breaker::default();
         self.quarantined_until_ms.store(0, Relaxed);
-        announce(&next);
-        next.number
+        let number = next.number;
+        self.run(Running { present: next, trial }, announce);
+        number
+    }
+
+    /// To be called with the lock held, so that what is announced last is what runs.
+    fn run(&self, running: Running<S, C>, announce: impl FnOnce(&Running<S, C>)) {
+        let running = Arc::new(running);
+        self.running.store(running.clone());
+        announce(&running);
     }
 
     /// Whether nothing is to be called for now.
@@ -134,34 +226,35 @@ impl<S: Clone + PartialEq, C> Generations<S, C> {
     /// Whether one fault too many would be a rollback: what runs was loaded a moment ago, and there is something to go back to.
     pub(crate) fn is_on_trial(&self) -> bool {
         let standing = self.standing.lock();
-        let young = (self.now_ms)().saturating_sub(self.current.load().loaded_ms) <= ROLLBACK_WINDOW_MS;
+        let young = (self.now_ms)().saturating_sub(standing.since_ms) <= ROLLBACK_WINDOW_MS;
         young && standing.previous.is_some()
     }
 
     /// Takes note of a fault of a call to loading `number`, and does what it leads to: one too many is a rollback right after a
-    /// reload, else quarantine. `announce` is told what runs after a rollback.
-    pub(crate) fn failed(
-        &self,
-        plugin: &str,
-        fault: &dyn Display,
-        number: u64,
-        announce: impl FnOnce(&Generation<S, C>),
-    ) {
+    /// reload, else quarantine; of a candidate, the end of its roll-out. `announce` is told what runs after that.
+    pub(crate) fn failed(&self, plugin: &str, fault: &dyn Display, number: u64, announce: impl FnOnce(&Running<S, C>)) {
         let now_ms = (self.now_ms)();
         let mut standing = self.standing.lock();
-        let running = self.current.load_full();
+        let running = self.running.load_full();
+        if let Some(trial) = running.trial.as_ref().filter(|trial| trial.candidate.number == number) {
+            if standing.rollouts.breaker.fault(now_ms).is_some() {
+                self.end(&mut standing, RolloutState::RolledBack, trial, Some(fault), announce);
+                let present = running.present.number;
+                tracing::error!(plugin, candidate = number, present, %fault, "faults of a candidate: its roll-out has ended");
+            }
+            return;
+        }
         // A call that began before a reload or a rollback says nothing about what runs now.
-        if running.number != number {
+        if running.present.number != number {
             return;
         }
         let Some(until) = standing.breaker.fault(now_ms) else { return };
-        let young = now_ms.saturating_sub(running.loaded_ms) <= ROLLBACK_WINDOW_MS;
+        let young = now_ms.saturating_sub(standing.since_ms) <= ROLLBACK_WINDOW_MS;
         match standing.previous.take().filter(|_| young) {
             Some(previous) => {
                 let (bad, good) = (number, previous.number);
-                self.current.store(previous.clone());
                 standing.breaker = Breaker::default();
-                announce(&previous);
+                self.run(Running { present: previous, trial: running.trial.clone() }, announce);
                 tracing::error!(plugin, bad, good, %fault, "faults right after a reload: rolled back");
             }
             None => {
@@ -176,15 +269,16 @@ impl<S: Clone + PartialEq, C> Generations<S, C> {
         let until = self.quarantined_until_ms.load(Relaxed);
         let quarantined_until_ms = if until > (self.now_ms)() { until } else { 0 };
         // Together, so that nobody takes the moment of a reload for a rollback.
-        let (generation, last) = {
+        let (generation, adopted, rollout) = {
             let standing = self.standing.lock();
-            (self.current.load_full(), standing.number)
+            let running = self.running.load();
+            (running.present.clone(), standing.adopted, standing.rollouts.told(&running))
         };
-        let state = match generation.number == last {
+        let state = match generation.number == adopted {
             _ if quarantined_until_ms > 0 => State::Quarantined,
             false => State::RolledBack,
             true => State::Running,
         };
-        Stands { generation, state, quarantined_until_ms }
+        Stands { generation, state, quarantined_until_ms, rollout }
     }
 }

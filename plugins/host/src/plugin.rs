@@ -1,14 +1,14 @@
 //! A loaded policy: what was pushed to it, its instances per thread and its figures.
 //!
 //! A call takes the thread's own instance, made anew when the generation changed or after a fault, and told again what
-//! was pushed. One atomic number says whether anything changed.
+//! was pushed. One atomic number says whether anything changed. What a candidate fails at is asked of what runs beside it.
 
-use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{
     AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -16,20 +16,35 @@ use wasmtime::{Linker, Module};
 
 use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
-use crate::generations::{self, Generations, Stands};
+use crate::generations::{self, Generations, Spec, Stands};
 use crate::instance::{Guest, Instance};
 use crate::limits::{CLUSTERS_MAX, RUNGS_MAX};
 use crate::query::{Choose, Decide, Keep, Query, Rank};
 use crate::question::{Admit, Snapshot};
-use crate::record::{Lane, RecordSpec, Recorder, Told};
+use crate::record::{RecordSpec, Recorder, Told};
+use crate::rollout::Side;
 use crate::status::{Counters, Figures, Grants, Status};
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
+
+mod rollouts;
+mod slot;
+
+pub use rollouts::Planned;
+use slot::{SLOTS, Seat, Slot, slot_of};
 
 /// One call in this many is timed.
 const TIMED_EVERY: u64 = 64;
 
 /// One loading of a policy: all that an instance is made from, its own config included.
 pub(crate) type Generation = generations::Generation<PluginSpec, Code>;
+/// What is asked.
+type Running = generations::Running<PluginSpec, Code>;
+
+impl Spec for PluginSpec {
+    fn file(&self) -> &Path {
+        &self.file
+    }
+}
 
 /// What a policy's file gives.
 pub(crate) struct Code {
@@ -114,36 +129,6 @@ impl Prepared<'_> {
     }
 }
 
-/// A thread's instance of a plugin.
-struct Slot {
-    /// Gone when the plugin is.
-    plugin: Weak<()>,
-    epoch: u64,
-    generation: u64,
-    instance: Option<Instance>,
-    /// Number of the last push that the instance was told.
-    told: u64,
-    /// Where decisions go, if they are recorded.
-    lane: Option<Arc<Lane>>,
-    /// The operator's bound on fuel.
-    fuel: Option<u64>,
-    calls: u64,
-}
-
-thread_local!(static SLOTS: RefCell<Vec<Option<Box<Slot>>>> = const { RefCell::new(Vec::new()) });
-
-/// This thread's slot of the plugin with this id. Meeting a new plugin is when those that were taken out are forgotten.
-fn slot_of<'a>(slots: &'a mut Vec<Option<Box<Slot>>>, id: usize, alive: &Arc<()>) -> &'a mut Slot {
-    if slots.len() <= id {
-        slots.iter_mut().for_each(|slot| drop(slot.take_if(|slot| slot.plugin.strong_count() == 0)));
-        slots.resize_with(id + 1, || None);
-    }
-    slots[id].get_or_insert_with(|| {
-        let plugin = Arc::downgrade(alive);
-        Box::new(Slot { plugin, epoch: 0, generation: 0, instance: None, told: 0, lane: None, fuel: None, calls: 0 })
-    })
-}
-
 impl Plugin {
     pub(crate) fn new(id: usize, host: Arc<Host>, wanted: Option<Interface>, generation: Generation) -> Self {
         let record = generation.spec.record.clone();
@@ -173,19 +158,19 @@ impl Plugin {
             let pushed = self.pushed.lock();
             let started = Recorder::start(&self.name, wanted, pushed.number, &pushed.all);
             drop(pushed);
-            *recorder = started.inspect(|recorder| recorder.generation(&self.generations.current()));
+            *recorder = started.inspect(|recorder| recorder.running(&self.generations.running()));
         }
     }
 
     /// The generation that runs.
     pub(crate) fn generation(&self) -> Arc<Generation> {
-        self.generations.current().clone()
+        self.generations.current()
     }
 
-    /// Announces which generation runs.
-    fn runs(&self, generation: &Generation) {
+    /// Announces what is asked from now on.
+    fn runs(&self, running: &Running) {
         if let Some(recorder) = &*self.recorder.lock() {
-            recorder.generation(generation);
+            recorder.running(running);
         }
         self.changed();
     }
@@ -312,64 +297,96 @@ impl Plugin {
 
     /// The generation whose instance this thread called last; 0 when it has called none.
     pub fn called(&self) -> u64 {
-        SLOTS.with_borrow(|slots| slots.get(self.id).and_then(Option::as_ref).map_or(0, |slot| slot.generation))
+        SLOTS.with_borrow(|slots| slots.get(self.id).and_then(Option::as_ref).map_or(0, |slot| slot.called))
     }
 
     fn call<Q: Query>(&self, mut query: Q) -> Result<Q::Answer, Fault> {
-        if self.generations.is_quarantined() {
-            return Err(Fault::Quarantined);
+        let (outcome, side) = self.ask(&mut query, None);
+        match (outcome, side) {
+            // Nobody is worse off for being among the candidate's.
+            (Err(_), Side::Candidate) => self.ask(&mut query, Some(Side::Present)).0,
+            (outcome, _) => outcome,
         }
-        let (outcome, generation) = SLOTS.with_borrow_mut(|slots| {
+    }
+
+    /// Asks one side: who it is about says which, unless `only` does.
+    fn ask<Q: Query>(&self, query: &mut Q, only: Option<Side>) -> (Result<Q::Answer, Fault>, Side) {
+        let (outcome, side, number) = SLOTS.with_borrow_mut(|slots| {
             let slot = slot_of(slots, self.id, &self.alive);
-            let outcome = self.call_in(slot, &mut query);
-            if let Some(lane) = &slot.lane {
-                lane.decided(slot.generation, slot.told, &query, &outcome);
+            let epoch = self.epoch.load(Acquire);
+            if slot.epoch != epoch {
+                self.look(slot, epoch);
+            }
+            let side = only.unwrap_or_else(|| slot.side_of(|| query.who()));
+            if side == Side::Present && self.generations.is_quarantined() {
+                return (Err(Fault::Quarantined), side, 0);
+            }
+            let outcome = self.call_in(slot, side, query);
+            let (seat, tallies) = slot.asked(side);
+            // What is asked a second time is no call of its own.
+            if let Some(tallies) = tallies.filter(|_| only.is_none()) {
+                tallies.called(side);
             }
             if let Err(fault) = &outcome {
                 // Whatever state the guest is in, nobody uses it again.
-                let instance = slot.instance.take();
+                let instance = seat.instance.take();
                 self.figures.faulted(*fault, instance.as_ref().map_or(&[], |instance| instance.trace()));
             }
-            (outcome, slot.generation)
+            let (number, told) = (seat.generation, seat.told);
+            slot.called = number;
+            if let Some(lane) = &slot.lane {
+                lane.decided(number, told, query, &outcome);
+            }
+            (outcome, side, number)
         });
-        outcome.inspect_err(|fault| self.failed(*fault, generation))
+        (outcome.inspect_err(|fault| self.failed(*fault, number)), side)
     }
 
-    fn call_in<Q: Query>(&self, slot: &mut Slot, query: &mut Q) -> Result<Q::Answer, Fault> {
-        let epoch = self.epoch.load(Acquire);
-        if slot.epoch != epoch || slot.instance.is_none() {
-            self.renew(slot, epoch)?;
+    fn call_in<Q: Query>(&self, slot: &mut Slot, side: Side, query: &mut Q) -> Result<Q::Answer, Fault> {
+        if !slot.is_ready(side) {
+            self.renew(slot, side)?;
         }
-        let fuel = slot.fuel.unwrap_or(Q::FUEL);
-        let instance = slot.instance.as_mut().ok_or(Fault::Init)?;
+        let (seat, tallies) = slot.asked(side);
+        let fuel = seat.fuel.unwrap_or(Q::FUEL);
+        let instance = seat.instance.as_mut().ok_or(Fault::Init)?;
         self.figures.calls.fetch_add(1, Relaxed);
-        slot.calls += 1;
+        seat.calls += 1;
         instance.refuel(fuel);
-        let started = slot.calls.is_multiple_of(TIMED_EVERY).then(Instant::now);
+        let started = seat.calls.is_multiple_of(TIMED_EVERY).then(Instant::now);
         let outcome = query.ask(instance);
         self.figures.fuel.fetch_add(fuel.saturating_sub(instance.fuel_left()), Relaxed);
         if let Some(started) = started {
+            let took = started.elapsed();
             self.figures.timed.fetch_add(1, Relaxed);
-            self.figures.timed_ns.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
+            self.figures.timed_ns.fetch_add(took.as_nanos() as u64, Relaxed);
             self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
+            tallies.into_iter().for_each(|tallies| tallies.timed(side, took));
         }
         outcome
     }
 
-    /// Makes the thread's instance what it should be: of the current generation, told all that was pushed.
-    fn renew(&self, slot: &mut Slot, epoch: u64) -> Result<(), Fault> {
-        let generation = self.generations.current();
-        if slot.generation != generation.number || slot.instance.is_none() {
-            (slot.instance, slot.generation) = (None, generation.number);
+    /// Has the thread know what runs and where decisions go.
+    fn look(&self, slot: &mut Slot, epoch: u64) {
+        slot.put(self.generations.running().clone());
+        slot.lane = self.recorder.lock().as_ref().map(|recorder| recorder.lane().clone());
+        slot.epoch = epoch;
+    }
+
+    /// Makes the thread's instance of a side what it should be: of its generation, told all that was pushed.
+    fn renew(&self, slot: &mut Slot, side: Side) -> Result<(), Fault> {
+        let generation = slot.generation(side).ok_or(Fault::Init)?.clone();
+        let epoch = slot.epoch;
+        let seat = slot.asked(side).0;
+        if seat.generation != generation.number || seat.instance.is_none() {
+            *seat = Seat { generation: generation.number, ..Seat::default() };
             let started = generation.instance(self.figures.counters.clone());
             let instance = started.map_err(|problem| self.figures.refused(problem))?;
             self.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
-            (slot.instance, slot.fuel) = (Some(instance), generation.spec.fuel);
+            (seat.instance, seat.fuel) = (Some(instance), generation.spec.fuel);
         }
-        slot.lane = self.recorder.lock().as_ref().map(|recorder| recorder.lane().clone());
         let pushed = self.pushed.lock();
-        pushed.all.tell(slot.instance.as_mut().ok_or(Fault::Init)?)?;
-        (slot.told, slot.epoch) = (pushed.number, epoch);
+        pushed.all.tell(seat.instance.as_mut().ok_or(Fault::Init)?)?;
+        (seat.told, seat.epoch) = (pushed.number, epoch);
         Ok(())
     }
 
@@ -377,12 +394,13 @@ impl Plugin {
     fn failed(&self, fault: Fault, number: u64) {
         let Some(kind) = fault.kind_index() else { return };
         self.figures.faults[kind].fetch_add(1, Relaxed);
+        self.generations.running().faulted(number);
         self.generations.failed(&self.name, &fault, number, |running| self.runs(running));
     }
 
     /// What it is and did.
     pub fn status(&self) -> Status {
-        let Stands { generation, state, quarantined_until_ms } = self.generations.stands();
+        let Stands { generation, state, quarantined_until_ms, rollout } = self.generations.stands();
         let mut status = self.figures.status();
         status.name.clone_from(&self.name);
         status.state = state;
@@ -394,6 +412,7 @@ impl Plugin {
         status.sha256 = generation.sha256.clone();
         status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.quarantined_until_ms = quarantined_until_ms;
+        status.rollout = rollout;
         status.record = self.recorder.lock().as_ref().map(Recorder::status);
         status
     }
@@ -417,16 +436,5 @@ mod tests {
         let status = plugin.status();
         assert_eq!((status.generation, status.quarantined_until_ms), (1, 0));
         assert_eq!(status.faults["fuel"], 8);
-    }
-
-    #[test]
-    fn a_thread_forgets_plugins_that_were_taken_out_when_it_meets_a_new_one() {
-        let (mut slots, taken_out, stays) = (Vec::new(), Arc::new(()), Arc::new(()));
-        slot_of(&mut slots, 0, &taken_out).calls = 1;
-        slot_of(&mut slots, 1, &stays).calls = 2;
-        drop(taken_out);
-        assert_eq!(slot_of(&mut slots, 1, &stays).calls, 2);
-        slot_of(&mut slots, 2, &Arc::default());
-        assert_eq!(slots.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true, true]);
     }
 }

@@ -18,6 +18,9 @@ pub(crate) trait Query {
     /// See [`Fault`].
     fn ask(&mut self, instance: &mut Instance) -> Result<Self::Answer, Fault>;
 
+    /// Whom it is about, for who is asked of two: the same for the same client, session or object.
+    fn who(&self) -> u64;
+
     /// What is asked, for a record.
     fn question(&self) -> Question;
 
@@ -50,6 +53,11 @@ impl Query for Decide<'_> {
         instance.decide(self.0)
     }
 
+    fn who(&self) -> u64 {
+        // The prefix that the answer holds for: all of its clients are answered alike.
+        self.0.addr_hi.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.0.addr_lo
+    }
+
     fn question(&self) -> Question {
         Question::Decide(*self.0)
     }
@@ -65,6 +73,11 @@ impl Query for Choose<'_> {
 
     fn ask(&mut self, instance: &mut Instance) -> Result<Answer, Fault> {
         instance.select(self.0, self.1)
+    }
+
+    fn who(&self) -> u64 {
+        // Of the session.
+        self.0.rand
     }
 
     fn question(&self) -> Question {
@@ -85,6 +98,10 @@ impl Query for Keep {
         instance.admit(object, *fill_permille, *now_ms, *rand)
     }
 
+    fn who(&self) -> u64 {
+        self.0.object.id
+    }
+
     fn question(&self) -> Question {
         Question::Admit(self.0)
     }
@@ -100,6 +117,11 @@ impl Query for Rank<'_> {
 
     fn ask(&mut self, instance: &mut Instance) -> Result<(), Fault> {
         instance.score(self.sample, self.now_ms, self.rand, self.scores)
+    }
+
+    fn who(&self) -> u64 {
+        // Objects that nobody asks for: the sample as such.
+        self.rand
     }
 
     fn question(&self) -> Question {

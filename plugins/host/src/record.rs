@@ -6,7 +6,6 @@
 //! Invariants: on the way of a call no lock is taken and no file touched, and without a record nothing is done at all. PATH and `PATH.1` have
 //! together at most the bytes of the config, and each can be replayed by itself.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -20,13 +19,17 @@ use serde::Serialize;
 
 pub(crate) mod line;
 
+use crate::engine::PluginSpec;
+use crate::generations::Running;
 use crate::limits::{RECORD_QUEUE, RECORD_TOLD_MAX};
-use crate::plugin::Generation;
+use crate::plugin::Code;
 use crate::query::Query;
 use crate::question::{Question, Reply, Snapshot};
 use crate::types::{ClusterRow, Fault};
 use line::Line;
 
+/// Generations that a new file begins with.
+const GENERATIONS_MAX: usize = 3;
 /// How often the writer looks.
 const WRITE_EVERY: Duration = Duration::from_millis(50);
 
@@ -158,7 +161,7 @@ impl Recorder {
             is_failing: false,
             number: 0,
             known: Snapshot::default(),
-            generations: BTreeMap::new(),
+            generations: Vec::new(),
         };
         let thread = std::thread::Builder::new().name("plugin-record".into()).spawn(move || writer.run());
         let thread =
@@ -166,9 +169,12 @@ impl Recorder {
         Some(Self { spec: spec.clone(), lane, counts, writer: Some(thread) })
     }
 
-    /// Notes a generation that is called from now on.
-    pub(crate) fn generation(&self, running: &Generation) {
-        self.lane.generation(running.number, &running.sha256, &running.spec.config);
+    /// Notes the generations that are called from now on.
+    pub(crate) fn running(&self, running: &Running<PluginSpec, Code>) {
+        let candidate = running.trial.as_ref().map(|trial| &trial.candidate);
+        for generation in candidate.into_iter().chain([&running.present]) {
+            self.lane.generation(generation.number, &generation.sha256, &generation.spec.config);
+        }
     }
 
     pub(crate) fn lane(&self) -> &Arc<Lane> {
@@ -197,6 +203,13 @@ impl Drop for Recorder {
     }
 }
 
+/// A generation, as a record has it.
+struct Loading {
+    number: u64,
+    sha256: String,
+    config: String,
+}
+
 struct Writer {
     plugin: String,
     spec: RecordSpec,
@@ -209,8 +222,8 @@ struct Writer {
     /// What a new file begins with, so that it can be replayed by itself.
     number: u64,
     known: Snapshot,
-    /// The last two: a call may still be in the one before.
-    generations: BTreeMap<u64, (String, String)>,
+    /// Those that were told last: a call may still be in the one before, and one may be tried beside what runs.
+    generations: Vec<Loading>,
 }
 
 impl Writer {
@@ -258,11 +271,17 @@ impl Writer {
     fn learn(&mut self, told: Told) {
         let line = match told {
             Told::Generation { number, sha256, config } => {
-                self.generations.insert(number, (sha256, config));
-                if self.generations.len() > 2 {
-                    self.generations.pop_first();
+                if let Some(at) = self.generations.iter().position(|known| known.number == number) {
+                    self.generations[at..].rotate_left(1);
+                    return;
                 }
-                self.line_of(number)
+                if self.generations.len() == GENERATIONS_MAX {
+                    self.generations.remove(0);
+                }
+                let loading = Loading { number, sha256, config };
+                let line = line_of(&loading);
+                self.generations.push(loading);
+                Some(line)
             }
             Told::Clusters { snapshot, version, all } => {
                 self.number = snapshot;
@@ -295,12 +314,6 @@ impl Writer {
         if let Err(error) = self.begin() {
             self.failed(&error);
         }
-    }
-
-    fn line_of(&self, number: u64) -> Option<Line> {
-        let (sha256, config) = self.generations.get(&number)?;
-        let config = serde_json::from_str(config).unwrap_or_default();
-        Some(Line::Generation { number, sha256: sha256.clone(), config })
     }
 
     fn known_lines(&self) -> Vec<Line> {
@@ -341,7 +354,7 @@ impl Writer {
         }
         (self.file, self.written) = (Some(File::create(&self.spec.file)?), 0);
         let mut lines = vec![Line::Record { version: line::VERSION, plugin: self.plugin.clone() }];
-        lines.extend(self.generations.keys().filter_map(|number| self.line_of(*number)));
+        lines.extend(self.generations.iter().map(line_of));
         lines.extend(self.known_lines());
         for line in lines {
             let mut text = serde_json::to_vec(&line)?;
@@ -374,6 +387,11 @@ impl Writer {
             tracing::error!(plugin, %file, %error, "its decisions cannot be recorded; see that there is room and that the node may write there");
         }
     }
+}
+
+fn line_of(Loading { number, sha256, config }: &Loading) -> Line {
+    let config = serde_json::from_str(config).unwrap_or_default();
+    Line::Generation { number: *number, sha256: sha256.clone(), config }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::limits::{COUNTERS_MAX, LOG_LINES_PER_SECOND};
 use crate::record::Recorded;
+use crate::rollout::Rollout;
 use crate::types::Fault;
 
 /// What is counted while it is called.
@@ -174,6 +175,8 @@ pub struct Status {
     pub last_backtrace: Vec<String>,
     /// What it counts by itself, by number; those at 0 are left out.
     pub counters: BTreeMap<u32, u64>,
+    /// The candidate that is tried beside it, or was last.
+    pub rollout: Option<Rollout>,
     /// Where its decisions are recorded, and how many were.
     pub record: Option<Recorded>,
     /// What it said beyond its bounds.

@@ -15,6 +15,7 @@ use super::Failed;
 mod ls;
 mod new;
 mod replay;
+mod rollout;
 
 /// Bytes of what `run` is asked on its standard input: more than it takes.
 const QUESTION_BYTES_MAX: u64 = 2 << 20;
@@ -132,6 +133,17 @@ pub(super) enum PluginCommand {
     /// List what a running node has loaded: state, calls, faults, and what each plugin was granted.
     #[command(after_help = "Example: littoral plugin ls --admin 127.0.0.1:9145")]
     Ls(ls::LsArgs),
+    /// Have a running node ask a plugin's candidate about a share of the requests: by another one than before, or again.
+    ///
+    /// The config names the candidate (`[[plugin]] candidate`). A client stays with whom it was asked of; a larger share only adds clients.
+    #[command(after_help = "Example: littoral plugin rollout geo 5")]
+    Rollout(rollout::RolloutArgs),
+    /// Have a running node ask a plugin's candidate alone from now on.
+    #[command(after_help = "Example: littoral plugin promote geo")]
+    Promote(rollout::OfArgs),
+    /// Have a running node ask a plugin's candidate no more.
+    #[command(after_help = "Example: littoral plugin abort geo")]
+    Abort(rollout::OfArgs),
     /// Make a key to sign plugins with, and print the public one for `plugins.trusted_keys`.
     #[command(after_help = "Example: littoral plugin keygen release.key")]
     Keygen {
@@ -182,6 +194,9 @@ pub(super) fn main(command: PluginCommand) -> Result<ExitCode, Failed> {
         }
         PluginCommand::Run { file, question, json } => return run(&file, question, json),
         PluginCommand::Ls(args) => return super::block_on(ls::main(args)),
+        PluginCommand::Rollout(args) => return super::block_on(rollout::roll_out(args)),
+        PluginCommand::Promote(of) => return super::block_on(rollout::promote(of)),
+        PluginCommand::Abort(of) => return super::block_on(rollout::abort(of)),
         PluginCommand::Keygen { file } => println!("{}", author::keygen(&file).map_err(Failed::Use)?),
         PluginCommand::Sign { key, files } => {
             let key = author::sign(&key, &files).map_err(Failed::Use)?;

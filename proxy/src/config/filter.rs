@@ -1,5 +1,8 @@
 //! What a `[[plugin]]` says of itself when it is a filter or a service.
 
+use std::path::PathBuf;
+
+use littoral_plugin_host::Share;
 use serde::Deserialize;
 
 use super::Plugin;
@@ -18,6 +21,12 @@ pub enum OnFault {
 }
 
 impl Plugin {
+    /// What is tried beside it: the file, its sha256 if it must have one, the share.
+    pub fn candidate(&self) -> Option<(PathBuf, Option<String>, Share)> {
+        let share = Share::of_percent(self.share.unwrap_or(0.0)).unwrap_or_default();
+        self.candidate.clone().map(|file| (file, self.candidate_sha256.clone(), share))
+    }
+
     /// Checks that a service is told nothing that only policies and filters take.
     ///
     /// # Errors
@@ -28,6 +37,7 @@ impl Plugin {
             ("vectors", self.vectors.is_some()),
             ("record", self.record.is_some()),
             ("on_fault", self.on_fault.is_some()),
+            ("candidate", self.candidate.is_some()),
         ];
         match keys.into_iter().find(|(_, is_there)| *is_there) {
             Some((key, _)) => Err(format!("plugin {:?}: {key} is not for services: remove it", self.name)),

@@ -174,6 +174,15 @@ const PLUGINS: &[Key] = &[
     ),
     key("plugin.config", "table", "empty", "live", "Handed to the plugin as JSON when it starts."),
     key("plugin.sha256", "64 hex digits", "none", "live", "The file must have this digest."),
+    key(
+        "plugin.candidate",
+        "file",
+        "none",
+        "live",
+        "A component of a policy or filter that is tried beside `file`, with the same config, by the clients whose hash falls in `share` (see `docs/plugins/rollouts.md`).",
+    ),
+    key("plugin.candidate_sha256", "64 hex digits", "none", "live", "The candidate's file must have this digest."),
+    key("plugin.share", "percent, 0 to 100", "`0`", "live", "The candidate's share, to a hundredth of a percent."),
     key("plugin.fuel", "number, at least 1", "by world", "live", "Fuel of one call; more is a fault."),
     key("plugin.memory", "size, at most 16MiB", "`2MiB`", "live", "Linear memory; growing beyond it is a fault."),
     key(

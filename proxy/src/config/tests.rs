@@ -200,6 +200,10 @@ fn a_plugin_that_cannot_work_is_told_its_own_place() {
         file.path().display()
     );
     check(&(plugin("p", &same) + &plugin("q", &same)), &twice);
+    check(&plugin("p", "candidate = \"none.wasm\"\n"), "13:13: plugin \"p\": none.wasm is not a readable file");
+    check(&plugin("p", "share = 5\n"), "13:9: plugin \"p\": share needs candidate: name a file there, or leave it out");
+    let candidate = format!("candidate = {:?}\nshare = 100.5\n", file.path());
+    check(&plugin("p", &candidate), "14:9: plugin \"p\": a share is 0 to 100 percent, not 100.5");
     check(&plugin("p", "fuel = 0\n"), "13:8: plugin.fuel is at least 1; leave it out for the default");
 }
 

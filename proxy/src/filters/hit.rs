@@ -11,7 +11,7 @@ use http::header::{AGE, CONTENT_LENGTH};
 use http::{HeaderName, HeaderValue, Method};
 use littoral_cache::Entry;
 use littoral_cache::entry::SURROGATE_FIELDS;
-use littoral_plugin_host::filter::{Change, Exchange, Point};
+use littoral_plugin_host::filter::{Change, Exchange, Kept, Point};
 use pingora::http::RequestHeader;
 
 use crate::request::target;
@@ -44,7 +44,7 @@ pub(crate) async fn filtered(hit: Hit) -> Option<Vec<Change>> {
     let lent = Lent { hit, changes: Vec::new(), parsed: OnceLock::new(), age: OnceLock::new() };
     let mut lent = Box::new(lent);
     for filter in site.filters.all().iter().rev().filter(|filter| filter.asks(Point::Response)) {
-        let called = filter.call(Point::Response, lent, Vec::new()).await;
+        let called = filter.call(Point::Response, lent, Kept::NOTHING).await;
         let back: Box<dyn Any> = called.exchange;
         lent = back.downcast().expect("invariant: a filter gives back what it was lent");
         match called.outcome {

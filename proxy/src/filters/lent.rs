@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use littoral_plugin_host::filter::{Change, Exchange};
+use littoral_plugin_host::who;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -19,6 +20,8 @@ pub(super) struct Lent {
     pub(super) response: Option<ResponseHeader>,
     host: String,
     client: Option<IpAddr>,
+    /// The client, also of what the node asks in its place.
+    about: Option<IpAddr>,
     secure: bool,
     places: Option<Arc<Places>>,
 }
@@ -44,6 +47,7 @@ impl Lent {
             response,
             host: std::mem::take(&mut ctx.host),
             client: address.filter(|_| session.subrequest_ctx.is_none()),
+            about: address,
             secure,
             places: ctx.site.as_ref().and_then(|site| site.filters.places().cloned()),
         })
@@ -86,6 +90,10 @@ impl Exchange for Lent {
 
     fn client(&self) -> Option<IpAddr> {
         self.client
+    }
+
+    fn who(&self) -> u64 {
+        who(self.about, self.host(), self.target())
     }
 
     fn is_secure(&self) -> bool {

@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH};
 use http::{Method, StatusCode, Version};
-use littoral_plugin_host::filter::{Changes, Fault, Point, Reply, Rewriter, Verdict};
+use littoral_plugin_host::filter::{Changes, Fault, Kept, Point, Reply, Rewriter, Verdict};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 use pingora::{Error, Result};
@@ -24,7 +24,7 @@ const FAILED: &str = "a filter of this site failed";
 #[derive(Debug, Default)]
 pub(crate) struct Filtered {
     /// What each has kept, in the order of the chain.
-    kept: Vec<Vec<u8>>,
+    kept: Vec<Kept>,
     /// What it is looked up under.
     pub(crate) lookup: Option<String>,
     /// Those who rewrite the body, in the order it passes them.
@@ -48,18 +48,15 @@ async fn call(
     let lent = Lent::take(session, response.as_deref_mut(), ctx)?;
     let called = filter.call(point, Box::new(lent), kept).await;
     Lent::put_back(called.exchange, session, response.as_deref_mut(), ctx)?;
-    let (verdict, changes, kept) = match called.outcome {
-        Ok((verdict, mut changes)) => {
-            let kept = changes.kept.take().unwrap_or(called.kept);
-            (Some(verdict), changes, kept)
-        }
+    let (verdict, changes) = match called.outcome {
+        Ok((verdict, changes)) => (Some(verdict), changes),
         Err(_) if filter.is_closed() => return Err(Error::explain(rescue::FILTER, FAILED)),
-        Err(_) => (None, Changes::default(), called.kept),
+        Err(_) => (None, Changes::default()),
     };
-    if !kept.is_empty() {
+    if !called.kept.is_empty() {
         let places = ctx.filtered.kept.len().max(index + 1);
-        ctx.filtered.kept.resize_with(places, Vec::new);
-        ctx.filtered.kept[index] = kept;
+        ctx.filtered.kept.resize(places, Kept::NOTHING);
+        ctx.filtered.kept[index] = called.kept;
     }
     match response {
         Some(response) => change(response, changes.fields)?,

@@ -9,7 +9,7 @@ use super::{BINARY, node_before};
 const NOBODY: &str = "127.0.0.1:1";
 
 /// Runs a command with a proxy in its environment that does not exist: its exit code and all it said.
-async fn littoral(arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) async fn littoral(arguments: &[&str]) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::new(BINARY);
     command.args(arguments).env("http_proxy", format!("http://{NOBODY}")).kill_on_drop(true);
     let output = command.output().await.unwrap();

@@ -40,6 +40,7 @@ mod projects;
 mod purge;
 mod records;
 mod reload;
+mod rollouts;
 mod s3;
 mod secure;
 mod semantics;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::limits::{CHANGES_MAX, NAME_BYTES_MAX, REPLY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::rollout::who;
 
 /// Fields that frame a message, end at this hop, or are the node's own.
 const FORBIDDEN: [&str; 19] = [
@@ -50,6 +51,10 @@ pub trait Exchange: Any + Send + Sync {
     fn place(&self) -> (Option<[u8; 2]>, u32) {
         (None, 0)
     }
+    /// Whom it is about: the same for all that one client asks, or, where there is none, for all that is asked of one URL.
+    fn who(&self) -> u64 {
+        who(self.client(), self.host(), self.target())
+    }
     /// The value at `index` of a field of the request or of the response.
     fn field(&self, of_request: bool, name: &str, index: usize) -> Option<&[u8]>;
 }
@@ -72,8 +77,8 @@ pub struct Changes {
     pub fields: Vec<Change>,
     /// Path and query.
     pub target: Option<String>,
-    /// What it kept.
-    pub kept: Option<Vec<u8>>,
+    /// What it kept, on its way to [`super::Called::kept`].
+    pub(super) kept: Option<Vec<u8>>,
 }
 
 /// A response of a filter's own.

@@ -1,12 +1,12 @@
 //! A loaded filter: its instances and its figures.
 //!
 //! A call takes an instance that this thread has kept, or a new one, and nobody else has it until the call ends. No lock is held
-//! while a guest runs; one that failed is dropped.
+//! while a guest runs; one that failed is dropped. What a candidate fails at is asked of what runs beside it.
 
-use std::cell::RefCell;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use wasmtime::component::InstancePre;
@@ -16,14 +16,19 @@ use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
 use super::host::{FilterHost, FilterSpec};
 use super::instance::{Instance, Manifest, Recipe, Said};
-use super::limits::{DEADLINE_MS_DEFAULT, IDLE_MAX, INSTANCES_MAX, MEMORY_BYTES_DEFAULT, TICK_MS};
+use super::limits::{DEADLINE_MS_DEFAULT, INSTANCES_MAX, MEMORY_BYTES_DEFAULT, TICK_MS};
 use super::message::{Changes, Exchange, Reply};
 use super::status::{Figures, FilterStatus};
 use crate::bounds::Place;
-use crate::engine::{Content, LoadError};
-use crate::generations::{self, Generations, Stands};
+use crate::generations::{self, Chosen, Generations, Spec, Stands};
+use crate::rollout::Side;
 use crate::runtime::Shared;
 use crate::status::Grants;
+
+mod idle;
+mod rollouts;
+
+pub use rollouts::Planned;
 
 /// Calls of one instance, before it makes room for a new one: guests leak.
 const CALLS_MAX: u64 = 10_000;
@@ -32,6 +37,14 @@ const TIMED_EVERY: u64 = 16;
 
 /// One loading of a filter.
 pub(crate) type Generation = generations::Generation<FilterSpec, Code>;
+/// What is asked.
+type Running = generations::Running<FilterSpec, Code>;
+
+impl Spec for FilterSpec {
+    fn file(&self) -> &Path {
+        &self.file
+    }
+}
 
 /// What a filter's file gives.
 pub(crate) struct Code {
@@ -39,21 +52,6 @@ pub(crate) struct Code {
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
     pub(super) wants_places: bool,
-}
-
-/// A generation that has been loaded and tried and waits to take over.
-pub struct Prepared(Generation);
-
-impl Prepared {
-    /// Whether it is called at a point.
-    pub fn asks(&self, point: Point) -> bool {
-        self.0.code.manifest.asks(point)
-    }
-
-    /// Whether it asks where clients are.
-    pub fn wants_places(&self) -> bool {
-        self.0.code.wants_places
-    }
 }
 
 /// A loaded filter.
@@ -64,7 +62,7 @@ pub struct Filter {
     host: Arc<FilterHost>,
     shared: Shared,
     generations: Generations<FilterSpec, Code>,
-    /// The points that the current generation asks for, a bit each; above them, whether faults close.
+    /// The points that what runs, or is tried beside it, asks for, a bit each; above them, whether faults close.
     asks: AtomicU8,
     pub(super) figures: Figures,
 }
@@ -75,12 +73,41 @@ impl std::fmt::Debug for Filter {
     }
 }
 
+/// What a filter has kept for later points of a request, and which generation of it did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Kept {
+    generation: u64,
+    bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// Nothing.
+    pub const NOTHING: Self = Self { generation: 0, bytes: Vec::new() };
+
+    /// Whether it is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// What was kept.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl From<Vec<u8>> for Kept {
+    /// As if the first generation had kept it.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { generation: 1, bytes }
+    }
+}
+
 /// What became of a call.
 pub struct Called {
     /// What was lent.
     pub exchange: Box<dyn Exchange>,
-    /// What the filter had kept before this call.
-    pub kept: Vec<u8>,
+    /// What the filter keeps: what it had kept before, unless this call changed it.
+    pub kept: Kept,
     /// What it said and changed.
     pub outcome: Result<(Verdict, Changes), Fault>,
 }
@@ -99,19 +126,10 @@ pub enum Verdict {
 
 const CLOSED: u8 = 1 << 7;
 
-/// Instances that a thread keeps. In boxes, as they are handed about between calls.
-#[allow(clippy::vec_box, reason = "an instance is large, and comes and goes in its box")]
-struct Idle {
-    filter: Weak<()>,
-    instances: Vec<Box<Instance>>,
-}
-
-thread_local!(static IDLE: RefCell<Vec<Option<Idle>>> = const { RefCell::new(Vec::new()) });
-
 impl Filter {
     pub(super) fn new(id: usize, host: Arc<FilterHost>, shared: Shared, generation: Generation) -> Self {
-        let asks = AtomicU8::new(asks_of(&generation));
         let generations = Generations::new(generation, shared.now_ms);
+        let asks = AtomicU8::new(asks_of(&generations.running()));
         Self { id, alive: Arc::default(), host, shared, generations, asks, figures: Figures::default() }
     }
 
@@ -130,84 +148,73 @@ impl Filter {
         self.asks.load(Relaxed) & (1 << point as u8) != 0
     }
 
-    /// Whether it asks where clients are.
-    pub fn wants_places(&self) -> bool {
-        self.generations.current().code.wants_places
-    }
-
     /// Whether a request fails when it does.
     pub fn is_closed(&self) -> bool {
         self.asks.load(Relaxed) & CLOSED != 0
     }
 
-    /// Loads its file again, perhaps with another config; the number of the new generation. The old one stays in force until the
-    /// new one is, and if the new one fails.
-    ///
-    /// # Errors
-    /// Why the old one stays.
-    pub fn reload(&self, spec: Option<FilterSpec>) -> Result<u64, LoadError> {
-        self.prepare(spec).map(|prepared| self.adopt(prepared))
+    /// Grants and asks what the generations that are asked from now on are to have and ask for.
+    fn runs(&self, running: &Running) {
+        self.shared.store.grant(running.present.spec.store_bytes);
+        self.asks.store(asks_of(running), Release);
     }
 
-    /// Loads its file again if it holds something else than when it was last loaded.
-    ///
-    /// # Errors
-    /// As [`Self::reload`].
-    pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let _alone = self.generations.alone();
-        let spec = self.spec();
-        let content = Content::read(&spec.file)?;
-        if self.generations.was_loaded(&content.sha256) {
-            return Ok(None);
+    /// Calls it at a point that it asks for. Whose client the exchange is says which generation, where there are two.
+    pub async fn call(self: &Arc<Self>, point: Point, exchange: Box<dyn Exchange>, kept: Kept) -> Called {
+        let chosen = self.generations.running().choose(|| exchange.who());
+        let side = chosen.side;
+        let called = self.call_on(chosen, point, exchange, kept).await;
+        match (&called.outcome, side) {
+            // Nobody is worse off for being among the candidate's.
+            (Err(_), Side::Candidate) => {
+                let present = Chosen { generation: self.generations.current(), side: Side::Present, tallies: None };
+                self.call_on(present, point, called.exchange, called.kept).await
+            }
+            _ => called,
         }
-        let generation = self.host.generation(spec, &content, &self.shared)?;
-        Ok(Some(self.adopt(Prepared(generation))))
     }
 
-    /// Loads and tries its file as [`Self::reload`] does, and leaves it to the caller when [`Self::adopt`] puts it in force.
-    ///
-    /// # Errors
-    /// As [`Self::reload`].
-    pub fn prepare(&self, spec: Option<FilterSpec>) -> Result<Prepared, LoadError> {
-        let spec = spec.unwrap_or_else(|| self.spec());
-        let content = Content::read(&spec.file)?;
-        self.host.generation(spec, &content, &self.shared).map(Prepared)
-    }
-
-    /// Makes it the generation that runs; its number.
-    pub fn adopt(&self, Prepared(generation): Prepared) -> u64 {
-        self.generations.adopt(generation, |runs| self.runs(runs))
-    }
-
-    /// Grants and asks what the generation that runs from now on is to have and asks for.
-    fn runs(&self, generation: &Generation) {
-        self.shared.store.grant(generation.spec.store_bytes);
-        self.asks.store(asks_of(generation), Release);
-    }
-
-    /// Calls it at a point that it asks for.
-    pub async fn call(self: &Arc<Self>, point: Point, exchange: Box<dyn Exchange>, kept: Vec<u8>) -> Called {
+    async fn call_on(
+        self: &Arc<Self>,
+        chosen: Chosen<FilterSpec, Code>,
+        point: Point,
+        exchange: Box<dyn Exchange>,
+        kept: Kept,
+    ) -> Called {
+        let Chosen { generation, side, tallies } = chosen;
+        // The other one does, or another did until a moment ago.
+        if !generation.code.manifest.asks(point) {
+            return Called { exchange, kept, outcome: Ok((Verdict::Next, Changes::default())) };
+        }
         let count = self.figures.calls[point as usize].fetch_add(1, Relaxed);
-        let mut instance = match self.instance().await {
+        tallies.iter().for_each(|tallies| tallies.called(side));
+        let mut instance = match self.instance(&generation, side).await {
             Ok(instance) => instance,
-            Err((failure, generation)) => {
-                self.failed(point, &failure, generation);
+            Err(failure) => {
+                self.failed(point, &failure, generation.number);
                 return Called { exchange, kept, outcome: Err(failure.fault) };
             }
         };
         let started = count.is_multiple_of(TIMED_EVERY).then(Instant::now);
+        let number = generation.number;
+        // An earlier generation cannot know what a later one means.
+        let (shown, mut unshown) = if kept.generation <= number { (kept, None) } else { (Kept::NOTHING, Some(kept)) };
         // Between these two nothing but the guest has the exchange.
-        instance.lend(point, exchange, kept);
+        instance.lend(point, exchange, shown.bytes);
         let said = instance.ask(point).await;
-        let (exchange, kept, changes) = instance.end();
+        let (exchange, bytes, mut changes) = instance.end();
         if let Some(started) = started {
-            self.figures.timed(started.elapsed(), instance.memory_bytes());
+            let took = started.elapsed();
+            self.figures.timed(took, instance.memory_bytes());
+            tallies.iter().for_each(|tallies| tallies.timed(side, took));
         }
         let exchange = exchange.expect("invariant: what was lent is only taken back here");
+        let keeps = changes.kept.take().filter(|_| said.is_ok()).map(|bytes| Kept { generation: number, bytes });
+        let kept = keeps.or_else(|| unshown.take()).unwrap_or(Kept { generation: shown.generation, bytes });
         let outcome = match said {
             Ok(said) => Ok((self.verdict(said, instance), changes)),
             Err(failure) => {
-                self.failed(point, &failure, instance.generation);
+                self.failed(point, &failure, number);
                 Err(failure.fault)
             }
         };
@@ -225,40 +232,22 @@ impl Filter {
         verdict
     }
 
-    /// An instance of the current generation; or why there is none, and of which.
-    async fn instance(&self) -> Result<Box<Instance>, (Failure, u64)> {
-        let generation = Arc::clone(&self.generations.current());
-        let number = generation.number;
-        if self.generations.is_quarantined() {
-            return Err((Fault::Quarantined.into(), number));
+    /// An instance of a generation; or why there is none.
+    async fn instance(&self, generation: &Generation, side: Side) -> Result<Box<Instance>, Failure> {
+        if side == Side::Present && self.generations.is_quarantined() {
+            return Err(Fault::Quarantined.into());
         }
-        let kept = IDLE.with_borrow_mut(|idle| {
-            let instances = idle_of(idle, self.id, &self.alive);
-            instances.retain(|instance| instance.generation == number);
-            instances.pop()
-        });
-        match kept {
+        match self.idle(generation.number) {
             Some(instance) => Ok(instance),
-            None => start(&generation, &self.shared, true).await.map(Box::new).map_err(|failure| (failure, number)),
+            None => start(generation, &self.shared, true).await.map(Box::new),
         }
-    }
-
-    pub(super) fn give_back(&self, instance: Box<Instance>) {
-        if !instance.manifest.reuse || instance.calls >= CALLS_MAX {
-            return;
-        }
-        IDLE.with_borrow_mut(|idle| {
-            let instances = idle_of(idle, self.id, &self.alive);
-            if instances.len() < IDLE_MAX {
-                instances.push(instance);
-            }
-        });
     }
 
     /// Counts a fault of a call to generation `number`, and does what it leads to.
     pub(super) fn failed(&self, point: Point, failure: &Failure, number: u64) {
         let fault = failure.fault;
         self.figures.faults[point as usize][fault as usize].fetch_add(1, Relaxed);
+        self.generations.running().faulted(number);
         if !fault.is_its_own() {
             return;
         }
@@ -268,7 +257,7 @@ impl Filter {
 
     /// What it is and did.
     pub fn status(&self) -> FilterStatus {
-        let Stands { generation, state, quarantined_until_ms } = self.generations.stands();
+        let Stands { generation, state, quarantined_until_ms, rollout } = self.generations.stands();
         let manifest = generation.code.manifest;
         let mut status = self.figures.status(&self.shared.counters);
         status.name.clone_from(&self.shared.name);
@@ -293,6 +282,7 @@ impl Filter {
         status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.instances = self.shared.instances.load(Acquire);
         status.quarantined_until_ms = quarantined_until_ms;
+        status.rollout = rollout;
         status
     }
 }
@@ -324,18 +314,11 @@ pub(super) async fn started(
     Instance::start(recipe, may_yield).await
 }
 
-fn asks_of(generation: &Generation) -> u8 {
-    let points = Point::ALL.into_iter().filter(|point| generation.code.manifest.asks(*point));
-    let closed = if generation.spec.closed { CLOSED } else { 0 };
-    points.fold(closed, |asks, point| asks | 1 << point as u8)
-}
-
-/// This thread's instances of the filter with this id. Meeting a new filter is when those that were taken out are forgotten.
-#[allow(clippy::vec_box, reason = "as for `Idle`")]
-fn idle_of<'a>(idle: &'a mut Vec<Option<Idle>>, id: usize, alive: &Arc<()>) -> &'a mut Vec<Box<Instance>> {
-    if idle.len() <= id {
-        idle.iter_mut().for_each(|of| drop(of.take_if(|of| of.filter.strong_count() == 0)));
-        idle.resize_with(id + 1, || None);
-    }
-    &mut idle[id].get_or_insert_with(|| Idle { filter: Arc::downgrade(alive), instances: Vec::new() }).instances
+fn asks_of(running: &Running) -> u8 {
+    let candidate = running.trial.as_ref().map(|trial| trial.candidate.code.manifest);
+    let asks = |point: &Point| {
+        running.present.code.manifest.asks(*point) || candidate.is_some_and(|manifest| manifest.asks(*point))
+    };
+    let closed = if running.present.spec.closed { CLOSED } else { 0 };
+    Point::ALL.into_iter().filter(asks).fold(closed, |asks, point| asks | 1 << point as u8)
 }

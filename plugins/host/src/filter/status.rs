@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::guest::Point;
+use crate::rollout::Rollout;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
 
@@ -73,6 +74,8 @@ pub struct FilterStatus {
     pub store: Option<Held>,
     /// Unix milliseconds; 0 when it is in use.
     pub quarantined_until_ms: u64,
+    /// The candidate that is tried beside it, or was last.
+    pub rollout: Option<Rollout>,
     /// The last fault in words.
     pub last_fault: Option<String>,
     /// What it counts by itself, by number; those at 0 are left out.

@@ -4,6 +4,7 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
@@ -23,12 +24,18 @@ use crate::bounds::Place;
 use crate::engine::{Content, LoadError};
 use crate::filter::limits::MEMORY_BYTES_DEFAULT;
 use crate::filter::{self, Failure, Fault};
-use crate::generations::{self, Generations, Stands};
+use crate::generations::{self, Generations, Spec, Stands};
 use crate::runtime::Shared;
 use crate::status::Grants;
 
 /// One loading of a service.
 pub(super) type Generation = generations::Generation<ServiceSpec, Code>;
+
+impl Spec for ServiceSpec {
+    fn file(&self) -> &Path {
+        &self.file
+    }
+}
 
 /// What a service's file gives.
 pub(super) struct Code {
@@ -180,7 +187,7 @@ impl Service {
 
     /// What runs.
     pub(super) fn current(&self) -> Arc<Generation> {
-        Arc::clone(&self.generations.current())
+        self.generations.current()
     }
 
     /// Whether nothing is to be called for now.
@@ -213,7 +220,8 @@ impl Service {
     }
 
     /// Grants what the generation that runs from now on is to have.
-    fn runs(&self, generation: &Generation) {
+    fn runs(&self, running: &generations::Running<ServiceSpec, Code>) {
+        let generation = &running.present;
         self.shared.store.grant(generation.spec.store_bytes);
         if let Some(announce) = self.announce.get() {
             announce(generation.number);
@@ -227,7 +235,7 @@ impl Service {
 
     /// Serves a connection to its end. `begun` is told the number of the generation that does.
     pub async fn serve(&self, wire: Box<dyn Wire>, begun: impl FnOnce(u64)) -> Outcome {
-        let generation = Arc::clone(&self.generations.current());
+        let generation = self.generations.current();
         begun(generation.number);
         let client = wire.peer().ip();
         self.figures.open.fetch_add(1, Relaxed);
@@ -293,7 +301,7 @@ impl Service {
 
     /// What it is and did.
     pub fn status(&self) -> ServiceStatus {
-        let Stands { generation, state, quarantined_until_ms } = self.generations.stands();
+        let Stands { generation, state, quarantined_until_ms, .. } = self.generations.stands();
         let spec = &generation.spec;
         let mut status = self.figures.status(&self.shared.counters);
         status.name.clone_from(&self.shared.name);

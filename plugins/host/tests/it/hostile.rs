@@ -147,7 +147,7 @@ fn program(operations: &[&[u32]], text: &[u8]) -> Vec<u8> {
 /// Runs a program at `request`.
 fn run(filter: &Arc<Filter>, program: Vec<u8>) -> Result<Vec<Change>, Failed> {
     advance(60_000);
-    let mut called = pin!(filter.call(Point::Request, Box::new(Plain), program));
+    let mut called = pin!(filter.call(Point::Request, Box::new(Plain), program.into()));
     loop {
         if let Poll::Ready(called) = called.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             return called.outcome.map(|(_, changes)| changes.fields);

@@ -18,6 +18,7 @@ mod policies;
 mod proposals;
 mod records;
 mod reloads;
+mod rollouts;
 mod vectors;
 
 thread_local!(

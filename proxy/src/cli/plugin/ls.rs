@@ -56,13 +56,23 @@ fn row(plugin: &Value) -> [String; 9] {
         text("name"),
         list("interfaces"),
         text("state"),
-        number("generation").to_string(),
+        generation(plugin),
         number("calls").to_string(),
         faults.to_string(),
         format!("{} ns", number("mean_ns")),
         format!("{} KiB", number("memory_bytes") >> 10),
         grants(plugin, &list("points")),
     ]
+}
+
+/// Who is asked: what runs, and what is tried beside it.
+fn generation(plugin: &Value) -> String {
+    let number = plugin["generation"].as_u64().unwrap_or(0);
+    let rollout = &plugin["rollout"];
+    match (rollout["state"].as_str(), rollout["generation"].as_u64(), rollout["percent"].as_f64()) {
+        (Some("running"), Some(candidate), Some(percent)) => format!("{number} + {candidate} at {percent}%"),
+        _ => number.to_string(),
+    }
 }
 
 /// What it may do that another may not.
@@ -94,7 +104,8 @@ mod tests {
         });
         let filter = json!({
             "name": "limit", "interfaces": ["filter"], "state": "quarantined", "points": ["request", "response"],
-            "store": { "granted": 1 << 20 },
+            "store": { "granted": 1 << 20 }, "generation": 1,
+            "rollout": { "state": "running", "generation": 2, "percent": 5.0 },
         });
         let told = table(&[policy, filter]);
         let lines: Vec<Vec<&str>> = told.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -103,6 +114,7 @@ mod tests {
             lines[1],
             ["geo", "routing", "running", "3", "12", "3", "90", "ns", "128", "KiB", "recorded", "in", "geo.jsonl"]
         );
+        assert_eq!(lines[2][3..8], ["1", "+", "2", "at", "5%"]);
         assert!(lines[2].ends_with(&["request,response;", "store", "1024", "KiB"]), "{told}");
     }
 }

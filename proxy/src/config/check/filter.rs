@@ -1,8 +1,9 @@
 //! Filters: bounds in `[[plugin]]`, names in `[[site]]`.
 
+use littoral_plugin_host::Share;
 use littoral_plugin_host::filter::limits::{DEADLINE_MS_MAX, STORE_BYTES_MAX};
 
-use super::{Wrong, error, wrong};
+use super::{Wrong, error, is_file, wrong};
 use crate::config::{Config, FILTERS_MAX, Plugin};
 
 impl Config {
@@ -47,6 +48,23 @@ impl Plugin {
         if self.store.is_some_and(|store| store.0 > STORE_BYTES_MAX as u64) {
             return wrong("store", "plugin.store is at most 1GiB; 1MiB holds some thousand counters");
         }
-        Ok(())
+        self.check_candidate()
+    }
+
+    fn check_candidate(&self) -> Result<(), Wrong> {
+        let of = format!("plugin {:?}: ", self.name);
+        let alone = [("share", self.share.is_some()), ("candidate_sha256", self.candidate_sha256.is_some())];
+        match &self.candidate {
+            Some(file) => is_file("candidate".to_owned(), &of, file)?,
+            None => {
+                if let Some((key, _)) = alone.into_iter().find(|(_, is_there)| *is_there) {
+                    return wrong(key, format!("{of}{key} needs candidate: name a file there, or leave it out"));
+                }
+            }
+        }
+        match Share::of_percent(self.share.unwrap_or(0.0)) {
+            Ok(_) => Ok(()),
+            Err(problem) => wrong("share", format!("{of}{problem}")),
+        }
     }
 }

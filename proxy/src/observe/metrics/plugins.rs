@@ -20,6 +20,22 @@ pub(super) const METRICS: &[Declared] = &[
     ),
     metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
     metric(
+        "littoral_plugin_rollout_percent",
+        "plugin",
+        "Share of the plugin's candidate in the requests; 0 when its roll-out has ended.",
+    ),
+    metric("littoral_plugin_rollout_generation", "plugin", "Generation that is rolled out, or was last."),
+    metric(
+        "littoral_plugin_rollout_calls_total",
+        "plugin, side: present, candidate",
+        "Calls since a roll-out began, by who was asked; they begin anew with the next.",
+    ),
+    metric(
+        "littoral_plugin_rollout_faults_total",
+        "plugin, side: present, candidate",
+        "Calls that failed since a roll-out began. What the candidate fails at is asked of what runs.",
+    ),
+    metric(
         "littoral_plugin_counts_total",
         "plugin, counter",
         "What a plugin counts by itself, by its counters' numbers.",

@@ -1,0 +1,56 @@
+//! Instances that a thread keeps for the next request.
+//!
+//! Invariant: only those of generations that are asked are kept, so many of each at most.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
+
+use super::{CALLS_MAX, Filter};
+use crate::filter::instance::Instance;
+use crate::filter::limits::IDLE_MAX;
+
+/// Those of one filter. In boxes, as they are handed about between calls.
+#[allow(clippy::vec_box, reason = "an instance is large, and comes and goes in its box")]
+struct Idle {
+    filter: Weak<()>,
+    instances: Vec<Box<Instance>>,
+}
+
+thread_local!(static IDLE: RefCell<Vec<Option<Idle>>> = const { RefCell::new(Vec::new()) });
+
+impl Filter {
+    /// One of generation `number`, if this thread has one.
+    pub(super) fn idle(&self, number: u64) -> Option<Box<Instance>> {
+        let running = self.generations.running();
+        IDLE.with_borrow_mut(|idle| {
+            let instances = idle_of(idle, self.id, &self.alive);
+            instances.retain(|instance| running.has(instance.generation));
+            let at = instances.iter().rposition(|instance| instance.generation == number)?;
+            Some(instances.swap_remove(at))
+        })
+    }
+
+    /// Keeps one for the next call, if there is room.
+    pub(in crate::filter) fn give_back(&self, instance: Box<Instance>) {
+        if !instance.manifest.reuse || instance.calls >= CALLS_MAX {
+            return;
+        }
+        IDLE.with_borrow_mut(|idle| {
+            let instances = idle_of(idle, self.id, &self.alive);
+            let alike = instances.iter().filter(|other| other.generation == instance.generation).count();
+            if alike < IDLE_MAX && instances.len() < 2 * IDLE_MAX {
+                instances.push(instance);
+            }
+        });
+    }
+}
+
+/// This thread's instances of the filter with this id. Meeting a new filter is when those that were taken out are forgotten.
+#[allow(clippy::vec_box, reason = "as for `Idle`")]
+fn idle_of<'a>(idle: &'a mut Vec<Option<Idle>>, id: usize, alive: &Arc<()>) -> &'a mut Vec<Box<Instance>> {
+    if idle.len() <= id {
+        idle.iter_mut().for_each(|of| drop(of.take_if(|of| of.filter.strong_count() == 0)));
+        idle.resize_with(id + 1, || None);
+    }
+    &mut idle[id].get_or_insert_with(|| Idle { filter: Arc::downgrade(alive), instances: Vec::new() }).instances
+}
