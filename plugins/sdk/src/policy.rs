@@ -254,9 +254,29 @@ impl Default for Ask {
     }
 }
 
+/// A number above 0 and at most 1, the same for the same seed and cluster: evenly spread over seeds, and for other clusters another.
+#[inline]
+pub fn lot(seed: u64, cluster: u16) -> f32 {
+    // SplitMix64 of the two.
+    let mut bits = seed.wrapping_add(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(u64::from(cluster) + 1));
+    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^= bits >> 31;
+    ((bits >> 40) + 1) as f32 / (1_u32 << 24) as f32
+}
+
 impl Choice {
     /// Nobody: the node's native policy decides.
     pub const NOBODY: Self = Self { clusters: [NONE; 3], ttl_s: 0 };
+
+    /// Three of `candidates` drawn by lot, each as often first as its weight is of all weights: the same for the same `seed`, and who
+    /// leaves or changes its weight takes or gives clients only of its own (weighted rendezvous hashing). No weight, no place.
+    pub fn by_lot(candidates: u64, seed: u64, mut weight: impl FnMut(u16) -> f32) -> Self {
+        Self::cheapest(candidates, |index| match weight(index) {
+            weight if weight > 0.0 => -lot(seed, index).ln() / weight,
+            _ => f32::INFINITY,
+        })
+    }
 
     /// The three cheapest of `candidates` (one bit per cluster), cheapest first; of equals the one with the lowest index. A cost that is
     /// no number, or infinite, leaves its cluster out.
@@ -322,6 +342,18 @@ mod tests {
         assert_eq!(Choice::cheapest(0b11_1111, cost).clusters, [1, 4, 3]);
         assert_eq!(Choice::cheapest(0b10_1001, cost).named(), [3, 0]);
         assert_eq!(Choice::cheapest(0, cost), Choice::NOBODY);
+    }
+
+    #[test]
+    fn lots_fall_by_weight_and_who_leaves_takes_only_its_own_clients() {
+        let weights = [1.0, 2.0, 1.0, 0.0];
+        let first =
+            |seed, candidates| Choice::by_lot(candidates, seed, |index| weights[usize::from(index)]).clusters[0];
+        let all: Vec<u16> = (0..40_000).map(|seed| first(seed, 0b1111)).collect();
+        let of = |cluster| all.iter().filter(|first| **first == cluster).count();
+        assert!([of(0), of(2)].iter().all(|count| (9_500..10_500).contains(count)), "{} {}", of(0), of(2));
+        assert!((19_500..20_500).contains(&of(1)) && of(3) == 0);
+        assert!((0..).zip(&all).all(|(seed, was)| *was == 0 || first(seed, 0b1110) == *was));
     }
 
     #[test]

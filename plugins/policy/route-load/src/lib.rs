@@ -1,0 +1,156 @@
+//! Which cluster: the nearest, where a busy one has a price; some clients find it too high before others do.
+//!
+//! ```toml
+//! config = { knee = 700, price = 1.0, busy_ttl = 0 }
+//! ```
+//!
+//! The cost of a cluster is `1.001 - cos + price * busy² * lot`: `cos` is the cosine of the angle between the places of client and
+//! cluster, `busy` grows from 0 at a load of `knee` permille to 1 at 1000 and on, and `lot`, from 0 to 2, is the client's own, always
+//! the same for its prefix, its service and the cluster. So a load that grows sends a few more clients elsewhere, first those who lose
+//! least by it, and one that trembles moves those few and nobody else: nothing swings from full to empty. The coverage zone a
+//! client is in counts as no distance. With `busy_ttl` an answer holds for that many seconds only, once its first cluster is busy.
+
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing, lot};
+use serde::Deserialize;
+
+/// What the operator says.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Config {
+    /// The load in permille from which on a cluster has a price.
+    knee: u16,
+    /// What a full one costs on average, as a distance: 1 is a quarter of the way around the world.
+    price: f32,
+    /// TTL in seconds of answers that name a busy cluster first; 0: the service's.
+    busy_ttl: u16,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { knee: 700, price: 1.0, busy_ttl: 0 }
+    }
+}
+
+/// What is known of a cluster, ready for the hot path.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Row {
+    place: [f32; 3],
+    /// `2 * price * busy²`.
+    toll: f32,
+    healthy: bool,
+}
+
+/// The policy.
+#[derive(Debug)]
+pub struct RouteLoad {
+    config: Config,
+    rows: [Row; CLUSTERS_MAX],
+}
+
+impl Routing for RouteLoad {
+    fn new(config: &str) -> Result<Self, String> {
+        let config: Config = littoral_plugin::config(config)?;
+        if !(1..1000).contains(&config.knee) {
+            return Err(format!("knee is 1 to 999 permille, not {}", config.knee));
+        }
+        if !(0.0..=100.0).contains(&config.price) {
+            return Err(format!("price is 0 to 100, not {}", config.price));
+        }
+        Ok(Self { config, rows: [Row::default(); CLUSTERS_MAX] })
+    }
+
+    fn clusters(&mut self, all: &[Cluster]) {
+        self.rows = [Row::default(); CLUSTERS_MAX];
+        for cluster in all {
+            let over = cluster.load_permille.saturating_sub(self.config.knee);
+            let busy = f32::from(over) / f32::from(1000 - self.config.knee);
+            let toll = 2.0 * self.config.price * busy * busy;
+            self.rows[usize::from(cluster.index)] = Row { place: cluster.place, toll, healthy: cluster.healthy };
+        }
+    }
+
+    fn decide(&self, flow: &Flow) -> Choice {
+        let (place, placed) = (flow.place, flow.place != [0.0; 3]);
+        let mut choice = Choice::cheapest(flow.candidates, |index| {
+            let row = &self.rows[usize::from(index)];
+            let cosine = row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
+            let distance = match placed {
+                _ if index == flow.zone && row.healthy => 0.0,
+                true => 1.001 - cosine,
+                false => 1.0,
+            };
+            distance + row.toll * lot(flow.rand, index)
+        });
+        let first = self.rows.get(usize::from(choice.clusters[0]));
+        if first.is_some_and(|row| row.toll > 0.0) {
+            choice.ttl_s = self.config.busy_ttl;
+        }
+        choice
+    }
+}
+
+littoral_plugin::export_policy!(RouteLoad, routing, "../../wit");
+
+#[cfg(test)]
+mod tests {
+    use littoral_plugin::policy::sketch::Seat;
+
+    use super::*;
+
+    fn seat(config: &str, loads: [u16; 2]) -> Seat<RouteLoad> {
+        let places = [[1.0, 0.0, 0.0], [0.8, 0.6, 0.0]];
+        let row = |(index, (place, load_permille))| Cluster {
+            index,
+            healthy: true,
+            place,
+            load_permille,
+            ..Cluster::default()
+        };
+        let clusters: Vec<_> = (0..).zip(places.into_iter().zip(loads)).map(row).collect();
+        Seat::routing(config, &clusters).unwrap()
+    }
+
+    fn asks(seat: &Seat<RouteLoad>, rand: u64) -> Choice {
+        seat.decide(&Flow { place: [1.0, 0.0, 0.0], candidates: 0b11, rand, ..Flow::default() }).unwrap()
+    }
+
+    /// Of a thousand clients beside the first cluster those who stay with it.
+    fn stay(loads: [u16; 2]) -> Vec<bool> {
+        let seat = seat("{}", loads);
+        (0..1000).map(|rand| asks(&seat, rand).clusters[0] == 0).collect()
+    }
+
+    #[test]
+    fn clients_leave_a_busy_cluster_a_few_at_a_time_and_none_comes_back_before_the_load_does() {
+        let count = |stay: &[bool]| stay.iter().filter(|stay| **stay).count();
+        let [idle, some, more, full] = [700, 850, 900, 1000].map(|load| stay([load, 0]));
+        assert_eq!(count(&idle), 1000);
+        assert!((300..500).contains(&count(&some)), "{}", count(&some));
+        assert!((150..300).contains(&count(&more)), "{}", count(&more));
+        assert!((50..150).contains(&count(&full)), "{}", count(&full));
+        // Who left at a lower load has left at a higher one, and where both are full nearly all are back.
+        assert!(some.iter().zip(&more).chain(more.iter().zip(&full)).all(|(less, more)| *less || !*more));
+        assert!(count(&stay([1000, 1000])) > 500);
+    }
+
+    #[test]
+    fn an_answer_that_names_a_busy_cluster_holds_for_less() {
+        let config = r#"{"busy_ttl": 5, "price": 0.0001}"#;
+        assert_eq!((asks(&seat(config, [0, 0]), 1).ttl_s, asks(&seat(config, [900, 0]), 1).ttl_s), (0, 5));
+        assert_eq!(asks(&seat("{}", [1000, 1000]), 1).ttl_s, 0);
+        assert_eq!(seat("{}", [0, 0]).decide(&Flow::default()).unwrap(), Choice::NOBODY);
+    }
+
+    #[test]
+    fn the_zone_counts_as_no_distance_and_a_config_out_of_bounds_is_refused() {
+        let zone = Flow { place: [1.0, 0.0, 0.0], zone: 1, candidates: 0b11, ..Flow::default() };
+        assert_eq!(seat("{}", [0, 0]).decide(&zone).unwrap().named(), [1, 0]);
+        for (config, problem) in [
+            (r#"{"knee": 1000}"#, "knee is 1 to 999 permille, not 1000"),
+            (r#"{"price": -1}"#, "price is 0 to 100, not -1"),
+            (r#"{"prize": 1}"#, "unknown field `prize`"),
+        ] {
+            assert!(RouteLoad::new(config).unwrap_err().contains(problem), "{config}");
+        }
+    }
+}
