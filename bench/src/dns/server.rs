@@ -54,12 +54,12 @@ impl Name {
         let work = world.work.join(self.title());
         std::fs::create_dir_all(&work)?;
         let littoral = littoral.to_string_lossy();
-        let (program, flag) = match self {
-            Self::Littoral => (&*littoral, "--version"),
-            Self::Gdnsd => ("gdnsd", "-h"),
-            Self::Knot => ("knotd", "--version"),
+        let (program, flags): (&str, &[&str]) = match self {
+            Self::Littoral => (&littoral, &["--version"]),
+            Self::Gdnsd => ("gdnsd", &[]),
+            Self::Knot => ("knotd", &["--version"]),
         };
-        let version = printed(program, &[flag]).with_context(|| format!("{program} is not installed"))?;
+        let version = printed(program, flags).with_context(|| format!("{program} is not installed"))?;
         let (server, address) = match self {
             Self::Littoral => self::littoral(&littoral, world, &work)?,
             Self::Gdnsd => gdnsd(world, &work)?,
