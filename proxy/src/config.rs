@@ -44,7 +44,7 @@ pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, P
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
 pub use serve::{Begins, SERVICE_CONNECTIONS_MAX, Serve};
-pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site};
+pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site, Steer};
 pub use trace::Trace;
 use units::{Bandwidth, Prefix, Size, Span};
 pub use zone::{Dnssec, Primary, Transfer, Update, Zone};
@@ -296,6 +296,8 @@ pub struct Cluster {
     /// Whether it is being emptied: it gets only clients whom nobody else may serve.
     #[serde(default)]
     pub drain: bool,
+    /// The name by which clients that are redirected find it.
+    pub host: Option<String>,
     /// Its coverage zone.
     #[serde(default)]
     pub prefixes: Vec<IpNet>,

@@ -48,6 +48,7 @@ mod range;
 pub(crate) mod respond;
 pub mod resume;
 pub(crate) mod slices;
+mod steer;
 pub(crate) mod target;
 pub mod unread;
 mod upstream;
@@ -112,6 +113,9 @@ impl ProxyHttp for RequestPath {
             }
             return rescue::refuse(session, 421, "no site of this node has this host").await;
         };
+        if steer::answers(session, &self.node, &site, &host, ctx.background).await? {
+            return Ok(true);
+        }
         target::normalise(session.req_header_mut(), &site);
         ctx.slice = slices::Slice::take(session.req_header_mut(), &self.node, site.slice);
         ctx.is_rest = resume::take(session.req_header_mut(), &self.node);

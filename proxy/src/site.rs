@@ -59,6 +59,33 @@ pub struct Site {
     pub auto: bool,
     /// Guests that see its requests and responses.
     pub filters: crate::filters::Chain,
+    /// How its clients are told of the cluster that is chosen for them.
+    pub steer: Option<Steering>,
+}
+
+/// How the clients of a site are told of the cluster that is chosen for them.
+#[derive(Debug)]
+pub struct Steering {
+    /// The service whose decision it is.
+    pub service: String,
+    /// Where players ask for it.
+    pub path: Option<String>,
+    /// Whether requests are redirected.
+    redirects: bool,
+    /// The clusters' own hosts, which nobody is redirected from.
+    hosts: Vec<String>,
+}
+
+impl Steering {
+    fn of(raw: &config::Steer, clusters: &[config::Cluster]) -> Self {
+        let hosts = clusters.iter().filter_map(|cluster| cluster.host.clone()).collect();
+        Self { service: raw.service.clone(), path: raw.path.clone(), redirects: raw.redirect, hosts }
+    }
+
+    /// Whether a client that asks for this host may be sent to another.
+    pub fn redirects_from(&self, host: &str) -> bool {
+        self.redirects && !self.hosts.iter().any(|own| own == host)
+    }
 }
 
 impl Site {
@@ -87,6 +114,7 @@ impl Site {
             compress: None,
             auto: false,
             filters: crate::filters::Chain::default(),
+            steer: None,
         }
     }
 }
@@ -147,6 +175,7 @@ impl Sites {
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
                 filters: crate::filters::Chain::of(&raw.filters),
+                steer: raw.steer.as_ref().map(|steer| Steering::of(steer, &config.cluster)),
             });
             for host in &raw.hosts {
                 match host.as_str() {

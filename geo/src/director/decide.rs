@@ -65,6 +65,15 @@ impl Director {
         self.decide_in(&snapshot, &domain_name(name)?, client).map(|decided| decided.decision)
     }
 
+    /// The same for a door that knows clusters by their names: those chosen, the best first, and for how many seconds. It is counted.
+    pub fn steer(&self, name: &str, client: IpAddr) -> Option<(Vec<String>, u32)> {
+        let snapshot = self.snapshot.load();
+        let decision = self.decide_in(&snapshot, &domain_name(name)?, client)?.decision;
+        self.counters.reason(decision.reason);
+        let id = |index: u16| Some(snapshot.config.clusters.get(usize::from(index))?.id.clone());
+        Some((decision.clusters().filter_map(id).collect(), decision.ttl_s))
+    }
+
     pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &LowerName, client: IpAddr) -> Option<Decided> {
         let service = snapshot.services.by_name.get(name)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -72,6 +72,8 @@ pub struct Matched {
 pub struct Candidate {
     /// Its name.
     pub cluster: String,
+    /// Its place among the clusters of the config, from 0.
+    pub number: u16,
     /// Its place in the answer, from 1; none: not named.
     pub rank: Option<usize>,
     /// Whether the client is in its coverage zone.
@@ -111,6 +113,7 @@ impl Director {
         let km = |row: &ClusterRow| spot.place.at.map(|place| distance_km(place, row.place));
         let candidate = |row: &ClusterRow| Candidate {
             cluster: id(row.index),
+            number: row.index,
             rank: decision.clusters().position(|chosen| chosen == row.index).map(|place| place + 1),
             in_zone: zone == Some(row.index),
             distance_km: km(row),

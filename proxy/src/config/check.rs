@@ -231,6 +231,9 @@ impl Cluster {
             return wrong("id", "its id is empty or \"*\", which stands for all: write a name");
         }
         place("at", self.at)?;
+        if let Some(host) = self.host.as_ref().filter(|host| crate::site::normalise_host(host).as_ref() != Some(host)) {
+            return wrong("host", format!("host {host:?}: write the name alone, lower case, without port"));
+        }
         if self.capacity.0 == 0 {
             return wrong("capacity", "a capacity of 0 sends nothing: write what it can send, such as \"40Gbps\"");
         }

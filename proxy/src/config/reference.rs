@@ -238,6 +238,13 @@ const CLUSTERS: &[Key] = &[
     key("cluster.at", "[latitude, longitude]", "required", "live", "Its place in degrees."),
     key("cluster.capacity", "bandwidth, more than 0", "required", "live", "What it can send, such as `40Gbps`."),
     key(
+        "cluster.host",
+        "host name",
+        "none",
+        "live",
+        "The name that clients are redirected to (`site.steer.redirect`); sites that redirect have it among their hosts, too.",
+    ),
+    key(
         "cluster.prefixes",
         "list of prefixes",
         "none",

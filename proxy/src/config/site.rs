@@ -81,6 +81,21 @@ pub struct Site {
     /// Plugins that see its requests and responses, in this order.
     #[serde(default)]
     pub filters: Vec<String>,
+    /// Sends clients to the cluster that is chosen for them.
+    pub steer: Option<Steer>,
+}
+
+/// How clients of a site are told of the cluster that is chosen for them.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Steer {
+    /// The service whose decision it is.
+    pub service: String,
+    /// Whether requests are redirected there.
+    #[serde(default)]
+    pub redirect: bool,
+    /// The path where players ask for it (content steering).
+    pub path: Option<String>,
 }
 
 /// What becomes of a fill whose origin breaks off, or whose clients leave.

@@ -162,6 +162,27 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
 }
 
 #[test]
+fn a_site_that_steers_says_by_what_and_where_to() {
+    let cluster = "[[cluster]]\nid = \"a\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{ v4 = \"192.0.2.1\" }]\n";
+    let service = "[[service]]\nname = \"s.example.\"\nclusters = [\"a\"]\nttl = \"9s\"\n[[zone]]\nname = \"example.\"\nfile = \"z\"\n";
+    let steered = |steer: &str, host: &str| format!("{GOOD}steer = {steer}\n{cluster}{host}\n{service}");
+    let both = "{ service = \"S.example\", redirect = true }";
+    for (text, expected) in [
+        (steered("{ service = \"t.example\", redirect = true }", ""), "site.steer names no [[service]]: \"t.example\""),
+        (steered("{ service = \"s.example\" }", ""), "site.steer does nothing"),
+        (steered("{ service = \"s.example\", path = \"x\" }", ""), "is a path without a query"),
+        (steered(both, ""), "site.steer.redirect needs cluster.host"),
+        (steered(both, "host = \"a.example\""), "redirected to \"a.example\", which is no host of this site"),
+        (steered("{ service = \"s.example\", path = \"/x\" }", "host = \"A.example\""), "lower case, without port"),
+    ] {
+        let problem = problem(&text);
+        assert!(problem.contains(expected), "{problem}");
+    }
+    let good = steered(both, "host = \"video.example\"");
+    assert!(Config::parse(Path::new("node.toml"), &good).unwrap().site[0].steer.is_some());
+}
+
+#[test]
 fn more_threads_than_sockets_may_be_are_refused() {
     let problem = problem(&DIRECTING.replacen("# here", "[dns]\nthreads = 257", 1));
     assert!(problem.starts_with("node.toml:5:11: dns.threads is at most 256"), "{problem}");
@@ -280,7 +301,7 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 22] = [
+    const TABLES: [&str; 23] = [
         "dnssec",
         "transfer",
         "primary",
@@ -303,9 +324,13 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
         "fill",
         "shield",
         "sign",
+        "steer",
     ];
-    // Of [listen] it is a list of tables, at the top a section.
-    let is_section = |key: &str| ["forward", "service"].contains(&key) && keys.contains("listen");
+    // Of [listen] it is a list of tables, at the top a section; of site.steer it is a name.
+    let is_section = |key: &str| {
+        (["forward", "service"].contains(&key) && keys.contains("listen"))
+            || (key == "service" && keys.contains("redirect"))
+    };
     let has_key_table = keys.contains("hosts") || keys.contains("nsid");
     let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && has_key_table);
     keys.iter().copied().filter(|key| !is_table(key)).collect()

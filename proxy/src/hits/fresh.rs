@@ -54,6 +54,9 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     if site.filters.come_before_hits() {
         return None;
     }
+    if site.steer.as_ref().is_some_and(|steer| steer.redirects_from(host)) {
+        return None;
+    }
     if site.auto && (path.contains("auto") || path.contains("CMCD")) {
         return None;
     }

@@ -161,6 +161,8 @@ pub struct Figures {
     pub broken: Counter,
     /// Requests refused because they had passed this node before.
     pub loops: Counter,
+    /// Clients told of the cluster that is chosen for them: redirected, and as content steering.
+    pub steered: [Counter; 2],
     /// Times an origin was asked.
     pub fetches: Counter,
     /// Times an origin was asked again.

@@ -48,6 +48,7 @@ mod services;
 mod shield;
 mod slices;
 mod smuggling;
+mod steer;
 mod tidy;
 mod tls;
 mod trace;

@@ -18,6 +18,7 @@ impl Config {
                 }
             }
             site.check_origins().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
+            self.check_steer(site).map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
             site.check_rules().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
         }
         let hosts = self.site.iter().enumerate().flat_map(|(at, site)| {
@@ -40,6 +41,37 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// The key is one of the site.
+    fn check_steer(&self, site: &Site) -> Result<(), Wrong> {
+        let Some(steer) = &site.steer else { return Ok(()) };
+        let name = |name: &str| name.trim_end_matches('.').to_ascii_lowercase();
+        if !self.service.iter().any(|service| name(&service.name) == name(&steer.service)) {
+            let problem = format!("site.steer names no [[service]]: {:?}", steer.service);
+            return wrong("steer.service", problem);
+        }
+        if steer.path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#'])) {
+            return wrong("steer.path", "site.steer.path is a path without a query, such as \"/steering\"");
+        }
+        if !steer.redirect && steer.path.is_none() {
+            return wrong("steer", "site.steer does nothing: set redirect = true, or give it a path");
+        }
+        let hosts = self.cluster.iter().filter_map(|cluster| cluster.host.as_ref());
+        let served = |host: &String| site.hosts.iter().any(|known| known == "*" || known == host);
+        match hosts.clone().find(|host| !served(host)) {
+            _ if !steer.redirect => Ok(()),
+            _ if hosts.count() == 0 => {
+                wrong("steer.redirect", "site.steer.redirect needs cluster.host: add it to the clusters")
+            }
+            Some(host) => wrong(
+                "hosts",
+                format!("clients would be redirected to {host:?}, which is no host of this site: add it"),
+            ),
+            None => Ok(()),
+        }
     }
 }
 

@@ -170,6 +170,28 @@ pub(super) const KEYS: &[Key] = &[
         "Filters that see its requests, in this order, and its responses, in the reverse order. One that is called for hits takes them off the shortest way.",
     ),
     key(
+        "site.steer.service",
+        "service name",
+        "none: clients are served where they come",
+        "live",
+        "Clients of this site are told which cluster this `[[service]]` has for them, by the same decision as over DNS: docs/routing.md.",
+    ),
+    key(
+        "site.steer.redirect",
+        "true or false",
+        "`false`",
+        "live",
+        "GET and HEAD get a 302 to the `cluster.host` chosen, unless that is this node's cluster. Requests to any `cluster.host`, requests \
+         from loopback and those of other nodes are served where they come, so that nothing goes round in circles.",
+    ),
+    key(
+        "site.steer.path",
+        "path",
+        "none",
+        "live",
+        "Where players ask for content steering (DASH, HLS): a JSON document whose pathways are the ids of the clusters chosen.",
+    ),
+    key(
         "site.dash.auto",
         "true or false",
         "`false`",
