@@ -42,6 +42,8 @@ use crate::upgrade::Upgrade;
 use crate::upgrade::twin::{Which, meet};
 use crate::warm::Jobs;
 
+mod load;
+
 /// How old a fill may get before those who wait for it start over.
 const FILL_LOCK_AGE: Duration = Duration::from_secs(60);
 
@@ -309,7 +311,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(crate::acme::keep(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
-        tokio::spawn(measure_load(node.clone(), workers));
+        tokio::spawn(load::measure(node.clone(), workers));
         if let Some(directing) = &node.directing {
             directing.probe(&node.settings.load());
             tokio::spawn(Directing::follow_files(directing.director().clone()));
@@ -401,27 +403,6 @@ fn start_evictor(store: Arc<Store>) -> std::io::Result<std::thread::JoinHandle<(
         });
     };
     std::thread::Builder::new().name("evictor".into()).spawn(body)
-}
-
-/// How busy this process keeps its workers' cores, once a second: what health probes are told.
-async fn measure_load(node: Arc<Node>, workers: usize) {
-    let mut every = tokio::time::interval(Duration::from_secs(1));
-    let mut before = cpu_ticks();
-    loop {
-        every.tick().await;
-        let now = cpu_ticks();
-        // A tick is 10 ms on Linux whatever the kernel's own (USER_HZ), so a second of one core has 100.
-        let permille = now.saturating_sub(before) * 10 / workers.max(1) as u64;
-        node.load.store(u16::try_from(permille).unwrap_or(u16::MAX), Relaxed);
-        before = now;
-    }
-}
-
-/// CPU time of this process in ticks (proc_pid_stat(5), utime and stime).
-fn cpu_ticks() -> u64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
 /// The signals a node obeys. Those that come from here on wait until [`Self::obey`].
