@@ -180,7 +180,9 @@ async fn object(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Answer
     let wrong = |problem: String| Refusal(StatusCode::BAD_REQUEST, problem);
     let asked = explained::Asked::of(&query.unwrap_or_default()).map_err(wrong)?;
     let explained = explained::Explained::of(&admin.node, &asked).ok_or_else(|| wrong(NO_URL.into()))?;
-    Ok(Json(report::object(&admin.node, &explained)))
+    // It may read headers of files: not on the admin runtime.
+    let told = tokio::task::spawn_blocking(move || report::object(&admin.node, &explained)).await;
+    told.map(Json).map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
 async fn top(State(admin): State<Admin>) -> Answer {

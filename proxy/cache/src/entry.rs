@@ -226,7 +226,7 @@ impl Entry {
     }
 
     /// Whether it is a variant beside the primary slot.
-    pub(crate) fn is_variant(&self) -> bool {
+    pub fn is_variant(&self) -> bool {
         self.slot != self.key.hash()
     }
 

@@ -2,9 +2,12 @@
 //!
 //! It asks what the request path asks. Invariant: nothing here changes what is stored or routed.
 
+use std::sync::Arc;
+
+use http::header::ACCEPT_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use littoral_cache::vary::Vary;
-use littoral_cache::{Entry, Key};
+use littoral_cache::vary::{Selectors, Vary};
+use littoral_cache::{Entry, Key, Store};
 use littoral_plugin_host::filter::Point;
 use pingora::http::RequestHeader;
 use serde_json::{Value, json};
@@ -15,6 +18,11 @@ use crate::request::target;
 
 /// Fields that a question may name.
 const FIELDS_MAX: usize = 32;
+/// Requests that are made up to find variants on disk.
+const MADE_UP_MAX: usize = 128;
+/// What clients say in Accept-Encoding, where no site folds it.
+const CODINGS: [&str; 7] =
+    ["gzip", "br", "zstd", "identity", "gzip, deflate", "gzip, deflate, br", "gzip, deflate, br, zstd"];
 const WRONG_FIELD: &str = "field=NAME:VALUE, such as field=accept-encoding:gzip; at most 32 of them";
 
 /// What is asked: a URL, and fields of a request for it.
@@ -56,7 +64,17 @@ pub(super) struct Explained {
     /// How that came about.
     pub(super) told: Value,
     request: HeaderMap,
-    selectors: littoral_cache::vary::Selectors,
+    selectors: Selectors,
+    /// Fields of negotiation, and what the site has them say.
+    folded: Vec<(HeaderName, Vec<String>)>,
+}
+
+/// An object that memory does not have.
+pub(super) struct OnDisk {
+    /// Without its body.
+    pub(super) entry: Arc<Entry>,
+    /// Of its body.
+    pub(super) bytes: u64,
 }
 
 impl Explained {
@@ -70,7 +88,8 @@ impl Explained {
         }
         let Some(site) = sites.find(&host) else {
             let (key, request) = (Key::new(&host, &path), request.headers.clone());
-            return Some(Self { key, told: json!({ "site": null }), request, selectors: Default::default() });
+            let (selectors, folded) = Default::default();
+            return Some(Self { key, told: json!({ "site": null }), request, selectors, folded });
         };
         target::normalise(&mut request, site);
         let key = crate::request::key(site, &host, &path);
@@ -93,7 +112,67 @@ impl Explained {
             "folded": site.folded.iter().map(folded).collect::<serde_json::Map<_, _>>(),
             "filters": changing.map(|filter| filter.name()).collect::<Vec<_>>(),
         });
-        Some(Self { key, told, request: request.headers.clone(), selectors: site.selectors.clone() })
+        let (selectors, folded) = (site.selectors.clone(), site.folded.clone());
+        Some(Self { key, told, request: request.headers.clone(), selectors, folded })
+    }
+
+    /// What is on disk and not among `entries`. A disk knows objects by digests of key and variant, so that variants are looked for by
+    /// making requests up: of the fields asked about, and of all that the site folds a field to, or that clients say in
+    /// Accept-Encoding. Blocks: headers are read.
+    pub(super) fn on_disk(&self, store: &Store, entries: &[Arc<Entry>]) -> Vec<OnDisk> {
+        let found = |variance: Option<&[u8; 16]>| {
+            let (entry, bytes) = store.on_disk(&self.key, variance)?;
+            Some(OnDisk { entry, bytes })
+        };
+        let has_primary = entries.iter().any(|entry| !entry.is_variant());
+        let mut on_disk: Vec<_> = (!has_primary).then(|| found(None)).flatten().into_iter().collect();
+        let known = entries.iter().chain(on_disk.iter().map(|one| &one.entry));
+        let (mut seen, mut varies) = (Vec::new(), Vec::new());
+        for entry in known {
+            seen.push(entry.variance());
+            let vary = Vary::of(&entry.head().headers);
+            if !varies.contains(&vary) {
+                varies.push(vary);
+            }
+        }
+        for vary in
+            varies.iter().flat_map(|vary| self.made_up(vary).map(|request| vary.variance(&request, &self.selectors)))
+        {
+            let is_new = vary.is_some() && !seen.contains(&vary);
+            if let Some(variance) = vary.as_ref().filter(|_| is_new) {
+                on_disk.extend(found(Some(variance)));
+                seen.push(vary);
+            }
+        }
+        on_disk
+    }
+
+    /// Requests that may get different variants, the one asked about first.
+    fn made_up(&self, vary: &Vary) -> impl Iterator<Item = HeaderMap> {
+        let fields: &[HeaderName] = if let Vary::Fields(fields) = vary { fields } else { &[] };
+        let mut requests = vec![self.request.clone()];
+        for name in fields.iter().chain(&self.selectors.headers) {
+            let folded = self.folded.iter().find(|(folded, _)| folded == name).map(|(_, values)| values);
+            let values: Vec<&str> = match folded {
+                Some(values) => values.iter().map(String::as_str).collect(),
+                None if *name == ACCEPT_ENCODING => CODINGS.to_vec(),
+                None => continue,
+            };
+            for at in 0..requests.len() {
+                let mut without = requests[at].clone();
+                without.remove(name);
+                let with = values.iter().filter_map(|value| {
+                    let mut request = without.clone();
+                    request.insert(name, HeaderValue::from_str(value).ok()?);
+                    Some(request)
+                });
+                let more: Vec<_> = with.take(MADE_UP_MAX.saturating_sub(requests.len())).collect();
+                requests.extend(more);
+                requests.push(without);
+            }
+            requests.truncate(MADE_UP_MAX);
+        }
+        requests.into_iter()
     }
 
     /// Whether the request would get this of what is stored.

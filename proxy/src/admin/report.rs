@@ -7,7 +7,7 @@ use littoral_cache::entry::millis;
 use littoral_cache::{Entry, Fill, Outcome};
 use serde_json::{Map, Value, json};
 
-use super::explained::Explained;
+use super::explained::{Explained, OnDisk};
 use crate::clock::now_ms;
 use crate::node::Node;
 use crate::observe::figures::{CLASSES, Counter};
@@ -72,26 +72,26 @@ fn hot_key(entry: &Entry, now: u64) -> Value {
 
 /// `GET /v1/cache/object`: all that is there of a URL, how it comes by its key, and which of the variants a request with the fields
 /// asked about would get. What is under the primary slot, or the first of the variants, is told at the top as well. Variants that
-/// are only on a disk are found by requests alone.
+/// are only on a disk are found as far as requests for them can be made up ([`Explained::on_disk`]). Blocks.
 pub(super) fn object(node: &Node, explained: &Explained) -> Value {
     let (key, now) = (&explained.key, now_ms());
     let (entries, fills) = node.store.all_of(key);
-    let on_disk = node.store.disks().and_then(|disks| disks.item(key)).map(|item| item.bytes());
-    let mut told = match (entries.first(), fills.first()) {
-        (Some(entry), _) => stored(entry, now),
-        (None, Some(fill)) => filling(fill),
-        (None, None) if on_disk.is_some() => json!({ "state": "on disk", "tier": "disk" }),
-        (None, None) => json!({ "state": "absent" }),
+    let only_there = explained.on_disk(&node.store, &entries);
+    let mut told = match (entries.first(), fills.first(), only_there.first()) {
+        (Some(entry), _, _) => stored(entry, now),
+        (None, Some(fill), _) => filling(fill),
+        (None, None, Some(one)) => on_disk(one, now),
+        (None, None, None) => json!({ "state": "absent" }),
     };
-    told["disk_bytes"] = on_disk.into();
+    told["disk_bytes"] = node.store.disks().and_then(|disks| disks.item(key)).map(|item| item.bytes()).into();
     told["key"] = String::from_utf8_lossy(key.text()).into();
     told["explained"] = explained.told.clone();
-    let variant = |entry| {
-        let mut told = stored(entry, now);
+    let variant = |entry, mut told: Value| {
         told["selected"] = explained.selects(entry).into();
         told
     };
-    told["variants"] = entries.iter().map(|entry| variant(entry)).collect();
+    let in_memory = entries.iter().map(|entry| variant(entry, stored(entry, now)));
+    told["variants"] = in_memory.chain(only_there.iter().map(|one| variant(&one.entry, on_disk(one, now)))).collect();
     told["in_flight"] = fills.iter().map(|fill| filling(fill)).collect();
     told
 }
@@ -117,6 +117,12 @@ fn stored(entry: &Entry, now: u64) -> Value {
         "pinned_until_ms": entry.pinned_until_ms(),
         "pinned": entry.pinned_until_ms() > now,
     })
+}
+
+fn on_disk(one: &OnDisk, now: u64) -> Value {
+    let mut told = stored(&one.entry, now);
+    (told["tier"], told["bytes"], told["cost_bytes"]) = ("disk".into(), one.bytes.into(), 0.into());
+    told
 }
 
 fn filling(fill: &Fill) -> Value {

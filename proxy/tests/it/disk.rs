@@ -37,6 +37,45 @@ async fn end(mut node: Node, signal: &str) {
 }
 
 #[tokio::test]
+async fn variants_that_are_only_on_disk_are_told_with_the_one_that_a_request_gets() {
+    let origin = Origin::start(|request| {
+        let coding = request.field("accept-encoding").unwrap_or("identity").to_owned();
+        Response::ok(&[FRESH, "vary: accept-encoding, x-tier"], coding.as_bytes())
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let config =
+        on_disk(&origin, directory.path(), "8MiB").replace("hosts =", "encodings = [\"br\", \"gzip\"]\nhosts =");
+    let node = Node::start(BINARY, &config, &[]).await;
+    for fields in [&["Accept-Encoding: br"][..], &["Accept-Encoding: gzip"], &[], &["X-Tier: gold"]] {
+        node.get("site.example", "/a", fields).await;
+    }
+    end(node, "TERM").await;
+    let node = Node::start(BINARY, &config, &[]).await;
+    let ask = async |fields: &str| {
+        let (_, said) = node.admin("GET", &format!("/v1/cache/object?url=http://site.example/a{fields}"), "").await;
+        serde_json::from_str::<serde_json::Value>(&said).unwrap()
+    };
+    let told = ask("&field=accept-encoding:gzip").await;
+    let variants = told["variants"].as_array().unwrap();
+    assert_eq!((&told["state"], &told["tier"], variants.len()), (&"fresh".into(), &"disk".into(), 3), "{told}");
+    let selected: Vec<_> = variants.iter().filter(|variant| variant["selected"] == true).collect();
+    assert_eq!(selected.iter().map(|variant| &variant["bytes"]).collect::<Vec<_>>(), [&serde_json::json!(4)], "{told}");
+    // Nobody can tell what clients may say in a field of the origin's own: it has to be asked about.
+    let gold = ask("&field=x-tier:gold").await;
+    let bytes: Vec<_> =
+        gold["variants"].as_array().unwrap().iter().map(|variant| variant["selected"] == true).collect();
+    assert_eq!(bytes, [false, true], "{gold}");
+    // In memory and on disk it is one.
+    assert_eq!(node.get("site.example", "/a", &["Accept-Encoding: gzip"]).await.body, b"gzip");
+    let told = ask("").await;
+    let tiers: Vec<_> = told["variants"].as_array().unwrap().iter().map(|variant| variant["tier"].clone()).collect();
+    assert_eq!(tiers.iter().filter(|tier| **tier == "memory").count(), 2, "{told}");
+    assert_eq!(tiers.len(), 3, "{told}");
+    assert_eq!(origin.count("/a"), 4);
+}
+
+#[tokio::test]
 async fn a_restarted_node_serves_from_disk_without_asking_the_origin() {
     let (origin, directory) = (origin().await, tempfile::tempdir().unwrap());
     let config = on_disk(&origin, directory.path(), "8MiB");

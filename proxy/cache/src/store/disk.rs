@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::{Found, Settings, Store, slot_of};
 use crate::budget::Reservation;
 use crate::disk::format::Header;
+use crate::disk::index::Item;
 use crate::disk::layout::id_of;
 use crate::disk::{Before, Disks, Kept, Stamp, Streamed, Volume, url_id};
 use crate::entry::{Body, Confirmed, Entry, Parts, millis, time_of};
@@ -39,6 +40,63 @@ impl Loaded {
         match self {
             Self::Whole(entry, _) | Self::Streamed(entry, _) => entry,
         }
+    }
+}
+
+/// How an object on disk stands with what came after it was written.
+struct Since {
+    surrogates: Box<[u128]>,
+    /// A soft purge names it.
+    expired: bool,
+    /// `None` while its disk has not been looked through.
+    known: Option<Item>,
+    pinned_until_ms: u64,
+}
+
+impl Since {
+    /// `None` when a purge names it, or it is another key's.
+    fn of(disks: &Disks, volume: &Volume, id: u128, key: &Key, header: &Header) -> Option<Self> {
+        let (surrogates, _) = keys_of(&header.head.headers);
+        // Purges before this; those that come while it is read are in the store's own log.
+        let purged = disks.shared.ledger.since(header.purges, key.text(), &surrogates);
+        if purged == Purged::Hard || header.key != key.text() {
+            return None;
+        }
+        let known = volume.index().get(id);
+        let pinned_until_ms = match known {
+            Some(item) => u64::from(item.pinned_until_s) * 1000,
+            None => disks.shared.ledger.pinned_until_ms(url_id(key.text())).unwrap_or(header.pinned_until_ms),
+        };
+        Some(Self { surrogates, expired: header.expired || purged == Purged::Soft, known, pinned_until_ms })
+    }
+
+    fn entry(
+        self,
+        header: &Header,
+        (key, slot): (Key, u128),
+        (body, overhead): (Arc<Body>, Reservation),
+        used_ms: u64,
+    ) -> Arc<Entry> {
+        let entry = Entry::new(Parts {
+            key,
+            slot,
+            variance: header.variance,
+            piece: None,
+            head: header.head.clone(),
+            body,
+            lifetime: header.lifetime,
+            stored: time_of(header.stored_ms),
+            fetch_us: header.fetch_us,
+            surrogates: self.surrogates,
+            purges: header.purges,
+            overhead,
+        });
+        if self.expired {
+            entry.expire();
+        }
+        entry.pin(self.pinned_until_ms);
+        entry.resume(self.known.map_or(0, |item| item.hits), used_ms);
+        entry
     }
 }
 
@@ -190,21 +248,12 @@ impl Store {
         let disks = self.disks.as_ref()?;
         let (counters, before) = (disks.counters(), disks.shared.opened.before(id));
         let object = volume.open(id, counters)?;
-        let (surrogates, _) = keys_of(&object.header.head.headers);
-        // Purges before this; those that come while it is read are in the store's own log.
-        let purged = disks.shared.ledger.since(object.header.purges, key.text(), &surrogates);
-        if purged == Purged::Hard || object.header.key != key.text() {
+        let Some(since) = Since::of(disks, volume, id, &key, &object.header) else {
             counters.purged.fetch_add(1, Relaxed);
             volume.doom(id);
             return None;
-        }
-        let expired = object.header.expired || purged == Purged::Soft;
-        let known = volume.index().get(id);
-        let pinned_until_ms = match known {
-            Some(item) => u64::from(item.pinned_until_s) * 1000,
-            None => disks.shared.ledger.pinned_until_ms(url_id(key.text())).unwrap_or(object.header.pinned_until_ms),
         };
-        let promoted = self.is_promoted(&key, &object.header, expired);
+        let promoted = self.is_promoted(&key, &object.header, since.expired);
         let (overhead, body) = match promoted {
             true => {
                 let overhead = self.make_room(Entry::overhead(&key, &object.header.head)).ok()?;
@@ -214,27 +263,8 @@ impl Store {
             }
             false => (self.budget.nothing(), Body::elsewhere(object.header.body, self.budget.nothing())),
         };
-        let header = &object.header;
-        let entry = Entry::new(Parts {
-            key,
-            slot,
-            variance: header.variance,
-            piece: None,
-            head: header.head.clone(),
-            body: body.clone(),
-            lifetime: header.lifetime,
-            stored: time_of(header.stored_ms),
-            fetch_us: header.fetch_us,
-            surrogates,
-            purges: header.purges,
-            overhead,
-        });
-        if expired {
-            entry.expire();
-        }
-        entry.pin(pinned_until_ms);
         let now_ms = millis(SystemTime::now());
-        entry.resume(known.map_or(0, |item| item.hits), now_ms);
+        let entry = since.entry(&object.header, (key, slot), (body.clone(), overhead), now_ms);
         if promoted {
             return self.publish_again(entry, body, begun_purges, disks);
         }
@@ -243,6 +273,21 @@ impl Store {
         let body = disks.stream(id, object, volume.clone());
         self.keep_open(disks, before, (id, &entry, &body), begun_purges);
         Some(Loaded::Streamed(entry, body))
+    }
+
+    /// What a disk has of an object: an entry without its body, and that one's length. It is not published, and not counted as used.
+    /// Blocks: it reads the file's header.
+    pub fn on_disk(&self, key: &Key, variance: Option<&[u8; 16]>) -> Option<(Arc<Entry>, u64)> {
+        let (disks, id) = (self.disks.as_ref()?, id_of(key.text(), variance));
+        let volume = disks.having(id)?;
+        let header = volume.open(id, disks.counters())?.header;
+        let since = Since::of(disks, &volume, id, key, &header)?;
+        let used_ms = since.known.map_or(0, |item| u64::from(item.used_s) * 1000);
+        let body = Body::elsewhere(header.body, self.budget.nothing());
+        let of = (key.clone(), slot_of(key, variance));
+        let entry = since.entry(&header, of, (body, self.budget.nothing()), used_ms);
+        entry.release();
+        Some((entry, header.body))
     }
 
     /// Whether memory is to have an object that a disk has: what the policy admits there, but nothing that would take more than
