@@ -138,6 +138,32 @@ async fn kdig_reads_every_type_of_a_zone_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn dig_finds_the_service_that_an_alias_at_the_apex_stands_for_with_its_scope() {
+    let running = running().await;
+    for (subnet, address) in [("10.1.9.0/24", "203.0.113.1"), ("10.2.9.0/24", "203.0.113.2")] {
+        let Some(told) = dig(running.address, &["netcinema.example", "A", &format!("+subnet={subnet}")]).await else {
+            return;
+        };
+        has(&told, &["status: NOERROR", "ANSWER: 1,", address, &format!("CLIENT-SUBNET: {subnet}/16")]);
+        assert!(!told.contains("a1105"), "{told}");
+    }
+    // Of anything else the apex has its own.
+    has(&dig(running.address, &["netcinema.example", "NS", "+short"]).await.unwrap(), &["ns.netcinema.example."]);
+    has(&dig(running.address, &["netcinema.example", "AAAA"]).await.unwrap(), &["NOERROR", "ANSWER: 0", "SOA"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dig_gets_one_set_for_any_and_a_chain_of_aliases_as_far_as_it_is_followed() {
+    let running = running().await;
+    let Some(any) = dig(running.address, &["ns.types.example", "ANY", "+notcp"]).await else { return };
+    has(&any, &["status: NOERROR", "ANSWER: 1,", "(UDP)"]);
+    let chain = dig(running.address, &["chain0.netcinema.example", "A"]).await.unwrap();
+    has(&chain, &["status: NOERROR", "ANSWER: 9,", "chain9.netcinema.example."]);
+    let end = dig(running.address, &["chain15.netcinema.example", "A"]).await.unwrap();
+    has(&end, &["status: NXDOMAIN", "ANSWER: 5,"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn dig_finds_the_names_of_addresses() {
     let running = running().await;
     // What stands between columns is dig's business.

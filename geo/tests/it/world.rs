@@ -10,6 +10,7 @@ $ORIGIN netcinema.example.
 $TTL 60
 @     IN SOA ns hostmaster 1 3600 600 86400 30
 @     IN NS  ns
+@     IN ALIAS a1105.kingcdn.example.
 ns    IN A   192.0.2.53
 video IN CNAME a1105.kingcdn.example.
 loop  IN CNAME loop2
@@ -90,13 +91,15 @@ pub(crate) const TYPES: &[(&str, &str, &str)] = &[
 pub(crate) fn director() -> Director {
     let directory = tempfile::tempdir().unwrap();
     let big: String = (0..40).map(|number| format!("big IN TXT \"{number:090}\"\n")).collect();
+    // Longer than is followed.
+    let chain: String = (0..20).map(|at| format!("chain{at} IN CNAME chain{}\n", at + 1)).collect();
     let zone = |name: &str, text: &str| {
         let file = directory.path().join(name);
         std::fs::write(&file, text).unwrap();
         ZoneSource { name: name.into(), file, ..ZoneSource::default() }
     };
     let zones = vec![
-        zone("netcinema.example.", NETCINEMA),
+        zone("netcinema.example.", &format!("{NETCINEMA}{chain}")),
         zone("kingcdn.example.", &format!("{KINGCDN}{big}")),
         zone("types.example.", TYPES_ZONE),
         zone("2.0.192.in-addr.arpa.", REVERSE_ZONE),
