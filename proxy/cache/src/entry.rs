@@ -2,8 +2,10 @@
 //! entry around the same body.
 
 mod body;
+mod head;
 
 pub use body::Body;
+pub use head::{Head, SURROGATE_FIELDS, hop_by_hop};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -11,8 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{AGE, CONNECTION, CONTENT_LENGTH, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::header::VIA;
 
 use crate::budget::Reservation;
 use crate::disk::layout::id_of;
@@ -24,22 +25,6 @@ use crate::limits::{CLOCK_STEP_MS, ENTRY_OVERHEAD_BYTES};
 use crate::store::Piece;
 use crate::surrogate::keys_of;
 use crate::vary::Vary;
-
-/// Fields between origin and cache, which clients do not get.
-pub const SURROGATE_FIELDS: [HeaderName; 3] = [
-    HeaderName::from_static("surrogate-key"),
-    HeaderName::from_static("surrogate-control"),
-    HeaderName::from_static("cache-tag"),
-];
-
-/// Status and fields of a response.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
-    /// The status code.
-    pub status: StatusCode,
-    /// The fields, without those that belong to one connection (RFC 9111 §3.1).
-    pub headers: HeaderMap,
-}
 
 /// A stored response and how it is used.
 #[derive(Debug)]
@@ -109,65 +94,11 @@ pub(crate) struct Confirmed {
     pub(crate) now: SystemTime,
 }
 
-impl Head {
-    /// Keeps what may be stored: drops the fields of the connection (RFC 9110 §7.6.1) and Age, which is recomputed.
-    pub fn for_storage(status: StatusCode, headers: &HeaderMap) -> Self {
-        let mut kept = HeaderMap::with_capacity(headers.len());
-        let ending = hop_by_hop(headers);
-        for (name, value) in headers {
-            if *name != AGE && !ending.contains(name) {
-                kept.append(name, value.clone());
-            }
-        }
-        Self { status, headers: kept }
-    }
-
-    /// Bytes this head is charged: its text twice, as a map and ready for the wire.
-    pub fn cost(&self) -> u64 {
-        let text: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        2 * text as u64
-    }
-
-    /// The head as it goes out on HTTP/1.1, without the closing empty line.
-    fn wire(&self, length: u64) -> Bytes {
-        let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(self.status.as_str().as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(self.status.canonical_reason().unwrap_or("").as_bytes());
-        out.extend_from_slice(b"\r\n");
-        for (name, value) in &self.headers {
-            if *name != CONTENT_LENGTH && !SURROGATE_FIELDS.contains(name) {
-                out.extend_from_slice(name.as_str().as_bytes());
-                out.extend_from_slice(b": ");
-                out.extend_from_slice(value.as_bytes());
-                out.extend_from_slice(b"\r\n");
-            }
-        }
-        if self.status != StatusCode::NO_CONTENT {
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(length.to_string().as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        Bytes::from(out)
-    }
-}
-
-/// The names of fields that end at this hop: those of the connection, and those that Connection names (RFC 9110 §7.6.1).
-pub fn hop_by_hop(headers: &HeaderMap) -> Vec<HeaderName> {
-    const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-    const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-    let members = headers.get_all(CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
-    let named = members.flat_map(|text| text.split(',')).filter_map(|name| name.trim().parse().ok());
-    let always = [CONNECTION, TRANSFER_ENCODING, UPGRADE, TE, TRAILER, PROXY_CONNECTION, KEEP_ALIVE];
-    always.into_iter().chain(named).collect()
-}
-
 impl Entry {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
         let Parts { key, slot, variance, piece, head, body, lifetime, stored, fetch_us, surrogates, purges, overhead } =
             parts;
-        let wire = head.wire(body.length());
+        let (head, wire) = head.settle(body.length());
         let stored_ms = millis(stored);
         Arc::new(Self {
             varies: variance.is_some() || Vary::of(&head.headers) != Vary::None,
@@ -412,22 +343,4 @@ pub fn millis(time: SystemTime) -> u64 {
 /// The time of a Unix time in milliseconds.
 pub fn time_of(millis: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(millis)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::HeaderValue;
-
-    #[test]
-    fn fields_of_the_connection_and_age_are_not_stored() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in
-            [("connection", "x-hop, close"), ("x-hop", "1"), ("age", "3"), ("etag", "\"a\""), ("te", "x")]
-        {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        let head = Head::for_storage(StatusCode::OK, &headers);
-        assert_eq!(head.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["etag"]);
-    }
 }

@@ -113,6 +113,17 @@ impl Node {
         }
     }
 
+    /// Bytes of its memory that are in use by the system's account (proc_pid_statm(5)).
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        const PAGE_BYTES: u64 = 4096;
+        let path = format!("/proc/{}/statm", self.child.id().expect("running"));
+        let told = std::fs::read_to_string(path).expect("a running process");
+        told.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).expect("a number of pages") * PAGE_BYTES
+    }
+
     /// Sends a signal by its name.
     ///
     /// # Panics

@@ -29,6 +29,7 @@ mod limits;
 mod listen;
 mod load;
 mod loops;
+mod memory;
 mod names;
 mod origin;
 mod passing;

@@ -11,33 +11,42 @@ use crate::budget::Reservation;
 /// The bytes of a stored body, in blocks of at most [`crate::limits::BLOCK_BYTES`].
 #[derive(Debug)]
 pub struct Body {
-    blocks: Box<[Bytes]>,
+    blocks: Blocks,
     length: u64,
-    /// Shared with the bodies that it was joined from, while those are read.
-    bytes: Box<[Arc<Reservation>]>,
+    /// What it takes itself.
+    _bytes: Option<Reservation>,
+    /// The bodies that it was joined from, whose bytes it has; none of them was joined itself.
+    of: Box<[Arc<Self>]>,
+}
+
+/// One block lies in the body itself: a small object, which has no other, is found with fewer steps and takes less.
+#[derive(Debug)]
+enum Blocks {
+    One(Bytes),
+    Many(Box<[Bytes]>),
 }
 
 impl Body {
     pub(crate) fn new(blocks: Vec<Bytes>, length: u64, bytes: Reservation) -> Arc<Self> {
         debug_assert_eq!(blocks.iter().map(|block| block.len() as u64).sum::<u64>(), length);
-        Arc::new(Self { blocks: blocks.into_boxed_slice(), length, bytes: [Arc::new(bytes)].into() })
+        Arc::new(Self { blocks: Blocks::of(blocks), length, _bytes: Some(bytes), of: Box::default() })
     }
 
     /// Of the parts of others, each from (inclusive) and to (exclusive), one after another: the same bytes, charged no second time.
     pub(crate) fn joined(parts: &[(Arc<Self>, u64, u64)]) -> Arc<Self> {
-        let blocks: Box<[Bytes]> = parts.iter().flat_map(|(body, from, to)| body.cut(*from, *to)).collect();
+        let blocks: Vec<Bytes> = parts.iter().flat_map(|(body, from, to)| body.cut(*from, *to)).collect();
         let length = blocks.iter().map(|block| block.len() as u64).sum();
-        Arc::new(Self {
-            blocks,
-            length,
-            bytes: parts.iter().flat_map(|(body, ..)| body.bytes.iter().cloned()).collect(),
-        })
+        let of = parts.iter().flat_map(|(body, ..)| match &body.of[..] {
+            [] => std::slice::from_ref(body),
+            of => of,
+        });
+        Arc::new(Self { blocks: Blocks::of(blocks), length, _bytes: None, of: of.cloned().collect() })
     }
 
     /// What lies from `from` (inclusive) to `to` (exclusive), block by block.
     fn cut(&self, from: u64, to: u64) -> impl Iterator<Item = Bytes> {
         let mut start = 0;
-        self.blocks.iter().filter_map(move |block| {
+        self.blocks().iter().filter_map(move |block| {
             let (first, end) = (start, start + block.len() as u64);
             start = end;
             let (skip, keep) = (from.max(first) - first, to.min(end).saturating_sub(first));
@@ -47,12 +56,15 @@ impl Body {
 
     /// Stands for a body of this length that lies elsewhere.
     pub(crate) fn elsewhere(length: u64, nothing: Reservation) -> Arc<Self> {
-        Arc::new(Self { blocks: Box::default(), length, bytes: [Arc::new(nothing)].into() })
+        Arc::new(Self { blocks: Blocks::of(Vec::new()), length, _bytes: Some(nothing), of: Box::default() })
     }
 
     /// The blocks, in order.
     pub fn blocks(&self) -> &[Bytes] {
-        &self.blocks
+        match &self.blocks {
+            Blocks::One(block) => std::slice::from_ref(block),
+            Blocks::Many(blocks) => blocks,
+        }
     }
 
     /// Length in bytes.
@@ -63,7 +75,7 @@ impl Body {
     /// The part of the body from `from` (inclusive) to `to` (exclusive) that lies in one block; empty at the end.
     pub fn slice(&self, from: u64, to: u64) -> Bytes {
         let mut start = 0;
-        for block in &self.blocks {
+        for block in self.blocks() {
             let end = start + block.len() as u64;
             if from < end {
                 let upto = to.min(end);
@@ -72,6 +84,15 @@ impl Body {
             start = end;
         }
         Bytes::new()
+    }
+}
+
+impl Blocks {
+    fn of(blocks: Vec<Bytes>) -> Self {
+        match <[Bytes; 1]>::try_from(blocks) {
+            Ok([block]) => Self::One(block),
+            Err(blocks) => Self::Many(blocks.into_boxed_slice()),
+        }
     }
 }
 
