@@ -21,6 +21,7 @@ mod run;
 mod sign;
 
 pub use crate::contract::reference;
+pub(crate) use bench::BATCH;
 pub use bench::{Measured, bench};
 pub use build::build;
 pub use check::{Finding, check};

@@ -3,6 +3,7 @@
 //! Loading is [`FilterHost`]'s, calling [`Filter`]'s. Which filters a request has, and what becomes of it when one fails, is the
 //! caller's. Invariants: a call ends by its deadline; what it changed is checked, and is nothing if it failed.
 
+pub(crate) mod bench;
 pub(crate) mod bindings;
 mod body;
 mod fault;

@@ -28,6 +28,8 @@ pub(crate) struct Runtime<G: 'static> {
     engine: Engine,
     linker: Linker<G>,
     settings: HostSettings,
+    /// Whether fuel is counted, which costs time: for measurements.
+    metered: bool,
 }
 
 impl<G> std::fmt::Debug for Runtime<G> {
@@ -54,21 +56,21 @@ impl Shared {
 }
 
 impl<G: 'static> Runtime<G> {
-    /// For so many instances at a time, which may import what every guest may, of `ambient`, and what `add` adds. Its clock is a thread.
+    /// For so many instances at a time, whose fuel is counted or not, which may import what every guest may, of `ambient`, and what `add` adds. Its clock is a thread.
     ///
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub(crate) fn new(
         kind: &'static str,
         settings: HostSettings,
-        instances: u32,
+        (instances, metered): (u32, bool),
         ambient_of: fn(&mut G) -> &mut Ambient,
         add: impl FnOnce(&mut Linker<G>) -> wasmtime::Result<()>,
     ) -> Result<Self, String> {
         make_directory(&settings)?;
         let started = || {
             let mut config = config();
-            config.allocation_strategy(pool(instances));
+            config.allocation_strategy(pool(instances)).consume_fuel(metered);
             let engine = Engine::new(&config)?;
             let mut linker = Linker::new(&engine);
             env::add_to_linker::<_, HasSelf<Ambient>>(&mut linker, ambient_of)?;
@@ -80,7 +82,12 @@ impl<G: 'static> Runtime<G> {
         };
         let (engine, linker) =
             started().map_err(|error: wasmtime::Error| format!("the {kind} engine cannot start: {error}"))?;
-        Ok(Self { kind, engine, linker, settings })
+        Ok(Self { kind, engine, linker, settings, metered })
+    }
+
+    /// Whether fuel is counted.
+    pub(crate) fn is_metered(&self) -> bool {
+        self.metered
     }
 
     /// The clock that guests are told.

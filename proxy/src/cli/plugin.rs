@@ -64,7 +64,8 @@ pub(super) enum PluginCommand {
     },
     /// Measure what a call costs: nanoseconds, fuel, memory.
     ///
-    /// It asks one question of each function, of the size a node asks, or those of --vectors.
+    /// It asks one question of each function, of the size a node asks, or those of --vectors. A filter is taken past a request and
+    /// measured at each point where it is called, its body as a whole.
     #[command(after_help = "Example: littoral plugin bench target/plugins/route-geo.wasm --vectors vectors.toml")]
     Bench {
         /// The component.

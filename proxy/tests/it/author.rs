@@ -170,6 +170,33 @@ fn bench_measures_every_function_and_ends_with_1_when_one_faults() {
 }
 
 #[test]
+fn bench_measures_a_filter_at_each_point_that_a_request_leads_to() {
+    let measured = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let (_, told, said) = tool(&[&["bench"], arguments, &["--calls", "1024", "--json"]].concat());
+        serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told} {said}"))
+    };
+    let config = r#"{"replace": {"stage": "scene"}}"#;
+    let told = measured(&[&policy("filter-replace"), "--config", config]);
+    let functions: Vec<_> = told.iter().map(|one| one["function"].as_str().unwrap()).collect();
+    assert!(functions.contains(&"origin") && functions.contains(&"body"), "{functions:?}");
+    for one in &told {
+        assert!(one["fault"].is_null() && one["calls"] == 1024 && one["fuel_limit"].is_null(), "{one}");
+        assert!(one["p99_ns"].as_f64() >= one["p50_ns"].as_f64() && one["p50_ns"].as_f64() > Some(0.0), "{one}");
+        assert!(one["memory_bytes"].as_u64() > Some(0), "{one}");
+    }
+    let fuel = |function: &str| told.iter().find(|one| one["function"] == function).unwrap()["fuel"].as_u64().unwrap();
+    assert!(fuel("body") > 65_536 && fuel("body") > fuel("origin") && fuel("origin") > 0, "every byte is looked at");
+    let headers = policy("filter-headers");
+    let of_vectors = measured(&[&headers, "--vectors", &headers.replace(".wasm", ".vectors.toml")]);
+    let names: Vec<_> = of_vectors.iter().map(|one| one["question"].as_str().unwrap()).collect();
+    assert!(names.contains(&"each message is edited by its own table"), "{names:?}");
+    assert_eq!(of_vectors, of_vectors.iter().filter(|one| one["fault"].is_null()).cloned().collect::<Vec<_>>());
+    let trap = r#"{"how": "trap", "at": "response"}"#;
+    let (ended, out, _) = tool(&["bench", &policy("filter-faults"), "--calls", "64", "--config", trap]);
+    assert!(ended == Some(1) && out.contains("response") && out.contains("it trapped"), "{out}");
+}
+
+#[test]
 fn a_key_signs_components_in_place_and_verify_says_whose_they_are() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();

@@ -1,11 +1,12 @@
-//! Measuring: what a call costs in time, fuel and memory, by the way a node's call takes.
+//! Measuring: what a call costs in time, fuel and memory, by the way a node's call takes; of policies here, of filters in
+//! [`crate::filter::bench`].
 //!
 //! A call takes less than a clock's resolution, so that batches are timed; the percentiles are those of the batches' means.
 //! Fuel is counted apart, since it does not change from call to call.
 
 use std::hint::black_box;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::types::{Ask, ClusterRow, Fault, Flow, Object};
 use crate::vectors::Vectors;
 
 /// Calls of one batch.
-const BATCH: u32 = 64;
+pub(crate) const BATCH: u32 = 64;
 /// Batches of a question, at least.
 const BATCHES_MIN: u32 = 16;
 
@@ -34,8 +35,8 @@ pub struct Measured {
     pub p99_ns: f64,
     /// Fuel of a call.
     pub fuel: u64,
-    /// Fuel it may use.
-    pub fuel_limit: u64,
+    /// Fuel it may use; a filter's time is bounded instead.
+    pub fuel_limit: Option<u64>,
     /// Linear memory afterwards, bytes.
     pub memory_bytes: usize,
     /// Why there is no answer, where there is none; nothing is timed then.
@@ -47,6 +48,9 @@ pub struct Measured {
 /// # Errors
 /// One line: the component cannot be loaded, or the vectors cannot be read.
 pub fn bench(file: &Path, vectors: Option<&Path>, config: &str, calls: u64) -> Result<Vec<Measured>, String> {
+    if crate::component::is_filter(file) {
+        return crate::filter::bench::bench(file, vectors, config, calls);
+    }
     let generation = super::generation(file, config)?;
     let questions = match vectors {
         Some(vectors) => Vectors::read(vectors)?.questions(),
@@ -75,7 +79,7 @@ fn measure(
         p50_ns: 0.0,
         p99_ns: 0.0,
         fuel,
-        fuel_limit: question.fuel(),
+        fuel_limit: Some(question.fuel()),
         memory_bytes: trial.memory_bytes(),
         fault: reply.err().map(|fault| trial.told(fault)),
     };
@@ -84,20 +88,37 @@ fn measure(
     }
     plugin.push_clusters(snapshot.version, snapshot.clusters.clone());
     snapshot.ladders.iter().for_each(|(id, kbps)| plugin.push_ladder(*id, kbps.clone()));
-    let batches = u32::try_from(calls / u64::from(BATCH)).unwrap_or(u32::MAX).max(BATCHES_MIN);
-    let (mut scores, mut means) = (vec![0.0; 64], Vec::new());
-    // The first batch warms up.
-    for batch in 0..=batches {
+    let mut scores = vec![0.0; 64];
+    measured.time(calls, || {
         let started = Instant::now();
         let asked = (0..BATCH).try_for_each(|_| ask(plugin, black_box(question), &mut scores));
-        let mean_ns = started.elapsed().as_nanos() as f64 / f64::from(BATCH);
-        asked.map_err(|fault| format!("{name}: {fault}"))?;
-        means.extend((batch > 0).then_some(mean_ns));
-    }
-    means.sort_by(f64::total_cmp);
-    (measured.p50_ns, measured.p99_ns) = (percentile(&means, 50), percentile(&means, 99));
-    measured.calls = u64::from(batches) * u64::from(BATCH);
+        asked.map(|()| started.elapsed()).map_err(|fault| format!("{name}: {fault}"))
+    })?;
     Ok(measured)
+}
+
+impl Measured {
+    /// Times about so many calls; `batch` makes [`BATCH`] of them.
+    ///
+    /// # Errors
+    /// Those of a batch.
+    pub(crate) fn time(
+        &mut self,
+        calls: u64,
+        mut batch: impl FnMut() -> Result<Duration, String>,
+    ) -> Result<(), String> {
+        let batches = u32::try_from(calls / u64::from(BATCH)).unwrap_or(u32::MAX).max(BATCHES_MIN);
+        // The first one warms up.
+        batch()?;
+        let mut means = Vec::new();
+        for _ in 0..batches {
+            means.push(batch()?.as_nanos() as f64 / f64::from(BATCH));
+        }
+        means.sort_by(f64::total_cmp);
+        (self.p50_ns, self.p99_ns) = (percentile(&means, 50), percentile(&means, 99));
+        self.calls = u64::from(batches) * u64::from(BATCH);
+        Ok(())
+    }
 }
 
 fn percentile(sorted: &[f64], percent: usize) -> f64 {

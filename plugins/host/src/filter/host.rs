@@ -3,7 +3,7 @@
 //! It differs from that of policies in everything that matters: components instead of core modules, fibers, a clock that
 //! interrupts, instances out of a pool. Nothing of one is ever handed to the other (ADR 10).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -60,11 +60,16 @@ impl FilterHost {
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
+        Self::start(settings, false)
+    }
+
+    fn start(settings: HostSettings, metered: bool) -> Result<Arc<Self>, String> {
         let add = |linker: &mut Linker<Guest>| {
             exchange::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             place::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
-        let runtime = Runtime::new("filter", settings, INSTANCES_TOTAL, |guest: &mut Guest| &mut guest.ambient, add);
+        let instances = (INSTANCES_TOTAL, metered);
+        let runtime = Runtime::new("filter", settings, instances, |guest: &mut Guest| &mut guest.ambient, add);
         runtime.map(|runtime| Arc::new(Self(runtime)))
     }
 
@@ -97,7 +102,8 @@ impl FilterHost {
         let opened = check(&spec, content.bytes()).map_err(problem)?;
         let pre = self.0.prepare(content).map_err(problem)?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.0.now_ms())());
-        let code = Code { pre, manifest: Manifest::default(), wants_places: opened.imports_ours("place") };
+        let wants_places = opened.imports_ours("place");
+        let code = Code { pre, manifest: Manifest::default(), wants_places, metered: self.0.is_metered() };
         let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async { Ok(start(&generation, shared, false).await) });
@@ -117,7 +123,7 @@ impl FilterHost {
 ///
 /// # Errors
 /// Why a node would refuse it.
-pub(crate) fn try_out(file: &std::path::Path, config: &str) -> Result<(), String> {
+pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     generation(file, config).map(drop)
 }
 
@@ -125,12 +131,39 @@ pub(crate) fn try_out(file: &std::path::Path, config: &str) -> Result<(), String
 ///
 /// # Errors
 /// Why a node would refuse it.
-pub(crate) fn generation(file: &std::path::Path, config: &str) -> Result<(Arc<FilterHost>, Generation), String> {
-    let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 })?;
+pub(crate) fn generation(file: &Path, config: &str) -> Result<(Arc<FilterHost>, Generation), String> {
+    generation_in(FilterHost::new(settings(|| 0))?, file, config)
+}
+
+/// The same, with fuel counted.
+///
+/// # Errors
+/// As [`generation`].
+pub(super) fn metered(file: &Path, config: &str) -> Result<(Arc<FilterHost>, Generation), String> {
+    generation_in(FilterHost::start(settings(|| 0), true)?, file, config)
+}
+
+/// Such a filter as a node would have it, with a clock.
+///
+/// # Errors
+/// As [`generation`].
+pub(super) fn loaded(file: &Path, config: &str, now_ms: fn() -> u64) -> Result<Arc<Filter>, String> {
+    FilterHost::new(settings(now_ms))?.load(with_all(file, config)).map_err(|error| error.to_string())
+}
+
+fn settings(now_ms: fn() -> u64) -> HostSettings {
+    HostSettings { cache_dir: None, compiler: None, now_ms }
+}
+
+fn with_all(file: &Path, config: &str) -> FilterSpec {
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (file, config) = (file.to_owned(), config.to_owned());
     let memory_bytes = Some(MEMORY_BYTES_MAX);
-    let spec = FilterSpec { name, file, config, memory_bytes, store_bytes: STORE_BYTES_MAX, ..FilterSpec::default() };
+    FilterSpec { name, file, config, memory_bytes, store_bytes: STORE_BYTES_MAX, ..FilterSpec::default() }
+}
+
+fn generation_in(host: Arc<FilterHost>, file: &Path, config: &str) -> Result<(Arc<FilterHost>, Generation), String> {
+    let spec = with_all(file, config);
     let content = Content::read(&spec.file).map_err(|error| error.to_string())?;
     let shared = host.shared(&spec);
     let generation = host.generation(spec, &content, &shared).map_err(|error| error.to_string())?;

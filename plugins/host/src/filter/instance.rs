@@ -72,6 +72,8 @@ pub(super) struct Recipe<'a> {
     pub(super) memory_bytes: usize,
     pub(super) deadline_ticks: u64,
     pub(super) generation: u64,
+    /// Whether its engine counts fuel.
+    pub(super) metered: bool,
     pub(super) shared: &'a Shared,
     pub(super) place: Place,
 }
@@ -79,7 +81,7 @@ pub(super) struct Recipe<'a> {
 impl Instance {
     /// Starts an instance and has it take its config.
     pub(super) async fn start(recipe: Recipe<'_>, may_yield: bool) -> Result<Self, Failure> {
-        let Recipe { pre, config, memory_bytes, deadline_ticks, generation, shared, place } = recipe;
+        let Recipe { pre, config, memory_bytes, deadline_ticks, generation, metered, shared, place } = recipe;
         let guest = Guest {
             ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
             bounds: Bounds::of(memory_bytes),
@@ -92,6 +94,9 @@ impl Instance {
         };
         let mut store = Store::new(pre.component().engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
+        if metered {
+            store.set_fuel(u64::MAX).map_err(|error| Failure::new(Fault::Init, error.to_string()))?;
+        }
         store.set_hostcall_fuel(HANDED_BYTES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
@@ -122,6 +127,11 @@ impl Instance {
         };
         let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;
         Ok(Self { store, exports, manifest, generation, calls: 0, deadline_ticks, _place: place })
+    }
+
+    /// Fuel it has used since it was started; 0 where none is counted.
+    pub(super) fn fuel(&self) -> u64 {
+        self.store.get_fuel().map_or(0, |left| u64::MAX - left)
     }
 
     /// Bytes of its linear memory.

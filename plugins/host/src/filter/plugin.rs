@@ -52,6 +52,8 @@ pub(crate) struct Code {
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
     pub(super) wants_places: bool,
+    /// Whether its fuel is counted.
+    pub(super) metered: bool,
 }
 
 /// A loaded filter.
@@ -308,6 +310,7 @@ pub(super) async fn started(
         // One more: the first tick may come at once.
         deadline_ticks: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT).div_ceil(TICK_MS) + 1,
         generation: generation.number,
+        metered: generation.code.metered,
         shared,
         place,
     };

@@ -127,6 +127,15 @@ impl Default for Response {
     }
 }
 
+impl Response {
+    /// A page that may be kept.
+    pub(super) fn page(body: String) -> Self {
+        let fields = [("content-type", "text/html"), ("cache-control", "max-age=60"), ("server", "origin")];
+        let fields = fields.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        Self { status: 200, fields: Fields(fields.into()), body }
+    }
+}
+
 impl Fields {
     /// All values of one.
     pub(crate) fn of(&self, name: &str) -> &[String] {
@@ -164,8 +173,27 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// A call that a script led to: what the guest was given, and what the call took.
+pub(super) struct Step {
+    pub(super) point: Point,
+    /// At [`Point::Body`], what was given when it asked for it.
+    pub(super) lent: Lent,
+    pub(super) kept: Vec<u8>,
+    /// The body that is rewritten, at [`Point::Body`].
+    pub(super) body: String,
+    pub(super) fuel: u64,
+    pub(super) memory_bytes: usize,
+    pub(super) failure: Option<String>,
+}
+
+/// The clock of scripts on this thread.
+pub(super) fn now_ms() -> u64 {
+    NOW_MS.get()
+}
+
 /// What a filter is lent.
-struct Lent {
+#[derive(Clone)]
+pub(super) struct Lent {
     request: Request,
     response: Option<Response>,
 }
@@ -217,6 +245,7 @@ struct Pass<'a> {
     /// Bytes of a body that are handed over at a time.
     piece_bytes: usize,
     kept: Vec<u8>,
+    steps: Vec<Step>,
 }
 
 impl Script {
@@ -253,17 +282,45 @@ impl Script {
 
     fn seen(&self, generation: &Generation, config: &str, piece_bytes: usize) -> Result<Seen, Failure> {
         NOW_MS.set(self.now_ms);
-        let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, || NOW_MS.get());
+        let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, now_ms);
         let mut seen = Seen::default();
         for _ in 0..self.times {
-            let mut pass = Pass { generation, config, shared: &shared, piece_bytes, kept: Vec::new() };
-            seen = pass.all(self)?;
+            seen = Pass::new(generation, config, &shared, piece_bytes).all(self)?;
         }
         Ok(seen)
     }
+
+    /// The calls that it leads to when it is taken past a generation once, up to one that fails. The clock is set for more of them.
+    pub(super) fn steps(&self, generation: &Generation, config: &str) -> Vec<Step> {
+        NOW_MS.set(self.now_ms);
+        let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, now_ms);
+        let mut pass = Pass::new(generation, config, &shared, PIECE_BYTES_MAX);
+        let failed = pass.all(self).err();
+        if let (Some(failure), Some(last)) = (failed, pass.steps.last_mut()) {
+            last.failure = Some(failure.told());
+        }
+        pass.steps
+    }
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    fn new(generation: &'a Generation, config: &'a str, shared: &'a Shared, piece_bytes: usize) -> Self {
+        Self { generation, config, shared, piece_bytes, kept: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Notes a call that is about to be made.
+    fn step(&mut self, point: Point, lent: &Lent, kept: Vec<u8>, body: &str) {
+        let (lent, body) = (lent.clone(), body.to_owned());
+        self.steps.push(Step { point, lent, kept, body, fuel: 0, memory_bytes: 0, failure: None });
+    }
+
+    /// Notes what it took.
+    fn took(&mut self, instance: &Instance, before: u64) {
+        if let Some(step) = self.steps.last_mut() {
+            (step.fuel, step.memory_bytes) = (instance.fuel() - before, instance.memory_bytes());
+        }
+    }
+
     fn all(&mut self, script: &Script) -> Result<Seen, Failure> {
         let mut lent = Lent { request: script.request.clone(), response: None };
         let mut seen = Seen::default();
@@ -281,10 +338,15 @@ impl Pass<'_> {
         }
         let Some(origin) = &script.origin else { return Ok(seen) };
         lent.response = Some(origin.clone());
+        let (before, kept) = (lent.clone(), self.kept.clone());
         let said = self.call(Point::Origin, &mut lent)?;
         let mut body = origin.body.clone();
         if let Some((Said::Rewrite, mut instance)) = said {
-            body = text(&self.rewritten(&mut instance, origin.body.as_bytes())?);
+            self.step(Point::Body, &before, kept, &body);
+            let fuel = instance.fuel();
+            let rewritten = self.rewritten(&mut instance, origin.body.as_bytes());
+            self.took(&instance, fuel);
+            body = text(&rewritten?);
         }
         let left = |lent: &Lent, body| {
             lent.response.as_ref().map(|told| Left { status: told.status, fields: told.fields.clone(), body })
@@ -300,10 +362,12 @@ impl Pass<'_> {
         if !self.generation.code.manifest.asks(point) {
             return Ok(None);
         }
+        self.step(point, lent, self.kept.clone(), "");
         let mut instance = run_to_end(started(self.generation, self.config, self.shared, false))?;
-        let copy = Lent { request: lent.request.clone(), response: lent.response.clone() };
-        instance.lend(point, Box::new(copy), std::mem::take(&mut self.kept));
+        let before = instance.fuel();
+        instance.lend(point, Box::new(lent.clone()), std::mem::take(&mut self.kept));
         let said = run_to_end(instance.ask(point));
+        self.took(&instance, before);
         let (_, kept, Changes { fields, target, kept: keeps }) = instance.end();
         let said = said?;
         self.kept = keeps.unwrap_or(kept);
@@ -332,7 +396,7 @@ impl Pass<'_> {
 }
 
 /// Polls what waits for nothing but its own turn.
-fn run_to_end<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -102,6 +102,17 @@ impl Vectors {
         self.case.iter().map(verified).collect()
     }
 
+    /// Its requests that are not to fail, each with its name and config.
+    pub(super) fn scripts(&self) -> Vec<(String, Script, Option<String>)> {
+        let is_good = |expect: &Expect| expect.fault.is_none() && expect.refused.is_none();
+        let cases = self.case.iter().filter(|case| case.expect.as_ref().is_none_or(is_good));
+        let of = |case: &Case| {
+            let config = case.config.as_ref().or(self.config.as_ref()).map(ToString::to_string);
+            case.script(self.now_ms).ok().map(|script| (case.name.clone(), script, config))
+        };
+        cases.filter_map(of).collect()
+    }
+
     fn judge(&self, case: &Case, generation: &Generation) -> Result<(), String> {
         let config = case.config.as_ref().or(self.config.as_ref()).map(ToString::to_string);
         let config = config.as_ref().unwrap_or(&generation.spec.config);

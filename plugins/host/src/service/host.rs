@@ -52,7 +52,8 @@ impl ServiceHost {
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
         let add = |linker: &mut Linker<Guest>| connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest);
-        let runtime = Runtime::new("service", settings, CONNECTIONS_TOTAL, |guest: &mut Guest| &mut guest.ambient, add);
+        let runtime =
+            Runtime::new("service", settings, (CONNECTIONS_TOTAL, false), |guest: &mut Guest| &mut guest.ambient, add);
         runtime.map(|runtime| Arc::new(Self(runtime)))
     }
 
