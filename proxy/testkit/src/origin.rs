@@ -182,6 +182,8 @@ impl Origin {
         let told = connections.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // A body would else wait until its head is acknowledged.
+                let _ = stream.set_nodelay(true);
                 let (seen, script, tls, one) = (seen.clone(), script.clone(), tls.clone(), told.one());
                 tokio::spawn(async move {
                     match tls.map(TlsAcceptor::from) {
