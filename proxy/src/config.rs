@@ -275,7 +275,7 @@ pub struct Policy {
     pub route: Option<String>,
     /// Which representation.
     pub rate: Option<String>,
-    /// What to keep.
+    /// What to keep; see [`Config::native_eviction`].
     pub evict: Option<String>,
 }
 
@@ -422,6 +422,13 @@ impl Default for Health {
 }
 
 impl Config {
+    /// The native policy with state of its own that `policy.evict` names, where no plugin is called so.
+    pub fn native_eviction(&self) -> Option<&'static str> {
+        let name = self.policy.evict.as_ref()?;
+        let native = littoral_evict::NAMES.iter().find(|native| *native == name);
+        native.copied().filter(|_| !self.plugin.iter().any(|plugin| plugin.name == *name))
+    }
+
     /// Reads and checks a config file. Relative paths become relative to its directory.
     ///
     /// # Errors

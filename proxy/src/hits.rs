@@ -252,7 +252,7 @@ impl Connection {
     fn answer<S: Wire>(&mut self, context: &mut Context<'_>, stream: &mut S, mut answer: Answer) -> Step {
         let Answer { found: Fresh { entry, body, begun, .. }, head, changes, .. } = &mut answer;
         let now_ms = millis(*begun);
-        entry.touch(now_ms);
+        self.node.store.touch(entry, now_ms);
         match changes.is_empty() {
             true => head.extend_from_slice(entry.wire()),
             false => filters::hit::write(head, entry.wire(), changes),

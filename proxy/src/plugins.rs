@@ -10,12 +10,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use littoral_cache::{Candidate, Eviction, LfuSize, Verdict};
+use littoral_cache::Eviction;
 use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::limits::{MEMORY_BYTES_MAX, RECORD_BYTES_DEFAULT};
+use littoral_plugin_host::limits::RECORD_BYTES_DEFAULT;
 use littoral_plugin_host::{
-    Ask, Host, HostSettings, Interface, Object, Planned, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
+    Ask, Host, HostSettings, Interface, Planned, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
 };
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -27,8 +27,13 @@ use crate::observe::metrics::Sample;
 use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 use crate::services::{self, Services};
 
+mod evict;
 pub(crate) mod rollouts;
 pub(crate) mod watch;
+
+pub(crate) use evict::Kept;
+pub use evict::eviction_policy;
+use evict::{GuestEviction, NativeSeat};
 
 /// Which plugin decides one thing; empty: the native policy does. A reload changes it while calls run.
 type Seat = Arc<ArcSwapOption<Plugin>>;
@@ -44,20 +49,6 @@ pub fn rate_policy(file: &Path) -> Result<Box<dyn RatePolicy>, String> {
     let plugin = host.load(spec, Some(Interface::Rate)).map_err(|error| error.to_string())?;
     let seat = Arc::new(ArcSwapOption::new(Some(plugin)));
     Ok(Box::new(GuestRate { seat, pushed: Arc::default() }))
-}
-
-/// The cache policy in a file, as a node would seat it, for a replay; its faults are told by the plugin's status.
-///
-/// # Errors
-/// One line: the file, what it is, what was expected.
-pub fn eviction_policy(file: &Path, config: &str) -> Result<(Box<dyn Eviction>, Arc<Plugin>), String> {
-    let name = file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let memory_bytes = Some(MEMORY_BYTES_MAX);
-    let spec = PluginSpec { config: config.to_owned(), memory_bytes, ..PluginSpec::new(name, file) };
-    let host = Host::new(HostSettings { cache_dir: None, compiler: None, now_ms })?;
-    let plugin = host.load(spec, Some(Interface::Cache)).map_err(|error| error.to_string())?;
-    let seat = Arc::new(ArcSwapOption::new(Some(plugin.clone())));
-    Ok((Box::new(GuestEviction { seat }), plugin))
 }
 
 /// What compiles plugins: this very program, also when another one has taken the place of its file.
@@ -78,6 +69,8 @@ pub struct Plugins {
     route: Seat,
     rate: Seat,
     evict: Seat,
+    /// The native policy with state of its own that is named in place of a plugin.
+    native: NativeSeat,
     pushed_clusters: Arc<Mutex<(u64, Vec<types::ClusterRow>)>>,
     pushed_ladders: Arc<Mutex<BTreeMap<u32, Vec<u32>>>>,
 }
@@ -110,7 +103,7 @@ impl Plugins {
             let plugin = match known.iter().find(|plugin| plugin.name() == raw.name) {
                 Some(plugin) => plugin.clone(),
                 None => {
-                    let seats = seats(&config.policy);
+                    let seats = seats(config);
                     let wanted =
                         seats.iter().find(|(name, _)| *name == Some(&raw.name)).map(|(_, interface)| *interface);
                     self.host(config)?.load(spec.clone(), wanted).map_err(problem)?
@@ -126,7 +119,7 @@ impl Plugins {
             planned.push(plugin.plan(spec.clone(), candidate.clone()).map_err(problem)?);
         }
         let serve = next.iter().zip(&planned).map(|((plugin, ..), planned)| (plugin.clone(), planned.interfaces()));
-        let seated = seated(&config.policy, &serve.collect::<Vec<_>>())?;
+        let seated = seated(config, &serve.collect::<Vec<_>>())?;
         // From here on nothing fails.
         total::bound(config.plugins.memory_bytes());
         self.filters.adopt(filters);
@@ -136,6 +129,7 @@ impl Plugins {
         for (seat, plugin) in [&self.route, &self.rate, &self.evict].into_iter().zip(seated) {
             seat.store(plugin);
         }
+        self.native.name(config.native_eviction());
         self.tell_again();
         Ok(())
     }
@@ -170,7 +164,7 @@ impl Plugins {
 
     /// The eviction policy: the seated guest's, or the native one.
     pub fn eviction(&self) -> Box<dyn Eviction> {
-        Box::new(GuestEviction { seat: self.evict.clone() })
+        Box::new(GuestEviction { seat: self.evict.clone(), native: self.native.clone() })
     }
 
     /// The rate policy: the seated guest's, or the native one.
@@ -249,19 +243,17 @@ impl Plugins {
 }
 
 /// The policies of a config, each with what it must serve; in the order of the seats.
-fn seats(policy: &config::Policy) -> [(Option<&String>, Interface); 3] {
+fn seats(config: &Config) -> [(Option<&String>, Interface); 3] {
+    let policy = &config.policy;
     [
         (policy.route.as_ref(), Interface::Routing),
         (policy.rate.as_ref(), Interface::Rate),
-        (policy.evict.as_ref(), Interface::Cache),
+        (policy.evict.as_ref().filter(|_| config.native_eviction().is_none()), Interface::Cache),
     ]
 }
 
 /// Who gets each seat, among plugins with the interfaces they serve.
-fn seated(
-    policy: &config::Policy,
-    plugins: &[(Arc<Plugin>, Vec<&'static str>)],
-) -> Result<Vec<Option<Arc<Plugin>>>, String> {
+fn seated(config: &Config, plugins: &[(Arc<Plugin>, Vec<&'static str>)]) -> Result<Vec<Option<Arc<Plugin>>>, String> {
     let seat = |(name, interface): (Option<&String>, Interface)| {
         let Some(name) = name else { return Ok(None) };
         let Some((plugin, serves)) = plugins.iter().find(|(plugin, _)| name == plugin.name()) else {
@@ -276,7 +268,7 @@ fn seated(
             )),
         }
     };
-    seats(policy).into_iter().map(seat).collect()
+    seats(config).into_iter().map(seat).collect()
 }
 
 fn spec(raw: &config::Plugin, trust: &config::PluginTrust) -> PluginSpec {
@@ -339,47 +331,6 @@ impl Routing for GuestRouting {
             generation => (plugin.name().to_owned(), generation),
         }
     }
-}
-
-struct GuestEviction {
-    seat: Seat,
-}
-
-impl Eviction for GuestEviction {
-    fn admit(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> Verdict {
-        self.admit_by(object, fill_permille, now_ms, rand).0
-    }
-
-    fn admit_by(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> (Verdict, Option<u64>) {
-        let seat = self.seat.load();
-        let said = seat.as_ref().and_then(|plugin| {
-            let verdict = plugin.admit(&object_of(object), fill_permille, now_ms, rand).ok()?;
-            Some((verdict, plugin.called()))
-        });
-        match said {
-            Some((types::Verdict::Admit, generation)) => (Verdict::Admit, Some(generation)),
-            Some((types::Verdict::Bypass, generation)) => (Verdict::Bypass, Some(generation)),
-            None => (LfuSize.admit(object, fill_permille, now_ms, rand), None),
-        }
-    }
-
-    fn score(&self, sample: &[Candidate], now_ms: u64, rand: u64, scores: &mut [f32]) {
-        let mut objects = [Object::default(); littoral_cache::limits::EVICTION_SAMPLE];
-        let known = sample.len().min(objects.len());
-        for (object, candidate) in objects.iter_mut().zip(sample) {
-            *object = object_of(candidate);
-        }
-        let seat = self.seat.load();
-        let scored = seat.as_ref().map(|plugin| plugin.score(&objects[..known], now_ms, rand, &mut scores[..known]));
-        if !matches!(scored, Some(Ok(()))) {
-            LfuSize.score(sample, now_ms, rand, scores);
-        }
-    }
-}
-
-fn object_of(candidate: &Candidate) -> Object {
-    let Candidate { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class } = *candidate;
-    Object { id, bytes, age_s, idle_s, ttl_s, fetch_us, hits, class }
 }
 
 struct GuestRate {

@@ -205,7 +205,7 @@ impl ProxyHttp for RequestPath {
             return Ok((ctx.collapsed && !is_fresh).then_some(ForcedFreshness::ForceFresh));
         };
         let now_ms = now_ms();
-        entry.touch(now_ms);
+        self.node.store.touch(entry, now_ms);
         // What was confirmed since the request came was confirmed for it too.
         let confirmed = is_fresh && entry.stored_ms() > now_ms.saturating_sub(ctx.started.elapsed().as_millis() as u64);
         let lifetime = entry.lifetime();

@@ -13,7 +13,10 @@ use crate::artifact::{Source, compiled, make_directory};
 use crate::compile::Compiler;
 use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
-use crate::limits::{FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, STACK_BYTES_MAX};
+use crate::limits::{
+    FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MEMORY_EXACT_BYTES_DEFAULT, MEMORY_EXACT_BYTES_MAX,
+    STACK_BYTES_MAX,
+};
 use crate::plugin::{Code, Generation, Plugin};
 use crate::record::RecordSpec;
 use crate::signature::Trust;
@@ -43,7 +46,7 @@ pub struct PluginSpec {
     pub sha256: Option<String>,
     /// Fuel of one call; `None`: by interface.
     pub fuel: Option<u64>,
-    /// Linear memory in bytes; `None`: [`MEMORY_BYTES_DEFAULT`].
+    /// Linear memory in bytes; `None`: [`MEMORY_BYTES_DEFAULT`], or [`MEMORY_EXACT_BYTES_DEFAULT`] for a policy with state of its own.
     pub memory_bytes: Option<usize>,
     /// Vectors that each generation must pass before it goes live.
     pub vectors: Option<PathBuf>,
@@ -179,9 +182,13 @@ impl Host {
         let signed_by = spec.trust.check(&spec.name, bytes).map_err(problem)?;
         let opened = open(bytes).map_err(problem)?;
         opened.check(wanted).map_err(problem)?;
-        let memory_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT);
-        if memory_bytes > MEMORY_BYTES_MAX {
-            return Err(problem(format!("memory is at most {MEMORY_BYTES_MAX} bytes, not {memory_bytes}")));
+        let (memory_default, memory_max) = match opened.has(Interface::Exact) {
+            true => (MEMORY_EXACT_BYTES_DEFAULT, MEMORY_EXACT_BYTES_MAX),
+            false => (MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX),
+        };
+        let memory_bytes = spec.memory_bytes.unwrap_or(memory_default);
+        if memory_bytes > memory_max {
+            return Err(problem(format!("memory is at most {memory_max} bytes, not {memory_bytes}")));
         }
         let source = Source { bytes: &bytes[opened.core.clone()], sha256 };
         let load = |code: &[u8]| self.module_of(code);

@@ -12,6 +12,10 @@ pub const ARTIFACT_BYTES_MAX: u64 = 128 << 20;
 pub const MEMORY_BYTES_DEFAULT: usize = 2 << 20;
 /// Linear memory an operator may allow.
 pub const MEMORY_BYTES_MAX: usize = 16 << 20;
+/// Linear memory of an instance that keeps state of its own for a tier, when the operator says nothing: for some 500,000 objects.
+pub const MEMORY_EXACT_BYTES_DEFAULT: usize = 64 << 20;
+/// Linear memory an operator may allow such an instance.
+pub const MEMORY_EXACT_BYTES_MAX: usize = 1 << 30;
 /// Linear memory of all instances of all plugins together, when the operator says nothing.
 pub const MEMORY_TOTAL_BYTES_DEFAULT: usize = 1 << 30;
 /// Elements of all tables.

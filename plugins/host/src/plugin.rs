@@ -33,7 +33,7 @@ pub use rollouts::Planned;
 use slot::{SLOTS, Seat, Slot, slot_of};
 
 /// One call in this many is timed.
-const TIMED_EVERY: u64 = 64;
+pub(crate) const TIMED_EVERY: u64 = 64;
 
 /// One loading of a policy: all that an instance is made from, its own config included.
 pub(crate) type Generation = generations::Generation<PluginSpec, Code>;
@@ -93,7 +93,7 @@ pub struct Plugin {
     recorder: Mutex<Option<Recorder>>,
     /// Grows with every reload, rollback and push, after what it announces: who sees the new number sees that too.
     epoch: AtomicU64,
-    figures: Figures,
+    pub(crate) figures: Figures,
 }
 
 impl std::fmt::Debug for Plugin {
@@ -263,6 +263,14 @@ impl Plugin {
         self.push(|known| known.keep_ladder(id, kbps), |snapshot| Told::Ladder { snapshot, id, kbps: rungs });
     }
 
+    /// Which of its generations decides with state of its own, in the lower half of a number that no other plugin's has; `None` when
+    /// it keeps none, or is in quarantine.
+    pub fn exact(&self) -> Option<u64> {
+        let generation = self.generations.current();
+        let exact = generation.code.interfaces.contains(&Interface::Exact) && !self.generations.is_quarantined();
+        exact.then_some(((self.id as u64 + 1) << 32) | generation.number)
+    }
+
     /// Which cluster.
     ///
     /// # Errors
@@ -391,7 +399,7 @@ impl Plugin {
     }
 
     /// Counts a fault of a call to generation `number`, and does what it leads to.
-    fn failed(&self, fault: Fault, number: u64) {
+    pub(crate) fn failed(&self, fault: Fault, number: u64) {
         let Some(kind) = fault.kind_index() else { return };
         self.figures.faults[kind].fetch_add(1, Relaxed);
         self.generations.running().faulted(number);

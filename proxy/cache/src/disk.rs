@@ -20,6 +20,7 @@ use parking_lot::{Condvar, Mutex};
 
 mod amend;
 mod evict;
+mod exact;
 pub mod files;
 pub mod format;
 pub mod index;
@@ -90,6 +91,10 @@ pub struct DiskCounters {
     pub purged: AtomicU64,
     /// Objects evicted by the policy.
     pub evicted: AtomicU64,
+    /// Handles that the exact policies named and that were not there.
+    pub exact_nonsense: AtomicU64,
+    /// Exact policies that were given up because they faulted.
+    pub exact_broken: AtomicU64,
     /// Operations that a file system failed.
     pub errors: AtomicU64,
     /// Lookups that were misses because too many reads waited.
@@ -98,8 +103,9 @@ pub struct DiskCounters {
     pub unrecorded: AtomicU64,
 }
 
-/// Why an object is not written: too much waits already, no space, fields too long, purged meanwhile, an error.
-pub const SKIPPED: [&str; 5] = ["queue", "space", "header", "purged", "error"];
+/// Why an object is not written: too much waits already, no space, fields too long, purged meanwhile, an error, or the policy refuses
+/// it.
+pub const SKIPPED: [&str; 6] = ["queue", "space", "header", "purged", "error", "policy"];
 
 /// A place in [`SKIPPED`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +115,7 @@ pub(crate) enum Skip {
     Header = 2,
     Purged = 3,
     Error = 4,
+    Policy = 5,
 }
 
 /// A policy that can be replaced.
@@ -268,9 +275,10 @@ impl Disks {
     /// Counts the use of an object that stays on disk.
     pub(crate) fn note_streamed(&self, volume: &Volume, id: u128, now_ms: u64) {
         self.shared.counters.streamed.fetch_add(1, Relaxed);
-        volume.index().change(id, |item| {
+        volume.used(id, now_ms, |item| {
             item.hits = item.hits.saturating_add(1);
             item.used_s = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
+            true
         });
     }
 
@@ -288,9 +296,12 @@ impl Disks {
     pub(crate) fn note_use(&self, entry: &Entry) {
         let id = entry.disk_id();
         if let Some(volume) = volume::place(&self.volumes, id) {
-            volume.index().change(id, |item| {
+            volume.used(id, entry.used_ms(), |item| {
                 item.used_s = item.used_s.max(u32::try_from(entry.used_ms() / 1000).unwrap_or(u32::MAX));
-                item.hits = item.hits.max(u16::try_from(entry.hits()).unwrap_or(u16::MAX));
+                let hits = u16::try_from(entry.hits()).unwrap_or(u16::MAX);
+                let was_used = hits > item.hits;
+                item.hits = item.hits.max(hits);
+                was_used
             });
         }
     }

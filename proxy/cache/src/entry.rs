@@ -18,6 +18,7 @@ use http::header::VIA;
 use crate::budget::Reservation;
 use crate::disk::layout::id_of;
 use crate::evict::Candidate;
+use crate::exact::told::NO_HANDLE;
 use crate::freshness::Lifetime;
 use crate::index::Resident;
 use crate::key::Key;
@@ -65,6 +66,8 @@ pub(crate) struct Usage {
     pub(crate) expired: AtomicBool,
     /// Place in the dense index.
     pub(crate) place: AtomicU32,
+    /// What an exact policy knows it by; [`NO_HANDLE`] when none does.
+    pub(crate) handle: AtomicU32,
 }
 
 /// What an [`Entry`] is made of.
@@ -232,11 +235,25 @@ impl Entry {
         self.stored_ms
     }
 
-    /// Counts a hit.
-    pub fn touch(&self, now_ms: u64) {
+    /// Counts a hit; [`crate::Store::touch`] tells an exact policy of it too.
+    pub(crate) fn touch(&self, now_ms: u64) {
         let hits = self.usage.hits.load(Relaxed);
         self.usage.hits.store(hits.saturating_add(1), Relaxed);
         self.usage.last_ms.store(now_ms, Relaxed);
+    }
+
+    /// What an exact policy knows it by.
+    pub(crate) fn handle(&self) -> u32 {
+        self.usage.handle.load(Relaxed)
+    }
+
+    pub(crate) fn set_handle(&self, handle: u32) {
+        self.usage.handle.store(handle, Relaxed);
+    }
+
+    /// Its handle, for the one who says that it has gone, or hands it on.
+    pub(crate) fn take_handle(&self) -> u32 {
+        self.usage.handle.swap(NO_HANDLE, Relaxed)
     }
 
     /// Goes on from what was known of it on disk: it is about to be used.

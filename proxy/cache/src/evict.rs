@@ -1,9 +1,11 @@
 //! What to keep: the trait a policy implements, native or guest, and the native policy.
 //!
 //! Policies are asked off the request path, on a sample drawn from the dense index; they see figures, never objects.
-//! A policy must be pure: the same arguments give the same answer.
+//! A policy must be pure: the same arguments give the same answer. One with state of its own is [`crate::exact`]'s.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use crate::exact::Keep;
 
 /// What a policy sees of an object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +45,17 @@ pub trait Eviction: Send + Sync {
     /// [`Self::admit`], and which generation of a policy that is replaced while it runs has said so.
     fn admit_by(&self, object: &Candidate, fill_permille: u16, now_ms: u64, rand: u64) -> (Verdict, Option<u64>) {
         (self.admit(object, fill_permille, now_ms, rand), None)
+    }
+
+    /// Which policy with state of its own is to decide in place of samples, by a number that no other policy of this process has;
+    /// `None`: none. Its lower half is the generation, 0 when it has none.
+    fn exact(&self) -> Option<u64> {
+        None
+    }
+
+    /// Starts that policy for a tier of so many bytes; `None` when there is none, or it cannot be started.
+    fn keep(&self, _bytes: u64) -> Option<(u64, Box<dyn Keep>)> {
+        None
     }
 
     /// Scores `sample` into `scores`, which has the same length; the lowest is evicted first. Scores must be finite.

@@ -59,6 +59,16 @@ impl<T: Resident> DenseIndex<T> {
         true
     }
 
+    /// Does something while `entry` cannot be taken out; `false` when it is not there (any more), and nothing is done.
+    pub(crate) fn if_there(&self, entry: &Arc<T>, act: impl FnOnce()) -> bool {
+        let entries = self.entries.lock();
+        let there = entries.get(entry.place().load(Relaxed) as usize).is_some_and(|there| Arc::ptr_eq(there, entry));
+        if there {
+            act();
+        }
+        there
+    }
+
     /// Number of published entries.
     pub fn len(&self) -> usize {
         self.entries.lock().len()

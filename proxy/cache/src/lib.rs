@@ -6,7 +6,8 @@
 //!
 //! Invariants: the bytes of all objects, published or in flight, stay within the configured bound plus
 //! [`limits::OVERDRAFT_BYTES`]; a fill that did not end as its origin promised is never published; a fill that began
-//! before a purge is not joined after it, and not published, or stale after a soft one; no lock is held across an await or while a policy is asked.
+//! before a purge is not joined after it, and not published, or stale after a soft one; no lock is held across an await or while a policy
+//! is asked, but for the seat of an exact policy ([`exact`]), which no request waits for.
 
 pub mod budget;
 pub mod conditions;
@@ -15,6 +16,7 @@ pub mod demand;
 pub mod disk;
 pub mod entry;
 pub mod evict;
+pub mod exact;
 pub mod fill;
 pub mod freshness;
 pub mod histogram;
@@ -35,6 +37,7 @@ pub mod vary;
 
 pub use entry::{Entry, Head};
 pub use evict::{Candidate, Eviction, LfuSize, Verdict};
+pub use exact::Keep;
 pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
 pub use littoral_pages::{Pages, SLOT_BYTES};

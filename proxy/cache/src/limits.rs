@@ -75,6 +75,15 @@ pub const VARY_FIELDS: usize = 16;
 /// Candidates drawn for one eviction decision.
 pub const EVICTION_SAMPLE: usize = 16;
 
+/// Uses that wait in one lane to be told to an exact policy, eight bytes each; of more the oldest are lost and counted.
+pub const LANE_USES: usize = 1 << 14;
+
+/// Lanes of one tier; threads share them.
+pub const LANES_MAX: usize = 8;
+
+/// Objects that came or went and wait to be told; with more the policy is told anew of all that is there.
+pub const CHANGES_MAX: usize = 1 << 16;
+
 /// Eviction starts when the bytes in use pass this share of the bound, in permille.
 pub const HIGH_WATERMARK_PERMILLE: u64 = 970;
 

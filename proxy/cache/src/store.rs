@@ -13,7 +13,9 @@ use littoral_pages::Pages;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+mod counters;
 mod disk;
+mod exact;
 mod look;
 mod paged;
 mod pieces;
@@ -24,17 +26,20 @@ use crate::budget::{Budget, Reservation};
 use crate::disk::{Disks, SharedPolicy, Streamed};
 use crate::entry::{Body, Entry, Head, Parts, millis};
 use crate::evict::{Entropy, Eviction, Seen, Verdict};
+use crate::exact::seat::Seat;
+use crate::exact::told::Told;
 use crate::fill::{Fill, FillParts, FillWriter};
 use crate::freshness::Lifetime;
-use crate::histogram::{Bytes, Histogram, Seconds};
 use crate::index::DenseIndex;
 use crate::key::{Key, is_key_of, variant_hash};
 use crate::limits::{OUTGROWN_KEYS, OVERDRAFT_BYTES, PASSED_KEYS};
 use crate::memory::Table;
 use crate::remembered::Remembered;
 use crate::surrogate::{PurgeLog, Purged, Slots, keys_of};
-use crate::target::Target;
 
+use exact::{Change, gone, lanes};
+
+pub use counters::Counters;
 pub use pieces::{Piece, PieceOf};
 
 /// How a store is set up.
@@ -57,49 +62,6 @@ pub enum Found {
     Streamed(Arc<Entry>, Streamed, Reservation),
     /// An object in flight.
     Filling(Arc<Fill>),
-}
-
-/// What the store counted since it was made.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Objects published.
-    pub published: AtomicU64,
-    /// How long the fills of published objects took.
-    pub fill_time: Histogram<Seconds>,
-    /// Bytes of their bodies.
-    pub object_bytes: Histogram<Bytes>,
-    /// Fills that ended badly.
-    pub fills_failed: AtomicU64,
-    /// Fills that turned out not to fit and passed by.
-    pub fills_passed: AtomicU64,
-    /// Readers of those cut off for being too far behind.
-    pub readers_cut: AtomicU64,
-    /// Objects not published because the policy said so.
-    pub not_admitted: AtomicU64,
-    /// Objects refused because there was no room even after eviction.
-    pub no_room: AtomicU64,
-    /// Objects evicted by the policy.
-    pub evicted: AtomicU64,
-    /// Bytes evicted by the policy.
-    pub evicted_bytes: AtomicU64,
-    /// Objects that the table itself dropped: the policy did not keep up.
-    pub evicted_by_ceiling: AtomicU64,
-    /// Purges asked for, by [`Target::KINDS`].
-    pub purges: [AtomicU64; Target::KINDS.len()],
-    /// Objects removed by purges.
-    pub purged: AtomicU64,
-    /// Objects made stale by soft purges.
-    pub expired: AtomicU64,
-    /// Objects removed because their origin said, asked to confirm them, that they are no more.
-    pub discarded: AtomicU64,
-    /// Fills that a purge kept from being published.
-    pub fills_purged: AtomicU64,
-    /// Pieces of objects put together with others, or made whole objects of.
-    pub pieces_joined: AtomicU64,
-    /// Pieces that went because there were too many of their object.
-    pub pieces_dropped: AtomicU64,
-    /// Surrogate keys ignored for their number or length.
-    pub surrogate_keys_ignored: AtomicU64,
 }
 
 /// Why a fill is not taken in.
@@ -164,6 +126,9 @@ pub struct Store {
     passed: Remembered,
     pressure: Notify,
     counters: Arc<Counters>,
+    /// What the exact policy is to be told, and its seat.
+    told: Arc<Told<Change>>,
+    seat: Mutex<Seat<Arc<Entry>>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -184,9 +149,12 @@ impl Store {
         let variants = Arc::new(Slots::default());
         let dropped_variants = variants.clone();
         let (dropped_index, dropped_slots, dropped_counters) = (index.clone(), surrogates.clone(), counters.clone());
+        let told = Arc::new(Told::new(lanes()));
+        let dropped_told = told.clone();
         let table = Table::new(settings.memory_bytes + 2 * OVERDRAFT_BYTES, move |entry: Arc<Entry>| {
             if dropped_index.remove(&entry) {
                 entry.release();
+                gone(&dropped_told, &entry);
                 dropped_slots.remove(entry.surrogates(), entry.slot());
                 dropped_variants.remove(&[entry.key().hash()], entry.slot());
                 dropped_counters.evicted_by_ceiling.fetch_add(1, Relaxed);
@@ -212,6 +180,8 @@ impl Store {
             passed: Remembered::new(PASSED_KEYS),
             pressure: Notify::new(),
             counters,
+            told,
+            seat: Mutex::default(),
         })
     }
 
@@ -243,6 +213,7 @@ impl Store {
     /// Replaces the policy; the next decision is the new one's.
     pub fn set_policy(&self, policy: Box<dyn Eviction>) {
         self.policy.store(Arc::new(policy));
+        self.pressure.notify_one();
     }
 
     /// The published object of a primary key: the whole lookup of a hit. Varying objects are found too; whoever asks
@@ -389,9 +360,11 @@ impl Store {
 
     /// Puts `entry` where an older one may be.
     fn replace(&self, entry: &Arc<Entry>) {
+        let mut renewed = None;
         if let Some(older) = self.table.get(entry.slot()) {
             if older.key() == entry.key() {
                 entry.inherit(&older);
+                renewed = Some((older.take_handle(), older.clone()));
             }
             self.unlist(&older);
         }
@@ -401,6 +374,7 @@ impl Store {
             self.variants.add(&[entry.key().hash()], entry.slot());
         }
         self.table.insert(entry.clone());
+        self.came(entry, renewed);
     }
 
     fn unlist(&self, entry: &Arc<Entry>) -> bool {
@@ -409,6 +383,7 @@ impl Store {
             self.surrogates.remove(entry.surrogates(), entry.slot());
             self.variants.remove(&[entry.key().hash()], entry.slot());
             entry.release();
+            gone(&self.told, entry);
         }
         listed
     }

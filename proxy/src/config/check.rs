@@ -99,8 +99,10 @@ impl Config {
         let policy = &self.policy;
         for (key, name) in [("route", &policy.route), ("rate", &policy.rate), ("evict", &policy.evict)] {
             let Some(name) = name else { continue };
-            if !self.plugin.iter().any(|plugin| plugin.name == *name) {
-                let known = self.plugin.iter().map(|plugin| plugin.name.as_str());
+            let is_native = key == "evict" && self.native_eviction().is_some();
+            if !is_native && !self.plugin.iter().any(|plugin| plugin.name == *name) {
+                let natives = littoral_evict::NAMES.iter().copied().filter(|_| key == "evict");
+                let known = self.plugin.iter().map(|plugin| plugin.name.as_str()).chain(natives);
                 let hint =
                     error::nearest(name, known).map_or_else(String::new, |near| format!("; did you mean {near:?}?"));
                 return wrong(format!("policy.{key}"), format!("policy.{key} names no [[plugin]]: {name:?}{hint}"));

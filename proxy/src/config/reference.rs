@@ -184,7 +184,13 @@ const PLUGINS: &[Key] = &[
     key("plugin.candidate_sha256", "64 hex digits", "none", "live", "The candidate's file must have this digest."),
     key("plugin.share", "percent, 0 to 100", "`0`", "live", "The candidate's share, to a hundredth of a percent."),
     key("plugin.fuel", "number, at least 1", "by world", "live", "Fuel of one call; more is a fault."),
-    key("plugin.memory", "size, at most 16MiB", "`2MiB`", "live", "Linear memory; growing beyond it is a fault."),
+    key(
+        "plugin.memory",
+        "size, at most 16MiB; 1GiB for a cache policy with state of its own",
+        "`2MiB`, `64MiB` for such a policy",
+        "live",
+        "Linear memory; growing beyond it is a fault. A cache policy with state of its own needs some 120 bytes for each object of its tier.",
+    ),
     key(
         "plugin.vectors",
         "file",
@@ -223,7 +229,13 @@ const PLUGINS: &[Key] = &[
     ),
     key("policy.route", "plugin name", "native", "live", "Decides which cluster answers a client."),
     key("policy.rate", "plugin name", "native", "live", "Decides the representation of an `auto` segment URL."),
-    key("policy.evict", "plugin name", "native", "live", "Decides what to keep in the cache."),
+    key(
+        "policy.evict",
+        "plugin name, or lru, gdsf, s3fifo, sieve, tinylfu, littoral",
+        "native",
+        "live",
+        "Decides what to keep in the cache: a plugin, or a policy of the node itself that keeps state of its own.",
+    ),
 ];
 
 const CLUSTERS: &[Key] = &[

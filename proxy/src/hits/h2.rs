@@ -53,7 +53,7 @@ fn asked(request: &RequestHeader) -> Option<Asked<'_>> {
 pub(crate) async fn answer(node: &Node, mut session: HttpSession, found: Fresh, patience: Duration) {
     let Fresh { entry, body: Place::Memory(body), begun, .. } = found else { return };
     let now_ms = millis(begun);
-    entry.touch(now_ms);
+    node.store.touch(&entry, now_ms);
     let head = entry.head();
     let wanted = session.req_header().method == Method::GET;
     let length = if wanted { body.length() } else { 0 };

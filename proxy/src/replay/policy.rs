@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use littoral_cache::replay::{Exactly, Sampled, Tally, Tier};
 use littoral_cache::{Eviction, LfuSize};
-use littoral_evict::{Exact, Littoral, Metric, NAMES, Object, Place, named};
-use littoral_plugin_host::{Event, Keeper, Plugin, What};
+use littoral_evict::{Exact, Littoral, Metric, NAMES, named};
+use littoral_plugin_host::Plugin;
+
+use crate::plugins::Kept;
 
 /// What says how a policy is made.
 pub(super) struct Options<'a> {
@@ -96,9 +98,9 @@ impl Choice {
             Kind::Native => sampled(&LfuSize, Box::new(pass)).map(|(took, tally)| (took, tally, 0)),
             Kind::Guest(policy, plugin) => {
                 if let Some(keeper) = plugin.keeper(capacity)? {
-                    let mut tier = Exactly::new(Kept(keeper), capacity);
+                    let mut tier = Exactly::new(Kept::at_once(keeper), capacity);
                     let took = pass(&mut tier)?;
-                    return match tier.policy().0.fault() {
+                    return match tier.policy().keeper().fault() {
                         Some((_, words)) => Err(format!("{}: {words}", self.name)),
                         None => Ok((took, tier.tally(), 0)),
                     };
@@ -119,36 +121,6 @@ impl Choice {
             }
         }
     }
-}
-
-/// An exact policy that is a guest.
-struct Kept(Keeper);
-
-impl Exact for Kept {
-    fn used(&mut self, handle: u32, now_ms: u64, go: &mut Vec<u32>) {
-        // At once: what it gives up for that is no hit any more.
-        self.0.ask(Some(event(What::Used, handle, now_ms)), 0, go);
-    }
-
-    fn arrives(&mut self, object: &Object, need: u64, now_ms: u64, go: &mut Vec<u32>) {
-        let Object { handle, key, bytes, fetch_us, place } = *object;
-        let title = place.map(|Place { title, rung, segment }| (title, rung, segment));
-        let event = Event { key, bytes, fetch_us, title, ..event(What::Arrives, handle, now_ms) };
-        self.0.ask(Some(event), need, go);
-    }
-
-    fn evict(&mut self, need: u64, _now_ms: u64, go: &mut Vec<u32>) {
-        self.0.ask(None, need, go);
-    }
-
-    fn gone(&mut self, handle: u32) {
-        // What it names all the same is gone for the guest, and what comes next is refused: that is seen in the tally.
-        self.0.tell(event(What::Gone, handle, 0), &mut Vec::new());
-    }
-}
-
-fn event(what: What, handle: u32, now_ms: u64) -> Event {
-    Event { what, handle, key: 0, bytes: 0, now_ms, fetch_us: 0, title: None }
 }
 
 fn faults(plugin: &Plugin) -> u64 {

@@ -150,7 +150,7 @@ fn is_unconditional(request: &HeaderMap) -> bool {
 async fn serve(session: &mut Session, node: &Node, ctx: &mut Context, found: &Found, outcome: Outcome) -> Result<bool> {
     let Found { entry, body, piece, part } = found;
     let now_ms = now_ms();
-    entry.touch(now_ms);
+    node.store.touch(entry, now_ms);
     let stored = &entry.head().headers;
     let condition = evaluate(&session.req_header().headers, StatusCode::OK, stored);
     let mut head = slices::head_of(stored, piece.total, Some(*part), condition)?;

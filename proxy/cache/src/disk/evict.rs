@@ -1,8 +1,9 @@
-//! Room on a disk: the policy's choice among a sample of its index, on the thread that writes.
+//! Room on a disk: what an exact policy names, else the policy's choice among a sample of its index, on the thread that writes.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
+use super::exact::Telling;
 use super::index::Item;
 use super::{Shared, Volume};
 use crate::entry::millis;
@@ -15,14 +16,14 @@ const EVICTIONS_FOR_FLOOR: usize = 64;
 impl Volume {
     /// Evicts until `bytes` fit into the disk's size and leave its file system the bytes that are others'. `false` when they
     /// cannot be made to fit.
-    pub(super) fn make_room(&self, bytes: u64, shared: &Shared) -> bool {
+    pub(super) fn make_room(&self, bytes: u64, telling: &mut Telling<'_>, shared: &Shared) -> bool {
         let bound = self.settings().bytes;
         if bytes > bound {
             return false;
         }
         let now_ms = millis(SystemTime::now());
         while self.index.bytes().saturating_add(bytes) > bound {
-            if !self.evict_one(shared, now_ms) {
+            if !telling.evict_one() && !self.evict_one(shared, now_ms) {
                 return false;
             }
         }
@@ -35,7 +36,7 @@ impl Volume {
                     return false;
                 }
             }
-            if !self.evict_one(shared, now_ms) {
+            if !telling.evict_one() && !self.evict_one(shared, now_ms) {
                 return false;
             }
         }

@@ -7,9 +7,11 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use hashbrown::HashTable;
+use littoral_evict::Place;
 use parking_lot::Mutex;
 
 use crate::evict::Candidate;
+use crate::exact::told::NO_HANDLE;
 use crate::limits::EVICTION_SAMPLE;
 
 /// Parts of the index.
@@ -36,6 +38,12 @@ pub struct Item {
     pub hits: u16,
     /// 0 from an origin, 1 through another cache.
     pub class: u16,
+    /// What an exact policy knows it by.
+    pub(super) handle: u32,
+    pub(super) title: u32,
+    pub(super) segment: u32,
+    pub(super) rung: u16,
+    pub(super) in_title: bool,
 }
 
 /// All objects of a disk.
@@ -62,6 +70,16 @@ impl Item {
     /// The object.
     pub fn id(&self) -> u128 {
         u128::from(self.id[0]) | u128::from(self.id[1]) << 64
+    }
+
+    /// Where it stands in a title, if it is part of one.
+    pub(super) fn place(&self) -> Option<Place> {
+        self.in_title.then_some(Place { title: self.title, rung: self.rung, segment: self.segment })
+    }
+
+    pub(super) fn set_place(&mut self, place: Option<Place>) {
+        self.in_title = place.is_some();
+        Place { title: self.title, rung: self.rung, segment: self.segment } = place.unwrap_or_default();
     }
 
     /// Bytes its file takes, in whole blocks.
@@ -117,14 +135,43 @@ impl DiskIndex {
         };
     }
 
-    /// Adds an object unless it is known.
-    pub fn insert_unknown(&self, item: Item) {
+    /// Adds an object unless it is known; whether it was not.
+    pub fn insert_unknown(&self, item: Item) -> bool {
         let mut shard = self.shard(item.id()).lock();
-        if shard.find(item.id).is_none() {
+        let unknown = shard.find(item.id).is_none();
+        if unknown {
             self.bytes.fetch_add(item.bytes(), Relaxed);
             self.objects.fetch_add(1, Relaxed);
             shard.put(item);
         }
+        unknown
+    }
+
+    /// Takes all handles back. For each shard when its objects were used last and where they are, in that order.
+    pub(super) fn take_handles(&self) -> Vec<Vec<(u32, u32)>> {
+        let of = |shard: &Mutex<Shard>| {
+            let mut shard = shard.lock();
+            let mut order: Vec<_> = (0..).zip(&shard.items).map(|(place, item)| (item.used_s, place)).collect();
+            shard.items.iter_mut().for_each(|item| item.handle = NO_HANDLE);
+            drop(shard);
+            order.sort_unstable();
+            order
+        };
+        self.shards.iter().map(of).collect()
+    }
+
+    /// What is at a place that [`Self::take_handles`] told of, which may be another object by now.
+    pub(super) fn at(&self, shard: usize, place: u32) -> Option<Item> {
+        self.shards.get(shard)?.lock().items.get(place as usize).copied()
+    }
+
+    /// Objects without a handle.
+    pub(super) fn without_handle(&self) -> Vec<u128> {
+        let of = |shard: &Mutex<Shard>| {
+            let shard = shard.lock();
+            shard.items.iter().filter(|item| item.handle == NO_HANDLE).map(Item::id).collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of).collect()
     }
 
     /// Takes an object out.

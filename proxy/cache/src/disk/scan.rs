@@ -37,7 +37,10 @@ pub(super) fn keep(shared: &Shared, volumes: &[Arc<Volume>]) {
         shared.rounds.1.notify_all();
         while !shared.closing.load(Relaxed) && !shared.ledger.is_filling() {
             shared.rounds.1.wait_for(&mut rounds, LOOK_EVERY);
-            parking_lot::MutexGuard::unlocked(&mut rounds, || shared.commit(volumes));
+            parking_lot::MutexGuard::unlocked(&mut rounds, || {
+                shared.commit(volumes);
+                volumes.iter().filter(|volume| !volume.is_out()).for_each(|volume| volume.settle(shared));
+            });
         }
     }
 }
@@ -112,6 +115,8 @@ fn look_at(shared: &Shared, volumes: &[Arc<Volume>], volume: &Arc<Volume>, id: u
     if let Some(until_ms) = shared.ledger.pinned_until_ms(url) {
         item.pinned_until_s = u32::try_from(until_ms.div_ceil(1000)).unwrap_or(u32::MAX);
     }
-    volume.index.insert_unknown(item);
+    if volume.index.insert_unknown(item) {
+        volume.found(id);
+    }
     volume.note_variant(header.is_variant);
 }

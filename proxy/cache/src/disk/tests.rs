@@ -18,6 +18,7 @@ use crate::surrogate::key_hash;
 use crate::target::Target;
 use crate::{Begin, Found, Key, LfuSize, Settings, Store};
 
+mod exact;
 mod faults;
 mod purges;
 mod streams;

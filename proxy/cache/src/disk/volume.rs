@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::DiskCounters;
 use super::DiskSettings;
+use super::exact::Exactly;
 use super::files::Files;
 use super::index::DiskIndex;
 use super::journal::{Journal, Record};
@@ -29,6 +30,7 @@ pub struct Volume {
     pub(super) files: Arc<dyn Files>,
     pub(super) index: DiskIndex,
     pub(super) queue: Queue,
+    pub(super) exact: Exactly,
     /// Held while a file is put in its place or changed there.
     pub(super) changing: Mutex<()>,
     /// Held by who writes over a header, and shared by who reads one.
@@ -108,6 +110,7 @@ impl Volume {
             files,
             index: DiskIndex::default(),
             queue: Queue::default(),
+            exact: Exactly::default(),
             changing: Mutex::default(),
             amending: RwLock::default(),
             epoch: journal.as_ref().map_or(0, |journal: &Journal| journal.epoch),

@@ -16,6 +16,7 @@ use super::format::{Header, checksums};
 use super::index::Item;
 use super::{DiskCounters, Shared, Skip, Volume, layout, url_id};
 use crate::entry::{Body, Entry, millis};
+use crate::exact::place_of_key;
 use crate::limits::DISK_QUEUE_JOBS;
 use crate::surrogate::Purged;
 
@@ -204,7 +205,7 @@ impl Volume {
 
     /// Removes an object soon; it is not found from now on.
     pub(crate) fn doom(&self, id: u128) {
-        self.index.remove(id);
+        self.forget(id);
         if !self.queue.push(Job::Remove { id }) && !self.is_scanned() {
             // Neither index nor queue would say that it must not be found.
             self.take_out("more objects were to be removed than a queue holds while it was looked through".to_owned());
@@ -232,7 +233,7 @@ impl Volume {
     }
 
     pub(super) fn remove_now(&self, id: u128, shared: &Shared) {
-        self.index.remove(id);
+        self.forget(id);
         self.unlink(&self.path_of(id), &shared.counters);
         shared.opened.forget(id);
     }
@@ -297,11 +298,15 @@ impl Volume {
         let head = header.encode().ok_or(Skip::Header)?;
         let file_bytes = head.len() as u64 + body.length();
         // Its older copy goes in any case, and its bytes are needed twice until then.
-        if !self.make_room(file_bytes, shared) {
+        let mut telling = self.telling(shared);
+        let handle = telling.arrives(id, file_bytes, entry, pinned_until_ms > millis(SystemTime::now()))?;
+        if !self.make_room(file_bytes, &mut telling, shared) {
+            telling.did_not_come(handle);
             return Err(Skip::Space);
         }
         let written = self.put(id, &head, body);
         if let Err(error) = written {
+            telling.did_not_come(handle);
             let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
             if full {
                 return Err(Skip::Space);
@@ -311,6 +316,7 @@ impl Volume {
         }
         let mut item = item_of(id, file_bytes, &header, millis(SystemTime::now()));
         item.class = entry.candidate(0).class;
+        item.handle = handle;
         self.note_variant(header.is_variant);
         self.index.insert(item);
         shared.counters.writes.fetch_add(1, Relaxed);
@@ -340,14 +346,16 @@ impl Volume {
 
 /// What the index remembers of a file with this header.
 pub(super) fn item_of(id: u128, file_bytes: u64, header: &Header, used_ms: u64) -> Item {
-    Item {
+    let mut item = Item {
         stored_s: seconds(header.stored_ms),
         used_s: seconds(used_ms),
         fresh_until_s: seconds(millis(header.lifetime.fresh_until)),
         pinned_until_s: seconds(header.pinned_until_ms.saturating_add(999)),
         fetch_us: header.fetch_us,
         ..Item::new(id, file_bytes)
-    }
+    };
+    item.set_place(place_of_key(&header.key));
+    item
 }
 
 fn seconds(ms: u64) -> u32 {

@@ -266,6 +266,7 @@ impl Store {
         let now_ms = millis(SystemTime::now());
         let entry = since.entry(&object.header, (key, slot), (body.clone(), overhead), now_ms);
         if promoted {
+            volume.used(id, now_ms, |_| true);
             return self.publish_again(entry, body, begun_purges, disks);
         }
         entry.release();

@@ -27,8 +27,17 @@ impl Store {
 
     /// Evicts down to the low watermark. Returns how many objects went; fewer than needed when the rest is pinned.
     pub fn evict(&self, now: SystemTime) -> usize {
-        let low = self.budget.bound() / 1000 * LOW_WATERMARK_PERMILLE;
-        let evicted = self.evict_until(|| self.budget.used() <= low, now);
+        let (mut evicted, permille) = match self.settle(now) {
+            Some((evicted, false)) => {
+                self.table.settle();
+                return evicted;
+            }
+            // It names too little for what is needed at once.
+            Some((evicted, true)) => (evicted, HIGH_WATERMARK_PERMILLE),
+            None => (0, LOW_WATERMARK_PERMILLE),
+        };
+        let mark = self.budget.bound() / 1000 * permille;
+        evicted += self.evict_until(|| self.budget.used() <= mark, now);
         self.table.settle();
         evicted
     }
@@ -44,7 +53,10 @@ impl Store {
             self.counters.no_room.fetch_add(1, Relaxed);
             return Err(Refused::TooLarge);
         }
-        self.evict_until(|| self.budget.used() + bytes <= bound, SystemTime::now());
+        let evicted = self.evict_until(|| self.budget.used() + bytes <= bound, SystemTime::now());
+        if self.is_kept_exactly() {
+            self.counters.evicted_in_haste.fetch_add(evicted as u64, Relaxed);
+        }
         self.budget.reserve(bytes).ok_or_else(|| {
             self.counters.no_room.fetch_add(1, Relaxed);
             Refused::NoRoom
@@ -61,6 +73,12 @@ impl Store {
         full: u16,
     ) -> (Verdict, Option<u64>) {
         let now_ms = millis(begun);
+        if self.is_kept_exactly() {
+            // Asked when it arrives. It is counted all the same, should samples decide again.
+            self.seen.count(key.hash());
+            let generation = self.policy.load().exact().map(|version| version & u64::from(u32::MAX));
+            return (Verdict::Admit, generation.filter(|generation| *generation > 0));
+        }
         let ttl_ms = millis(lifetime.fresh_until).saturating_sub(now_ms);
         let candidate = Candidate {
             id: key.hash() as u64,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::evict::{Candidate, LfuSize};
 use crate::fill::FillError;
+use crate::target::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
