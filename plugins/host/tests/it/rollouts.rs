@@ -139,6 +139,8 @@ fn a_candidate_that_is_promoted_runs_and_can_still_be_rolled_back() {
     }
     assert_eq!((tried.decide(1).0.is_ok(), tried.generation()), (true, 1));
     assert_eq!(tried.plugin.status().state, State::RolledBack);
+    assert!(tried.plugin.promote().unwrap_err().contains("is not tried now"), "the config still names it");
+    tried.configure(None).unwrap();
     assert!(tried.plugin.promote().unwrap_err().contains("it has no candidate"));
 }
 
