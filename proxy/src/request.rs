@@ -35,6 +35,7 @@ use crate::storage::{
 };
 
 mod admission;
+mod carried;
 mod cdn_loop;
 pub(crate) mod compress;
 pub mod context;
@@ -78,6 +79,7 @@ impl ProxyHttp for RequestPath {
     /// First: what holds for the connection.
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         ctx.background = session.subrequest_ctx.is_some();
+        carried::take(session, ctx.background);
         ctx.traced = self.node.traces.begin(session.req_header());
         session.set_proxy_tasks_enabled(true);
         let settings = self.node.settings.load();
@@ -223,7 +225,10 @@ impl ProxyHttp for RequestPath {
     }
 
     /// RFC 5861: stale while it is revalidated, and when the origin fails, within the windows the response gave.
-    fn should_serve_stale(&self, _session: &mut Session, _ctx: &mut Context, error: Option<&Error>) -> bool {
+    fn should_serve_stale(&self, session: &mut Session, ctx: &mut Context, error: Option<&Error>) -> bool {
+        if error.is_none() {
+            carried::give(session, ctx);
+        }
         error.is_none_or(|error| *error.esource() == ErrorSource::Upstream)
     }
 

@@ -371,3 +371,23 @@ async fn a_full_answer_to_a_revalidation_ends_what_is_stored_also_when_it_is_not
         assert_eq!(node.metrics().await["littoral_cache_discarded_total"] > 0.0, is_obsolete, "{status}");
     }
 }
+
+#[tokio::test]
+async fn a_revalidation_asks_for_the_representation_that_was_chosen_and_chooses_none_again() {
+    let mpd = std::fs::read(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd"))
+        .unwrap();
+    let origin = Origin::start(move |request| match request.path.ends_with(".mpd") {
+        true => Response::ok(&[FRESH], &mpd),
+        false => Response::ok(&["cache-control: max-age=0, stale-while-revalidate=600"], b"segment"),
+    })
+    .await;
+    let node = node_before(&origin, "[site]\ndash = { auto = true }\n").await;
+    get(&node, "/title/manifest.mpd").await;
+    for _ in 0..2 {
+        assert_eq!(get(&node, "/title/seg-auto-00003.m4s").await.body, b"segment");
+    }
+    node.until("littoral_cache_published_total", 3.0).await;
+    let asked: Vec<String> = origin.requests().into_iter().map(|request| request.path).collect();
+    assert_eq!((asked.len(), &asked[1]), (3, &asked[2]), "{asked:?}");
+    assert_eq!(node.metrics().await["littoral_rate_decisions_total{by=\"native\"}"], 2.0);
+}
