@@ -13,6 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::breaker::Breaker;
+use crate::engine::{Content, LoadError};
 use crate::limits::ROLLBACK_WINDOW_MS;
 use crate::rollout::{Rollout, RolloutState, Side, Tallies, Trial};
 use crate::signature::PublicKey;
@@ -162,9 +163,15 @@ impl<S: Spec, C> Generations<S, C> {
         self.reloading.lock()
     }
 
-    /// Whether the last loading, even if it was rolled back, was of a file with this sha256.
-    pub(crate) fn was_loaded(&self, sha256: &str) -> bool {
-        self.standing.lock().sha256 == sha256
+    /// What its file holds, if that is something else than at the last loading, even if that was rolled back; as [`Self::alone`] otherwise.
+    ///
+    /// # Errors
+    /// That the file cannot be read.
+    pub(crate) fn changed(&self) -> Result<Option<(MutexGuard<'_, ()>, S, Content)>, LoadError> {
+        let (alone, spec) = (self.alone(), self.spec());
+        let content = Content::read(spec.file())?;
+        let was_loaded = self.standing.lock().sha256 == content.sha256;
+        Ok((!was_loaded).then_some((alone, spec, content)))
     }
 
     /// Has a loading run from now on; its number. What is tried beside it still is. `announce` is told what runs before anything else

@@ -229,12 +229,7 @@ impl Plugin {
     /// # Errors
     /// As [`Self::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let alone = self.generations.alone();
-        let spec = self.spec();
-        let content = Content::read(&spec.file)?;
-        if self.generations.was_loaded(&content.sha256) {
-            return Ok(None);
-        }
+        let Some((alone, spec, content)) = self.generations.changed()? else { return Ok(None) };
         self.prepared(alone, spec, &content).map(|prepared| Some(prepared.adopt()))
     }
 

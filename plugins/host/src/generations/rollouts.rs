@@ -4,11 +4,12 @@
 //! became of the candidate meanwhile; only a new file, another config or the operator's word tries it again.
 
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Generation, Generations, Running, Spec, Standing};
 use crate::breaker::Breaker;
+use crate::engine::{Content, LoadError};
 use crate::rollout::{Rollout, RolloutState, Share, Trial};
 
 /// How roll-outs of a plugin stand apart from the one under way.
@@ -98,11 +99,49 @@ impl<S: Spec, C> Generations<S, C> {
     }
 
     /// What the config wants of a candidate, as it was last noted.
+    fn asked(&self) -> Option<(S, Share)> {
+        self.standing.lock().rollouts.asked.clone()
+    }
+
+    /// The file of the candidate that the config names.
+    pub(crate) fn candidate_file(&self) -> Option<PathBuf> {
+        self.asked().map(|(spec, _)| spec.file().to_owned())
+    }
+
+    /// Tries the candidate that the config names by this share: by another one than before, or, once it is loaded, again. Its number.
     ///
     /// # Errors
-    /// As [`Self::promote`].
-    pub(crate) fn asked(&self) -> Result<(S, Share), String> {
-        self.standing.lock().rollouts.asked.clone().ok_or_else(|| NONE.to_owned())
+    /// As [`Self::promote`], or why it cannot be loaded.
+    pub(crate) fn roll_out(
+        &self,
+        share: Share,
+        load: impl FnOnce(S, &Content) -> Result<Generation<S, C>, LoadError>,
+        announce: impl Fn(&Running<S, C>),
+    ) -> Result<u64, String> {
+        if let Some(number) = self.reshare(share, &announce) {
+            return Ok(number);
+        }
+        let (spec, _) = self.asked().ok_or(NONE)?;
+        let candidate = Content::read(spec.file()).and_then(|content| load(spec, &content));
+        let candidate = candidate.map_err(|error| error.to_string())?;
+        Ok(self.begin(candidate, share, announce))
+    }
+
+    /// Tries the candidate's file if it holds something that neither runs nor was tried last. The new candidate's number; `None`: nothing
+    /// was loaded.
+    ///
+    /// # Errors
+    /// Why nothing has changed.
+    pub(crate) fn retry_if_changed(
+        &self,
+        load: impl FnOnce(S, &Content) -> Result<Generation<S, C>, LoadError>,
+        announce: impl FnOnce(&Running<S, C>),
+    ) -> Result<Option<u64>, LoadError> {
+        let Some((spec, _)) = self.asked() else { return Ok(None) };
+        let content = Content::read(spec.file())?;
+        let Some((spec, share)) = self.news(spec.file(), &content.sha256) else { return Ok(None) };
+        let candidate = load(spec, &content)?;
+        Ok(Some(self.begin(candidate, share, announce)))
     }
 
     /// Does what a config that says `asked` of a candidate wants, and notes what it says.
@@ -128,7 +167,7 @@ impl<S: Spec, C> Generations<S, C> {
     }
 
     /// The candidate that the config names, if this is its file and the sha256 of something that neither runs nor was the last to be tried.
-    pub(crate) fn news(&self, file: &Path, sha256: &str) -> Option<(S, Share)> {
+    fn news(&self, file: &Path, sha256: &str) -> Option<(S, Share)> {
         let standing = self.standing.lock();
         let Rollouts { asked, sha256: tried, .. } = &standing.rollouts;
         let is_new = tried != sha256 && self.running.load().present.sha256 != sha256;
@@ -136,12 +175,7 @@ impl<S: Spec, C> Generations<S, C> {
     }
 
     /// Has a loading tried by a share beside what runs, in place of another that is; its number.
-    pub(crate) fn begin(
-        &self,
-        mut candidate: Generation<S, C>,
-        share: Share,
-        announce: impl FnOnce(&Running<S, C>),
-    ) -> u64 {
+    fn begin(&self, mut candidate: Generation<S, C>, share: Share, announce: impl FnOnce(&Running<S, C>)) -> u64 {
         let now_ms = (self.now_ms)();
         let mut standing = self.standing.lock();
         if let Some(trial) = &self.running.load_full().trial {
@@ -158,7 +192,7 @@ impl<S: Spec, C> Generations<S, C> {
     }
 
     /// Gives the candidate another share; its number, if there is one.
-    pub(crate) fn reshare(&self, share: Share, announce: impl FnOnce(&Running<S, C>)) -> Option<u64> {
+    fn reshare(&self, share: Share, announce: impl FnOnce(&Running<S, C>)) -> Option<u64> {
         let _standing = self.standing.lock();
         let running = self.running.load_full();
         let trial = Trial { share, ..running.trial.clone()? };

@@ -47,7 +47,10 @@ impl Plugin {
         let is_wanted = self.generations.is_wanted(&spec, candidate.as_ref());
         let prepared = if is_wanted { None } else { Some(self.prepare(Some(spec))?) };
         let serves = prepared.as_ref().map_or_else(|| names(&self.generation()), Prepared::interfaces);
-        let wish = self.generations.wish(candidate.as_ref()).load(|spec| self.candidate(spec, &serves))?;
+        let wish = self.generations.wish(candidate.as_ref()).load(|spec| {
+            let content = Content::read(&spec.file)?;
+            self.candidate(spec, &content, &serves)
+        })?;
         Ok(Planned { plugin: self, prepared, wish, asked: candidate })
     }
 
@@ -56,12 +59,8 @@ impl Plugin {
     /// # Errors
     /// That there is none, or why it cannot be loaded.
     pub fn roll_out(&self, share: Share) -> Result<u64, String> {
-        if let Some(number) = self.generations.reshare(share, |running| self.runs(running)) {
-            return Ok(number);
-        }
-        let (spec, _) = self.generations.asked()?;
-        let candidate = self.candidate(spec, &names(&self.generation())).map_err(|error| error.to_string())?;
-        Ok(self.generations.begin(candidate, share, |running| self.runs(running)))
+        let load = |spec, content: &Content| self.candidate(spec, content, &names(&self.generation()));
+        self.generations.roll_out(share, load, |running| self.runs(running))
     }
 
     /// Has the candidate run alone; its number.
@@ -82,7 +81,7 @@ impl Plugin {
 
     /// Its candidate's file.
     pub fn candidate_file(&self) -> Option<PathBuf> {
-        self.generations.asked().ok().map(|(spec, _)| spec.file)
+        self.generations.candidate_file()
     }
 
     /// Tries the candidate's file if it holds something that was not tried last. The new candidate's number; `None`: nothing was loaded.
@@ -90,17 +89,13 @@ impl Plugin {
     /// # Errors
     /// Why nothing has changed.
     pub fn retry_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let Ok((spec, _)) = self.generations.asked() else { return Ok(None) };
-        let content = Content::read(&spec.file)?;
-        let Some((spec, share)) = self.generations.news(&spec.file, &content.sha256) else { return Ok(None) };
-        let candidate = self.candidate(spec, &names(&self.generation()))?;
-        Ok(Some(self.generations.begin(candidate, share, |running| self.runs(running))))
+        let load = |spec, content: &Content| self.candidate(spec, content, &names(&self.generation()));
+        self.generations.retry_if_changed(load, |running| self.runs(running))
     }
 
     /// Loads and tries a candidate, which serves what it might take the place of.
-    fn candidate(&self, spec: PluginSpec, serves: &[&'static str]) -> Result<Generation, LoadError> {
-        let content = Content::read(&spec.file)?;
-        let candidate = self.host.generation(spec, self.wanted, &content)?;
+    fn candidate(&self, spec: PluginSpec, content: &Content, serves: &[&'static str]) -> Result<Generation, LoadError> {
+        let candidate = self.host.generation(spec, self.wanted, content)?;
         let problem = match names(&candidate) {
             names if serves.iter().all(|name| names.contains(name)) => return Ok(candidate),
             names => format!("it serves {}, and what it is to be tried beside {}", names.join(", "), serves.join(", ")),

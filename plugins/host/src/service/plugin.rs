@@ -146,12 +146,7 @@ impl Service {
     /// # Errors
     /// As [`Self::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let _alone = self.generations.alone();
-        let spec = self.spec();
-        let content = Content::read(&spec.file)?;
-        if self.generations.was_loaded(&content.sha256) {
-            return Ok(None);
-        }
+        let Some((_alone, spec, content)) = self.generations.changed()? else { return Ok(None) };
         let generation = self.of_its_kind(self.host.generation(spec, &content, &self.shared)?)?;
         Ok(Some(self.adopt(Prepared(generation))))
     }

@@ -38,12 +38,7 @@ impl Filter {
     /// # Errors
     /// As [`Self::reload`].
     pub fn reload_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let _alone = self.generations.alone();
-        let spec = self.spec();
-        let content = Content::read(&spec.file)?;
-        if self.generations.was_loaded(&content.sha256) {
-            return Ok(None);
-        }
+        let Some((_alone, spec, content)) = self.generations.changed()? else { return Ok(None) };
         let generation = self.host.generation(spec, &content, &self.shared)?;
         Ok(Some(self.adopt(generation)))
     }
@@ -94,12 +89,8 @@ impl Filter {
     /// # Errors
     /// That there is none, or why it cannot be loaded.
     pub fn roll_out(&self, share: Share) -> Result<u64, String> {
-        if let Some(number) = self.generations.reshare(share, |running| self.runs(running)) {
-            return Ok(number);
-        }
-        let (spec, _) = self.generations.asked()?;
-        let candidate = self.load(spec).map_err(|error| error.to_string())?;
-        Ok(self.generations.begin(candidate, share, |running| self.runs(running)))
+        let load = |spec, content: &Content| self.host.generation(spec, content, &self.shared);
+        self.generations.roll_out(share, load, |running| self.runs(running))
     }
 
     /// Has the candidate run alone; its number.
@@ -120,7 +111,7 @@ impl Filter {
 
     /// Its candidate's file.
     pub fn candidate_file(&self) -> Option<PathBuf> {
-        self.generations.asked().ok().map(|(spec, _)| spec.file)
+        self.generations.candidate_file()
     }
 
     /// Tries the candidate's file if it holds something that was not tried last. The new candidate's number; `None`: nothing was loaded.
@@ -128,11 +119,8 @@ impl Filter {
     /// # Errors
     /// Why nothing has changed.
     pub fn retry_if_changed(&self) -> Result<Option<u64>, LoadError> {
-        let Ok((spec, _)) = self.generations.asked() else { return Ok(None) };
-        let content = Content::read(&spec.file)?;
-        let Some((spec, share)) = self.generations.news(&spec.file, &content.sha256) else { return Ok(None) };
-        let candidate = self.host.generation(spec, &content, &self.shared)?;
-        Ok(Some(self.generations.begin(candidate, share, |running| self.runs(running))))
+        let load = |spec, content: &Content| self.host.generation(spec, content, &self.shared);
+        self.generations.retry_if_changed(load, |running| self.runs(running))
     }
 
     fn load(&self, spec: FilterSpec) -> Result<Generation, LoadError> {
