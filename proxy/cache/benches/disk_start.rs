@@ -25,13 +25,7 @@ fn put(store: &Arc<Store>, number: u64, body: &Bytes) {
     let mut headers = HeaderMap::new();
     headers.insert("content-type", HeaderValue::from_static("video/iso.segment"));
     headers.insert("etag", HeaderValue::from_static("\"0123456789abcdef\""));
-    let lifetime = Lifetime {
-        born: now,
-        fresh_until: now + Duration::from_secs(3600),
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        may_be_stale: true,
-    };
+    let lifetime = Lifetime::fresh_for(now, Duration::from_secs(3600));
     let begin = Begin {
         key: Key::new("h.example", &format!("/title/{number}.m4s")),
         head: Head { status: StatusCode::OK, headers },

@@ -42,13 +42,7 @@ fn store(policy: Box<dyn Eviction>) -> Arc<Store> {
     let store = Store::new(Settings { memory_bytes: 1 << 30, object_bytes_max: 1 << 20 }, policy);
     let now = SystemTime::now();
     for number in 0..OBJECTS {
-        let lifetime = Lifetime {
-            born: now,
-            fresh_until: now + Duration::from_secs(600),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            may_be_stale: true,
-        };
+        let lifetime = Lifetime::fresh_for(now, Duration::from_secs(600));
         let begin = Begin {
             key: Key::new("h", &format!("/{number}")),
             head: Head { status: StatusCode::OK, headers: HeaderMap::new() },

@@ -122,6 +122,14 @@ pub struct Lifetime {
     pub may_be_stale: bool,
 }
 
+impl Lifetime {
+    /// Fresh for so long from `born` on, and of no use after that but for a client that takes what is stale.
+    pub fn fresh_for(born: SystemTime, time: Duration) -> Self {
+        let (stale_while_revalidate, stale_if_error) = (Duration::ZERO, Duration::ZERO);
+        Self { born, fresh_until: born + time, stale_while_revalidate, stale_if_error, may_be_stale: true }
+    }
+}
+
 /// A response that may be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Storable {

@@ -52,13 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn begin(store: &Store, path: u8, length: Option<u32>) -> Begin {
     let now = SystemTime::now();
-    let lifetime = Lifetime {
-        born: now,
-        fresh_until: now + Duration::from_secs(60),
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        may_be_stale: true,
-    };
+    let lifetime = Lifetime::fresh_for(now, Duration::from_secs(60));
     Begin {
         key: key(path),
         head: Head { status: StatusCode::OK, headers: HeaderMap::new() },

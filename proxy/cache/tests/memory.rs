@@ -33,13 +33,7 @@ fn headers(fields: usize, length: usize) -> HeaderMap {
 
 fn put(store: &std::sync::Arc<Store>, number: usize, headers: &HeaderMap, length: usize) {
     let now = SystemTime::now();
-    let lifetime = Lifetime {
-        born: now,
-        fresh_until: now + Duration::from_secs(600),
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        may_be_stale: true,
-    };
+    let lifetime = Lifetime::fresh_for(now, Duration::from_secs(600));
     let begin = Begin {
         key: Key::new("www.example", &format!("/title-{number}/segment.m4s")),
         head: Head::for_storage(StatusCode::OK, headers),

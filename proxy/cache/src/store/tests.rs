@@ -19,13 +19,7 @@ pub(super) fn begin(store: &Store, path: &str, length: Option<u64>, tag: Option<
     if let Some(tag) = tag {
         headers.insert("surrogate-key", HeaderValue::from_static(tag));
     }
-    let lifetime = Lifetime {
-        born: now,
-        fresh_until: now + Duration::from_secs(60),
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        may_be_stale: true,
-    };
+    let lifetime = Lifetime::fresh_for(now, Duration::from_secs(60));
     Begin {
         key: Key::new("h", path),
         head: Head { status: StatusCode::OK, headers },

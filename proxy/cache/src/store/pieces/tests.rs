@@ -35,10 +35,7 @@ fn begin(store: &Store, first: u64, end: u64, total: u64, tag: &str) -> Begin {
     headers.insert(CONTENT_RANGE, HeaderValue::from_str(&format!("bytes {first}-{}/{total}", end - 1)).unwrap());
     headers.insert(CONTENT_DIGEST, HeaderValue::from_static("sha-256=:x:"));
     headers.insert("surrogate-key", HeaderValue::from_static("s"));
-    let zero = Duration::ZERO;
-    let fresh_until = now + Duration::from_secs(60);
-    let lifetime =
-        Lifetime { born: now, fresh_until, stale_while_revalidate: zero, stale_if_error: zero, may_be_stale: true };
+    let lifetime = Lifetime::fresh_for(now, Duration::from_secs(60));
     Begin {
         key: key(),
         head: Head { status: StatusCode::PARTIAL_CONTENT, headers },
