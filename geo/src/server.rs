@@ -211,7 +211,7 @@ impl Handler {
             _ if copy::is_datagram(&request) => {
                 return Made::Response(self.changes(&request, signed.as_ref(), now.as_secs()));
             }
-            _ => self.written(&request, subnet_octets, now),
+            _ => self.written(&request, subnet_octets, signed.as_ref().map_or(0, Signed::bytes), now),
         };
         Made::Response(response.map(|response| signed_by(signed.as_ref(), response, now.as_secs())))
     }
@@ -229,7 +229,14 @@ impl Handler {
         encoded(metadata, query, &mut reply, None, u16::MAX).ok().flatten()
     }
 
-    fn written(&self, request: &Request, subnet_octets: Option<usize>, now: Duration) -> Option<Vec<u8>> {
+    /// The response to a query, with room left for a signature of so many bytes.
+    fn written(
+        &self,
+        request: &Request,
+        subnet_octets: Option<usize>,
+        signature: u16,
+        now: Duration,
+    ) -> Option<Vec<u8>> {
         let now_s = now.as_secs() as u32;
         let asked = self.asked(request, subnet_octets, now_s);
         let mut reply = self.reply(request, &asked, now);
@@ -248,7 +255,10 @@ impl Handler {
         let query =
             request.queries.queries().first().filter(|_| repeatable(&request.queries)).map(LowerQuery::original);
         let whole = match passage {
-            Passage::Sent => encoded(metadata, query, &mut reply, edns.as_ref(), size_bound(request)),
+            Passage::Sent => {
+                let bound = size_bound(request).saturating_sub(signature);
+                encoded(metadata, query, &mut reply, edns.as_ref(), bound)
+            }
             Passage::Cut | Passage::Dropped => Ok(None),
         };
         let message = whole.and_then(|whole| match whole {

@@ -17,6 +17,8 @@ const TSIG: u16 = 250;
 const ANY: u16 = 255;
 /// Bytes of type, class, TTL and length of a record.
 const RECORD_HEAD: usize = 10;
+/// Bytes of a record's data beside the algorithm, the hash and what an error adds.
+const SIGNATURE_FIXED: usize = 16;
 const ADDITIONALS_AT: usize = 10;
 
 /// A shared secret as configured.
@@ -141,6 +143,12 @@ impl Key {
     /// Signs `message`, which has no signature yet; tells what the next message is signed behind.
     pub(crate) fn sign(&self, message: &mut Vec<u8>, behind: Behind<'_>, now_s: u64) -> Vec<u8> {
         self.sign_with(message, behind, now_s, 0, Vec::new())
+    }
+
+    /// Bytes that [`Self::sign`] adds to a message.
+    pub(crate) fn signature_bytes(&self) -> usize {
+        let hash = self.hmac.algorithm().digest_algorithm().output_len();
+        self.wire.len() + RECORD_HEAD + self.algorithm.len() + SIGNATURE_FIXED + hash
     }
 
     /// The same with an error: what BADTIME answers (RFC 8945 §5.2.3).
@@ -301,7 +309,9 @@ mod tests {
     fn a_signature_holds_for_its_message_its_key_and_its_time() {
         let (ours, mut message) = (key("Xfr.example", 7), question());
         assert_eq!(Signature::of(&message), Ok(None));
+        let unsigned = message.len();
         let mac = ours.sign(&mut message, Behind::Nothing, 1000);
+        assert_eq!(message.len() - unsigned, ours.signature_bytes());
         let signature = Signature::of(&message).unwrap().unwrap();
         assert_eq!((signature.key.clone(), &signature.mac), (ours.name.clone(), &mac));
         let verify = |key: &Key, message: &[u8], now_s| key.verify(message, &signature, Behind::Nothing, now_s);

@@ -18,6 +18,11 @@ pub(super) struct Signed {
 }
 
 impl Signed {
+    /// Bytes that the signature adds to the response.
+    pub(super) fn bytes(&self) -> u16 {
+        u16::try_from(self.key.signature_bytes()).unwrap_or(u16::MAX)
+    }
+
     /// Signs the response.
     pub(super) fn sign(&self, response: &mut Vec<u8>, now_s: u64) -> Vec<u8> {
         self.key.sign(response, Behind::Request(&self.mac), now_s)

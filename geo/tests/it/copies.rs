@@ -133,6 +133,36 @@ async fn kdig_and_dig_copy_a_zone_whole_or_by_its_changes_with_the_key_and_not_w
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_signed_answer_is_cut_where_its_signature_would_make_it_too_long_for_a_datagram() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("zone");
+    let texts: String = (0..12)
+        .map(|step| format!("t{step} IN TXT \"{}\" \"{}\"\n", "x".repeat(220), "y".repeat(109 + 12 * step)))
+        .collect();
+    std::fs::write(&file, zone(1, &texts)).unwrap();
+    let server = running(listeners(), config(&file, Peers::default()));
+    let key = format!("hmac-sha256:xfr:{SECRET_BASE64}");
+    let mut cut_by_the_signature = 0;
+    for (step, size) in (0..12).flat_map(|step| [(step, 512), (step, 600)]) {
+        let (name, offer) = (format!("t{step}.{NAME}"), format!("+bufsize={size}"));
+        let edns = if size == 512 { "+noedns" } else { offer.as_str() };
+        let asked = ["+norec", "+notcp", "+ignore", edns, &name, "TXT"];
+        let Some(plain) = said("dig", server.address, &asked).await else { return };
+        let signed = said("dig", server.address, &[&["-y", key.as_str()][..], &asked[..]].concat()).await.unwrap();
+        let octets = |told: &str| {
+            let size = told.lines().find_map(|line| line.strip_prefix(";; MSG SIZE  rcvd: ")).unwrap();
+            size.trim().parse::<u32>().unwrap()
+        };
+        assert!(octets(&plain) <= size && octets(&signed) <= size, "{name}: {signed}");
+        let is_cut = |told: &str| told.contains("flags: qr aa tc;");
+        has(&signed, &["TSIG PSEUDOSECTION", "NOERROR"]);
+        assert!(!signed.contains("verify") && (is_cut(&signed) || signed.contains("ANSWER: 1")), "{signed}");
+        cut_by_the_signature += u32::from(is_cut(&signed) && !is_cut(&plain));
+    }
+    assert!(cut_by_the_signature > 2, "some fit without a signature only: {cut_by_the_signature}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secondary_follows_its_primary_and_answers_when_that_is_gone() {
     let directory = tempfile::tempdir().unwrap();
     let (file, copy) = (directory.path().join("zone"), directory.path().join("copy"));
