@@ -36,7 +36,8 @@ async fn a_chunked_response_larger_than_the_largest_object_arrives_whole_and_is_
         (metrics["littoral_cache_fills_passed_total"], metrics["littoral_cache_fills_failed_total"]),
         (1.0, 0.0)
     );
-    assert_eq!((metrics["littoral_cache_objects"], metrics["littoral_cache_memory_bytes"]), (0.0, 0.0));
+    node.until("littoral_cache_memory_bytes", 0.0).await;
+    assert_eq!(node.metrics().await["littoral_cache_objects"], 0.0);
 }
 
 #[tokio::test]
