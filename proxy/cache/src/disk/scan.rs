@@ -15,6 +15,9 @@ use crate::surrogate::{Purged, keys_of};
 
 /// Directories of objects.
 const DIRECTORIES: usize = 1 << 12;
+/// How much less of a core a scanner gets than those who serve, when both want it (setpriority(2)): a tenth. It needs no more, since
+/// what it has not seen yet is found without it, and not so little that it would never end on a busy node.
+const NICENESS: i32 = 10;
 /// How often the ledger is looked at, should a word that something is to be done come while it is.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -53,13 +56,22 @@ fn look_through_all(shared: &Shared, volumes: &[Arc<Volume>]) {
                 let next = AtomicUsize::new(0);
                 std::thread::scope(|scanners| {
                     for _ in 0..DISK_SCANNERS {
-                        scanners.spawn(|| look_through(shared, volumes, volume, &next));
+                        scanners.spawn(|| {
+                            yield_to_others();
+                            look_through(shared, volumes, volume, &next);
+                        });
                     }
                 });
                 volume.set_scanned();
             });
         }
     });
+}
+
+/// Puts this thread behind those who serve; on Linux, a priority is that of a thread.
+fn yield_to_others() {
+    // What cannot be had (a sandbox may forbid it) is not needed.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
 }
 
 /// Takes one directory after the other.
