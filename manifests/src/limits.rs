@@ -46,6 +46,10 @@ pub const TAG_BYTES_MAX: usize = 64 << 10;
 pub const HELD_BYTES_MAX: usize = 1 << 20;
 /// Elements inside each other in a manifest that is rewritten.
 pub const REWRITE_DEPTH_MAX: usize = 256;
+/// Bytes of an HLS playlist.
+pub const PLAYLIST_BYTES_MAX: usize = MPD_BYTES_MAX;
+/// Variables of one playlist (`EXT-X-DEFINE`).
+pub const VARIABLES_MAX: usize = 64;
 /// Bytes of one CMCD text, and of one JSON object of it.
 pub const CMCD_BYTES_MAX: usize = 8 << 10;
 /// Keys of one CMCD report.

@@ -1,8 +1,8 @@
 //! Warm jobs: a title is fetched into the cache before anybody asks for it.
 //!
-//! A job reads the manifest through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
+//! A job reads the manifest, an MPD or an HLS playlist, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
-//! is what an operator may ask for, [`job`] how it is done; here is the book of jobs. Invariant: at most [`JOBS_MAX`] jobs
+//! is what an operator may ask for, [`listing`] what that means, [`job`] how it is done; here is the book of jobs. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -14,6 +14,7 @@ use serde_json::Value;
 
 mod args;
 mod job;
+mod listing;
 mod order;
 mod window;
 

@@ -19,7 +19,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// Arguments of `littoral warm`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WarmArgs {
-    /// The manifest, as clients ask for it.
+    /// The manifest, an MPD or an HLS playlist, as clients ask for it.
     pub url: String,
     /// Ids of the representations to fetch; all without it.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]

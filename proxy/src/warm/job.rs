@@ -1,6 +1,6 @@
 //! One warm job: list, fetch in rounds, verify, pin.
 //!
-//! What fails in one round is tried again in the next after a longer rest, so an origin that goes away half-way delays a
+//! What is fetched, `listing` says. What fails in one round is tried again in the next after a longer rest, so an origin that goes away half-way delays a
 //! job and does not end it; what is there already is a hit and costs nothing. Invariant: every object listed ends as done
 //! or as failed with a reason, unless the job is cancelled.
 
@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use littoral_cache::{Found, Key};
-use littoral_manifests::{Presentation, Representation, Resource};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,9 +22,9 @@ use crate::node::Node;
 /// Fetches at a time of a job without a rate.
 const AT_ONCE: usize = 4;
 /// Rounds before what still fails is given up.
-const ROUNDS: u32 = 6;
+pub(super) const ROUNDS: u32 = 6;
 /// Rest after the first round; doubled after each.
-const REST: Duration = Duration::from_millis(500);
+pub(super) const REST: Duration = Duration::from_millis(500);
 /// One fetch, body included.
 const FETCH_WAIT: Duration = Duration::from_secs(60);
 /// Bytes of one object.
@@ -59,15 +58,15 @@ struct Failure {
 }
 
 #[derive(Debug)]
-struct Progress {
+pub(super) struct Progress {
     state: State,
-    total: usize,
+    pub(super) total: usize,
     done: usize,
     bytes: u64,
     /// Objects that were in the cache already.
     hits: usize,
     /// Fetches that were tried again.
-    retries: u64,
+    pub(super) retries: u64,
     failed: Vec<Failure>,
     failed_count: usize,
     error: Option<String>,
@@ -79,21 +78,21 @@ struct Progress {
 #[derive(Debug)]
 pub(super) struct Job {
     id: u64,
-    plan: Plan,
-    progress: Mutex<Progress>,
+    pub(super) plan: Plan,
+    pub(super) progress: Mutex<Progress>,
     cancelled: watch::Sender<bool>,
 }
 
 /// What a fetch brought.
-struct Got {
+pub(super) struct Got {
     bytes: u64,
     hit: bool,
 }
 
 /// Why a fetch brought nothing, and whether another try may.
-struct Miss {
-    error: String,
-    again: bool,
+pub(super) struct Miss {
+    pub(super) error: String,
+    pub(super) again: bool,
 }
 
 impl Job {
@@ -155,6 +154,11 @@ impl Job {
         }
     }
 
+    /// Objects that could not be had.
+    pub(super) fn failed(&self) -> usize {
+        self.progress.lock().failed_count
+    }
+
     fn set_state(&self, state: State) {
         let mut progress = self.progress.lock();
         if matches!(progress.state, State::Waiting | State::Running) {
@@ -162,7 +166,7 @@ impl Job {
         }
     }
 
-    fn give_up(&self, url: &Url, error: String) {
+    pub(super) fn give_up(&self, url: &Url, error: String) {
         let mut progress = self.progress.lock();
         progress.failed_count += 1;
         if progress.failed.len() < FAILED_NAMED_MAX {
@@ -186,9 +190,9 @@ pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, door: SocketAddr) {
     }
 }
 
-struct Work<'a> {
-    job: &'a Job,
-    node: &'a Node,
+pub(super) struct Work<'a> {
+    pub(super) job: &'a Job,
+    pub(super) node: &'a Node,
     door: SocketAddr,
     client: reqwest::Client,
     /// When the rate allows the next fetch.
@@ -208,8 +212,8 @@ impl<'a> Work<'a> {
             Ok(urls) => urls,
             Err(error) => return self.job.end(State::Failed, Some(error)),
         };
-        // The manifest, which has been fetched, counts as one of them.
-        self.job.progress.lock().total = pending.len() + 1;
+        // What was read to know them counts too.
+        self.job.progress.lock().total += pending.len();
         let mut rest = REST;
         for round in 1..=ROUNDS {
             pending = self.round(pending, round == ROUNDS).await;
@@ -220,7 +224,7 @@ impl<'a> Work<'a> {
             tokio::time::sleep(rest).await;
             rest *= 2;
         }
-        let failed = self.job.progress.lock().failed_count;
+        let failed = self.job.failed();
         self.job.end(if failed == 0 { State::Done } else { State::Incomplete }, None);
     }
 
@@ -245,46 +249,6 @@ impl<'a> Work<'a> {
         again
     }
 
-    /// What is to be fetched: every object of the representations asked for, once.
-    async fn list(&mut self) -> Result<Vec<Url>, String> {
-        let manifest = self.job.plan.manifest.clone();
-        let mut rest = REST;
-        for round in 1..=ROUNDS {
-            match self.manifest(&manifest).await {
-                Ok(body) => return self.listed(&manifest, &body),
-                Err(miss) if miss.again && round < ROUNDS => tokio::time::sleep(rest).await,
-                Err(miss) => return Err(format!("the manifest: {}", miss.error)),
-            }
-            self.job.progress.lock().retries += 1;
-            rest *= 2;
-        }
-        Err("invariant: the last round returns".into())
-    }
-
-    fn listed(&self, manifest: &Url, body: &[u8]) -> Result<Vec<Url>, String> {
-        let presentation = Presentation::parse(body, manifest).map_err(|error| error.to_string())?;
-        let asked = &self.job.plan.representations;
-        let known = |id: &String| presentation.representations.iter().any(|one| one.id == *id);
-        if let Some(unknown) = asked.iter().find(|id| !known(id)) {
-            return Err(format!("the manifest has no representation {unknown:?}"));
-        }
-        let wanted = |one: &Representation| asked.is_empty() || asked.contains(&one.id);
-        let urls = objects(&presentation, wanted);
-        if urls.is_empty() {
-            return Err("the manifest lists no segments: nothing to warm".into());
-        }
-        Ok(urls)
-    }
-
-    async fn manifest(&mut self, url: &Url) -> Result<Vec<u8>, Miss> {
-        let mut body = Vec::new();
-        self.node.store.expect_demand(&self.key(url)?);
-        let got = self.fetch(url, Some(&mut body)).await?;
-        self.pin(url).await?;
-        self.count(&got);
-        Ok(body)
-    }
-
     async fn warm(&self, url: &Url) -> Result<Got, Miss> {
         self.node.store.expect_demand(&self.key(url)?);
         let got = self.fetch(url, None).await?;
@@ -293,7 +257,7 @@ impl<'a> Work<'a> {
     }
 
     /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
-    async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
+    pub(super) async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
         let again = |error: reqwest::Error| Miss { error: error.without_url().to_string(), again: true };
         let host = url.host_str().unwrap_or_default();
         let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
@@ -322,14 +286,14 @@ impl<'a> Work<'a> {
         Ok(Got { bytes, hit })
     }
 
-    fn key(&self, url: &Url) -> Result<Key, Miss> {
+    pub(super) fn key(&self, url: &Url) -> Result<Key, Miss> {
         let key = crate::purge::key_of_url(self.node, url.as_str());
         key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
     }
 
     /// Waits until the store has `url`: that it has it is the proof that the object arrived whole. It is pinned since it
     /// was in flight; pinning it again covers what was there before.
-    async fn pin(&self, url: &Url) -> Result<(), Miss> {
+    pub(super) async fn pin(&self, url: &Url) -> Result<(), Miss> {
         let (key, store) = (self.key(url)?, &self.node.store);
         for _ in 0..PUBLISHED_LOOKS {
             let in_flight = matches!(store.lookup(&key, None), Some(Found::Filling(_)));
@@ -342,7 +306,7 @@ impl<'a> Work<'a> {
         Err(Miss { error, again: true })
     }
 
-    fn count(&mut self, got: &Got) {
+    pub(super) fn count(&mut self, got: &Got) {
         let mut progress = self.job.progress.lock();
         progress.done += 1;
         progress.bytes += got.bytes;
@@ -359,7 +323,7 @@ impl<'a> Work<'a> {
         tokio::time::sleep_until(self.next_at.into()).await;
     }
 
-    async fn window(&self) {
+    pub(super) async fn window(&self) {
         let Some(window) = self.job.plan.window else { return };
         let wait = window.opens_in(now_ms() / 1000);
         if !wait.is_zero() {
@@ -368,13 +332,4 @@ impl<'a> Work<'a> {
         }
         self.job.set_state(State::Running);
     }
-}
-
-/// The objects behind the resources: several byte ranges of one file are one object, and so is the file of an index.
-fn objects(presentation: &Presentation, wanted: impl Fn(&Representation) -> bool) -> Vec<Url> {
-    let listed = presentation.resources(&wanted).into_iter();
-    let indexed = presentation.representations.iter().filter(|one| wanted(one)).filter_map(|one| one.index.clone());
-    let mut seen = std::collections::HashSet::new();
-    let urls = listed.chain(indexed).map(|resource: Resource| resource.url);
-    urls.filter(|url| seen.insert(url.as_str().to_owned())).collect()
 }

@@ -20,9 +20,10 @@ const REPRESENTATIONS_MAX: usize = 64;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// The manifest, as clients ask for it.
+    /// The manifest, an MPD or an HLS playlist, as clients ask for it.
     pub url: String,
-    /// Ids of the representations to fetch; all when it is empty.
+    /// Ids of the representations to fetch; all when it is empty. In HLS: stable ids, else URIs of variants as written, and `GROUP/NAME`
+    /// of what goes beside them.
     #[serde(default)]
     pub representations: Vec<String>,
     /// At most this fast, such as `50Mbps`; as fast as the origin gives when it is left out.

@@ -145,3 +145,55 @@ async fn the_command_follows_a_job_in_json_lines_and_its_exit_code_says_how_it_e
         assert_eq!((output.status.code(), last["state"].as_str()), (Some(code), Some(state)), "{said}");
     }
 }
+
+/// A title in HLS: a variant in files, audio in one, and one that goes on; what is elsewhere is not this node's.
+fn playlist(path: &str) -> Response {
+    let text = match path {
+        "/index.m3u8" => {
+            "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"en\",URI=\"audio.m3u8\"\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=900000,STABLE-VARIANT-ID=\"v0\",AUDIO=\"a\"\nvideo.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=100000,STABLE-VARIANT-ID=\"live\"\nlive.m3u8\n\
+             #EXT-X-STREAM-INF:BANDWIDTH=100000,STABLE-VARIANT-ID=\"far\"\nhttp://other.example/video.m3u8\n"
+        }
+        "/video.m3u8" => {
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-MAP:URI=\"init.mp4\"\n#EXTINF:4,\nv1.m4s\n#EXTINF:4,\nv2.m4s\n#EXT-X-ENDLIST\n"
+        }
+        "/audio.m3u8" => {
+            "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n#EXT-X-BYTERANGE:2@0\na.mp4\n#EXTINF:4,\n#EXT-X-BYTERANGE:2\na.mp4\n#EXT-X-ENDLIST\n"
+        }
+        "/live.m3u8" => "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nl1.m4s\n",
+        _ => path,
+    };
+    Response::ok(&[FRESH], text.as_bytes())
+}
+
+#[tokio::test]
+async fn a_title_in_hls_is_warmed_by_its_playlists_and_what_of_it_cannot_be_is_named() {
+    let origin = Origin::start(|request| playlist(&request.path)).await;
+    let node = node_before(&origin, "").await;
+    let url = "http://site.example/index.m3u8";
+    let asked = serde_json::json!({ "url": url, "representations": ["v0", "a/en"] });
+    let job = ended(&node, &order(&node, &asked).await).await;
+    assert_eq!((job["state"].as_str(), job["done"].as_u64(), job["total"].as_u64()), (Some("done"), Some(7), Some(7)));
+    let mut fetched: Vec<String> = origin.requests().into_iter().map(|request| request.path).collect();
+    fetched.sort();
+    let all = ["/a.mp4", "/audio.m3u8", "/index.m3u8", "/init.mp4", "/v1.m4s", "/v2.m4s", "/video.m3u8"];
+    assert_eq!(fetched, all);
+    for path in all {
+        let reply = super::get(&node, path).await;
+        assert!(reply.field("cache-status").starts_with("littoral; hit"), "{path}: {}", reply.field("cache-status"));
+    }
+    let job = ended(&node, &order(&node, &serde_json::json!({ "url": url })).await).await;
+    assert_eq!((job["state"].as_str(), job["hits"].as_u64()), (Some("incomplete"), Some(7)), "{job}");
+    assert_eq!(
+        (job["done"].as_u64(), job["failed_count"].as_u64(), job["total"].as_u64()),
+        (Some(8), Some(2), Some(10))
+    );
+    let failed = job["failed"].to_string();
+    assert!(failed.contains("#EXT-X-ENDLIST (live)") && failed.contains("421 Misdirected"), "{failed}");
+    let unknown = serde_json::json!({ "url": url, "representations": ["v9"] });
+    let unknown = ended(&node, &order(&node, &unknown).await).await;
+    assert!(unknown["error"].as_str().unwrap().contains("v9"), "{unknown}");
+    let one = serde_json::json!({ "url": "http://site.example/video.m3u8" });
+    assert_eq!(ended(&node, &order(&node, &one).await).await["total"], 4);
+}
