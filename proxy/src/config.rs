@@ -132,7 +132,7 @@ pub struct Node {
     pub name: String,
     /// The cluster it belongs to.
     pub cluster: Option<String>,
-    /// Where compiled plugins are kept; without it they are compiled at each start.
+    /// Where compiled plugins are kept, without which they are compiled at each start, and what services keep on disk.
     pub data: Option<PathBuf>,
     /// DNS servers for the names of origins; none: the system's.
     pub resolvers: Vec<SocketAddr>,
@@ -255,6 +255,10 @@ pub struct Plugin {
     pub deadline: Option<Span>,
     /// Bytes of the store that a filter is granted.
     pub store: Option<Size>,
+    /// Bytes that a service may keep on disk.
+    pub durable: Option<Size>,
+    /// Entries that it may keep there.
+    pub durable_keys: Option<u64>,
     /// What becomes of a request when a filter fails.
     pub on_fault: Option<OnFault>,
 }

@@ -123,6 +123,7 @@ impl Filters {
         let mut next = Vec::new();
         for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
+            raw.check_no_service()?;
             if raw.fuel.is_some() {
                 return Err(problem("fuel is for policies; this is a filter: use deadline".to_owned()));
             }

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::service::{Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus};
+use littoral_plugin_host::service::durable_limits::DURABLE_KEYS_DEFAULT;
+use littoral_plugin_host::service::{
+    DurableHeld, DurableSpec, Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus,
+};
 use littoral_plugin_host::{HostSettings, is_service};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
 
 use crate::clock::now_ms;
-use crate::config::{Config, Plugin, PluginTrust};
+use crate::config::{Config, Plugin};
 use crate::filters::dropped;
 use crate::node::Node;
 use crate::observe::metrics::Sample;
@@ -109,7 +112,7 @@ impl Services {
         let mut next = Vec::new();
         for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
             raw.check_service()?;
-            let spec = spec(raw, &config.plugins);
+            let spec = spec(raw, config);
             let told = |error: littoral_plugin_host::LoadError| format!("plugin {:?}: {error}", raw.name);
             next.push(match known.iter().find(|running| running.service.name() == raw.name) {
                 Some(running) if running.service.spec() == spec => (running.clone(), None),
@@ -172,6 +175,13 @@ impl Services {
         Ok(host.insert(made).clone())
     }
 
+    /// Leaves what services keep on disk to the process that has replaced this one.
+    pub(crate) fn release(&self) {
+        if let Some(host) = &*self.host.lock() {
+            host.release();
+        }
+    }
+
     /// The one of this name.
     pub(crate) fn named(&self, name: &str) -> Option<Running> {
         self.loaded.0.read().iter().find(|running| running.service.name() == name).cloned()
@@ -220,9 +230,20 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_service_answers_dropped_total" => one(status.dropped_answers as f64),
         "littoral_service_busy_seconds_total" => one(status.busy_ns as f64 / 1e9),
         "littoral_service_clients_refused" => one(status.clients_refused as f64),
+        "littoral_service_durable_bytes" => durable(status, |held| one(held.bytes as f64)),
+        "littoral_service_durable_keys" => durable(status, |held| one(held.keys as f64)),
+        "littoral_service_durable_file_bytes" => durable(status, |held| one(held.file_bytes as f64)),
+        "littoral_service_durable_operations_total" => durable(status, |held| map("kind", &held.operations)),
+        "littoral_service_durable_refused_total" => durable(status, |held| map("kind", &held.refused)),
+        "littoral_service_durable_syncs_total" => durable(status, |held| one(held.syncs as f64)),
         "littoral_service_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
         _ => Vec::new(),
     }
+}
+
+/// What is told of a durable store, where there is one.
+fn durable(status: &ServiceStatus, of: impl FnOnce(&DurableHeld) -> Vec<Sample>) -> Vec<Sample> {
+    status.durable.as_ref().map_or_else(Vec::new, of)
 }
 
 /// Whether a plugin is a service. What cannot be read is not: whoever loads policies says why.
@@ -230,16 +251,24 @@ pub(crate) fn is_one(raw: &Plugin) -> bool {
     is_service(Path::new(&raw.file))
 }
 
-fn spec(raw: &Plugin, trust: &PluginTrust) -> ServiceSpec {
+fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
     let bytes = |size: crate::config::units::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     ServiceSpec {
         name: raw.name.clone(),
         file: raw.file.clone(),
         config: serde_json::to_string(&raw.config).unwrap_or_else(|_| "{}".into()),
         sha256: raw.sha256.clone(),
-        trust: trust.trust(),
+        trust: config.plugins.trust(),
         memory_bytes: raw.memory.map(bytes),
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),
+        durable: durable_of(raw, config),
     }
+}
+
+/// What a service may keep on disk. The check of the config sees to it that there is a place, and that the name is one of a file.
+fn durable_of(raw: &Plugin, config: &Config) -> Option<DurableSpec> {
+    let (granted, data) = (raw.durable?, config.node.data.as_ref()?);
+    let file = data.join("durable").join(format!("{}.redb", raw.name));
+    Some(DurableSpec { file, bytes: granted.0, keys: raw.durable_keys.unwrap_or(DURABLE_KEYS_DEFAULT) })
 }

@@ -83,7 +83,7 @@ impl Upgrade {
         let (near, mut child) = self.spawn()?;
         let (pid, sockets) = (child.id(), self.sockets.lock().clone());
         tracing::info!(pid, sockets = sockets.len(), "upgrade: handing over");
-        let node = node.clone();
+        let (node, replaced) = (node.clone(), node.clone());
         let release = move |time| {
             // First: what is purged from here on is told to the new process, what was before is in the journals it reads.
             let far = twin::pair(&node);
@@ -91,8 +91,12 @@ impl Upgrade {
             far
         };
         let waiting = move || {
-            let ready = hand_over(&near, &sockets).is_ok() && is_ready(&near, PATIENCE, release);
-            if ready { Ok(()) } else { Err(end(&mut child)) }
+            if !(hand_over(&near, &sockets).is_ok() && is_ready(&near, PATIENCE, release)) {
+                return Err(end(&mut child));
+            }
+            // The new one waits for it when the first of its connections asks.
+            replaced.plugins.services.release();
+            Ok(())
         };
         let waited = tokio::task::spawn_blocking(waiting).await.map_err(|error| error.to_string())?;
         waited.map_err(|why| format!("the new process {pid} {why}; this one goes on"))?;

@@ -12,11 +12,14 @@ mod datagrams;
 mod guest;
 mod host;
 mod instance;
+mod kept;
 pub mod limits;
 mod plugin;
 mod status;
+mod time;
 mod wire;
 
+pub use crate::durable::{DurableHeld, DurableSpec, Refusal, limits as durable_limits};
 pub use datagrams::Handler;
 pub(crate) use host::try_out;
 pub use host::{ServiceHost, ServiceSpec};

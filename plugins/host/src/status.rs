@@ -117,6 +117,12 @@ pub struct Grants {
     /// Bytes of its store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_bytes: Option<u64>,
+    /// Bytes it may keep on disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durable_bytes: Option<u64>,
+    /// Entries it may keep there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub durable_keys: Option<u64>,
     /// Whether it may rewrite bodies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bodies: Option<bool>,

@@ -26,6 +26,7 @@
 
 pub mod sketch;
 
+pub use crate::durable::{Durable, Refusal, Usage};
 pub use crate::filter::Store;
 
 /// Bytes that the host takes in one call.
@@ -111,6 +112,8 @@ pub trait Connection {
     fn now_ms(&self) -> u64;
     /// 64 bits that nobody can guess.
     fn random(&self) -> u64;
+    /// What the service keeps on disk. One that calls this is refused by a node whose operator has not granted it.
+    fn durable(&mut self) -> impl Durable;
 }
 
 /// A service, which each connection has one of.
@@ -141,14 +144,15 @@ macro_rules! export_service {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::service::Guest;
-            use littoral::plugin::{ambient, connection, store};
-            use $crate::service::{MOVED_BYTES_MAX, Service, Trouble};
+            use littoral::plugin::{ambient, connection, durable, store};
+            use $crate::service::{MOVED_BYTES_MAX, Refusal, Service, Trouble, Usage};
 
             use super::*;
 
             struct Exported;
             struct Live;
             struct Shared;
+            struct Kept;
 
             thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
 
@@ -204,6 +208,47 @@ macro_rules! export_service {
                 }
                 fn random(&self) -> u64 {
                     ambient::random()
+                }
+                fn durable(&mut self) -> impl $crate::service::Durable {
+                    Kept
+                }
+            }
+
+            fn refusal(told: durable::Refusal) -> Refusal {
+                match told {
+                    durable::Refusal::Full => Refusal::Full,
+                    durable::Refusal::Conflict => Refusal::Conflict,
+                    durable::Refusal::TooMuch => Refusal::TooMuch,
+                    durable::Refusal::Busy => Refusal::Busy,
+                    durable::Refusal::Failed => Refusal::Failed,
+                }
+            }
+
+            impl $crate::service::Durable for Kept {
+                fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
+                    durable::get(key).map_err(refusal)
+                }
+                fn keys(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Vec<u8>>, Refusal> {
+                    durable::keys(prefix, after, bounded(max)).map_err(refusal)
+                }
+                fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
+                    durable::put(key, value).map_err(refusal)
+                }
+                fn remove(&mut self, key: &[u8]) -> Result<(), Refusal> {
+                    durable::remove(key).map_err(refusal)
+                }
+                fn expect(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Refusal> {
+                    durable::expect(key, value).map_err(refusal)
+                }
+                fn commit(&mut self) -> Result<(), Refusal> {
+                    durable::commit().map_err(refusal)
+                }
+                fn discard(&mut self) {
+                    durable::discard();
+                }
+                fn used(&self) -> Usage {
+                    let durable::Usage { keys, keys_max, bytes, bytes_max } = durable::used();
+                    Usage { keys, keys_max, bytes, bytes_max }
                 }
             }
 

@@ -16,6 +16,7 @@ use littoral_plugin_host::limits::TRUSTED_KEYS_MAX;
 mod acme;
 mod cache;
 mod dns;
+mod durable;
 mod filter;
 mod forward;
 mod geo;
@@ -49,6 +50,7 @@ impl Config {
         self.check_plugins()?;
         self.check_filters()?;
         self.check_records()?;
+        self.check_durables()?;
         self.check_sites()?;
         self.check_clusters()?;
         self.check_dns()?;

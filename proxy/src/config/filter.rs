@@ -45,6 +45,17 @@ impl Plugin {
         }
     }
 
+    /// Checks that what is no service is told nothing that only services take.
+    ///
+    /// # Errors
+    /// One line with the key.
+    pub fn check_no_service(&self) -> Result<(), String> {
+        match self.durable.is_some() {
+            true => Err(format!("plugin {:?}: durable is for services, and this is none: remove it", self.name)),
+            false => Ok(()),
+        }
+    }
+
     /// Checks that a policy is told nothing that only filters take.
     ///
     /// # Errors
@@ -55,6 +66,7 @@ impl Plugin {
             ("store", self.store.is_some()),
             ("on_fault", self.on_fault.is_some()),
         ];
+        self.check_no_service()?;
         match keys.into_iter().find(|(_, is_there)| *is_there) {
             Some((key, _)) => {
                 Err(format!("plugin {:?}: {key} is for filters, and this is a policy: remove it", self.name))

@@ -79,7 +79,7 @@ const NODE: &[Key] = &[
         "directory",
         "none",
         "restart",
-        "Keeps compiled plugins; without it they are compiled at each start.",
+        "Keeps compiled plugins, which are else compiled at each start, and what services keep on disk (`plugin.durable`).",
     ),
     key(
         "node.resolvers",
@@ -220,6 +220,14 @@ const PLUGINS: &[Key] = &[
         "live",
         "Grants a filter a store in memory, of so many bytes, that all its instances share. What was used least recently goes first.",
     ),
+    key(
+        "plugin.durable",
+        "size, 1KiB to 1TiB",
+        "none",
+        "live",
+        "Grants a service a store on disk, of so many bytes, that outlives restarts and crashes. It is the file `durable/NAME.redb` in `node.data`, which is larger than what it holds. The name is then letters, digits, `-` and `_`.",
+    ),
+    key("plugin.durable_keys", "1 to 1000000000", "`1000000`", "live", "Entries there may be in that store."),
     key(
         "plugin.on_fault",
         "`open` or `closed`",

@@ -15,6 +15,7 @@ mod datagrams;
 mod demo;
 mod disk;
 mod dns;
+mod durable;
 mod exact;
 mod examples;
 mod faults;

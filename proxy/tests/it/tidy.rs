@@ -30,6 +30,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("pingora::", &["proxy/src/", "proxy/tests/"]),
     ("pingora::cache", &["proxy/src/storage.rs", "proxy/tests/"]),
     ("wasmtime::", &["plugins/host/"]),
+    ("redb::", &["plugins/host/src/durable/"]),
     ("hickory_", &["geo/", "proxy/src/cli.rs", "proxy/tests/"]),
     ("maxminddb::", &["geo/src/database.rs", "proxy/tests/"]),
     ("moka::", &["proxy/cache/src/memory.rs", "proxy/tests/"]),

@@ -22,7 +22,7 @@ fn disk_in(directory: &tempfile::TempDir) -> String {
 }
 
 /// Upgrades by the admin API and minds the new process.
-async fn upgrade(node: &mut Node) -> u64 {
+pub(super) async fn upgrade(node: &mut Node) -> u64 {
     let (status, said) = node.admin("POST", "/v1/upgrade", "").await;
     assert_eq!(status, 200, "{said}\n{}", node.log());
     let pid = serde_json::from_str::<serde_json::Value>(&said).unwrap()["pid"].as_u64().unwrap();

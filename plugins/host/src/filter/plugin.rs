@@ -272,11 +272,11 @@ impl Filter {
         status.memory_bound_bytes = generation.spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
         status.grants = Grants {
             memory_bytes: status.memory_bound_bytes,
-            fuel: None,
             deadline_ms: Some(status.deadline_ms),
             store_bytes: Some(generation.spec.store_bytes as u64),
             bodies: Some(manifest.bodies),
             places: Some(generation.code.wants_places),
+            ..Grants::default()
         };
         status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
         status.generation = generation.number;

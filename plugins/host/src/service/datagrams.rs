@@ -59,8 +59,7 @@ impl Instance {
 
     async fn handle(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
         self.calls += 1;
-        let guest = self.store.data_mut();
-        guest.ticks_left = guest.ticks;
+        self.store.data_mut().time.begin_anew();
         self.store.set_epoch_deadline(1);
         let sender = Sender { address: from.ip().to_canonical().to_string(), port: from.port() };
         let called = self.exports.littoral_plugin_datagrams().call_handle(&mut self.store, &sender, data).await;

@@ -1,4 +1,5 @@
-//! What a service imports besides what every component may, on the host's side: its connection.
+//! What a service imports besides what every component may, on the host's side: its connection, here, and what it keeps on disk
+//! ([`kept`](super::kept)).
 //!
 //! Invariant: what a guest says that is not allowed ends its call; an operation that moved bytes, and none other, gives it its time anew.
 
@@ -9,27 +10,32 @@ use wasmtime::Result;
 use super::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as Told};
 use super::connection::{Connection, NoLine};
 use super::limits::{AHEAD_BYTES_MAX, MOVED_BYTES_MAX};
+use super::time::Time;
 use super::wire::Trouble;
 use crate::ambient::{Ambient, nonsense};
 use crate::bounds::Bounds;
+use crate::durable::Draft;
 use crate::filter::limits::TICK_MS;
 
 /// What a store's owner has besides its guest.
 pub(super) struct Guest {
     pub(super) ambient: Ambient,
     pub(super) bounds: Bounds,
-    /// Ticks that it may still compute, and those it gets when bytes have moved.
-    pub(super) ticks_left: u64,
-    pub(super) ticks: u64,
+    /// What it may still compute.
+    pub(super) time: Time,
     /// Whether it lets others run at each tick.
     pub(super) may_yield: bool,
     pub(super) connection: Connection,
+    /// What it notes for its durable store, where it has one.
+    pub(super) draft: Option<Draft>,
+    /// Whether it is in its `init`.
+    pub(super) begins: bool,
 }
 
 impl Guest {
     fn moved<T>(&mut self, outcome: Result<T, Trouble>, has_moved: impl FnOnce(&T) -> bool) -> Result<T, Told> {
         if outcome.as_ref().is_ok_and(has_moved) {
-            self.ticks_left = self.ticks;
+            self.time.begin_anew();
         }
         outcome.map_err(told)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings::littoral::plugin::connection;
+use super::bindings::littoral::plugin::{connection, durable};
 use super::connection::Connection;
 use super::datagrams;
 use super::guest::Guest;
@@ -14,6 +14,8 @@ use super::plugin::{Code, Generation, Kind, Service, recipe, start};
 use super::wire::Nowhere;
 use crate::bounds::at_once;
 use crate::component::open;
+use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
+use crate::durable::{DurableSpec, Stores};
 use crate::engine::{Content, HostSettings, LoadError};
 use crate::filter::limits::STORE_BYTES_MAX;
 use crate::limits::MEMORY_BYTES_MAX;
@@ -39,11 +41,16 @@ pub struct ServiceSpec {
     pub deadline_ms: Option<u64>,
     /// Bytes of the store it is granted; 0: none.
     pub store_bytes: usize,
+    /// What it may keep on disk.
+    pub durable: Option<DurableSpec>,
 }
 
 /// The host of services.
 #[derive(Debug)]
-pub struct ServiceHost(Runtime<Guest>);
+pub struct ServiceHost {
+    runtime: Runtime<Guest>,
+    stores: Stores,
+}
 
 impl ServiceHost {
     /// A host. Its clock is a thread that ends with it.
@@ -51,10 +58,19 @@ impl ServiceHost {
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
-        let add = |linker: &mut Linker<Guest>| connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest);
+        let add = |linker: &mut Linker<Guest>| {
+            connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+        };
         let runtime =
             Runtime::new("service", settings, (CONNECTIONS_TOTAL, false), |guest: &mut Guest| &mut guest.ambient, add);
-        runtime.map(|runtime| Arc::new(Self(runtime)))
+        runtime.map(|runtime| Arc::new(Self { runtime, stores: Stores::default() }))
+    }
+
+    /// Closes the files of what services keep on disk for good: the process that replaces this one has them now. Services here that ask for
+    /// what is there are told that it is busy.
+    pub fn release(&self) {
+        self.stores.release();
     }
 
     /// Loads a service.
@@ -63,7 +79,7 @@ impl ServiceHost {
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: ServiceSpec) -> Result<Arc<Service>, LoadError> {
         let content = Content::read(&spec.file)?;
-        let shared = Shared::new(&spec.name, spec.store_bytes, self.0.now_ms());
+        let shared = Shared::new(&spec.name, spec.store_bytes, self.runtime.now_ms());
         let generation = self.generation(spec, &content, &shared)?;
         Ok(Arc::new(Service::new(self.clone(), shared, generation)))
     }
@@ -79,9 +95,12 @@ impl ServiceHost {
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
         let kind = check(&spec, content.bytes()).map_err(problem)?;
-        let pre = self.0.prepare(content).map_err(problem)?;
-        let (sha256, loaded_ms) = (content.sha256.clone(), (self.0.now_ms())());
-        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind } };
+        let pre = self.runtime.prepare(content).map_err(problem)?;
+        let durable = spec.durable.as_ref().map(|granted| self.stores.open(&granted.file));
+        let durable = durable.transpose().map_err(problem)?;
+        let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
+        let generation =
+            Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind, durable } };
         // The canary: it starts and takes its config before any connection depends on it.
         let tried = at_once(async { Ok(try_one(&generation, shared).await) });
         match tried.map_err(|error| error.to_string()).and_then(|tried| tried) {
@@ -114,7 +133,14 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (file, config) = (file.to_owned(), config.to_owned());
     let memory_bytes = Some(MEMORY_BYTES_MAX);
-    let spec = ServiceSpec { name, file, config, memory_bytes, store_bytes: STORE_BYTES_MAX, ..ServiceSpec::default() };
+    let kept = tempfile::tempdir().map_err(|error| format!("no directory to try it in: {error}"))?;
+    let durable = Some(DurableSpec {
+        file: kept.path().join("durable.redb"),
+        bytes: DURABLE_BYTES_MAX,
+        keys: DURABLE_KEYS_DEFAULT,
+    });
+    let store_bytes = STORE_BYTES_MAX;
+    let spec = ServiceSpec { name, file, config, memory_bytes, store_bytes, durable, ..ServiceSpec::default() };
     host.load(spec).map(drop).map_err(|error| error.to_string())
 }
 
@@ -126,6 +152,9 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
     match kind {
         Kind::Datagrams => opened.check_datagrams()?,
         Kind::Connections => opened.check_service()?,
+    }
+    if opened.imports_ours("durable") && spec.durable.is_none() {
+        return Err("it wants a durable store: grant it one, such as `durable = \"64MiB\"` in its [[plugin]]".into());
     }
     check_store(&opened, spec.store_bytes).map(|()| kind)
 }

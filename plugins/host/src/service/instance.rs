@@ -1,14 +1,18 @@
 //! One instance of a service: started for a connection, it serves it and ends.
 
+use std::sync::Arc;
+
 use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{StreamService, StreamServicePre};
 use super::connection::Connection;
 use super::guest::Guest;
+use super::time::Time;
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, failure_of};
-use crate::filter::limits::{HANDED_BYTES_MAX, INIT_MS, TICK_MS};
+use crate::durable::{Draft, Durable};
+use crate::filter::limits::HANDED_BYTES_MAX;
 use crate::filter::{Failure, Fault};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::runtime::Shared;
@@ -27,6 +31,7 @@ pub(super) struct Recipe<'a> {
     pub(super) memory_bytes: usize,
     pub(super) deadline_ms: u64,
     pub(super) shared: &'a Shared,
+    pub(super) durable: Option<&'a Arc<Durable>>,
     pub(super) place: Place,
 }
 
@@ -47,7 +52,8 @@ impl Instance {
         match started.await {
             Ok((exports, Ok(()))) => {
                 let guest = store.data_mut();
-                guest.ticks_left = guest.ticks;
+                guest.time.begin_anew();
+                guest.begins = false;
                 Ok(Self { store, exports, _place: place })
             }
             Ok((_, Err(text))) => {
@@ -85,15 +91,15 @@ impl Instance {
 
 /// A store for an instance, bounded as its recipe says.
 pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: bool) -> Store<Guest> {
-    let Recipe { pre, memory_bytes, deadline_ms, shared, .. } = recipe;
+    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, .. } = recipe;
     let guest = Guest {
         ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
         bounds: Bounds::of(*memory_bytes),
-        ticks_left: INIT_MS / TICK_MS,
-        // Two more: the first tick may come at once, and one is due after each time that was waited.
-        ticks: deadline_ms.div_ceil(TICK_MS) + 2,
+        time: Time::of(*deadline_ms),
         may_yield,
         connection,
+        draft: durable.cloned().map(Draft::of),
+        begins: true,
     };
     let mut store = Store::new(pre.component().engine(), guest);
     store.limiter(|guest| &mut guest.bounds);
@@ -101,11 +107,10 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {
         let guest = context.data_mut();
-        guest.ticks_left = guest.ticks_left.saturating_sub(1);
-        Ok(match guest.ticks_left {
-            0 => UpdateDeadline::Interrupt,
-            _ if guest.may_yield => UpdateDeadline::Yield(1),
-            _ => UpdateDeadline::Continue(1),
+        Ok(match guest.time.tick() {
+            false => UpdateDeadline::Interrupt,
+            true if guest.may_yield => UpdateDeadline::Yield(1),
+            true => UpdateDeadline::Continue(1),
         })
     });
     store

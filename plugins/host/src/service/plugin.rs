@@ -21,6 +21,7 @@ use super::limits::{CONNECTIONS_TOTAL, DEADLINE_MS_DEFAULT};
 use super::status::{Figures, Outcome, ServiceStatus};
 use super::wire::Wire;
 use crate::bounds::Place;
+use crate::durable::Durable;
 use crate::engine::{Content, LoadError};
 use crate::filter::limits::MEMORY_BYTES_DEFAULT;
 use crate::filter::{self, Failure, Fault};
@@ -41,6 +42,8 @@ impl Spec for ServiceSpec {
 pub(super) struct Code {
     pub(super) pre: InstancePre<Guest>,
     pub(super) kind: Kind,
+    /// What it keeps on disk, where it was granted that.
+    pub(super) durable: Option<Arc<Durable>>,
 }
 
 /// What it serves.
@@ -105,8 +108,18 @@ impl Drop for Open<'_> {
     }
 }
 
+impl Generation {
+    /// Grants what it keeps on disk as much as its config says.
+    fn grant_durable(&self) {
+        if let (Some(durable), Some(granted)) = (&self.code.durable, &self.spec.durable) {
+            durable.grant(granted.bytes, granted.keys);
+        }
+    }
+}
+
 impl Service {
     pub(super) fn new(host: Arc<ServiceHost>, shared: Shared, generation: Generation) -> Self {
+        generation.grant_durable();
         let generations = Generations::new(generation, shared.now_ms);
         let (culprits, announce) = (Culprits::default(), OnceLock::new());
         Self { host, shared, generations, culprits, announce, figures: Arc::default() }
@@ -218,6 +231,7 @@ impl Service {
     fn runs(&self, running: &generations::Running<ServiceSpec, Code>) {
         let generation = &running.present;
         self.shared.store.grant(generation.spec.store_bytes);
+        generation.grant_durable();
         if let Some(announce) = self.announce.get() {
             announce(generation.number);
         }
@@ -309,9 +323,12 @@ impl Service {
             memory_bytes: status.memory_bound_bytes,
             deadline_ms: Some(status.deadline_ms),
             store_bytes: Some(spec.store_bytes as u64),
+            durable_bytes: spec.durable.as_ref().map(|granted| granted.bytes),
+            durable_keys: spec.durable.as_ref().map(|granted| granted.keys),
             ..Grants::default()
         };
         status.store = (spec.store_bytes > 0).then(|| self.shared.store.held());
+        status.durable = generation.code.durable.as_ref().map(|durable| durable.held());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
         status.signed_by = generation.signed_by.map(|key| key.to_string());
@@ -342,6 +359,7 @@ pub(super) fn recipe<'a>(generation: &'a Generation, shared: &'a Shared) -> Resu
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
         deadline_ms: spec.deadline_ms.unwrap_or(code.kind.deadline_ms()),
         shared,
+        durable: code.durable.as_ref(),
         place: place.ok_or(Fault::Busy)?,
     })
 }

@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::wire::Trouble;
+use crate::durable::DurableHeld;
 use crate::filter::Fault;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
@@ -98,6 +99,8 @@ pub struct ServiceStatus {
     pub memory_bytes: u64,
     /// What it holds in its store, where it is granted one.
     pub store: Option<Held>,
+    /// What it keeps on disk, where it is granted that.
+    pub durable: Option<DurableHeld>,
     /// Clients that are refused for now, as it failed in their connections.
     pub clients_refused: usize,
     /// Unix milliseconds; 0 when it is in use.

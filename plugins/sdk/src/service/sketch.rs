@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Connection, Trouble};
+use super::{Connection, Durable, Trouble};
 
+pub use crate::durable::sketch::Vault;
 pub use crate::filter::sketch::Shelf;
 
 /// A peer and what it says.
@@ -15,6 +16,8 @@ pub struct Sketch {
     pub may_start_tls: bool,
     pub now_ms: u64,
     pub random: u64,
+    /// What the service keeps on disk.
+    pub durable: Vault,
     /// What it says, as it comes; after it, its end.
     pub says: VecDeque<u8>,
     /// What it hears.
@@ -94,6 +97,9 @@ impl Connection for Sketch {
     }
     fn random(&self) -> u64 {
         self.random
+    }
+    fn durable(&mut self) -> impl Durable {
+        &mut self.durable
     }
 }
 

@@ -84,6 +84,9 @@ fn grants(plugin: &Value, points: &str) -> String {
     if let Some(granted) = plugin["store"]["granted"].as_u64() {
         grants.push(format!("store {} KiB", granted >> 10));
     }
+    if let Some(granted) = plugin["durable"]["granted"].as_u64() {
+        grants.push(format!("durable {} KiB", granted >> 10));
+    }
     if let Some(file) = plugin["record"]["file"].as_str() {
         grants.push(format!("recorded in {file}"));
     }

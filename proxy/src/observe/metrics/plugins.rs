@@ -74,5 +74,27 @@ pub(super) const METRICS: &[Declared] = &[
         "plugin",
         "Clients refused for now: a service failed in their connections.",
     ),
+    metric(
+        "littoral_service_durable_bytes",
+        "plugin",
+        "Bytes that a service keeps on disk, where it was granted that.",
+    ),
+    metric("littoral_service_durable_keys", "plugin", "Entries that a service keeps on disk."),
+    metric("littoral_service_durable_file_bytes", "plugin", "Bytes of the file they are in."),
+    metric(
+        "littoral_service_durable_operations_total",
+        "plugin, kind: get, keys, commit",
+        "What services asked of their stores on disk, what was refused included.",
+    ),
+    metric(
+        "littoral_service_durable_refused_total",
+        "plugin, kind: full, conflict, too-much, busy, failed",
+        "What stores on disk refused.",
+    ),
+    metric(
+        "littoral_service_durable_syncs_total",
+        "plugin",
+        "How often a store on disk waited for the disk to have what was committed; several commits may be one.",
+    ),
     metric("littoral_service_store_bytes", "plugin", "Bytes in the store of a service that was granted one."),
 ];
