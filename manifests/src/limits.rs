@@ -50,6 +50,12 @@ pub const REWRITE_DEPTH_MAX: usize = 256;
 pub const PLAYLIST_BYTES_MAX: usize = MPD_BYTES_MAX;
 /// Variables of one playlist (`EXT-X-DEFINE`).
 pub const VARIABLES_MAX: usize = 64;
+/// Bytes of a list of URLs or of a sitemap.
+pub const CATALOGUE_BYTES_MAX: usize = 16 << 20;
+/// URLs of one list; a sitemap has at most 50,000.
+pub const CATALOGUE_URLS_MAX: usize = 100_000;
+/// Sitemaps of one index.
+pub const SITEMAPS_MAX: usize = 1000;
 /// Bytes of one CMCD text, and of one JSON object of it.
 pub const CMCD_BYTES_MAX: usize = 8 << 10;
 /// Keys of one CMCD report.

@@ -1,7 +1,7 @@
 //! The admin API: JSON on its own listener, never on a data port. It has no authentication and belongs on loopback.
 //!
 //! Each handler translates and answers; what it asks for is done by the module it calls. Bodies are bounded by axum's
-//! default (2 MiB) and by [`BODY_BYTES_MAX`].
+//! default (2 MiB), by [`BODY_BYTES_MAX`], and that of a warm job, which may bring a list, by its own.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/plugins/{name}/promote", post(promote))
         .route("/v1/plugins/{name}/abort", post(abort))
         .route("/v1/clusters", get(clusters))
-        .route("/v1/warm", post(warm).get(warm_jobs))
+        .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
         .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
         .route("/v1/explain", get(explain))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such path; see README.md, \"Admin API\"".into()) })

@@ -1,6 +1,6 @@
 //! Warm jobs: a title is fetched into the cache before anybody asks for it.
 //!
-//! A job reads the manifest, an MPD or an HLS playlist, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
+//! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
 //! is what an operator may ask for, [`listing`] what that means, [`job`] how it is done; here is the book of jobs. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
@@ -26,6 +26,8 @@ use job::Job;
 
 /// Jobs remembered; the oldest ended one makes room.
 pub const JOBS_MAX: usize = 64;
+/// Bytes of an order: a list, as JSON writes it.
+pub const ORDER_BYTES_MAX: usize = littoral_manifests::limits::CATALOGUE_BYTES_MAX + (1 << 20);
 /// Jobs open at a time.
 pub const OPEN_MAX: usize = 8;
 

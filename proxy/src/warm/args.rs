@@ -2,11 +2,13 @@
 //!
 //! People get a bar on stderr, programs JSON lines on stdout; a file or pipe behind stdout has at least the last one.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use littoral_manifests::limits::CATALOGUE_BYTES_MAX;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -19,8 +21,12 @@ const POLL: Duration = Duration::from_millis(200);
 /// Arguments of `littoral warm`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct WarmArgs {
-    /// The manifest, an MPD or an HLS playlist, as clients ask for it.
+    /// What names it, as clients ask for it: a manifest (an MPD or an HLS playlist), a list of URLs or a sitemap.
+    #[arg(required_unless_present = "list", default_value = "", hide_default_value = true)]
     pub url: String,
+    /// A file instead: whole URLs of titles and objects, one on a line; - for standard input.
+    #[arg(long, value_name = "FILE", conflicts_with = "url")]
+    pub list: Option<PathBuf>,
     /// Ids of the representations to fetch; all without it.
     #[arg(long, value_delimiter = ',', value_name = "IDS")]
     pub representations: Vec<String>,
@@ -33,6 +39,9 @@ pub struct WarmArgs {
     /// How long it is kept from eviction [default: 24h]
     #[arg(long, value_name = "TIME")]
     pub pin: Option<String>,
+    /// Only read what names the objects, and say what would be fetched.
+    #[arg(long, conflicts_with = "detach")]
+    pub dry_run: bool,
     /// Post the job and do not wait for it.
     #[arg(long)]
     pub detach: bool,
@@ -49,8 +58,9 @@ pub struct WarmArgs {
 /// # Errors
 /// When an argument is wrong, the node is not there or refuses the job.
 pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
-    let WarmArgs { url, representations, rate, window, pin, detach, json, admin } = args;
-    let order = Order { url, representations, rate, window, pin };
+    let WarmArgs { url, list, representations, rate, window, pin, dry_run, detach, json, admin } = args;
+    let list = list.map(|file| read(&file)).transpose()?;
+    let order = Order { url, list, representations, rate, window, pin, dry_run };
     order.clone().parsed(SystemTime::now()).map_err(Failed::Use)?;
     let order = serde_json::to_value(order).map_err(Failed::outcome)?;
     let job = ask(&admin, Method::POST, "/v1/warm", Some(order)).await?;
@@ -71,6 +81,18 @@ pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
             Ok(ExitCode::from(130))
         }
     }
+}
+
+/// The text of a file, or of standard input.
+fn read(file: &Path) -> Result<String, Failed> {
+    let mut text = String::new();
+    let most = CATALOGUE_BYTES_MAX as u64 + 1;
+    let read = match file.as_os_str() == "-" {
+        true => std::io::stdin().lock().take(most).read_to_string(&mut text),
+        false => std::fs::File::open(file).and_then(|opened| opened.take(most).read_to_string(&mut text)),
+    };
+    read.map_err(|error| Failed::Use(format!("{}: {error}", file.display())))?;
+    Ok(text)
 }
 
 async fn ask(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failed> {
@@ -131,7 +153,7 @@ impl Shown {
 }
 
 fn new_bar() -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:10} [{bar:40}] {pos}/{len} objects {prefix}");
+    let style = ProgressStyle::with_template("{msg:10} [{bar:40}] {pos}/{len} objects {prefix} {eta} left");
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
@@ -145,6 +167,9 @@ fn show_bar(bar: &ProgressBar, job: &Value) {
         return;
     }
     bar.abandon();
+    if job["dry_run"] == true && !job["expected"].is_null() {
+        eprintln!("{}", planned(&job["expected"]));
+    }
     if let Some(error) = job["error"].as_str() {
         eprintln!("{error}");
     }
@@ -154,9 +179,39 @@ fn show_bar(bar: &ProgressBar, job: &Value) {
     }
 }
 
+/// What a job would do, in a sentence.
+fn planned(expected: &Value) -> String {
+    let count = |key: &str| expected[key].as_u64().unwrap_or(0);
+    let mut told = format!("{} objects, {} of them stored already", count("objects"), count("stored"));
+    if count("bytes") > 0 {
+        told += &format!("; about {}", bytesize::ByteSize(count("bytes")));
+    }
+    if count("seconds") > 0 {
+        told += &format!(
+            ", which take {} at the rate given",
+            indicatif::HumanDuration(Duration::from_secs(count("seconds")))
+        );
+    }
+    if count("unmeasured") > 0 {
+        told += &format!("; nothing tells how large {} of them are", count("unmeasured"));
+    }
+    told
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dry_run_says_what_is_known_and_no_more() {
+        let told =
+            planned(&serde_json::json!({ "objects": 9, "stored": 2, "bytes": 0, "unmeasured": 7, "seconds": null }));
+        assert_eq!(told, "9 objects, 2 of them stored already; nothing tells how large 7 of them are");
+        let told = planned(
+            &serde_json::json!({ "objects": 9, "stored": 0, "bytes": 3_u64 << 30, "unmeasured": 0, "seconds": 7200 }),
+        );
+        assert_eq!(told, "9 objects, 0 of them stored already; about 3.0 GiB, which take 2 hours at the rate given");
+    }
 
     #[test]
     fn a_file_behind_stdout_gets_the_result_and_a_terminal_the_bar() {

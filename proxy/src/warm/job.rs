@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
 
-use super::order::Plan;
+use super::order::{Plan, Source};
 use crate::clock::now_ms;
 use crate::node::Node;
 
@@ -70,8 +70,25 @@ pub(super) struct Progress {
     failed: Vec<Failure>,
     failed_count: usize,
     error: Option<String>,
+    /// Once it is listed.
+    pub(super) expected: Option<Expected>,
     started_ms: u64,
     ended_ms: Option<u64>,
+}
+
+/// What is to be fetched, before it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Expected {
+    /// Objects, without what was read to know them.
+    pub(super) objects: usize,
+    /// Of these, stored here already.
+    pub(super) stored: usize,
+    /// What the objects of titles take by the bit rates and durations their manifests tell.
+    pub(super) bytes: u64,
+    /// Objects of which nothing tells how large they are.
+    pub(super) unmeasured: usize,
+    /// How long `bytes` take at the rate of the order; `None` without one.
+    pub(super) seconds: Option<u64>,
 }
 
 /// A job and its progress.
@@ -107,6 +124,7 @@ impl Job {
             failed: Vec::new(),
             failed_count: 0,
             error: None,
+            expected: None,
             started_ms: now_ms(),
             ended_ms: None,
         };
@@ -132,7 +150,12 @@ impl Job {
         let progress = self.progress.lock();
         json!({
             "id": self.id,
-            "url": self.plan.manifest.as_str(),
+            "url": match &self.plan.source {
+                Source::At(url) => Some(url.as_str()),
+                Source::Given(_) => None,
+            },
+            "dry_run": self.plan.dry_run,
+            "expected": progress.expected,
             "state": progress.state,
             "total": progress.total,
             "done": progress.done,
@@ -212,6 +235,10 @@ impl<'a> Work<'a> {
             Ok(urls) => urls,
             Err(error) => return self.job.end(State::Failed, Some(error)),
         };
+        if self.job.plan.dry_run {
+            let failed = self.job.failed();
+            return self.job.end(if failed == 0 { State::Done } else { State::Incomplete }, None);
+        }
         // What was read to know them counts too.
         self.job.progress.lock().total += pending.len();
         let mut rest = REST;
@@ -278,7 +305,7 @@ impl<'a> Work<'a> {
                 return Err(Miss { error: "an object of more than 4 GiB".into(), again: false });
             }
             if let Some(keep) =
-                keep.as_deref_mut().filter(|kept| kept.len() < littoral_manifests::limits::MPD_BYTES_MAX + 1)
+                keep.as_deref_mut().filter(|kept| kept.len() < littoral_manifests::limits::CATALOGUE_BYTES_MAX + 1)
             {
                 keep.extend_from_slice(&chunk);
             }

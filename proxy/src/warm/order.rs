@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use littoral_manifests::catalogue::Catalogue;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -20,8 +21,12 @@ const REPRESENTATIONS_MAX: usize = 64;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Order {
-    /// The manifest, an MPD or an HLS playlist, as clients ask for it.
+    /// What names it, as clients ask for it: a manifest (an MPD or an HLS playlist), a list of URLs or a sitemap.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub url: String,
+    /// Instead of `url`: whole URLs of titles and objects, one on a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// Ids of the representations to fetch; all when it is empty. In HLS: stable ids, else URIs of variants as written, and `GROUP/NAME`
     /// of what goes beside them.
     #[serde(default)]
@@ -35,36 +40,53 @@ pub struct Order {
     /// How long what was fetched is kept from eviction, such as `24h` (the default); at most 30 days.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin: Option<String>,
+    /// Only read what names the objects, and say what would be fetched.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+}
+
+/// What tells a job its objects.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// It is there.
+    At(Url),
+    /// It came with the order.
+    Given(Catalogue),
 }
 
 /// An order that has been checked.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub(super) manifest: Url,
+    pub(super) source: Source,
     pub(super) representations: Vec<String>,
     /// Bits per second.
     pub(super) rate: Option<u64>,
     pub(super) window: Option<Window>,
     pub(super) pin_until: SystemTime,
+    pub(super) dry_run: bool,
 }
 
 impl Order {
     /// Checks the order against the node.
     pub(super) fn checked(self, node: &Node) -> Result<Plan, String> {
         let plan = self.parsed(SystemTime::now())?;
-        let host = plan.manifest.host_str().and_then(crate::site::normalise_host).unwrap_or_default();
-        match node.sites.load().find(&host) {
-            Some(_) => Ok(plan),
-            None => Err(format!("{host:?} is no [[site]] of this node")),
+        let urls = match &plan.source {
+            Source::At(url) => std::slice::from_ref(url),
+            Source::Given(list) => &list.urls,
+        };
+        let sites = node.sites.load();
+        for url in urls {
+            let host = url.host_str().and_then(crate::site::normalise_host).unwrap_or_default();
+            if sites.find(&host).is_none() {
+                return Err(format!("{host:?} is no [[site]] of this node"));
+            }
         }
+        Ok(plan)
     }
 
     /// Checks it as far as that can be done without a node.
     pub(super) fn parsed(self, now: SystemTime) -> Result<Plan, String> {
-        let url = &self.url;
-        let manifest = Url::parse(url).ok().filter(|url| url.scheme() == "http" || url.scheme() == "https");
-        let no_url = || format!("{url:?} is no URL of a manifest, such as http://video.example/title/manifest.mpd");
-        let manifest = manifest.filter(Url::has_host).ok_or_else(no_url)?;
+        let source = self.source()?;
         if self.representations.len() > REPRESENTATIONS_MAX {
             return Err(format!("more than {REPRESENTATIONS_MAX} representations"));
         }
@@ -77,12 +99,39 @@ impl Order {
             return Err("objects are pinned for 30 days at most".into());
         }
         Ok(Plan {
-            manifest,
+            source,
             representations: self.representations,
             rate: rate.map(|rate| rate.0),
             window: self.window.as_deref().map(str::parse).transpose()?,
             pin_until: now + pin,
+            dry_run: self.dry_run,
         })
+    }
+
+    fn source(&self) -> Result<Source, String> {
+        let url = &self.url;
+        let Some(list) = &self.list else {
+            let source = Url::parse(url).ok().filter(|url| url.scheme() == "http" || url.scheme() == "https");
+            let no_url = || format!("{url:?} is no URL of a manifest, such as http://video.example/title/manifest.mpd");
+            return source.filter(Url::has_host).map(Source::At).ok_or_else(no_url);
+        };
+        if !url.is_empty() {
+            return Err("give a URL or a list, not both".into());
+        }
+        // Against which only whole URLs stay whole.
+        let nowhere = Url::parse("http://nowhere.invalid/").expect("invariant: a constant URL");
+        let list = Catalogue::of_lines(list.as_bytes(), &nowhere).map_err(|error| error.to_string())?;
+        if list.urls.iter().any(|url| url.host_str() == nowhere.host_str()) {
+            return Err(
+                "a list that comes with the order has whole URLs, such as http://video.example/title/manifest.mpd"
+                    .into(),
+            );
+        }
+        if list.urls.is_empty() {
+            Err("the list names nothing: nothing to warm".into())
+        } else {
+            Ok(Source::Given(list))
+        }
     }
 }
 
@@ -111,6 +160,12 @@ mod tests {
     fn what_cannot_be_done_is_refused_with_what_to_write() {
         assert!(refusal(|order| order.url = "manifest.mpd".into()).contains("http://video.example/"));
         assert!(refusal(|order| order.url = "ftp://a/b".into()).contains("http://video.example/"));
+        assert!(refusal(|order| order.list = Some("http://video.example/a".into())).contains("not both"));
+        let given = |text: &str| Order { list: Some(text.into()), ..Order::default() }.parsed(SystemTime::UNIX_EPOCH);
+        assert!(
+            given("/a\n").unwrap_err().contains("whole URLs") && given("# no\n").unwrap_err().contains("names nothing")
+        );
+        assert!(given("http://video.example/a\nfilm").unwrap_err().contains("line 2"));
         assert!(refusal(|order| order.rate = Some("fast".into())).contains("40Gbps"));
         assert!(refusal(|order| order.rate = Some("0Mbps".into())).contains("leave it out"));
         assert!(refusal(|order| order.window = Some("night".into())).contains("02:00-06:00"));

@@ -197,3 +197,47 @@ async fn a_title_in_hls_is_warmed_by_its_playlists_and_what_of_it_cannot_be_is_n
     let one = serde_json::json!({ "url": "http://site.example/video.m3u8" });
     assert_eq!(ended(&node, &order(&node, &one).await).await["total"], 4);
 }
+
+#[tokio::test]
+async fn lists_and_sitemaps_are_warmed_title_by_title_and_a_dry_run_fetches_none_of_their_segments() {
+    let origin = Origin::start(|request| match request.path.as_str() {
+        "/new.txt" => Response::ok(&[FRESH], b"# new\n/index.m3u8\n/trailer.mp4\n/gone.mpd\n"),
+        "/map.xml" => Response::ok(&[FRESH], b"<sitemapindex><sitemap><loc>/1.xml</loc></sitemap></sitemapindex>"),
+        "/1.xml" => Response::ok(
+            &[FRESH],
+            b"<urlset><url><loc>/trailer.mp4</loc></url><url><loc>/audio.m3u8</loc></url></urlset>",
+        ),
+        "/gone.mpd" => Response { status: 404, ..Response::default() },
+        path => playlist(path),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    let list = "http://site.example/new.txt";
+    let dry = serde_json::json!({ "url": list, "representations": ["v0", "a/en"], "rate": "8kbps", "dry_run": true });
+    let planned = ended(&node, &order(&node, &dry).await).await;
+    // 8 s at 900 kbit/s; of the audio and the trailer nothing is told.
+    let expected = serde_json::json!({ "objects": 5, "stored": 0, "bytes": 900_000, "unmeasured": 3, "seconds": 900 });
+    assert_eq!((planned["state"].as_str(), &planned["expected"]), (Some("incomplete"), &expected), "{planned}");
+    assert!(planned["failed"].to_string().contains("/gone.mpd") && planned["failed_count"] == 1, "{planned}");
+    assert!(origin.requests().iter().all(|request| request.path != "/v1.m4s" && request.path != "/trailer.mp4"));
+    let job = serde_json::json!({ "url": "http://site.example/map.xml" });
+    let job = ended(&node, &order(&node, &job).await).await;
+    assert_eq!(
+        (job["state"].as_str(), job["done"].as_u64(), job["total"].as_u64()),
+        (Some("done"), Some(5), Some(5)),
+        "{job}"
+    );
+    let given = "http://site.example/audio.m3u8\nhttp://site.example/v1.m4s\n";
+    let job = ended(&node, &order(&node, &serde_json::json!({ "list": given })).await).await;
+    assert_eq!(
+        (job["state"].as_str(), &job["expected"]["stored"], &job["url"]),
+        (Some("done"), &serde_json::json!(1), &Value::Null),
+        "{job}"
+    );
+    for path in ["/trailer.mp4", "/a.mp4", "/v1.m4s"] {
+        assert!(super::get(&node, path).await.field("cache-status").starts_with("littoral; hit"), "{path}");
+    }
+    let (status, told) =
+        node.admin("POST", "/v1/warm", r#"{"list":"http://site.example/a\nhttp://169.254.169.254/b\n"}"#).await;
+    assert!(status == 422 && told.contains("no [[site]]"), "{status} {told}");
+}
