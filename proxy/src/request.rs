@@ -273,11 +273,11 @@ impl ProxyHttp for RequestPath {
         upstream: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if forward::send(upstream, &self.node, ctx)? {
-            return Ok(());
+        if !forward::send(upstream, &self.node, ctx)? {
+            filters::ask_plain(upstream, ctx);
+            self.address(session, upstream, ctx)?;
         }
-        filters::ask_plain(upstream, ctx);
-        self.address(session, upstream, ctx)
+        upstream::complete(session, upstream)
     }
 
     /// The origin's head, before anything else sees it.
@@ -288,7 +288,7 @@ impl ProxyHttp for RequestPath {
         ctx: &mut Context,
     ) -> Result<()> {
         if is_interim(response.status) {
-            return Ok(());
+            return respond::interim(session, response).await;
         }
         let failing = matches!(response.status.as_u16(), 502..=504);
         if self.is_shield_failing(session, response.status.as_u16(), ctx) {

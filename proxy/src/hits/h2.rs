@@ -12,10 +12,10 @@ use littoral_cache::demand::is_idle;
 use littoral_cache::entry::millis;
 use littoral_cache::{Head, Outcome};
 use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::v2::server::HttpSession;
 
 use super::fresh::{Asked, Fresh, Place, find, plain_host};
 use super::head::push_number;
+use crate::listen::h2::exchange::Exchange;
 use crate::node::Node;
 use crate::request::{signed, without_surrogates};
 use crate::storage::head_of;
@@ -50,25 +50,24 @@ fn asked(request: &RequestHeader) -> Option<Asked<'_>> {
 }
 
 /// Answers it. What fails is the client's stream: it is reset.
-pub(crate) async fn answer(node: &Node, mut session: HttpSession, found: Fresh, patience: Duration) {
+pub(crate) async fn answer(node: &Node, mut exchange: Exchange, found: Fresh, patience: Duration) {
     let Fresh { entry, body: Place::Memory(body), begun, .. } = found else { return };
     let now_ms = millis(begun);
     node.store.touch(&entry, now_ms);
     let head = entry.head();
-    let wanted = session.req_header().method == Method::GET;
+    let wanted = exchange.head().method == Method::GET;
     let length = if wanted { body.length() } else { 0 };
     node.figures.request(Some(Outcome::Hit), head.status.as_u16());
     node.figures.sent_bytes.add(length);
     let age = (entry.age_s(now_ms), u64::try_from(entry.ttl_ms(now_ms)).unwrap_or(0) / 1000);
-    session.set_write_timeout(Some(patience));
     let answering = async {
         let response = response(node, head, body.length(), age)?;
-        session.write_response_header(Box::new(response), length == 0)?;
+        exchange.write_head(response, length == 0)?;
         let mut at = 0;
         while at < length {
             let piece = body.slice(at, length.min(at + PIECE_BYTES));
             at += piece.len() as u64;
-            session.write_body(piece, at == length).await?;
+            exchange.write_body(piece, at == length, patience).await?;
         }
         Ok::<(), Box<pingora::Error>>(())
     };

@@ -1,4 +1,5 @@
-//! HTTP/2 with clients: the connection and its bounds. Frames are the h2 crate's, requests the framework's.
+//! HTTP/2 with clients: the connection and its bounds. Frames are the h2 crate's, a request is an [`exchange`], and one that is no
+//! plain hit goes on to the framework as a [`session`].
 //!
 //! Bounds, and who keeps them: streams at a time (`limits.h2_streams`), size of a header list (`limits.header_bytes`), CONTINUATION
 //! frames and streams reset before they were accepted: h2 0.4.20. Frames that only cost ([`frames`]), rapid resets, malformed requests
@@ -6,8 +7,10 @@
 //!
 //! Invariant: a connection that breaks a bound is told why (GOAWAY) and is closed within [`FAREWELL`].
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +18,6 @@ use h2::Reason;
 use pingora::apps::HttpServerApp;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Accept, H2Options, HttpSession, handshake};
 use pingora::protocols::{Digest, Stream};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
@@ -25,9 +27,13 @@ use super::clients::Guest;
 use crate::hits;
 use crate::node::Hot;
 use crate::observe::figures::{H2Ended, Refused};
+use exchange::{Accepted, Exchange, accept};
 use frames::{Alarm, Fault, Watched};
+use session::{Session, Shared};
 
+pub(crate) mod exchange;
 mod frames;
+mod session;
 
 /// Malformed requests of one connection before it is closed.
 const MALFORMED_MAX: usize = 32;
@@ -45,6 +51,10 @@ type Connection = h2::server::Connection<Stream, Bytes>;
 pub(crate) struct Upload {
     bytes: AtomicU64,
     done: AtomicBool,
+    /// A piece was read, and the session has not been asked for another yet.
+    handed: AtomicBool,
+    /// The origin is asked over HTTP/2.
+    by_h2: AtomicBool,
 }
 
 impl Upload {
@@ -52,6 +62,15 @@ impl Upload {
     pub(crate) fn note(&self, bytes: usize, end: bool) {
         self.bytes.fetch_add(bytes as u64, Relaxed);
         self.done.fetch_or(end, Relaxed);
+    }
+
+    /// Which protocol the origin speaks that it goes to.
+    pub(crate) fn goes_to(&self, origin: http::Version) {
+        self.by_h2.store(origin == http::Version::HTTP_2, Relaxed);
+    }
+
+    fn set_handed(&self, handed: bool) {
+        self.handed.store(handed, Relaxed);
     }
 }
 
@@ -76,7 +95,7 @@ impl Drop for Open {
 /// What comes next on a connection.
 #[allow(clippy::large_enum_variant, reason = "one at a time, never kept")]
 enum Event {
-    Accepted(pingora::Result<Option<H2Accept>>),
+    Accepted(Option<Result<Accepted, h2::Error>>),
     Stopping,
     Idle,
     AtFault(Fault),
@@ -92,12 +111,13 @@ pub(super) async fn serve(worker: &Arc<Worker>, stream: Stream, guest: Guest) {
         socket_digest: stream.get_socket_digest(),
     });
     let alarm = Arc::new(Alarm::default());
-    let mut options = H2Options::default();
+    let mut options = h2::server::Builder::default();
     options.max_header_list_size(u32::try_from(hot.header_bytes).unwrap_or(u32::MAX));
     options.max_concurrent_streams(hot.h2_streams);
     options.max_pending_accept_reset_streams(RESET_UNSEEN_MAX);
     options.max_local_error_reset_streams(Some(RESET_FAULTY_MAX));
-    let shaking = handshake(Box::new(Watched::new(stream, alarm.clone())), Some(options));
+    let watched: Stream = Box::new(Watched::new(stream, alarm.clone()));
+    let shaking = options.handshake(watched);
     if let Ok(Ok(connection)) = timeout(hot.header_timeout, shaking).await {
         let streams = Arc::default();
         Served { worker, hot, guest, digest, alarm, streams, requests: 0, malformed: 0 }.run(connection).await;
@@ -124,16 +144,16 @@ impl Served<'_> {
         }
         loop {
             match self.next(&mut connection, stopping).await {
-                Event::Accepted(Ok(Some(H2Accept::Session(session)))) => self.take(session, &mut connection),
-                Event::Accepted(Ok(Some(H2Accept::Rejected))) => {
+                Event::Accepted(Some(Ok(Accepted::Request(exchange)))) => self.take(exchange, &mut connection),
+                Event::Accepted(Some(Ok(Accepted::Malformed))) => {
                     self.malformed += 1;
                     self.worker.node.figures.refused(Refused::Malformed);
                     if self.malformed >= MALFORMED_MAX {
                         return self.end(connection, H2Ended::Malformed, Reason::PROTOCOL_ERROR).await;
                     }
                 }
-                Event::Accepted(Ok(None)) => return,
-                Event::Accepted(Err(error)) => return self.broken(&error),
+                Event::Accepted(None) => return,
+                Event::Accepted(Some(Err(error))) => return self.broken(&error),
                 Event::Stopping => {
                     connection.graceful_shutdown();
                     stopping = true;
@@ -164,20 +184,20 @@ impl Served<'_> {
             biased;
             _ = shutdown.changed(), if !stopping => Event::Stopping,
             fault = self.alarm.raised() => Event::AtFault(fault),
-            accepted = HttpSession::from_h2_conn(connection, self.digest.clone()) => Event::Accepted(accepted),
+            accepted = accept(connection) => Event::Accepted(accepted),
             () = idle => Event::Idle,
         }
     }
 
     /// A request: refused, or on its way on a task of its own.
-    fn take(&mut self, mut session: HttpSession, connection: &mut Connection) {
+    fn take(&mut self, mut exchange: Exchange, connection: &mut Connection) {
         let figures = &self.worker.node.figures;
         self.requests += 1;
         if self.requests == self.hot.requests {
             // No more than these; who asks for more comes again.
             connection.graceful_shutdown();
         }
-        let request = session.req_header();
+        let request = exchange.head();
         let refused = match self.guest.request() {
             Err(wait) => Some((Refused::Rate, Some(wait))),
             Ok(()) if request.raw_path().len() > self.hot.uri_bytes => Some((Refused::Uri, None)),
@@ -189,51 +209,39 @@ impl Served<'_> {
             figures.refused(why);
             figures.request(None, why.status());
             // The client may have gone; the connection tells.
-            let _ = answer(&mut session, why.status(), wait);
+            let _ = answer(&mut exchange, why.status(), wait);
             return;
         }
         self.streams.open.fetch_add(1, Relaxed);
-        let (open, worker, patience) = (Open(self.streams.clone()), self.worker.clone(), self.hot.body_timeout);
+        let (open, worker) = (Open(self.streams.clone()), self.worker.clone());
+        let is_whole = exchange.is_body_empty();
         // Each request of a log is told of by the framework.
-        let fresh = || hits::h2::fresh(&worker.node, session.req_header());
-        if let Some(found) = (self.hot.access.is_none() && session.is_body_empty()).then(fresh).flatten() {
+        let fresh = || hits::h2::fresh(&worker.node, exchange.head());
+        if let Some(found) = (self.hot.access.is_none() && is_whole).then(fresh).flatten() {
             let patience = self.hot.write_timeout;
             tokio::spawn(async move {
                 let _open = open;
-                hits::h2::answer(&worker.node, session, found, patience).await;
+                hits::h2::answer(&worker.node, exchange, found, patience).await;
             });
             return;
         }
         let upload = Arc::new(Upload::default());
-        upload.done.store(session.is_body_empty(), Relaxed);
-        if !session.is_body_empty() {
-            let mut parts = session.req_header().as_owned_parts();
-            parts.extensions.insert(upload.clone());
-            *session.req_header_mut() = parts.into();
-        }
-        tokio::spawn(async move {
-            let _open = open;
-            let answering = worker.proxy.process_new_http(ServerSession::new_http2(session), &worker.shutdown);
-            tokio::select! {
-                _ = answering => {}
-                // Dropped with it, the stream is reset.
-                () = stalls(&upload, patience) => worker.node.figures.refused(Refused::BodyTime),
-            }
-        });
+        upload.done.store(is_whole, Relaxed);
+        let session = Session::new(exchange, upload.clone(), worker.node.clone(), self.digest.clone());
+        tokio::spawn(pass_on(worker, session, upload, open, self.hot.body_timeout));
     }
 
     /// Says goodbye and why.
     async fn end(&self, mut connection: Connection, why: H2Ended, reason: Reason) {
         self.worker.node.figures.h2_ended(why);
         connection.abrupt_shutdown(reason);
-        let closing = std::future::poll_fn(|cx| connection.poll_closed(cx));
+        let closing = poll_fn(|cx| connection.poll_closed(cx));
         let _ = timeout(FAREWELL, closing).await;
     }
 
     /// The connection broke; a client that only left is not counted.
-    fn broken(&self, error: &pingora::Error) {
-        let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref::<h2::Error>());
-        match cause.and_then(h2::Error::reason) {
+    fn broken(&self, error: &h2::Error) {
+        match error.reason() {
             Some(Reason::ENHANCE_YOUR_CALM) => self.worker.node.figures.h2_ended(H2Ended::Flood),
             Some(reason) if reason != Reason::NO_ERROR => self.worker.node.figures.h2_ended(H2Ended::Protocol),
             _ => {}
@@ -247,13 +255,29 @@ fn has_blank_edge(value: &http::HeaderValue) -> bool {
     blank(value.as_bytes().first()) || blank(value.as_bytes().last())
 }
 
-fn answer(session: &mut HttpSession, status: u16, wait: Option<u64>) -> pingora::Result<()> {
+/// Gives a request to the framework, and sees that its upload goes on; `patience`: from one piece to the next.
+async fn pass_on(worker: Arc<Worker>, session: Session, upload: Arc<Upload>, _open: Open, patience: Duration) {
+    let (sender, figures) = (session.sender(), &worker.node.figures);
+    let answering = worker.proxy.process_new_http(ServerSession::new_custom(Box::new(session)), &worker.shutdown);
+    // Dropped, the stream is reset. The framework comes first: what it sees by itself it also tells of.
+    tokio::select! {
+        biased;
+        _ = answering => {}
+        () = stalls(&upload, patience) => figures.refused(Refused::BodyTime),
+        () = is_left(&upload, &sender) => {
+            figures.request(None, 0);
+            figures.broken.add(1);
+        }
+    }
+}
+
+fn answer(exchange: &mut Exchange, status: u16, wait: Option<u64>) -> pingora::Result<()> {
     let mut response = ResponseHeader::build(status, Some(2))?;
     response.insert_header(http::header::CONTENT_LENGTH, 0)?;
     if let Some(wait) = wait {
         response.insert_header(http::header::RETRY_AFTER, wait)?;
     }
-    session.write_response_header(Box::new(response), true)
+    exchange.write_head(response, true)
 }
 
 /// Ends when an upload has not moved for `patience`; never when it is whole.
@@ -268,4 +292,15 @@ async fn stalls(upload: &Upload, patience: Duration) {
         before = now;
     }
     std::future::pending().await
+}
+
+/// Ends when a client leaves while a piece of its upload waits for room at an origin of HTTP/2: there the framework only watches for it
+/// in its own sessions. All else it sees by itself, and knows what is to be done (a fill may go on).
+async fn is_left(upload: &Upload, sender: &Shared) {
+    poll_fn(|cx| {
+        let waits = upload.handed.load(Relaxed) && upload.by_h2.load(Relaxed);
+        // Woken whenever the request itself is: both are polled by one task, the request before this.
+        if waits { sender.lock().poll_reset(cx).map(drop) } else { Poll::Pending }
+    })
+    .await
 }

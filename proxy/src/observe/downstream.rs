@@ -17,6 +17,7 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_downstream_denied_total" => by("reason", Denied::LABELS.into_iter().zip(sums(&figures.denied))),
         "littoral_downstream_refused_total" => by("reason", Refused::LABELS.into_iter().zip(sums(&figures.refused))),
         "littoral_downstream_h2_ended_total" => by("reason", H2Ended::LABELS.into_iter().zip(sums(&figures.h2_ended))),
+        "littoral_downstream_h2_interim_dropped_total" => one(figures.interim_dropped.sum()),
         "littoral_downstream_clients" => one(node.clients.known() as u64),
         "littoral_downstream_clients_untracked_total" => one(node.clients.untracked.sum()),
         "littoral_downstream_accept_failures_total" => one(figures.accept_failures.sum()),

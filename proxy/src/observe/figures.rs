@@ -211,6 +211,8 @@ pub struct Figures {
     pub refused: [Counter; Refused::LABELS.len()],
     /// HTTP/2 connections ended by us, by [`H2Ended`].
     pub h2_ended: [Counter; H2Ended::LABELS.len()],
+    /// Interim responses not passed on to clients of HTTP/2, being too many.
+    pub interim_dropped: Counter,
     /// Times no connection could be accepted, for want of file descriptors or memory.
     pub accept_failures: Counter,
     /// TLS handshakes done.

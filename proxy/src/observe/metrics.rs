@@ -68,6 +68,11 @@ pub const METRICS: &[Declared] = &[
         "reason: idle, flood, malformed, protocol",
         "HTTP/2 connections ended by this node.",
     ),
+    metric(
+        "littoral_downstream_h2_interim_dropped_total",
+        "",
+        "Interim responses of origins not passed on over HTTP/2: one request brought more than 16, or 32 KiB of fields.",
+    ),
     metric("littoral_downstream_clients", "", "Clients known to the limits on clients; at most 65536."),
     metric(
         "littoral_downstream_clients_untracked_total",

@@ -19,10 +19,11 @@ use crate::site::Site;
 /// A request begins: what an earlier one of its connection carried is gone; what is asked for in the background takes the head of
 /// the one that asks.
 pub(super) fn take(session: &mut Session, background: bool) {
-    let Some(digest) = session.as_downstream_mut().digest_mut().filter(|digest| digest.proxy_digest.is_some()) else {
+    // Looked at first: to change it may take a copy.
+    if session.as_downstream().digest().is_none_or(|digest| digest.proxy_digest.is_none()) {
         return;
-    };
-    let carried = digest.proxy_digest.take();
+    }
+    let carried = session.as_downstream_mut().digest_mut().and_then(|digest| digest.proxy_digest.take());
     let head = carried.as_ref().and_then(|carried| carried.user_data.as_ref()?.downcast_ref::<RequestHeader>());
     if let Some(head) = head.filter(|_| background) {
         *session.req_header_mut() = head.clone();

@@ -72,6 +72,14 @@ pub(super) fn end_hop(response: &mut ResponseHeader) {
     }
 }
 
+/// An interim response of an origin, which the framework itself passes on to clients of HTTP/1.1 only.
+pub(super) async fn interim(session: &mut Session, response: &ResponseHeader) -> Result<()> {
+    match session.as_downstream_mut().as_custom_mut() {
+        Some(over_h2) => over_h2.write_response_header_ref(response, false).await,
+        None => Ok(()),
+    }
+}
+
 /// What is kept says what every answer from it says: when it came, if the origin did not (RFC 9110 §6.6.1; of a confirmation
 /// as well, or it would stay as old as the first response), that ranges of it are served, and not who else had it.
 pub(super) fn complete(headers: &mut HeaderMap, status: http::StatusCode, undated: Option<std::time::SystemTime>) {

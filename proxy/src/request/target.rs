@@ -110,7 +110,7 @@ pub(super) fn has_body(headers: &HeaderMap) -> bool {
 }
 
 /// Cookies of an HTTP/2 request, which may come in pieces, as the one field that HTTP/1.1 has (RFC 9113 §8.2.3).
-pub(super) fn join_cookies(version: Version, headers: &HeaderMap) -> Option<Vec<u8>> {
+pub(crate) fn join_cookies(version: Version, headers: &HeaderMap) -> Option<Vec<u8>> {
     let cookies = headers.get_all(http::header::COOKIE);
     let in_pieces = version == Version::HTTP_2 && cookies.iter().nth(1).is_some();
     in_pieces.then(|| cookies.iter().map(|piece| piece.as_bytes()).collect::<Vec<_>>().join(&b"; "[..]))

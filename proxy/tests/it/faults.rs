@@ -13,7 +13,7 @@ use super::{BINARY, config, get, node_before};
 
 /// What an origin does once it has read a request.
 #[derive(Debug, Clone)]
-enum Act {
+pub(super) enum Act {
     Send(Vec<u8>),
     /// Nothing more, for ever.
     Stall,
@@ -23,12 +23,12 @@ enum Act {
     Reset,
 }
 
-fn text(text: &str) -> Act {
+pub(super) fn text(text: &str) -> Act {
     Act::Send(text.as_bytes().to_vec())
 }
 
 /// An origin that does this for every connection, once, and closes it.
-async fn origin_that(acts: &[Act]) -> Origin {
+pub(super) async fn origin_that(acts: &[Act]) -> Origin {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut origin = Origin::start(|_| Response::default()).await;
     origin.address = listener.local_addr().unwrap();

@@ -24,6 +24,7 @@ mod filters;
 mod forward;
 mod h2;
 mod h2_conformance;
+mod h2_sessions;
 mod hostile;
 mod http;
 mod languages;
