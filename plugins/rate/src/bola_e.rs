@@ -45,7 +45,8 @@ impl BolaE {
 
     /// A session that goes on: with this placeholder and this last rung, after so many decisions.
     pub fn after(rise: Rise, placeholder_ms: f64, last: usize, decisions: u32) -> Self {
-        let share = BufferShare::after(decisions);
+        // The first is made without it.
+        let share = BufferShare::after(decisions.saturating_sub(1));
         Self { share, steady: decisions > 0, placeholder_ms, last, ..Self::new(rise) }
     }
 
@@ -103,7 +104,7 @@ impl BolaE {
 
 /// Here the lowest rung is worth 1.
 fn utility(ladder: &Ladder, rung: usize) -> f64 {
-    ladder.kbps(rung).ln() + (1.0 - ladder.kbps(0).ln())
+    ladder.utility(rung) + 1.0
 }
 
 impl Rule for BolaE {

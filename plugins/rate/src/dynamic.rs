@@ -74,6 +74,18 @@ impl Default for DynamicDash {
     }
 }
 
+impl DynamicDash {
+    /// A session that goes on: with what BOLA-E remembers, who chose last, and how often throughput did.
+    pub(crate) fn after(bola: BolaE, by_bola: bool, decisions: u32) -> Self {
+        Self { bola, throughput: Throughput::after(decisions), by_bola }
+    }
+
+    /// Whether BOLA-E chooses now, and what it remembers.
+    pub(crate) fn memory(&self) -> (bool, &BolaE) {
+        (self.by_bola, &self.bola)
+    }
+}
+
 impl Rule for DynamicDash {
     fn choose(&mut self, ladder: &Ladder, ask: &Ask) -> Choice {
         self.bola.fit(ladder, ask);

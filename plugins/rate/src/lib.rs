@@ -12,8 +12,10 @@ pub mod bba;
 pub mod bola;
 pub mod bola_e;
 pub mod dynamic;
+pub mod edge;
 pub mod estimate;
 pub mod ladder;
+pub mod littoral;
 pub mod mpc;
 pub mod throughput;
 

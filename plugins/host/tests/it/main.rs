@@ -16,6 +16,7 @@ mod exact;
 mod hostile;
 mod policies;
 mod proposals;
+mod rates;
 mod records;
 mod reloads;
 mod rollouts;
