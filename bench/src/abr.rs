@@ -1,7 +1,7 @@
 //! `littoral-bench abr`: how a rate policy does on network traces, with a headless player.
 //!
 //! `movie` reads titles and traces, `network` is the link, `player` the session; the policies are those of `littoral_rate`, which the
-//! guests in `plugins/policy` are made of. Here are the command and the list of policies.
+//! guests in `plugins/policy` are made of, and `edge` plays with a guest. Here are the command and the list of policies.
 
 use std::path::PathBuf;
 
@@ -11,12 +11,14 @@ use littoral_rate::bola::{Bola, Form, Rise};
 use littoral_rate::bola_e::BolaE;
 use littoral_rate::dynamic::{Dynamic, DynamicDash};
 use littoral_rate::throughput::Throughput;
-use littoral_rate::{Rule, bba::Bba, mpc::Mpc};
+use littoral_rate::{Rule, bba::Bba, littoral::Littoral, mpc::Mpc};
 use serde::Serialize;
 
+use edge::Seated;
 use movie::Movie;
 use player::Session;
 
+pub mod edge;
 pub mod movie;
 pub mod network;
 pub mod player;
@@ -27,9 +29,15 @@ pub struct Options {
     /// The title: durations, rates and sizes of its segments, JSON in sabre's form
     #[arg(long)]
     movie: PathBuf,
-    /// Which policy
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(POLICIES))]
-    policy: String,
+    /// Which policy: its name, with or without `rate-`
+    #[arg(long, value_parser = named(), required_unless_present = "plugin")]
+    policy: Option<String>,
+    /// A rate policy as a plugin in place of one by name; its config is told with --config
+    #[arg(long, value_name = "FILE", conflicts_with = "policy")]
+    plugin: Option<PathBuf>,
+    /// The plugin's config, JSON; unless it is given, the player's buffer is told
+    #[arg(long, value_name = "JSON", requires = "plugin")]
+    config: Option<String>,
     /// Seconds of media that the player buffers
     #[arg(long, default_value_t = 25.0)]
     buffer: f64,
@@ -42,7 +50,7 @@ pub struct Options {
 }
 
 /// The policies there are. `-u` goes above what throughput sustains for more utility, where the others wait.
-pub const POLICIES: [&str; 11] = [
+pub const POLICIES: [&str; 12] = [
     "rate-throughput",
     "rate-bba",
     "rate-bola",
@@ -54,22 +62,32 @@ pub const POLICIES: [&str; 11] = [
     "rate-mpc",
     "rate-dynamic",
     "rate-dynamic-dash",
+    "rate-littoral",
 ];
+
+/// Their names, and those without `rate-`.
+fn named() -> clap::builder::PossibleValuesParser {
+    let value =
+        |name: &'static str| clap::builder::PossibleValue::new(name).alias(name.strip_prefix("rate-").unwrap_or(name));
+    clap::builder::PossibleValuesParser::new(POLICIES.map(value))
+}
 
 /// A policy by its name, at the beginning of a session.
 pub fn policy(name: &str) -> Option<Box<dyn Rule>> {
+    let name = name.strip_prefix("rate-").unwrap_or(name);
     Some(match name {
-        "rate-throughput" => Box::new(Throughput::default()),
-        "rate-bba" => Box::new(Bba::default()),
-        "rate-bola" => Box::new(BolaE::new(Rise::Sustained)),
-        "rate-bola-plain" => Box::new(BolaE::plain(Rise::Sustained)),
-        "rate-bola-basic" => Box::new(Bola::new(Form::Basic, Rise::Sustained)),
-        "rate-bola-basic-u" => Box::new(Bola::new(Form::Basic, Rise::OneAbove)),
-        "rate-bola-finite" => Box::new(Bola::new(Form::Finite, Rise::Sustained)),
-        "rate-bola-finite-u" => Box::new(Bola::new(Form::Finite, Rise::OneAbove)),
-        "rate-mpc" => Box::new(Mpc::default()),
-        "rate-dynamic" => Box::new(Dynamic::default()),
-        "rate-dynamic-dash" => Box::new(DynamicDash::default()),
+        "throughput" => Box::new(Throughput::default()),
+        "bba" => Box::new(Bba::default()),
+        "bola" => Box::new(BolaE::new(Rise::Sustained)),
+        "bola-plain" => Box::new(BolaE::plain(Rise::Sustained)),
+        "bola-basic" => Box::new(Bola::new(Form::Basic, Rise::Sustained)),
+        "bola-basic-u" => Box::new(Bola::new(Form::Basic, Rise::OneAbove)),
+        "bola-finite" => Box::new(Bola::new(Form::Finite, Rise::Sustained)),
+        "bola-finite-u" => Box::new(Bola::new(Form::Finite, Rise::OneAbove)),
+        "mpc" => Box::new(Mpc::default()),
+        "dynamic" => Box::new(Dynamic::default()),
+        "dynamic-dash" => Box::new(DynamicDash::default()),
+        "littoral" => Box::new(Littoral::default()),
         _ => return None,
     })
 }
@@ -88,14 +106,25 @@ pub fn run(options: &Options) -> Result<()> {
     let least_s = movie.segment_duration_ms / 1000.0;
     let room = (least_s..86_400.0).contains(&options.buffer);
     ensure!(room, "--buffer {}: seconds, from one segment ({least_s}) to a day", options.buffer);
+    let told = || format!("{{\"buffer\": {}}}", options.buffer);
+    let config = options.config.clone().unwrap_or_else(told);
+    let plugin = options.plugin.as_deref().map(|file| Seated::new(file, &config)).transpose()?;
     let mut rows = Vec::new();
     for file in &options.traces {
         let trace = movie::trace(file)?;
-        let mut rule = policy(&options.policy).context("no such policy; --help lists them")?;
+        let mut rule = match (&plugin, &options.policy) {
+            (Some(plugin), _) => plugin.rule(),
+            (None, name) => policy(name.as_deref().unwrap_or_default()).context("no such policy; --help lists them")?,
+        };
         let session = player::play(&movie, &trace, options.buffer * 1000.0, rule.as_mut(), |_| ());
         let trace = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
         rows.push(Row { trace, session });
     }
+    let faults = plugin.as_ref().map_or(0, Seated::faults);
+    ensure!(
+        faults == 0,
+        "the plugin did not answer {faults} times, and no figure would be its own; `littoral plugin test` tells more"
+    );
     rows.push(Row { trace: "mean".to_owned(), session: mean(rows.iter().map(|row| &row.session)) });
     if options.json {
         println!("{}", serde_json::to_string_pretty(&rows)?);
