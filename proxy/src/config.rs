@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use littoral_plugin_host::limits::MEMORY_TOTAL_BYTES_DEFAULT;
+use littoral_plugin_host::service::reach::Reach;
 use littoral_plugin_host::signature::{PublicKey, Trust};
 use serde::Deserialize;
 
@@ -255,6 +256,10 @@ pub struct Plugin {
     pub deadline: Option<Span>,
     /// Bytes of the store that a filter is granted.
     pub store: Option<Size>,
+    /// Whom a service may dial.
+    pub dial: Option<Vec<Reach>>,
+    /// Authorities that are believed then, beside the system's.
+    pub dial_ca: Option<PathBuf>,
     /// Bytes that a service may keep on disk.
     pub durable: Option<Size>,
     /// Entries that it may keep there.
@@ -266,7 +271,7 @@ pub struct Plugin {
 impl Plugin {
     /// All it names, to be found from the config's directory.
     fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let others = [&mut self.candidate, &mut self.vectors, &mut self.record];
+        let others = [&mut self.candidate, &mut self.vectors, &mut self.record, &mut self.dial_ca];
         [&mut self.file].into_iter().chain(others.into_iter().flatten())
     }
 }

@@ -16,7 +16,7 @@ use crate::config;
 use crate::node::Node;
 use crate::observe::figures::Counter;
 
-mod names;
+pub(crate) mod names;
 pub mod policy;
 pub mod target;
 pub mod tunnel;
@@ -29,7 +29,8 @@ pub use target::Target;
 #[derive(Debug)]
 pub struct Forward {
     policy: ArcSwap<Policy>,
-    names: Names,
+    /// What is known of names, of those too that services dial.
+    pub(crate) names: Names,
     /// Requests refused, by [`Refusal::LABELS`].
     pub refused: [Counter; Refusal::LABELS.len()],
     /// Lookups that found an address, and those that did not.
@@ -151,6 +152,12 @@ pub fn purged(urls: &[String], prefixes: &[String], hosts: &[String]) -> Vec<lit
     let hosts = hosts.iter().filter_map(|host| crate::site::normalise_host(host));
     let hosts = hosts.map(|host| Purged::Host(format!("http://{host}:").into_bytes().into()));
     urls.chain(prefixes).chain(hosts).collect()
+}
+
+/// Whether an address is of another host on the Internet, however it is written.
+pub(crate) fn is_public_of_others(address: IpAddr) -> bool {
+    let plain = address.to_canonical();
+    policy::is_public(plain) && !is_own(plain)
 }
 
 /// Whether an address is one of this machine's: then it would also be the one to connect from. Nothing is sent.

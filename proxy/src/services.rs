@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::service::durable_limits::DURABLE_KEYS_DEFAULT;
 use littoral_plugin_host::service::{
-    DurableHeld, DurableSpec, Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus,
+    DialSpec, DialledStatus, DurableHeld, DurableSpec, Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus,
 };
 use littoral_plugin_host::{HostSettings, is_service};
 use parking_lot::{Mutex, RwLock};
@@ -24,6 +24,7 @@ use crate::observe::metrics::Sample;
 
 pub(crate) mod connection;
 pub(crate) mod datagrams;
+pub(crate) mod dial;
 mod wire;
 
 /// Stands for the generation of a service that is no longer in the config; numbers begin at 1.
@@ -42,6 +43,8 @@ pub struct Services {
     host: Mutex<Option<Arc<ServiceHost>>>,
     loaded: Watched,
     runtime: OnceLock<Handle>,
+    /// What is believed of those whom services dial.
+    pub(crate) trusts: dial::Trusts,
 }
 
 /// Those whose files are watched.
@@ -113,6 +116,9 @@ impl Services {
         for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
             raw.check_service()?;
             let spec = spec(raw, config);
+            if let Some(granted) = &spec.dial {
+                self.trusts.read(granted).map_err(|problem| format!("plugin {:?}: {problem}", raw.name))?;
+            }
             let told = |error: littoral_plugin_host::LoadError| format!("plugin {:?}: {error}", raw.name);
             next.push(match known.iter().find(|running| running.service.name() == raw.name) {
                 Some(running) if running.service.spec() == spec => (running.clone(), None),
@@ -230,6 +236,12 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_service_answers_dropped_total" => one(status.dropped_answers as f64),
         "littoral_service_busy_seconds_total" => one(status.busy_ns as f64 / 1e9),
         "littoral_service_clients_refused" => one(status.clients_refused as f64),
+        "littoral_service_dialled" => dialled(status, |told| one(told.open as f64)),
+        "littoral_service_dials_total" => dialled(status, |told| map("outcome", &told.outcomes)),
+        "littoral_service_dialled_bytes_total" => {
+            dialled(status, |told| by("direction", &[("in", told.read_bytes), ("out", told.written_bytes)]))
+        }
+        "littoral_service_dialled_troubles_total" => dialled(status, |told| map("kind", &told.troubles)),
         "littoral_service_durable_bytes" => durable(status, |held| one(held.bytes as f64)),
         "littoral_service_durable_keys" => durable(status, |held| one(held.keys as f64)),
         "littoral_service_durable_file_bytes" => durable(status, |held| one(held.file_bytes as f64)),
@@ -239,6 +251,11 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_service_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
         _ => Vec::new(),
     }
+}
+
+/// What is told of connections that were made, where there may be any.
+fn dialled(status: &ServiceStatus, of: impl FnOnce(&DialledStatus) -> Vec<Sample>) -> Vec<Sample> {
+    status.dialled.as_ref().map_or_else(Vec::new, of)
 }
 
 /// What is told of a durable store, where there is one.
@@ -263,6 +280,7 @@ fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),
         durable: durable_of(raw, config),
+        dial: raw.dial.clone().map(|reaches| DialSpec { reaches, authorities: raw.dial_ca.clone() }),
     }
 }
 

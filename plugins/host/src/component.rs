@@ -145,7 +145,7 @@ pub fn is_service(file: &std::path::Path) -> bool {
 }
 
 /// What a service may import.
-const OF_SERVICES: [&str; 5] = ["env", "ambient", "store", "connection", "durable"];
+const OF_SERVICES: [&str; 6] = ["env", "ambient", "store", "connection", "durable", "dial"];
 /// What a service of datagrams may import.
 const OF_DATAGRAMS: [&str; 3] = ["env", "ambient", "store"];
 /// What a filter may import.

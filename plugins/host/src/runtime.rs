@@ -18,6 +18,7 @@ use crate::engine::{Content, HostSettings};
 use crate::filter::bindings::littoral::plugin::{ambient, env, store};
 use crate::filter::limits::{DEADLINE_MS_MAX, FIBER_BYTES, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS};
 use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
+use crate::service::Dialled;
 use crate::status::Counters;
 use crate::store::Store;
 
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) counters: Arc<Counters>,
     pub(crate) store: Arc<Store>,
+    /// What a service has dialled.
+    pub(crate) dialled: Arc<Dialled>,
     pub(crate) now_ms: fn() -> u64,
     pub(crate) instances: Arc<AtomicUsize>,
 }
@@ -51,7 +54,8 @@ impl Shared {
     /// Of the plugin of this name, with a store of so many bytes.
     pub(crate) fn new(name: &str, store_bytes: usize, now_ms: fn() -> u64) -> Self {
         let (counters, store) = (Arc::default(), Arc::new(Store::new(store_bytes)));
-        Self { name: name.to_owned(), counters, store, now_ms, instances: Arc::default() }
+        let (dialled, instances) = (Arc::default(), Arc::default());
+        Self { name: name.to_owned(), counters, store, dialled, now_ms, instances }
     }
 }
 

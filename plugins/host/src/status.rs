@@ -117,6 +117,9 @@ pub struct Grants {
     /// Bytes of its store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store_bytes: Option<u64>,
+    /// Whom it may dial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dial: Option<Vec<String>>,
     /// Bytes it may keep on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable_bytes: Option<u64>,

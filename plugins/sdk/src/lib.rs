@@ -11,7 +11,7 @@
 //! | `stream-service` | [`service::Service`] | [`export_service!`] | [`service::sketch::Sketch`] |
 //! | `datagram-service` | [`datagrams::Datagrams`] | [`export_datagrams!`] | [`datagrams::sketch::Sketch`] |
 //!
-//! A service has more where the operator grants it: what it keeps on disk ([`durable`]).
+//! A service has more where the operator grants it: what it keeps on disk ([`durable`]), whom it dials ([`dial`]).
 //!
 //! Each takes the operator's `config` table in its `new`, as JSON: [`config`](config()) makes a type of it. [`info!`] and its like write to
 //! the node's log, [`env::count`] counts. What a trait does not offer is there all the same: [`wit_bindgen`] generates the bindings of a world.
@@ -22,6 +22,7 @@
 
 mod config;
 pub mod datagrams;
+pub mod dial;
 pub mod durable;
 pub mod env;
 pub mod filter;

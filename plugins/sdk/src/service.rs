@@ -26,6 +26,7 @@
 
 pub mod sketch;
 
+pub use crate::dial::{Outbound, Refused, Security};
 pub use crate::durable::{Durable, Refusal, Usage};
 pub use crate::filter::Store;
 
@@ -114,6 +115,11 @@ pub trait Connection {
     fn random(&self) -> u64;
     /// What the service keeps on disk. One that calls this is refused by a node whose operator has not granted it.
     fn durable(&mut self) -> impl Durable;
+    /// Connects to a host, a name or an address, at a port. One that calls this is refused by a node whose operator has not granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn dial(&mut self, host: &str, port: u16, security: Security) -> Result<impl Outbound + use<Self>, Refused>;
 }
 
 /// A service, which each connection has one of.
@@ -144,8 +150,8 @@ macro_rules! export_service {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::service::Guest;
-            use littoral::plugin::{ambient, connection, durable, store};
-            use $crate::service::{MOVED_BYTES_MAX, Refusal, Service, Trouble, Usage};
+            use littoral::plugin::{ambient, connection, dial, durable, store};
+            use $crate::service::{MOVED_BYTES_MAX, Refusal, Refused, Security, Service, Trouble, Usage};
 
             use super::*;
 
@@ -211,6 +217,57 @@ macro_rules! export_service {
                 }
                 fn durable(&mut self) -> impl $crate::service::Durable {
                     Kept
+                }
+                fn dial(
+                    &mut self,
+                    host: &str,
+                    port: u16,
+                    security: Security,
+                ) -> Result<impl $crate::service::Outbound + use<>, Refused> {
+                    let security = match security {
+                        Security::Plain => dial::Security::Plain,
+                        Security::Tls => dial::Security::Tls,
+                        Security::Starttls => dial::Security::Starttls,
+                    };
+                    dial::open(host, port, security).map(Far).map_err(|told| match told {
+                        dial::Refusal::NotGranted => Refused::NotGranted,
+                        dial::Refusal::NotFound => Refused::NotFound,
+                        dial::Refusal::Unreachable => Refused::Unreachable,
+                        dial::Refusal::Timeout => Refused::Timeout,
+                        dial::Refusal::TooMany => Refused::TooMany,
+                        dial::Refusal::Tls => Refused::Tls,
+                    })
+                }
+            }
+
+            struct Far(dial::Outbound);
+
+            impl $crate::service::Outbound for Far {
+                fn peer(&self) -> (String, u16) {
+                    let peer = self.0.peer();
+                    (peer.address, peer.port)
+                }
+                fn secure(&self) -> bool {
+                    self.0.secure()
+                }
+                fn read(&mut self, max: usize) -> Result<Vec<u8>, Trouble> {
+                    self.0.read(bounded(max)).map_err(trouble)
+                }
+                fn read_line(&mut self, max: usize) -> Result<Option<Vec<u8>>, Trouble> {
+                    let line = self.0.read_line(bounded(max)).map_err(trouble)?;
+                    Ok((!line.is_empty()).then_some(line))
+                }
+                fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
+                    data.chunks(MOVED_BYTES_MAX).try_for_each(|piece| self.0.write(piece).map_err(trouble))
+                }
+                fn finish(&mut self) -> Result<(), Trouble> {
+                    self.0.finish().map_err(trouble)
+                }
+                fn start_tls(&mut self) -> Result<(), Trouble> {
+                    self.0.start_tls().map_err(trouble)
+                }
+                fn idle_limit(&mut self, ms: u32) {
+                    self.0.idle_limit(ms);
                 }
             }
 

@@ -221,6 +221,20 @@ const PLUGINS: &[Key] = &[
         "Grants a filter a store in memory, of so many bytes, that all its instances share. What was used least recently goes first.",
     ),
     key(
+        "plugin.dial",
+        "list of `HOST:PORT`, at most 256",
+        "none",
+        "live",
+        "Grants a service connections that it makes itself. HOST is `*`, `*.example.org`, a name, an address or a prefix (IPv6 in brackets: `[2001:db8::]/32`); PORT is a number or `*`. A name must be listed, and an address public, or in a prefix that is listed.",
+    ),
+    key(
+        "plugin.dial_ca",
+        "file",
+        "none",
+        "live",
+        "Certificates of authorities, PEM, that are believed beside the system's when it dials with TLS.",
+    ),
+    key(
         "plugin.durable",
         "size, 1KiB to 1TiB",
         "none",

@@ -22,7 +22,7 @@ pub(super) const AT_ONCE_MAX: usize = 64;
 
 /// What is known of names.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     known: Mutex<HashMap<Box<str>, Known>>,
     at_once: Semaphore,
 }
@@ -41,7 +41,7 @@ impl Default for Names {
 
 impl Names {
     /// The addresses of a name; none when it cannot be found.
-    pub(super) async fn addresses(&self, node: &Node, host: &str) -> Arc<[IpAddr]> {
+    pub(crate) async fn addresses(&self, node: &Node, host: &str) -> Arc<[IpAddr]> {
         if let Some(known) = self.recall(host, elapsed_ms()) {
             return known;
         }

@@ -1,4 +1,4 @@
-//! A client's connection as the plugin host wants to see one: bytes, TLS, and the time that each may take.
+//! A client's connection, or one that was dialled, as the plugin host wants to see one: bytes, TLS, and the time that each may take.
 //!
 //! Invariant: nothing is read that is not returned. What a client sent in plain and nobody read is what its handshake begins with, which then
 //! fails.
@@ -7,13 +7,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use littoral_plugin_host::service::{Step, Trouble, Wire};
-use rustls::ServerConfig;
+use littoral_plugin_host::service::{DialSpec, Dialling, Step, Target, Trouble, Wire};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::connection::Duplex;
 use crate::config::{Begins, Serve};
@@ -24,18 +25,26 @@ use crate::node::Node;
 /// The bytes of a connection.
 pub(super) enum Channel {
     Plain(Box<dyn Duplex>),
-    Secure(Box<TlsStream<Box<dyn Duplex>>>),
+    Secure(Box<dyn Duplex>),
     /// A handshake failed, or is under way.
     Gone,
 }
 
-/// A client.
+/// The side of a handshake that is taken.
+pub(super) enum Hands {
+    /// The one with the certificate.
+    Serve(Arc<ServerConfig>),
+    /// The one that asks for a name's.
+    Call(Arc<ClientConfig>, ServerName<'static>),
+}
+
+/// A client, or who was dialled.
 pub(super) struct Peer {
-    node: Arc<Node>,
+    pub(super) node: Arc<Node>,
     channel: Channel,
     address: SocketAddr,
     /// What TLS would be started with.
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Hands>,
     may_start_tls: bool,
     idle: Duration,
     write_timeout: Duration,
@@ -55,6 +64,15 @@ impl Peer {
     ) -> Self {
         let may_start_tls = serve.tls == Some(Begins::Starttls) && tls.is_some();
         let (idle, write_timeout) = (serve.idle.0, serve.write_timeout.0);
+        let tls = tls.map(Hands::Serve);
+        Self { node, channel, address, tls, may_start_tls, idle, write_timeout, ending, is_told: false }
+    }
+
+    /// Who was dialled for this one, with its time-outs and its end.
+    pub(super) fn far(&self, stream: TcpStream, address: SocketAddr, tls: Option<Hands>, may_start_tls: bool) -> Self {
+        let Self { node, idle, write_timeout, ending, .. } = self;
+        let (node, ending, channel) = (node.clone(), ending.clone(), Channel::Plain(Box::new(stream)));
+        let (idle, write_timeout) = (*idle, *write_timeout);
         Self { node, channel, address, tls, may_start_tls, idle, write_timeout, ending, is_told: false }
     }
 
@@ -66,13 +84,26 @@ impl Peer {
         }
     }
 
-    /// Shakes hands as the side with the certificate.
     async fn shake_hands(&mut self) -> Result<(), Trouble> {
         let channel = std::mem::replace(&mut self.channel, Channel::Gone);
-        let (Channel::Plain(stream), Some(config)) = (channel, self.tls.take()) else {
-            return Err(Trouble::Tls);
-        };
         self.may_start_tls = false;
+        match (channel, self.tls.take()) {
+            (Channel::Plain(stream), Some(Hands::Serve(config))) => self.accept(stream, config).await,
+            (Channel::Plain(stream), Some(Hands::Call(config, name))) => {
+                let connecting = TlsConnector::from(config).connect(name, stream);
+                match timeout(self.write_timeout, connecting).await {
+                    Ok(Ok(stream)) => self.channel = Channel::Secure(Box::new(stream)),
+                    Ok(Err(_)) => return Err(Trouble::Tls),
+                    Err(_) => return Err(Trouble::Timeout),
+                }
+                Ok(())
+            }
+            _ => Err(Trouble::Tls),
+        }
+    }
+
+    /// Shakes hands as the side with the certificate.
+    async fn accept(&mut self, stream: Box<dyn Duplex>, config: Arc<ServerConfig>) -> Result<(), Trouble> {
         let figures = &self.node.figures;
         let stream = match timeout(self.write_timeout, TlsAcceptor::from(config).accept(stream)).await {
             Ok(Ok(stream)) => stream,
@@ -186,6 +217,10 @@ impl Wire for Peer {
             };
             unless_ending(&mut self.ending, &mut self.is_told, slept).await
         })
+    }
+
+    fn dial<'a>(&'a mut self, target: Target, granted: &'a DialSpec) -> Dialling<'a> {
+        Box::pin(self.dialled(target, granted))
     }
 
     fn close(&mut self) -> Step<'_, ()> {

@@ -13,6 +13,7 @@ mod clocks;
 mod crash;
 mod datagrams;
 mod demo;
+mod dial;
 mod disk;
 mod dns;
 mod durable;

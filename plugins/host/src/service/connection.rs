@@ -43,6 +43,10 @@ impl Connection {
         &*self.wire
     }
 
+    pub(super) fn wire_mut(&mut self) -> &mut dyn Wire {
+        &mut *self.wire
+    }
+
     /// See `connection.idle-limit`.
     pub(super) fn be_silent_for(&mut self, time: Duration) {
         self.silence = (!time.is_zero()).then_some(time);

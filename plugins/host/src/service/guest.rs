@@ -3,6 +3,7 @@
 //!
 //! Invariant: what a guest says that is not allowed ends its call; an operation that moved bytes, and none other, gives it its time anew.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use wasmtime::Result;
@@ -10,6 +11,7 @@ use wasmtime::Result;
 use super::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as Told};
 use super::connection::{Connection, NoLine};
 use super::limits::{AHEAD_BYTES_MAX, MOVED_BYTES_MAX};
+use super::outbound::Dials;
 use super::time::Time;
 use super::wire::Trouble;
 use crate::ambient::{Ambient, nonsense};
@@ -28,12 +30,18 @@ pub(super) struct Guest {
     pub(super) connection: Connection,
     /// What it notes for its durable store, where it has one.
     pub(super) draft: Option<Draft>,
+    /// Whom it may dial and has dialled, where it is granted that.
+    pub(super) dials: Option<Dials>,
     /// Whether it is in its `init`.
     pub(super) begins: bool,
 }
 
 impl Guest {
-    fn moved<T>(&mut self, outcome: Result<T, Trouble>, has_moved: impl FnOnce(&T) -> bool) -> Result<T, Told> {
+    pub(super) fn moved<T>(
+        &mut self,
+        outcome: Result<T, Trouble>,
+        has_moved: impl FnOnce(&T) -> bool,
+    ) -> Result<T, Told> {
         if outcome.as_ref().is_ok_and(has_moved) {
             self.time.begin_anew();
         }
@@ -50,8 +58,12 @@ fn told(trouble: Trouble) -> Told {
     }
 }
 
+pub(super) fn endpoint(address: SocketAddr) -> Endpoint {
+    Endpoint { address: address.ip().to_canonical().to_string(), port: address.port() }
+}
+
 /// How many bytes a guest asks for.
-fn most(asked: u32, bound: usize) -> Result<usize> {
+pub(super) fn most(asked: u32, bound: usize) -> Result<usize> {
     let asked = asked as usize;
     match (1..=bound).contains(&asked) {
         true => Ok(asked),
@@ -61,8 +73,7 @@ fn most(asked: u32, bound: usize) -> Result<usize> {
 
 impl Host for Guest {
     fn peer(&mut self) -> Result<Endpoint> {
-        let peer = self.connection.wire().peer();
-        Ok(Endpoint { address: peer.ip().to_canonical().to_string(), port: peer.port() })
+        Ok(endpoint(self.connection.wire().peer()))
     }
 
     fn secure(&mut self) -> Result<bool> {

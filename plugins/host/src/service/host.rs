@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings::littoral::plugin::{connection, durable};
+use super::bindings::littoral::plugin::{connection, dial, durable};
 use super::connection::Connection;
 use super::datagrams;
 use super::guest::Guest;
 use super::limits::CONNECTIONS_TOTAL;
+use super::outbound::DialSpec;
 use super::plugin::{Code, Generation, Kind, Service, recipe, start};
 use super::wire::Nowhere;
 use crate::bounds::at_once;
@@ -43,6 +44,8 @@ pub struct ServiceSpec {
     pub store_bytes: usize,
     /// What it may keep on disk.
     pub durable: Option<DurableSpec>,
+    /// Whom it may dial.
+    pub dial: Option<DialSpec>,
 }
 
 /// The host of services.
@@ -60,7 +63,8 @@ impl ServiceHost {
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
         let add = |linker: &mut Linker<Guest>| {
             connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-            durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+            durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            dial::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
         let runtime =
             Runtime::new("service", settings, (CONNECTIONS_TOTAL, false), |guest: &mut Guest| &mut guest.ambient, add);
@@ -140,7 +144,8 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
         keys: DURABLE_KEYS_DEFAULT,
     });
     let store_bytes = STORE_BYTES_MAX;
-    let spec = ServiceSpec { name, file, config, memory_bytes, store_bytes, durable, ..ServiceSpec::default() };
+    let dial = Some(DialSpec { reaches: Vec::new(), authorities: None });
+    let spec = ServiceSpec { name, file, config, memory_bytes, store_bytes, durable, dial, ..ServiceSpec::default() };
     host.load(spec).map(drop).map_err(|error| error.to_string())
 }
 
@@ -155,6 +160,9 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
     }
     if opened.imports_ours("durable") && spec.durable.is_none() {
         return Err("it wants a durable store: grant it one, such as `durable = \"64MiB\"` in its [[plugin]]".into());
+    }
+    if opened.imports_ours("dial") && spec.dial.is_none() {
+        return Err("it dials: say whom it may, such as `dial = [\"mail.example.org:25\"]` in its [[plugin]]".into());
     }
     check_store(&opened, spec.store_bytes).map(|()| kind)
 }

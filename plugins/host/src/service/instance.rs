@@ -8,6 +8,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::bindings::{StreamService, StreamServicePre};
 use super::connection::Connection;
 use super::guest::Guest;
+use super::outbound::{DialSpec, Dials};
 use super::time::Time;
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, failure_of};
@@ -32,6 +33,7 @@ pub(super) struct Recipe<'a> {
     pub(super) deadline_ms: u64,
     pub(super) shared: &'a Shared,
     pub(super) durable: Option<&'a Arc<Durable>>,
+    pub(super) dial: Option<&'a DialSpec>,
     pub(super) place: Place,
 }
 
@@ -91,7 +93,7 @@ impl Instance {
 
 /// A store for an instance, bounded as its recipe says.
 pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: bool) -> Store<Guest> {
-    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, .. } = recipe;
+    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, dial, .. } = recipe;
     let guest = Guest {
         ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
         bounds: Bounds::of(*memory_bytes),
@@ -99,6 +101,7 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
         may_yield,
         connection,
         draft: durable.cloned().map(Draft::of),
+        dials: dial.map(|spec| Dials::new(spec.clone(), shared.dialled.clone())),
         begins: true,
     };
     let mut store = Store::new(pre.component().engine(), guest);

@@ -14,5 +14,9 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 pub const AHEAD_BYTES_MAX: usize = 16 << 10;
 /// Room for what is read ahead, at first: the most lines are short.
 pub const AHEAD_BYTES_MIN: usize = 2 << 10;
+/// Connections that an instance may have made and not closed.
+pub const DIALLED_MAX: usize = 8;
+/// The same of all instances of a plugin.
+pub const DIALLED_TOTAL: usize = 256;
 /// Clients whose faults are remembered; the one whose last fault is oldest goes first.
 pub const CULPRITS_MAX: usize = 4096;

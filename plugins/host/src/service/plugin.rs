@@ -18,7 +18,7 @@ use super::guest::Guest;
 use super::host::{ServiceHost, ServiceSpec};
 use super::instance::{Instance, Recipe};
 use super::limits::{CONNECTIONS_TOTAL, DEADLINE_MS_DEFAULT};
-use super::status::{Figures, Outcome, ServiceStatus};
+use super::status::{DialledStatus, Figures, Outcome, ServiceStatus};
 use super::wire::Wire;
 use crate::bounds::Place;
 use crate::durable::Durable;
@@ -323,12 +323,16 @@ impl Service {
             memory_bytes: status.memory_bound_bytes,
             deadline_ms: Some(status.deadline_ms),
             store_bytes: Some(spec.store_bytes as u64),
+            dial: spec.dial.as_ref().map(|granted| granted.reaches.iter().map(ToString::to_string).collect()),
             durable_bytes: spec.durable.as_ref().map(|granted| granted.bytes),
             durable_keys: spec.durable.as_ref().map(|granted| granted.keys),
             ..Grants::default()
         };
         status.store = (spec.store_bytes > 0).then(|| self.shared.store.held());
         status.durable = generation.code.durable.as_ref().map(|durable| durable.held());
+        if spec.dial.is_some() {
+            status.dialled = Some(DialledStatus::of(&self.shared.dialled));
+        }
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
         status.signed_by = generation.signed_by.map(|key| key.to_string());
@@ -360,6 +364,7 @@ pub(super) fn recipe<'a>(generation: &'a Generation, shared: &'a Shared) -> Resu
         deadline_ms: spec.deadline_ms.unwrap_or(code.kind.deadline_ms()),
         shared,
         durable: code.durable.as_ref(),
+        dial: spec.dial.as_ref(),
         place: place.ok_or(Fault::Busy)?,
     })
 }

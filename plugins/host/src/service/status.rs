@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use super::outbound::Dialled;
 use super::wire::Trouble;
 use crate::durable::DurableHeld;
 use crate::filter::Fault;
@@ -48,6 +49,36 @@ pub(super) struct Figures {
     pub(super) busy_ns: AtomicU64,
     pub(super) memory_bytes: AtomicU64,
     pub(super) last_fault: Mutex<Option<String>>,
+}
+
+/// What a service has dialled.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct DialledStatus {
+    /// Connections there are now.
+    pub open: usize,
+    /// What became of dialling.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Bytes read from whom it dialled.
+    pub read_bytes: u64,
+    /// Bytes written to them.
+    pub written_bytes: u64,
+    /// What became of operations on these connections, where they did not do what they were asked.
+    pub troubles: BTreeMap<&'static str, u64>,
+}
+
+impl DialledStatus {
+    pub(super) fn of(dialled: &Dialled) -> Self {
+        let (open, outcomes) = dialled.told();
+        let Figures { troubles, read, written, .. } = &*dialled.figures;
+        let troubles = Trouble::KINDS.into_iter().zip(troubles.iter().map(|count| count.load(Relaxed)));
+        Self {
+            open,
+            outcomes: outcomes.into_iter().collect(),
+            read_bytes: read.load(Relaxed),
+            written_bytes: written.load(Relaxed),
+            troubles: troubles.collect(),
+        }
+    }
 }
 
 /// What a service is and did.
@@ -99,6 +130,8 @@ pub struct ServiceStatus {
     pub memory_bytes: u64,
     /// What it holds in its store, where it is granted one.
     pub store: Option<Held>,
+    /// What it has dialled, where it is granted that.
+    pub dialled: Option<DialledStatus>,
     /// What it keeps on disk, where it is granted that.
     pub durable: Option<DurableHeld>,
     /// Clients that are refused for now, as it failed in their connections.

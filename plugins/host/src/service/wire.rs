@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::outbound::DialSpec;
+
 /// Why an operation did not do what it was asked; as the contract has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -28,6 +30,56 @@ impl Trouble {
     }
 }
 
+/// When TLS begins on a connection that is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all.
+    Plain,
+    /// At once.
+    Tls,
+    /// When [`Wire::start_tls`] is called.
+    Starttls,
+}
+
+/// Who is to be dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// A name in the spelling of [`super::reach::name`], which is listed for the port, or an address as text.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// When TLS begins.
+    pub security: Security,
+}
+
+/// Why there is no connection; as the contract has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is not listed.
+    NotGranted,
+    /// Nobody knows the name.
+    NotFound,
+    /// No address of it can be connected to.
+    Unreachable,
+    /// It took too long.
+    Timeout,
+    /// As many as there may be are open.
+    TooMany,
+    /// The handshake failed.
+    Tls,
+}
+
+impl Refused {
+    /// Labels of all kinds, in the order of the variants, and the one of success.
+    pub const KINDS: [&'static str; 7] =
+        ["not-granted", "not-found", "unreachable", "timeout", "too-many", "tls", "connected"];
+    /// The place of that one.
+    pub(super) const CONNECTED: usize = 6;
+}
+
+/// A connection that is being made.
+pub type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Box<dyn Wire>, Refused>> + Send + 'a>>;
+
 /// An operation that may wait.
 pub type Step<'a, T> = Pin<Box<dyn Future<Output = Result<T, Trouble>> + Send + 'a>>;
 
@@ -50,6 +102,9 @@ pub trait Wire: Send {
     fn start_tls(&mut self) -> Step<'_, ()>;
     /// Waits, for at most as long as the peer may be silent.
     fn sleep(&mut self, time: Duration) -> Step<'_, ()>;
+    /// Makes another connection, for whom this one is served by. An address that it leads to must be one that `granted` permits
+    /// ([`super::reach`]).
+    fn dial<'a>(&'a mut self, target: Target, granted: &'a DialSpec) -> Dialling<'a>;
     /// Ends it so that the peer gets what was written last. The last operation.
     fn close(&mut self) -> Step<'_, ()>;
 }
@@ -88,6 +143,10 @@ impl Wire for Nowhere {
 
     fn sleep(&mut self, _time: Duration) -> Step<'_, ()> {
         Box::pin(async { Err(Trouble::Closed) })
+    }
+
+    fn dial<'a>(&'a mut self, _target: Target, _granted: &'a DialSpec) -> Dialling<'a> {
+        Box::pin(async { Err(Refused::Unreachable) })
     }
 
     fn close(&mut self) -> Step<'_, ()> {

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Connection, Durable, Trouble};
+use super::{Connection, Durable, Outbound, Refused, Security, Trouble};
 
+pub use crate::dial::sketch::Far;
 pub use crate::durable::sketch::Vault;
 pub use crate::filter::sketch::Shelf;
 
@@ -18,6 +19,8 @@ pub struct Sketch {
     pub random: u64,
     /// What the service keeps on disk.
     pub durable: Vault,
+    /// Whom the service may dial.
+    pub dials: Vec<Far>,
     /// What it says, as it comes; after it, its end.
     pub says: VecDeque<u8>,
     /// What it hears.
@@ -100,6 +103,9 @@ impl Connection for Sketch {
     }
     fn durable(&mut self) -> impl Durable {
         &mut self.durable
+    }
+    fn dial(&mut self, host: &str, port: u16, security: Security) -> Result<impl Outbound + use<>, Refused> {
+        Far::dialled(&self.dials, host, port, security)
     }
 }
 

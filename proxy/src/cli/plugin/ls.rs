@@ -84,6 +84,9 @@ fn grants(plugin: &Value, points: &str) -> String {
     if let Some(granted) = plugin["store"]["granted"].as_u64() {
         grants.push(format!("store {} KiB", granted >> 10));
     }
+    if let Some(dial) = plugin["grants"]["dial"].as_array() {
+        grants.push(format!("dial {}", dial.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")));
+    }
     if let Some(granted) = plugin["durable"]["granted"].as_u64() {
         grants.push(format!("durable {} KiB", granted >> 10));
     }

@@ -2,6 +2,7 @@
 
 use littoral_plugin_host::Share;
 use littoral_plugin_host::filter::limits::{DEADLINE_MS_MAX, STORE_BYTES_MAX};
+use littoral_plugin_host::service::reach::REACHES_MAX;
 
 use super::{Wrong, error, is_file, wrong};
 use crate::config::{Config, FILTERS_MAX, Plugin};
@@ -47,6 +48,15 @@ impl Plugin {
         }
         if self.store.is_some_and(|store| store.0 > STORE_BYTES_MAX as u64) {
             return wrong("store", "plugin.store is at most 1GiB; 1MiB holds some thousand counters");
+        }
+        if self.dial.as_ref().is_some_and(|list| list.is_empty() || list.len() > REACHES_MAX) {
+            return wrong(
+                "dial",
+                format!("plugin.dial has 1 to {REACHES_MAX} entries, such as \"mail.example.org:25\""),
+            );
+        }
+        if self.dial_ca.is_some() && self.dial.is_none() {
+            return wrong("dial_ca", "plugin.dial_ca needs plugin.dial: write it, or leave this out");
         }
         self.check_candidate()
     }

@@ -79,6 +79,22 @@ pub(super) const METRICS: &[Declared] = &[
         "plugin",
         "Bytes that a service keeps on disk, where it was granted that.",
     ),
+    metric("littoral_service_dialled", "plugin", "Connections that a service has made, where it was granted whom."),
+    metric(
+        "littoral_service_dials_total",
+        "plugin, outcome: not-granted, not-found, unreachable, timeout, too-many, tls, connected",
+        "What became of a service's dialling.",
+    ),
+    metric(
+        "littoral_service_dialled_bytes_total",
+        "plugin, direction: in, out",
+        "Bytes from and to whom it has dialled.",
+    ),
+    metric(
+        "littoral_service_dialled_troubles_total",
+        "plugin, kind: closed, timeout, tls, ending",
+        "Operations on these connections that did not do what they were asked.",
+    ),
     metric("littoral_service_durable_keys", "plugin", "Entries that a service keeps on disk."),
     metric("littoral_service_durable_file_bytes", "plugin", "Bytes of the file they are in."),
     metric(

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::service::wire::Step;
+use crate::service::{DialSpec, Dialling, Refused, Target};
 
 /// A peer whose bytes come in the pieces that were written down; after them, its end.
 #[derive(Default)]
@@ -61,6 +62,10 @@ impl Wire for Script {
         self.said.lock().push(format!("sleep {}", time.as_millis()));
         Box::pin(async { Ok(()) })
     }
+    fn dial<'a>(&'a mut self, _target: Target, _granted: &'a DialSpec) -> Dialling<'a> {
+        Box::pin(async { Err(Refused::Unreachable) })
+    }
+
     fn close(&mut self) -> Step<'_, ()> {
         self.said.lock().push("close".into());
         Box::pin(async { Ok(()) })
