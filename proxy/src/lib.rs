@@ -21,6 +21,7 @@ pub mod filters;
 pub mod forward;
 pub mod handover;
 pub mod hits;
+mod kept;
 pub mod listen;
 pub mod node;
 pub mod observe;

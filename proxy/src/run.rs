@@ -222,7 +222,7 @@ fn assemble(
         collapse_wait: config.cache.collapse_wait.0,
         plugins,
         directing,
-        warm: door.map(|door| Arc::new(Jobs::new(door))),
+        warm: door.map(|door| Arc::new(Jobs::new(door, config.node.data.as_deref()))),
         door,
         slices: slices.build().map_err(|error| format!("cannot ask for slices: {error}"))?,
         token: Node::secret(),
@@ -310,6 +310,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         node.probes.follow(&node);
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(crate::acme::keep(node.clone()));
+        tokio::spawn(crate::warm::resume(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
         tokio::spawn(load::measure(node.clone(), workers));
         if let Some(directing) = &node.directing {

@@ -62,6 +62,11 @@ impl Upgrade {
         *self.sockets.lock() = Arc::default();
     }
 
+    /// Whether a new process has taken over.
+    pub(crate) fn is_done(&self) -> bool {
+        *self.done.borrow()
+    }
+
     /// Waits until a new process has taken over.
     pub async fn done(&self) {
         let mut done = self.done.subscribe();
@@ -77,7 +82,7 @@ impl Upgrade {
         let Ok(_alone) = self.under_way.try_lock() else {
             return Err("an upgrade is under way".into());
         };
-        if *self.done.borrow() {
+        if self.is_done() {
             return Err("this process has handed over already".into());
         }
         let (near, mut child) = self.spawn()?;

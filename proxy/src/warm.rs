@@ -2,10 +2,11 @@
 //!
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
-//! is what an operator may ask for, [`listing`] what that means, [`job`] how it is done; here is the book of jobs. Invariant: at most [`JOBS_MAX`] jobs
+//! is what an operator may ask for, [`listing`] what that means, [`job`] how it is done; here are the jobs of a node, and [`book`] keeps those that have not ended for the process after this one. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -13,12 +14,14 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 mod args;
+mod book;
 mod job;
 mod listing;
 mod order;
 mod window;
 
 pub use args::{WarmArgs, main};
+pub(crate) use book::resume;
 pub use order::Order;
 
 use crate::node::Node;
@@ -38,17 +41,19 @@ pub struct Jobs {
     door: SocketAddr,
     next_id: AtomicU64,
     jobs: Mutex<Vec<Arc<Job>>>,
+    book: book::Book,
 }
 
 impl Jobs {
-    /// For a node that listens on `data`.
-    pub fn new(data: SocketAddr) -> Self {
+    /// For a node that listens on `data` and may keep files in a directory.
+    pub fn new(data: SocketAddr, directory: Option<&Path>) -> Self {
         let ip = match data.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
             IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
             ip => ip,
         };
-        Self { door: SocketAddr::new(ip, data.port()), next_id: AtomicU64::new(1), jobs: Mutex::default() }
+        let (door, book) = (SocketAddr::new(ip, data.port()), book::Book::new(directory));
+        Self { door, next_id: AtomicU64::new(1), jobs: Mutex::default(), book }
     }
 
     /// Starts a job and returns its state. Needs a runtime.
@@ -56,7 +61,7 @@ impl Jobs {
     /// # Errors
     /// One line: what is wrong with the order, or that there are too many jobs.
     pub fn start(&self, node: &Arc<Node>, order: Order) -> Result<Value, String> {
-        let plan = order.checked(node)?;
+        let (plan, source) = order.checked(node)?;
         let mut jobs = self.jobs.lock();
         if jobs.iter().filter(|job| job.is_open()).count() >= OPEN_MAX {
             return Err(format!("{OPEN_MAX} warm jobs are open already; wait for one or cancel one"));
@@ -65,10 +70,15 @@ impl Jobs {
             let oldest = jobs.iter().position(|job| !job.is_open()).expect("invariant: JOBS_MAX is above OPEN_MAX");
             jobs.remove(oldest);
         }
-        let job = Arc::new(Job::new(self.next_id.fetch_add(1, Relaxed), plan));
+        let job = Arc::new(Job::new(self.next_id.fetch_add(1, Relaxed), order, plan, source));
         jobs.push(job.clone());
         let told = job.told();
-        tokio::spawn(job::run(job, node.clone(), self.door));
+        drop(jobs);
+        let (node, door) = (node.clone(), self.door);
+        tokio::spawn(async move {
+            book::write(&node).await;
+            job::run(job, node, door).await;
+        });
         Ok(told)
     }
 
@@ -107,7 +117,7 @@ mod tests {
     fn a_node_that_listens_everywhere_is_reached_on_loopback() {
         for (data, door) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("127.0.1.1:80", "127.0.1.1:80")]
         {
-            assert_eq!(Jobs::new(data.parse().unwrap()).door, door.parse().unwrap());
+            assert_eq!(Jobs::new(data.parse().unwrap(), None).door, door.parse().unwrap());
         }
     }
 }

@@ -93,6 +93,6 @@ async fn account(wanted: &Wanted, state: &Path) -> Result<Account, String> {
         NewAccount { contact: &contact, terms_of_service_agreed: wanted.terms_agreed, only_return_existing: false };
     let (account, credentials) = builder.create(&new, wanted.directory.clone(), None).await.map_err(said)?;
     let text = serde_json::to_string(&credentials).map_err(|error| format!("the account: {error}"))?;
-    state::write(&file, text.as_bytes())?;
+    crate::kept::write(&file, text.as_bytes())?;
     Ok(account)
 }

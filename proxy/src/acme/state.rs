@@ -1,10 +1,7 @@
 //! Files of the account and of what was issued.
 //!
-//! A certificate is one PEM file: a line that says who issued it, its chain, its key. Invariant: a file is there whole or as it was
-//! before, and is its owner's alone to read.
+//! A certificate is one PEM file: a line that says who issued it, its chain, its key. How a file is replaced whole is [`kept`]'s.
 
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
@@ -13,6 +10,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::Certificate;
+use crate::kept;
 use crate::origin::hash_of;
 
 /// Bytes of a file that are read.
@@ -23,7 +21,7 @@ const SPREAD: u64 = 24;
 /// When a certificate is ordered next, in milliseconds since 1970: two thirds of its lifetime in, a little earlier by node so that
 /// many do not come at once; 0 when there is none, or not one of these names by this authority.
 pub fn renewal_ms(wanted: &Certificate, directory: &str, node: &str) -> u64 {
-    let Some(text) = read(&wanted.file).ok().flatten() else { return 0 };
+    let Some(text) = kept::read(&wanted.file, FILE_BYTES_MAX).ok().flatten() else { return 0 };
     let Ok(leaf) = CertificateDer::from_pem_slice(text.as_bytes()) else { return 0 };
     let Ok((_, leaf)) = X509Certificate::from_der(&leaf) else { return 0 };
     let mut wanted_names = wanted.names.clone();
@@ -58,43 +56,12 @@ fn issued_by(directory: &str) -> String {
 /// # Errors
 /// One line that names the file.
 pub(super) fn keep(certificate: &Certificate, directory: &str, key: &str, chain: &str) -> Result<(), String> {
-    write(&certificate.file, format!("{}\n{chain}\n{key}", issued_by(directory)).as_bytes())
+    kept::write(&certificate.file, format!("{}\n{chain}\n{key}", issued_by(directory)).as_bytes())
 }
 
 /// The account, if there is one.
 pub(super) fn read_account(file: &Path) -> Result<Option<String>, String> {
-    read(file).map_err(|error| format!("cannot read the account {}: {error}", file.display()))
-}
-
-fn read(file: &Path) -> std::io::Result<Option<String>> {
-    use std::io::Read;
-    let opened = match std::fs::File::open(file) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
-    let mut text = String::new();
-    opened.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(Some(text))
-}
-
-/// Replaces a file, and makes its directory.
-///
-/// # Errors
-/// One line that names the file.
-pub(super) fn write(file: &Path, bytes: &[u8]) -> Result<(), String> {
-    let problem = |error: std::io::Error| format!("cannot write {}: {error}", file.display());
-    let directory = file.parent().unwrap_or(Path::new("."));
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(problem)?;
-    let fresh = file.with_extension(format!("new-{}", std::process::id()));
-    // Left by a process of the same number that ended here.
-    let _ = std::fs::remove_file(&fresh);
-    let mut opened =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh).map_err(problem)?;
-    let written = opened.write_all(bytes).and_then(|()| opened.sync_all()).and_then(|()| std::fs::rename(&fresh, file));
-    written.map_err(|error| {
-        let _ = std::fs::remove_file(&fresh);
-        problem(error)
-    })
+    kept::read(file, FILE_BYTES_MAX).map_err(|error| format!("cannot read the account {}: {error}", file.display()))
 }
 
 #[cfg(test)]

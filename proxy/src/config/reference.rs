@@ -79,7 +79,7 @@ const NODE: &[Key] = &[
         "directory",
         "none",
         "restart",
-        "Keeps compiled plugins, which are else compiled at each start, and what services keep on disk (`plugin.durable`).",
+        "Keeps compiled plugins, which are else compiled at each start, what services keep on disk (`plugin.durable`), and the warm jobs that have not ended, which go on after a restart.",
     ),
     key(
         "node.resolvers",

@@ -61,7 +61,7 @@ pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
     let WarmArgs { url, list, representations, rate, window, pin, dry_run, detach, json, admin } = args;
     let list = list.map(|file| read(&file)).transpose()?;
     let order = Order { url, list, representations, rate, window, pin, dry_run };
-    order.clone().parsed(SystemTime::now()).map_err(Failed::Use)?;
+    order.parsed(SystemTime::now()).map_err(Failed::Use)?;
     let order = serde_json::to_value(order).map_err(Failed::outcome)?;
     let job = ask(&admin, Method::POST, "/v1/warm", Some(order)).await?;
     if detach {

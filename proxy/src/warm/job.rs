@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
 
-use super::order::{Plan, Source};
+use super::order::{Order, Plan, Source};
 use crate::clock::now_ms;
 use crate::node::Node;
 
@@ -95,7 +95,12 @@ pub(super) struct Expected {
 #[derive(Debug)]
 pub(super) struct Job {
     id: u64,
+    /// As it was ordered, until it has ended.
+    order: Mutex<Option<Order>>,
     pub(super) plan: Plan,
+    /// Until it is listed.
+    pub(super) source: Mutex<Option<Source>>,
+    url: String,
     pub(super) progress: Mutex<Progress>,
     cancelled: watch::Sender<bool>,
 }
@@ -113,7 +118,7 @@ pub(super) struct Miss {
 }
 
 impl Job {
-    pub(super) fn new(id: u64, plan: Plan) -> Self {
+    pub(super) fn new(id: u64, order: Order, plan: Plan, source: Source) -> Self {
         let progress = Progress {
             state: State::Running,
             total: 0,
@@ -128,7 +133,9 @@ impl Job {
             started_ms: now_ms(),
             ended_ms: None,
         };
-        Self { id, plan, progress: Mutex::new(progress), cancelled: watch::Sender::new(false) }
+        let (progress, cancelled) = (Mutex::new(progress), watch::Sender::new(false));
+        let (url, source) = (order.url.clone(), Mutex::new(Some(source)));
+        Self { id, order: Mutex::new(Some(order)), plan, source, url, progress, cancelled }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -150,10 +157,7 @@ impl Job {
         let progress = self.progress.lock();
         json!({
             "id": self.id,
-            "url": match &self.plan.source {
-                Source::At(url) => Some(url.as_str()),
-                Source::Given(_) => None,
-            },
+            "url": Some(self.url.as_str()).filter(|url| !url.is_empty()),
             "dry_run": self.plan.dry_run,
             "expected": progress.expected,
             "state": progress.state,
@@ -170,10 +174,16 @@ impl Job {
         })
     }
 
+    /// What a process after this one has to do anew: the order of a job that has not ended. A dry run is for who waits for it.
+    pub(super) fn unfinished(&self) -> Option<Order> {
+        self.order.lock().clone().filter(|order| !order.dry_run)
+    }
+
     fn end(&self, state: State, error: Option<String>) {
         let mut progress = self.progress.lock();
         if matches!(progress.state, State::Waiting | State::Running) {
             (progress.state, progress.error, progress.ended_ms) = (state, error, Some(now_ms()));
+            *self.order.lock() = None;
         }
     }
 
@@ -211,6 +221,7 @@ pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, door: SocketAddr) {
         () = work => {}
         _ = cancelled.wait_for(|cancelled| *cancelled) => {}
     }
+    super::book::write(&node).await;
 }
 
 pub(super) struct Work<'a> {

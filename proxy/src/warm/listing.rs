@@ -63,7 +63,8 @@ impl Work<'_> {
     /// What is to be fetched: every object of the representations asked for, once.
     pub(super) async fn list(&mut self) -> Result<Vec<Url>, String> {
         let mut objects = Objects::default();
-        match self.job.plan.source.clone() {
+        let source = self.job.source.lock().take().ok_or("it was listed before")?;
+        match source {
             Source::Given(list) => self.catalogue(list, &mut objects).await?,
             Source::At(url) => {
                 let body = self.read(&url).await.map_err(|miss| format!("the manifest: {}", miss.error))?;

@@ -57,7 +57,6 @@ pub(super) enum Source {
 /// An order that has been checked.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub(super) source: Source,
     pub(super) representations: Vec<String>,
     /// Bits per second.
     pub(super) rate: Option<u64>,
@@ -68,9 +67,9 @@ pub(super) struct Plan {
 
 impl Order {
     /// Checks the order against the node.
-    pub(super) fn checked(self, node: &Node) -> Result<Plan, String> {
-        let plan = self.parsed(SystemTime::now())?;
-        let urls = match &plan.source {
+    pub(super) fn checked(&self, node: &Node) -> Result<(Plan, Source), String> {
+        let (plan, source) = self.parsed(SystemTime::now())?;
+        let urls = match &source {
             Source::At(url) => std::slice::from_ref(url),
             Source::Given(list) => &list.urls,
         };
@@ -81,11 +80,11 @@ impl Order {
                 return Err(format!("{host:?} is no [[site]] of this node"));
             }
         }
-        Ok(plan)
+        Ok((plan, source))
     }
 
     /// Checks it as far as that can be done without a node.
-    pub(super) fn parsed(self, now: SystemTime) -> Result<Plan, String> {
+    pub(super) fn parsed(&self, now: SystemTime) -> Result<(Plan, Source), String> {
         let source = self.source()?;
         if self.representations.len() > REPRESENTATIONS_MAX {
             return Err(format!("more than {REPRESENTATIONS_MAX} representations"));
@@ -98,14 +97,14 @@ impl Order {
         if pin > PIN_MAX {
             return Err("objects are pinned for 30 days at most".into());
         }
-        Ok(Plan {
-            source,
-            representations: self.representations,
+        let plan = Plan {
+            representations: self.representations.clone(),
             rate: rate.map(|rate| rate.0),
             window: self.window.as_deref().map(str::parse).transpose()?,
             pin_until: now + pin,
             dry_run: self.dry_run,
-        })
+        };
+        Ok((plan, source))
     }
 
     fn source(&self) -> Result<Source, String> {
@@ -148,10 +147,10 @@ mod tests {
     #[test]
     fn an_order_is_pinned_for_a_day_unless_it_says_otherwise() {
         let order = Order { url: "http://video.example/m.mpd".into(), ..Order::default() };
-        let plan = order.clone().parsed(SystemTime::UNIX_EPOCH).unwrap();
+        let (plan, _) = order.parsed(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(plan.pin_until, SystemTime::UNIX_EPOCH + PIN_DEFAULT);
         let order = Order { pin: Some("2h".into()), rate: Some("8Mbps".into()), ..order };
-        let plan = order.parsed(SystemTime::UNIX_EPOCH).unwrap();
+        let (plan, _) = order.parsed(SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(plan.pin_until, SystemTime::UNIX_EPOCH + Duration::from_secs(7200));
         assert_eq!(plan.rate, Some(8_000_000));
     }

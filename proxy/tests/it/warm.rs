@@ -241,3 +241,40 @@ async fn lists_and_sitemaps_are_warmed_title_by_title_and_a_dry_run_fetches_none
         node.admin("POST", "/v1/warm", r#"{"list":"http://site.example/a\nhttp://169.254.169.254/b\n"}"#).await;
     assert!(status == 422 && told.contains("no [[site]]"), "{status} {told}");
 }
+
+#[tokio::test]
+async fn a_job_that_had_not_ended_goes_on_after_a_restart_and_one_that_had_does_not() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.path.ends_with("a.mp4") {
+        true => Response::with(&[FRESH], Body::Gated(b"first".to_vec(), held.clone(), b"second".to_vec())),
+        false => playlist(&request.path),
+    })
+    .await;
+    let directory = tempfile::tempdir().unwrap();
+    let (data, file) = (format!("[node]\ndata = {:?}", directory.path()), directory.path().join("warm.json"));
+    let mut node = node_before(&origin, &data).await;
+    let (video, audio) = ("http://site.example/video.m3u8", "http://site.example/audio.m3u8");
+    assert_eq!(ended(&node, &order(&node, &serde_json::json!({ "url": video })).await).await["state"], "done");
+    order(&node, &serde_json::json!({ "url": audio, "pin": "2h" })).await;
+    origin.asked("/a.mp4", 1).await;
+    assert!(std::fs::read_to_string(&file).unwrap().contains("audio.m3u8"));
+    node.signal("KILL");
+    node.ended().await;
+    gate.open();
+    drop(node);
+    let node = node_before(&origin, &data).await;
+    let jobs = loop {
+        let jobs: Value = serde_json::from_str(&node.admin("GET", "/v1/warm", "").await.1).unwrap();
+        if jobs.as_array().is_some_and(|jobs| !jobs.is_empty()) {
+            break jobs;
+        }
+    };
+    assert_eq!((jobs.as_array().unwrap().len(), &jobs[0]["url"]), (1, &serde_json::json!(audio)));
+    assert_eq!(ended(&node, &jobs[0]).await["state"], "done");
+    assert!(super::get(&node, "/a.mp4").await.field("cache-status").starts_with("littoral; hit"));
+    // What is kept after the last one has ended: nothing.
+    while std::fs::read_to_string(&file).unwrap() != "[]" {
+        node.metrics().await;
+    }
+}
