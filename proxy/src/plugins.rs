@@ -315,7 +315,8 @@ impl Routing for GuestRouting {
 
     fn decide(&self, flow: &littoral_geo::Flow) -> Option<littoral_geo::Choice> {
         let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand } = *flow;
-        let asked = types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand };
+        let measured = types::Measured::NONE;
+        let asked = types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, measured };
         match self.seat.load().as_ref().map(|plugin| plugin.decide(&asked)) {
             Some(Ok(choice)) => Some(littoral_geo::Choice { clusters: choice.clusters, ttl_s: choice.ttl_s }),
             _ => self.native.decide(flow),

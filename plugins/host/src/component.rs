@@ -108,7 +108,7 @@ impl Opened {
         self.exports.iter().any(|name| is_ours(name, interface.as_str()))
     }
 
-    /// Checks that it is a policy with `wanted`, and asks for nothing but `env`.
+    /// Checks that it is a policy with `wanted`, and asks for nothing that policies do not get.
     ///
     /// # Errors
     /// What was found and what was expected.
@@ -125,10 +125,7 @@ impl Opened {
                 expected(interface.as_str())
             ));
         }
-        match self.imports.iter().find(|name| !is_ours(name, "env")) {
-            Some(stranger) => Err(format!("it imports {stranger}; a policy may import {PACKAGE}env@{VERSION}x only")),
-            None => Ok(()),
-        }
+        self.imports_only("policy", &OF_POLICIES)
     }
 }
 
@@ -144,6 +141,8 @@ pub fn is_service(file: &std::path::Path) -> bool {
         .is_ok_and(|opened| opened.is_service() || opened.is_datagrams())
 }
 
+/// What a policy may import.
+pub(crate) const OF_POLICIES: [&str; 2] = ["env", "measured"];
 /// What a service may import.
 const OF_SERVICES: [&str; 6] = ["env", "ambient", "store", "connection", "durable", "dial"];
 /// What a service of datagrams may import.

@@ -10,13 +10,13 @@ use wasmtime::{
     TypedFunc, WasmBacktrace, WasmParams, WasmResults,
 };
 
-use crate::component::{Interface, is_ours};
+use crate::component::{Interface, OF_POLICIES, is_ours};
 use crate::limits::{
     ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, SAMPLE_MAX, TABLE_ELEMENTS_MAX, TRACE_FRAMES_MAX,
     TRACE_LINE_BYTES_MAX,
 };
 use crate::status::Counters;
-use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict};
+use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Object, Verdict};
 
 use bounds::Bounds;
 
@@ -40,6 +40,8 @@ pub(crate) struct Guest {
     name: String,
     limits: Bounds,
     counters: Arc<Counters>,
+    /// What `measured` tells during a decision.
+    measured: Measured,
 }
 
 /// A warm instance. Used by one thread only.
@@ -56,6 +58,8 @@ pub(crate) struct Instance {
     admit: Option<TypedFunc<AdmitParams, i32>>,
     score: Option<Score>,
     exact: Option<exact::Functions>,
+    /// Whether it asks for what was measured.
+    reads_measured: bool,
     /// See [`Self::trace`].
     trace: Vec<String>,
 }
@@ -64,13 +68,17 @@ pub(crate) struct Instance {
 pub(crate) fn linker(engine: &wasmtime::Engine, module: &Module) -> Result<Linker<Guest>, String> {
     let mut linker = Linker::new(engine);
     let mut linked = std::collections::HashSet::new();
-    for import in module.imports().filter(|import| is_ours(import.module(), "env")) {
+    let ours = |name: &str| OF_POLICIES.into_iter().find(|interface| is_ours(name, interface));
+    for import in module.imports() {
+        let Some(interface) = ours(import.module()) else { continue };
         if !linked.insert((import.module().to_owned(), import.name().to_owned())) {
             continue;
         }
-        let defined = match import.name() {
-            "log" => linker.func_wrap(import.module(), "log", log).map(drop),
-            "count" => linker.func_wrap(import.module(), "count", count).map(drop),
+        let defined = match (interface, import.name()) {
+            ("env", "log") => linker.func_wrap(import.module(), "log", log).map(drop),
+            ("env", "count") => linker.func_wrap(import.module(), "count", count).map(drop),
+            ("measured", "clusters") => linker.func_wrap(import.module(), "clusters", measured_clusters).map(drop),
+            ("measured", "rtt-us") => linker.func_wrap(import.module(), "rtt-us", measured_rtt_us).map(drop),
             _ => Ok(()),
         };
         defined.map_err(|error| error.to_string())?;
@@ -103,6 +111,16 @@ fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
 /// `env.count`
 fn count(caller: Caller<'_, Guest>, metric: i32, delta: i64) {
     caller.data().counters.add(metric as u32, delta as u64);
+}
+
+/// `measured.clusters`
+fn measured_clusters(caller: Caller<'_, Guest>) -> i64 {
+    caller.data().measured.clusters() as i64
+}
+
+/// `measured.rtt-us`
+fn measured_rtt_us(caller: Caller<'_, Guest>, cluster: i32) -> i32 {
+    u16::try_from(cluster).map_or(0, |cluster| caller.data().measured.rtt_us(cluster)) as i32
 }
 
 /// What a failed call was.
@@ -166,7 +184,7 @@ impl Instance {
             .tables(4)
             .trap_on_grow_failure(true)
             .build();
-        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters };
+        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters, measured: Measured::NONE };
         let mut store = Store::new(linker.engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;
@@ -193,6 +211,7 @@ impl Instance {
             },
             exact: has(Interface::Exact).then(|| exact::Functions::of(&of, &mut store)).transpose()?,
             store,
+            reads_measured: module.imports().any(|import| is_ours(import.module(), "measured")),
             trace: Vec::new(),
         })
     }
@@ -303,7 +322,13 @@ impl Instance {
             flow.now_ms as i64,
             flow.rand as i64,
         );
+        if self.reads_measured {
+            self.store.data_mut().measured = flow.measured;
+        }
         let called = decide.call(&mut self.store, params);
+        if self.reads_measured {
+            self.store.data_mut().measured = Measured::NONE;
+        }
         let area = called.map_err(|error| self.broken(&error))?;
         let area = self.read::<8>(area)?;
         let part = |at: usize| u16::from_le_bytes([area[at], area[at + 1]]);

@@ -86,3 +86,5 @@ pub const RECORD_BYTES_MIN: u64 = 4 << 20;
 pub const RECORD_BYTES_MAX: u64 = 64 << 30;
 /// Bytes of one line of a record.
 pub const RECORD_LINE_BYTES_MAX: u64 = 16 << 20;
+/// Clusters to which the round-trip time of one client is told.
+pub const MEASURED_MAX: usize = 16;

@@ -52,6 +52,8 @@ pub(crate) struct Code {
     pub(crate) linker: Linker<Guest>,
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) memory_bytes: usize,
+    /// Whether it asks for what was measured.
+    pub(crate) reads_measured: bool,
 }
 
 impl Generation {
@@ -65,7 +67,7 @@ impl Generation {
 
     /// The same with another config.
     pub(crate) fn started(&self, config: &str, counters: Arc<Counters>) -> Result<Instance, String> {
-        let Code { module, linker, interfaces, memory_bytes } = &self.code;
+        let Code { module, linker, interfaces, memory_bytes, .. } = &self.code;
         let mut instance = Instance::new(&self.spec.name, linker, module, interfaces, *memory_bytes, counters)?;
         instance.init(config)?;
         Ok(instance)
@@ -264,6 +266,13 @@ impl Plugin {
         let generation = self.generations.current();
         let exact = generation.code.interfaces.contains(&Interface::Exact) && !self.generations.is_quarantined();
         exact.then_some(((self.id as u64 + 1) << 32) | generation.number)
+    }
+
+    /// Whether its decisions depend on what was measured, or those of a candidate beside it.
+    pub fn reads_measured(&self) -> bool {
+        let running = self.generations.running();
+        let of_trial = || running.trial.as_ref().is_some_and(|trial| trial.candidate.code.reads_measured);
+        running.present.code.reads_measured || of_trial()
     }
 
     /// Which cluster.

@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+mod measured;
+
+pub use measured::Measured;
+
 /// "No cluster".
 pub const NONE: u16 = u16::MAX;
 
@@ -36,6 +40,9 @@ pub struct Flow {
     pub candidates: u64,
     pub now_ms: u64,
     pub rand: u64,
+    /// What `measured` tells; in files pairs of a cluster and its microseconds.
+    #[serde(skip_serializing_if = "Measured::is_empty")]
+    pub measured: Measured,
 }
 
 /// `routing.choice`
@@ -57,7 +64,7 @@ impl Default for ClusterRow {
 impl Default for Flow {
     fn default() -> Self {
         let (key, addr_hi, addr_lo, place) = (0, 0, 0, [0.0; 3]);
-        Self { key, addr_hi, addr_lo, place, zone: NONE, candidates: 0, now_ms: 0, rand: 0 }
+        Self { key, addr_hi, addr_lo, place, zone: NONE, candidates: 0, now_ms: 0, rand: 0, measured: Measured::NONE }
     }
 }
 

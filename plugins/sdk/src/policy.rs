@@ -25,6 +25,7 @@
 //! it as a node does. The contract is `plugins/wit/policy.wit`; units and bounds are there.
 
 mod export;
+pub mod measured;
 pub mod sketch;
 
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ pub struct Cluster {
     pub capacity_mbps: u32,
     /// Its load in permille of that.
     pub load_permille: u16,
-    /// Round-trip time to it in microseconds; 0 when not measured.
+    /// Round-trip time to it in microseconds; 0 when not measured. A node's is: what it measures depends on the client, see [`measured`].
     pub rtt_us: u32,
 }
 

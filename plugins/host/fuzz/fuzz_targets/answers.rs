@@ -47,7 +47,7 @@ fn pose(input: &mut Unstructured) -> Result<()> {
 
 fn ask_for_a_choice(at: u32, candidates: u64) {
     let place = [0.0; 3];
-    let flow = Flow { key: at.into(), addr_hi: 0, addr_lo: 0, place, zone: 0, candidates, now_ms: 0, rand: 0 };
+    let flow = Flow { key: at.into(), place, zone: 0, candidates, ..Flow::default() };
     let choice = PUPPET.decide(&flow);
     asked(&choice);
     let Ok(choice) = choice else { return };

@@ -160,7 +160,7 @@ fn speak(input: &mut Unstructured) -> Result<()> {
     SPEAKER.push_ladder(1, words);
     let [key, addr_hi, addr_lo, now_ms] = input.arbitrary()?;
     let zone = input.arbitrary()?;
-    let flow = Flow { key, addr_hi, addr_lo, zone, now_ms, place: [0.0; 3], candidates: 1, rand: 0 };
+    let flow = Flow { key, addr_hi, addr_lo, zone, now_ms, candidates: 1, ..Flow::default() };
     let choice = SPEAKER.decide(&flow);
     assert!(choice.is_ok_and(|choice| choice.clusters == [u16::MAX; 3]), "{choice:?}");
     assert!(SPEAKER.status().counters.keys().all(|counter| *counter < 64));

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::plugin::{Generation, Plugin};
 use crate::question::{Admit, Question, Score, Select, Snapshot, Trial};
-use crate::types::{Ask, ClusterRow, Fault, Flow, Object};
+use crate::types::{self, Ask, ClusterRow, Fault, Flow, Object};
 use crate::vectors::Vectors;
 
 /// Calls of one batch.
@@ -150,8 +150,9 @@ fn samples() -> Vec<(Snapshot, Question, String)> {
     };
     let ladders = [(1, vec![100, 300, 700, 1500, 3000, 6000])].into();
     let snapshot = Snapshot { version: 1, clusters: (0..8).map(row).collect(), ladders };
-    let flow =
-        Flow { key: 1, addr_lo: 7, place: [0.6, 0.6, 0.5], candidates: 0xff, now_ms: 1, rand: 2, ..Flow::default() };
+    let measured = types::Measured::of([(1, 9_000), (4, 30_000)]);
+    let place = [0.6, 0.6, 0.5];
+    let flow = Flow { key: 1, addr_lo: 7, place, candidates: 0xff, now_ms: 1, rand: 2, measured, ..Flow::default() };
     let ask = Ask {
         est_kbps: 2500,
         buffer_ms: 9000,

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::inspect::{Core, core_of};
-use crate::component::{Interface, Opened, is_ours, open};
+use crate::component::{Interface, OF_POLICIES, Opened, is_ours, open};
 use crate::engine::read;
 use crate::limits::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX};
 
@@ -24,8 +24,13 @@ const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("cache-exact", "step", "(i32, i32, i64) -> i32"),
 ];
 
-/// What a policy may import, and its type.
-const IMPORTS: &[(&str, &str)] = &[("log", "(i32, i32, i32)"), ("count", "(i32, i64)")];
+/// What a policy may import: the interface, the function and its type.
+const IMPORTS: &[(&str, &str, &str)] = &[
+    ("env", "log", "(i32, i32, i32)"),
+    ("env", "count", "(i32, i64)"),
+    ("measured", "clusters", "() -> i64"),
+    ("measured", "rtt-us", "(i32) -> i32"),
+];
 
 /// Something for which a node refuses a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -83,17 +88,19 @@ pub fn check(file: &Path, config: &str) -> Result<Vec<Finding>, String> {
 
 /// What it imports and must not.
 fn imports(opened: &Opened, core: &Core) -> Vec<Finding> {
-    let strangers = opened.imports.iter().filter(|name| !is_ours(name, "env"));
+    let ours = |name: &str| OF_POLICIES.into_iter().find(|interface| is_ours(name, interface));
+    let strangers = opened.imports.iter().filter(|name| ours(name).is_none());
     let refused = strangers.map(|name| finding(format!("it imports {name}"), why_not(name)));
     let unknown = core.imports.iter().filter_map(|import| {
         let (module, name) = import.name.split_once(' ')?;
-        // What the component imports has been told; this is what of `env` there is not.
-        let known = IMPORTS.iter().find(|(known, _)| *known == name);
+        // What the component imports has been told; this is what of our interfaces there is not.
+        let interface = ours(module);
+        let known = IMPORTS.iter().find(|(of, known, _)| Some(*of) == interface && *known == name);
         match known {
-            _ if !is_ours(module, "env") && opened.imports.iter().any(|told| told == module) => None,
-            Some((_, signature)) if is_ours(module, "env") && *signature == import.signature => None,
-            Some((_, signature)) if is_ours(module, "env") => Some(finding(
-                format!("it imports env.{name} as {}", import.signature),
+            _ if interface.is_none() && opened.imports.iter().any(|told| told == module) => None,
+            Some((.., signature)) if *signature == import.signature => None,
+            Some((of, _, signature)) => Some(finding(
+                format!("it imports {of}.{name} as {}", import.signature),
                 format!("the contract has it as {signature}: take plugins/wit of this version"),
             )),
             _ => Some(finding(format!("its core module imports {module}.{name}"), why_not(module))),
@@ -109,14 +116,14 @@ fn why_not(name: &str) -> &'static str {
             "a policy is a pure function without I/O, clock or entropy of its own: use now-ms and rand of the question, and build \
              for wasm32-unknown-unknown"
         }
-        _ if name.starts_with("littoral:plugin/env@") => {
+        _ if OF_POLICIES.iter().any(|ours| name.starts_with(&format!("littoral:plugin/{ours}@"))) => {
             "it is of another version of the contract: this node speaks 0.1.x; build it against that"
         }
         _ if name.starts_with("littoral:plugin/") => {
-            "that belongs to filters and services: a policy imports env and nothing else"
+            "that belongs to filters and services: a policy imports env and measured, and nothing else"
         }
         _ if name == "env" => "the linker left a symbol undefined: link what defines it, and pass no --allow-undefined",
-        _ => "a node gives a policy littoral:plugin/env and nothing else: leave it out",
+        _ => "a node gives a policy littoral:plugin/env and measured, and nothing else: leave it out",
     }
 }
 

@@ -60,7 +60,8 @@ fn load(name: &str, interface: Interface) -> Arc<Plugin> {
 }
 
 fn flow() -> Flow {
-    Flow { key: 1, addr_hi: 0, addr_lo: 2, place: [0.0, 1.0, 0.0], zone: 65535, candidates: 0b111, now_ms: 1, rand: 1 }
+    let place = [0.0, 1.0, 0.0];
+    Flow { key: 1, addr_lo: 2, place, candidates: 0b111, now_ms: 1, rand: 1, ..Flow::default() }
 }
 
 fn ask() -> Ask {
