@@ -47,6 +47,8 @@ pub struct Counters {
     pub updates: AtomicU64,
     /// See [`Self::updates`].
     pub updates_refused: AtomicU64,
+    /// Round-trip times that there was no room for.
+    pub rtts_left_out: AtomicU64,
     /// Routing policy answers that were refused.
     pub refused_choices: AtomicU64,
     /// Responses: noerror, formerr, servfail, nxdomain, notimp, refused, badvers, other.
@@ -62,8 +64,8 @@ impl Counters {
     /// Labels of [`Self::fetches`].
     pub const FETCHES: [&'static str; 3] = ["new", "same", "failed"];
     /// Labels of [`Self::reasons`].
-    pub const REASONS: [&'static str; 8] =
-        ["deep", "coverage", "geo", "load", "all-down", "no-candidate", "override", "no-room"];
+    pub const REASONS: [&'static str; 9] =
+        ["deep", "coverage", "geo", "load", "all-down", "no-candidate", "override", "no-room", "rtt"];
 
     pub(crate) fn query(&self, protocol: Protocol) {
         count(if protocol == Protocol::Udp { &self.udp } else { &self.tcp });

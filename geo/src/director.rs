@@ -25,6 +25,7 @@ use crate::tsig::Secret;
 mod decide;
 mod explain;
 mod nodes;
+mod rtts;
 mod service;
 mod snapshot;
 mod sources;
@@ -34,6 +35,8 @@ pub(crate) use decide::Decided;
 pub use decide::Decision;
 use decide::hash;
 pub use explain::{Candidate, Explanation, Filtered, Matched};
+use rtts::Heard;
+pub use rtts::RttView;
 use service::domain_name;
 pub(crate) use snapshot::Snapshot;
 use snapshot::State;
@@ -196,6 +199,8 @@ pub struct Director {
     reloading: Mutex<()>,
     /// One change of the snapshot after another: moments.
     changing: Mutex<()>,
+    /// Round-trip times as they were told. Locked before `changing`.
+    heard: Mutex<Heard>,
     counters: Counters,
     signatures: Signatures,
     /// Told when a zone has changed, or a primary says that one of its has.
@@ -216,6 +221,7 @@ impl Director {
             version: AtomicU64::new(0),
             reloading: Mutex::new(()),
             changing: Mutex::new(()),
+            heard: Mutex::default(),
             counters: Counters::default(),
             signatures: Signatures::default(),
             stirred: Stirred::default(),
@@ -255,6 +261,8 @@ impl Director {
 
     /// Puts a new snapshot in force, with the state that the clusters are in now.
     fn replace(&self, mut snapshot: Snapshot) {
+        let heard = self.heard.lock();
+        snapshot.rtts = self.rtts_for(&heard, &snapshot.config);
         let changing = self.changing.lock();
         let old = self.snapshot.load_full();
         let known = |id: &str| old.config.clusters.iter().position(|known| known.id == id).map(|at| old.states[at]);
@@ -264,7 +272,7 @@ impl Director {
         self.snapshot.store(Arc::new(snapshot));
         self.push();
         self.stirred.all();
-        drop(changing);
+        drop((changing, heard));
         retire(old);
     }
 

@@ -4,7 +4,7 @@
 //! the network does that hold" and knows nothing of packets. [`server`] speaks DNS, [`stub`] asks it. Probing clusters for
 //! health is the caller's; the director is told.
 //!
-//! Invariant: two clients inside one returned scope prefix get the same clusters while the cluster states do not change.
+//! Invariant: two clients inside one returned scope prefix get the same clusters while cluster states and round-trip times do not change.
 
 pub mod address;
 pub mod answer;
@@ -19,6 +19,7 @@ pub mod limits;
 pub mod map;
 pub mod peers;
 pub mod routing;
+pub mod rtt;
 pub mod server;
 pub mod stub;
 pub mod tsig;
@@ -28,6 +29,6 @@ pub mod zone;
 pub use counters::Counters;
 pub use director::{
     Candidate, Cluster, ClusterView, Decision, Director, Explanation, Filtered, GeoConfig, GeoError, MapView, Matched,
-    Node, Override, Service, ZoneSource,
+    Node, Override, RttView, Service, ZoneSource,
 };
 pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing};

@@ -50,6 +50,16 @@ pub const NOTIFY_TRIES: u32 = 5;
 pub const NOTIFIED_MAX: usize = 64;
 /// Changes of zones that came by UDP and wait for those before them; a further one is answered with SERVFAIL and counted.
 pub const UPDATES_WAITING_MAX: usize = 64;
+/// Prefixes of clients with a round-trip time: of one text, and of all clusters together in each family of addresses.
+pub const RTT_PREFIXES_MAX: usize = 65_536;
+/// Clusters with a round-trip time to one prefix; the fastest ones are kept.
+pub const RTT_CLUSTERS_MAX: usize = 16;
+/// Microseconds of a round-trip time: what takes longer is no measurement of a path.
+pub const RTT_US_MAX: u32 = 10_000_000;
+/// Bytes of a line of round-trip times.
+pub const RTT_LINE_BYTES_MAX: usize = 96;
+/// Bytes of a whole text of them.
+pub const RTT_TEXT_BYTES_MAX: usize = 4 << 20;
 /// Services.
 pub const SERVICES_MAX: usize = 4096;
 /// Prefixes of coverage zones and corrections together.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::rtt::Measured;
+
 /// "No cluster" in a [`Choice`] or a zone.
 pub const NONE: u16 = u16::MAX;
 
@@ -25,7 +27,7 @@ pub struct ClusterRow {
     pub capacity_mbps: u32,
     /// How loaded it is, in permille of its capacity.
     pub load_permille: u16,
-    /// Round-trip time to it in microseconds, 0 when not measured.
+    /// Round-trip time to it in microseconds, 0 when not measured: always, as it depends on the client. See [`Flow::rtts`].
     pub rtt_us: u32,
 }
 
@@ -48,6 +50,8 @@ pub struct Flow {
     pub now_ms: u64,
     /// Entropy.
     pub rand: u64,
+    /// Round-trip times between the client and clusters; none unless the policy [reads them](Routing::reads_rtts).
+    pub rtts: Measured,
 }
 
 /// A policy's answer: clusters in order of preference.
@@ -66,6 +70,11 @@ pub trait Routing: Send + Sync {
 
     /// The choice for a client; `None` when the policy has none to offer.
     fn decide(&self, flow: &Flow) -> Option<Choice>;
+
+    /// Whether its choices depend on [`Flow::rtts`]: only then are they looked up, and only then do scopes tell their prefixes apart.
+    fn reads_rtts(&self) -> bool {
+        false
+    }
 
     /// Who decides now: a name and a generation, for people.
     fn decider(&self) -> (String, u64) {
@@ -130,7 +139,7 @@ mod tests {
     }
 
     fn flow(place: [f32; 3], zone: u16, candidates: u64) -> Flow {
-        Flow { key: 0, addr_hi: 0, addr_lo: 0, place, zone, candidates, now_ms: 0, rand: 0 }
+        Flow { key: 0, addr_hi: 0, addr_lo: 0, place, zone, candidates, now_ms: 0, rand: 0, rtts: Measured::NONE }
     }
 
     fn policy(loads: [u16; 3]) -> NativeGeo {

@@ -314,13 +314,17 @@ impl Routing for GuestRouting {
     }
 
     fn decide(&self, flow: &littoral_geo::Flow) -> Option<littoral_geo::Choice> {
-        let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand } = *flow;
-        let measured = types::Measured::NONE;
+        let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, rtts } = *flow;
+        let measured = types::Measured::of(rtts.iter());
         let asked = types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, measured };
         match self.seat.load().as_ref().map(|plugin| plugin.decide(&asked)) {
             Some(Ok(choice)) => Some(littoral_geo::Choice { clusters: choice.clusters, ttl_s: choice.ttl_s }),
             _ => self.native.decide(flow),
         }
+    }
+
+    fn reads_rtts(&self) -> bool {
+        self.seat.load().as_ref().is_some_and(|plugin| plugin.reads_measured())
     }
 
     fn decider(&self) -> (String, u64) {

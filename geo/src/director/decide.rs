@@ -18,6 +18,7 @@ use crate::counters::count;
 use crate::limits::CLUSTERS_MAX;
 use crate::map::Spot;
 use crate::routing::{Choice, Flow, NONE, Routing};
+use crate::rtt::Measured;
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +101,14 @@ impl Director {
         }
         let zone = [forced, covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
         let place = spot.place.at.unwrap_or_default();
-        let flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates, now);
+        let mut flow = flow(service, masked(client, scope), place, zone.unwrap_or(NONE), candidates, now);
+        // The policy's entropy stays that of the map's prefix: a neighbour that is measured moves nobody else.
+        let mut scope = scope;
+        if !snapshot.rtts.is_empty() && service.candidates.count_ones() > 1 && self.routing.reads_rtts() {
+            let (rtts, apart) = snapshot.rtts.find(client, flow.now_ms);
+            (flow.rtts, scope) = (rtts, scope.max(apart));
+            (flow.addr_hi, flow.addr_lo) = halves(masked(client, scope));
+        }
         let (choice, by_policy) = self.choose(&flow);
         let first = Some(choice.clusters[0]).filter(|first| *first != NONE);
         let reason = match first {
@@ -110,6 +118,7 @@ impl Director {
             first if first == forced => "override",
             first if first == covered.deep => "deep",
             first if first == zone => "coverage",
+            first if by_policy && first.is_some_and(|first| flow.rtts.to(first).is_some()) => "rtt",
             _ if spot.place.at.is_some() => "geo",
             _ => "load",
         };
@@ -154,14 +163,20 @@ impl Snapshot {
 }
 
 fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates: u64, now: Duration) -> Flow {
-    let bits = match prefix {
-        IpAddr::V4(v4) => u128::from(v4.to_bits()),
-        IpAddr::V6(v6) => v6.to_bits(),
-    };
+    let (addr_hi, addr_lo) = halves(prefix);
     let now_ms = now.as_millis() as u64;
     // The same for a client and a service, so that a policy that uses it stays within the scope's promise.
-    let rand = hash(&(bits, service.key));
-    Flow { key: service.key, addr_hi: (bits >> 64) as u64, addr_lo: bits as u64, place, zone, candidates, now_ms, rand }
+    let rand = hash(&(u128::from(addr_hi) << 64 | u128::from(addr_lo), service.key));
+    let (key, rtts) = (service.key, Measured::NONE);
+    Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, rtts }
+}
+
+/// The halves of an address; of IPv4 the lower one alone.
+fn halves(address: IpAddr) -> (u64, u64) {
+    match address {
+        IpAddr::V4(v4) => (0, u64::from(v4.to_bits())),
+        IpAddr::V6(v6) => ((v6.to_bits() >> 64) as u64, v6.to_bits() as u64),
+    }
 }
 
 pub(super) fn hash(value: &impl Hash) -> u64 {

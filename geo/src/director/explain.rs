@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::decide::Decided;
 use super::snapshot::{Left, Snapshot};
-use super::{Director, domain_name};
+use super::{Director, RttView, domain_name};
 use crate::address::{canonical, masked};
 use crate::map::{As, Located};
 use crate::routing::{ClusterRow, NativeGeo};
@@ -82,8 +82,10 @@ pub struct Candidate {
     pub distance_km: Option<u32>,
     /// Its load.
     pub load_permille: u16,
-    /// Round-trip time in microseconds, 0 when not measured.
+    /// Round-trip time in microseconds, 0 when there is none to decide by.
     pub rtt_us: u32,
+    /// What is known of it, when anything is.
+    pub rtt: Option<RttView>,
     /// What the native policy reckons: distance and load as one figure, the lowest first.
     pub native_cost: f32,
 }
@@ -111,6 +113,7 @@ impl Director {
         addresses.extend(snapshot.addresses(&decided, true));
         let rows = snapshot.rows();
         let km = |row: &ClusterRow| spot.place.at.map(|place| distance_km(place, row.place));
+        let rtts = snapshot.rtts.find(client, flow.now_ms).0;
         let candidate = |row: &ClusterRow| Candidate {
             cluster: id(row.index),
             number: row.index,
@@ -118,7 +121,8 @@ impl Director {
             in_zone: zone == Some(row.index),
             distance_km: km(row),
             load_permille: row.load_permille,
-            rtt_us: row.rtt_us,
+            rtt_us: rtts.to(row.index).unwrap_or(0),
+            rtt: self.rtt_view(&snapshot, client, row.index, flow.now_ms),
             native_cost: NativeGeo::cost(&flow, row),
         };
         let (chosen_from, others): (Vec<_>, Vec<_>) =

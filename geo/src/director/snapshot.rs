@@ -14,6 +14,7 @@ use crate::limits::{CLUSTERS_MAX, NODES_MAX, SERVICES_MAX, ZONES_MAX};
 use crate::map::{Covered, Map};
 use crate::peers::{self, Keys};
 use crate::routing::{ClusterRow, NONE, unit_vector};
+use crate::rtt::Rtts;
 use crate::zone::Zones;
 
 /// A cluster with this load, in permille, has no room for further clients.
@@ -36,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) zones: Arc<Zones>,
     /// Shared secrets.
     pub(crate) keys: Arc<Keys>,
+    /// Round-trip times, by the clusters of this config.
+    pub(super) rtts: Arc<Rtts>,
 }
 
 /// How a cluster is.
@@ -111,6 +114,7 @@ impl Snapshot {
             services: Arc::new(services),
             zones: Arc::new(zones),
             keys: Arc::new(keys),
+            rtts: Arc::default(),
             config: Arc::new(config),
         };
         let states = vec![State::default(); snapshot.config.clusters.len()];

@@ -14,6 +14,8 @@ use crate::address::masked;
 use crate::database::Database;
 use crate::routing::{Choice, ClusterRow, Flow, unit_vector};
 
+mod rtts;
+
 const ZONE: &str =
     "$ORIGIN kingcdn.example.\n@ 60 IN SOA ns hostmaster 1 60 60 60 30\n@ 60 IN NS ns\nns 60 IN A 192.0.2.53\n";
 
@@ -111,7 +113,7 @@ fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_f
     assert_eq!(denied.authority[0].record_type(), RecordType::SOA);
     assert_eq!(asked("10.7.0.1").answers.len(), 1);
     let counters = director.counters();
-    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1, 0, 0]);
+    assert_eq!(counters.reasons.each_ref().map(|count| count.load(Relaxed)), [1, 0, 0, 0, 0, 1, 0, 0, 0]);
     let told = director.explain("10.6.0.1".parse().unwrap(), NAME).unwrap();
     assert_eq!((told.clusters.len(), told.addresses.len(), told.reason), (0, 0, "no-candidate"));
     assert_eq!((told.scope.as_str(), told.zone), ("10.6.0.0/16", None));
