@@ -1,6 +1,6 @@
 //! The host with real guests: the policies answer, the fixtures misbehave, and nothing but a fault comes of it.
 
-use littoral_plugin_host::{Fault, Flow, Host, HostSettings, Interface, Object, PluginSpec, Verdict};
+use littoral_plugin_host::{Fault, Flow, Host, HostSettings, Interface, Measured, Object, PluginSpec, Verdict};
 
 use super::{advance, ask, flow, guest, host, load, now_ms, rows, spec};
 
@@ -131,4 +131,19 @@ fn any_bytes_are_refused_without_a_panic() {
             let _ = plugin.decide(&flow());
         }
     }
+}
+
+#[test]
+fn what_was_measured_of_a_client_is_there_for_its_question_and_for_no_other() {
+    let route = load("route-rtt", Interface::Routing);
+    route.push_clusters(1, rows());
+    // The client is beside cluster 1.
+    let near = |times: &[(u16, u32)]| Flow { measured: Measured::of(times.iter().copied()), ..flow() };
+    let first = |flow: &Flow| route.decide(flow).unwrap().clusters[0];
+    assert_eq!(first(&near(&[])), 1);
+    assert_eq!(first(&near(&[(0, 9_000), (1, 200_000)])), 0);
+    assert_eq!(first(&flow()), 1, "nothing is left of the question before");
+    assert_eq!(first(&near(&[(1, 200_000), (2, 11_000)])), 2);
+    assert!(route.reads_measured() && !load("route-geo", Interface::Routing).reads_measured());
+    assert_eq!(route.status().faults.values().sum::<u64>(), 0);
 }

@@ -8,8 +8,10 @@
 //! cluster, `busy` grows from 0 at a load of `knee` permille to 1 at 1000 and on, and `lot`, from 0 to 2, is the client's own, always
 //! the same for its prefix, its service and the cluster. So a load that grows sends a few more clients elsewhere, first those who lose
 //! least by it, and one that trembles moves those few and nobody else: nothing swings from full to empty. The coverage zone a
-//! client is in counts as no distance. With `busy_ttl` an answer holds for that many seconds only, once its first cluster is busy.
+//! client is in counts as no distance. A cluster whose round-trip time to the client was measured is as far away as one that lets expect
+//! that time, once what the client's access network adds to all of them is taken off. With `busy_ttl` an answer holds for that many seconds only, once its first cluster is busy.
 
+use littoral_plugin::policy::measured::{self, as_distance, estimated_us};
 use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing, lot};
 use serde::Deserialize;
 
@@ -47,6 +49,20 @@ pub struct RouteLoad {
     rows: [Row; CLUSTERS_MAX],
 }
 
+impl RouteLoad {
+    /// By how many microseconds the best of the measured ways (a mask) is slower than its distance lets expect, where it is.
+    fn slower(&self, known: u64, cosine_to: impl Fn(&Row) -> f32) -> f32 {
+        let (mut left, mut least) = (known, f32::INFINITY);
+        while left != 0 {
+            let index = left.trailing_zeros() as u16;
+            left &= left - 1;
+            let expected = estimated_us(cosine_to(&self.rows[usize::from(index)]));
+            least = least.min(measured::rtt_us(index) as f32 - expected);
+        }
+        if known == 0 { 0.0 } else { least.max(0.0) }
+    }
+}
+
 impl Routing for RouteLoad {
     fn new(config: &str) -> Result<Self, String> {
         let config: Config = littoral_plugin::config(config)?;
@@ -71,12 +87,15 @@ impl Routing for RouteLoad {
 
     fn decide(&self, flow: &Flow) -> Choice {
         let (place, placed) = (flow.place, flow.place != [0.0; 3]);
+        let cosine_to = |row: &Row| row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
+        let known = if placed { measured::clusters() & flow.candidates } else { 0 };
+        let slower = self.slower(known, cosine_to);
         let mut choice = Choice::cheapest(flow.candidates, |index| {
             let row = &self.rows[usize::from(index)];
-            let cosine = row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
             let distance = match placed {
                 _ if index == flow.zone && row.healthy => 0.0,
-                true => 1.001 - cosine,
+                _ if known >> index & 1 == 1 => 0.001 + as_distance(measured::rtt_us(index) as f32 - slower),
+                true => 1.001 - cosine_to(row),
                 false => 1.0,
             };
             distance + row.toll * lot(flow.rand, index)
@@ -131,6 +150,19 @@ mod tests {
         // Who left at a lower load has left at a higher one, and where both are full nearly all are back.
         assert!(some.iter().zip(&more).chain(more.iter().zip(&full)).all(|(less, more)| *less || !*more));
         assert!(count(&stay([1000, 1000])) > 500);
+    }
+
+    #[test]
+    fn who_was_measured_is_as_far_away_as_that_lets_expect() {
+        let first = |times: &[(u16, u32)]| {
+            measured::tell(times);
+            asks(&seat("{}", [0, 0]), 1).clusters[0]
+        };
+        assert_eq!(first(&[]), 0);
+        assert_eq!(first(&[(0, 600_000)]), 0, "who is slow to everybody stays");
+        assert_eq!(first(&[(0, 90_000), (1, 20_000)]), 1);
+        assert_eq!(first(&[(0, 90_000), (1, 95_000)]), 0);
+        measured::tell(&[]);
     }
 
     #[test]
