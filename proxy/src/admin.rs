@@ -91,6 +91,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/plugins/{name}/promote", post(promote))
         .route("/v1/plugins/{name}/abort", post(abort))
         .route("/v1/clusters", get(clusters))
+        .route("/v1/rtt", get(rtts).post(learn_rtts))
         .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
         .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
         .route("/v1/explain", get(explain))
@@ -236,6 +237,15 @@ async fn rolled_out(State(admin): State<Admin>, Path(name): Path<String>, wanted
 
 async fn clusters(State(admin): State<Admin>) -> Json<Value> {
     Json(admin.node.directing.as_ref().map_or_else(|| json!([]), |directing| directing.clusters()))
+}
+
+async fn rtts(State(admin): State<Admin>) -> String {
+    admin.node.rtt.text()
+}
+
+async fn learn_rtts(State(admin): State<Admin>, text: String) -> Answer {
+    let taken = admin.node.rtt.learn(&text).map_err(|problem| Refusal(StatusCode::BAD_REQUEST, problem))?;
+    Ok(Json(json!({ "taken": taken })))
 }
 
 #[derive(Deserialize)]

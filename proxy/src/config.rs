@@ -27,6 +27,7 @@ mod listen;
 mod log;
 pub mod origin;
 pub mod reference;
+mod rtt;
 mod serve;
 mod site;
 mod trace;
@@ -44,6 +45,7 @@ pub use geo::{Geo, OVERRIDES_MAX, Override};
 pub use listen::{Bind, CERTS_MAX, Cert, ClientAuth, Door, Http, Https, Listen, PREFIXES_OF_LIST_MAX, TlsVersion};
 pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
+pub use rtt::Rtt;
 pub use serve::{Begins, SERVICE_CONNECTIONS_MAX, Serve};
 pub use site::{Coding, Compress, Dash, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site, Steer};
 pub use trace::Trace;
@@ -109,6 +111,8 @@ pub struct Config {
     pub dns: Dns,
     /// `[geo]`
     pub geo: Geo,
+    /// `[rtt]`
+    pub rtt: Rtt,
     /// `[plugins]`
     pub plugins: PluginTrust,
     /// `[[plugin]]`

@@ -18,6 +18,7 @@ use crate::config::units::Prefix;
 use crate::config::{Config, Tier};
 use crate::observe::metrics::Sample;
 use crate::probes::Probes;
+use crate::rtt::hear::Hearing;
 
 /// How often the files of the map are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -26,6 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Directing {
     director: Arc<Director>,
     probes: Probes,
+    hearing: Hearing,
 }
 
 impl Directing {
@@ -38,7 +40,10 @@ impl Directing {
             return Ok(None);
         }
         let (director, warnings) = Director::new(geo_config(config), routing).map_err(|error| error.to_string())?;
-        Ok(Some((Self { director: Arc::new(director), probes: Probes::default() }, warnings)))
+        Ok(Some((
+            Self { director: Arc::new(director), probes: Probes::default(), hearing: Hearing::default() },
+            warnings,
+        )))
     }
 
     /// How the DNS side of a config answers.
@@ -70,9 +75,15 @@ impl Directing {
         self.director.reload(geo_config(config)).map_err(|error| error.to_string())
     }
 
-    /// Probes the clusters of `config` from now on. Within a runtime.
+    /// Probes the clusters of `config` from now on, and asks them for round-trip times. Within a runtime.
     pub fn probe(&self, config: &Config) {
         self.probes.follow(config, &self.director);
+        self.hearing.follow(config, &self.director);
+    }
+
+    /// Who asks for round-trip times.
+    pub(crate) fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 
     /// Reads databases and coverage files again when they have changed, for ever; off the threads that answer.

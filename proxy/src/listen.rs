@@ -229,6 +229,7 @@ impl Worker {
         if rules.is_spoken_to() {
             tokio::spawn(async move { open.await_header(stream, source, front).await });
         } else {
+            self.node.rtt.accepted(&stream, source.ip());
             open.serve(stream, source, &front);
         }
     }

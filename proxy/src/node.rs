@@ -64,6 +64,8 @@ pub struct Node {
     pub upgrade: Upgrade,
     /// What each client has done, where that is bounded.
     pub clients: Clients,
+    /// How far away they are.
+    pub rtt: crate::rtt::Rtt,
     /// What is counted.
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.

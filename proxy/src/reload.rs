@@ -59,6 +59,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
     if let Some(directing) = &node.directing {
         directing.probe(&config);
     }
+    node.rtt.put(&config.rtt);
     node.fronts.put(fronts);
     node.forward.put(&config.forward);
     node.access.adopt(access);

@@ -212,6 +212,8 @@ fn assemble(
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     let hot = Hot::of(&config, &access, &traces);
+    let rtt = crate::rtt::Rtt::default();
+    rtt.put(&config.rtt);
     Ok(Arc::new(Node {
         sites: ArcSwap::from_pointee(sites),
         probes: crate::origin::Probes::default(),
@@ -233,6 +235,7 @@ fn assemble(
         traces,
         upgrade: Upgrade::default(),
         clients: Clients::default(),
+        rtt,
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),

@@ -25,6 +25,7 @@ mod listen;
 mod log;
 mod origin;
 mod record;
+mod rtt;
 mod serve;
 mod site;
 mod trace;
@@ -55,6 +56,7 @@ impl Config {
         self.check_clusters()?;
         self.check_dns()?;
         self.check_geo()?;
+        self.check_rtt()?;
         self.check_zones()?;
         self.check_cache()?;
         self.check_log()?;

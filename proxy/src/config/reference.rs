@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod log;
 mod origin;
+mod rtt;
 mod serve;
 mod site;
 mod trace;
@@ -53,6 +54,7 @@ pub const SECTIONS: &[&[Key]] = &[
     limits::KEYS,
     dns::KEYS,
     geo::KEYS,
+    rtt::KEYS,
     PLUGINS,
     site::KEYS,
     origin::KEYS,

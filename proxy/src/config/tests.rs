@@ -162,6 +162,19 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
 }
 
 #[test]
+fn round_trip_times_are_kept_and_heard_within_bounds() {
+    for (text, expected) in [
+        ("prefixes = 65537", "5:12: rtt.prefixes is 1 to 65536, not 65537"),
+        ("samples = 0", "5:11: rtt.samples is at least 1"),
+        ("keep = \"0s\"", "5:8: rtt.keep is at least 1s"),
+        ("hear = \"10m\"", "5:8: rtt.age is longer than rtt.hear"),
+    ] {
+        let problem = problem(&DIRECTING.replacen("# here", &format!("[rtt]\n{text}"), 1));
+        assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
+    }
+}
+
+#[test]
 fn a_site_that_steers_says_by_what_and_where_to() {
     let cluster = "[[cluster]]\nid = \"a\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{ v4 = \"192.0.2.1\" }]\n";
     let service = "[[service]]\nname = \"s.example.\"\nclusters = [\"a\"]\nttl = \"9s\"\n[[zone]]\nname = \"example.\"\nfile = \"z\"\n";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::MetricFamily;
 use prometheus::{Encoder, TextEncoder};
 
 use littoral_cache::Outcome;
@@ -14,7 +14,11 @@ use crate::origin::Origin;
 use crate::request::unread::TooMuch;
 
 mod cache;
+mod family;
 mod plugins;
+mod rtt;
+
+use family::family;
 
 /// A metric there is.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +37,7 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 
 /// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
 pub fn all() -> impl Iterator<Item = &'static Declared> {
-    METRICS.iter().chain(plugins::METRICS)
+    METRICS.iter().chain(plugins::METRICS).chain(rtt::METRICS)
 }
 
 /// Those that are not of plugins.
@@ -360,7 +364,11 @@ pub fn markdown() -> String {
 
 /// `GET /metrics`.
 pub fn exposition(node: &Node) -> String {
-    let families: Vec<MetricFamily> = all().map(|metric| family(metric, samples(node, metric.name))).collect();
+    let sampled = |name: &str| match name.starts_with("littoral_rtt_") {
+        true => rtt::samples(node, name),
+        false => samples(node, name),
+    };
+    let families: Vec<MetricFamily> = all().map(|metric| family(metric, sampled(metric.name))).collect();
     let mut out = Vec::new();
     // Families without a sample would be an error; there is nothing to say of them.
     let histograms = super::histograms::families(node);
@@ -370,37 +378,6 @@ pub fn exposition(node: &Node) -> String {
         Ok(()) => String::from_utf8_lossy(&out).into_owned(),
         Err(error) => format!("# {error}\n"),
     }
-}
-
-fn family(declared: &Declared, samples: Vec<Sample>) -> MetricFamily {
-    let counts = declared.name.ends_with("_total");
-    let mut family = MetricFamily::default();
-    family.set_name(declared.name.to_owned());
-    family.set_help(declared.help.to_owned());
-    family.set_field_type(if counts { MetricType::COUNTER } else { MetricType::GAUGE });
-    let metrics = samples.into_iter().map(|(value, labels)| {
-        let mut metric = Metric::default();
-        metric.set_label(labels.into_iter().map(label).collect());
-        if counts {
-            let mut counter = Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        }
-        metric
-    });
-    family.set_metric(metrics.collect());
-    family
-}
-
-fn label((name, value): (&'static str, String)) -> LabelPair {
-    let mut pair = LabelPair::default();
-    pair.set_name(name.to_owned());
-    pair.set_value(value);
-    pair
 }
 
 pub(super) fn one(value: u64) -> Vec<Sample> {

@@ -136,6 +136,9 @@ pub(super) async fn node_itself(session: &mut Session, node: &Node) -> Result<bo
     if path == super::HEALTH_PATH {
         return health(session, node).await;
     }
+    if path == crate::rtt::PATH && !node.settings.load().rtt.tell.is_empty() {
+        return round_trip_times(session, node).await;
+    }
     match node.acme.answer(path) {
         Some(proof) => own(session, 200, "text/plain", &proof).await,
         None => Ok(false),
@@ -151,6 +154,18 @@ async fn health(session: &mut Session, node: &Node) -> Result<bool> {
         "load_permille": node.load_permille(),
     });
     own(session, 200, "application/json", &figures.to_string()).await
+}
+
+/// Tells those who choose clusters how far away clients are.
+async fn round_trip_times(session: &mut Session, node: &Node) -> Result<bool> {
+    let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
+    let settings = node.settings.load();
+    let may = client.is_some_and(|client| settings.rtt.tell.iter().any(|prefix| prefix.0.contains(&client)));
+    node.rtt.told[usize::from(!may)].add(1);
+    match may {
+        true => own(session, 200, "text/plain; charset=utf-8", &node.rtt.text()).await,
+        false => own(session, 403, "text/plain; charset=utf-8", "rtt.tell does not name you").await,
+    }
 }
 
 /// Sends a response of this node's own.

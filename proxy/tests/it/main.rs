@@ -46,6 +46,7 @@ mod purge;
 mod records;
 mod reload;
 mod rollouts;
+mod rtt;
 mod s3;
 mod secure;
 mod semantics;
