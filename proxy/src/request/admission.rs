@@ -105,7 +105,10 @@ pub(super) fn admit(
         Refused::NoRoom => Unstorable::NoRoom,
     })?;
     (ctx.stored, ctx.cache_generation) = (ticket.will_publish(), ticket.decided_by());
-    node.rate.passed(ctx, request.uri.path());
+    // What is no manifest must not take the place of the one that is: anybody can ask for a name that is not there.
+    if status == StatusCode::OK {
+        node.rate.passed(ctx, request.uri.path());
+    }
     Ok(TicketSlot::meta(ticket, &head, &lifetime))
 }
 

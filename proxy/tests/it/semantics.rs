@@ -391,3 +391,19 @@ async fn a_revalidation_asks_for_the_representation_that_was_chosen_and_chooses_
     assert_eq!((asked.len(), &asked[1]), (3, &asked[2]), "{asked:?}");
     assert_eq!(node.metrics().await["littoral_rate_decisions_total{by=\"native\"}"], 2.0);
 }
+
+#[tokio::test]
+async fn a_manifest_that_is_not_there_takes_no_auto_url_from_the_one_that_is() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
+    let mpd = std::fs::read(path).unwrap();
+    let origin = Origin::start(move |request| match request.path.as_str() {
+        "/title/film.mpd" => Response::ok(&[FRESH], &mpd),
+        path if path.ends_with(".mpd") => Response { status: 404, fields: vec![FRESH.into()], body: Body::Nothing },
+        _ => Response::ok(&[FRESH], b"segment"),
+    })
+    .await;
+    let node = node_before(&origin, "[site]\ndash = { auto = true }\n").await;
+    assert_eq!(get(&node, "/title/film.mpd").await.status, 200);
+    assert_eq!(get(&node, "/title/nothing.mpd").await.status, 404);
+    assert_eq!(get(&node, "/title/seg-auto-00003.m4s").await.body, b"segment");
+}
