@@ -2,7 +2,8 @@
 //!
 //! The framework asks itself for what is stale with the bytes that an HTTP/1.1 client sent: what filters made of them would be lost, and
 //! the response stored under another key than the one it was looked up by. The head goes along with what is known of the connection,
-//! which the framework hands on as it is; where it would carry what a proxy between said, which no client's connection has.
+//! which the framework hands on as it is; where it would carry what a proxy between said, which no client's connection has. A session
+//! of HTTP/2 is asked for its head, and says what became of it.
 //! Invariant: what is asked for in the background is what was looked up.
 
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub(super) fn take(session: &mut Session, background: bool) {
 /// A stale response is about to be revalidated in the background.
 pub(super) fn give(session: &mut Session, ctx: &Context) {
     let changes = |site: &Arc<Site>| site.auto || site.filters.asks(Point::Request);
-    if ctx.background || !session.cache.is_cache_lock_writer() || !ctx.site.as_ref().is_some_and(changes) {
+    if ctx.background || session.as_downstream().is_custom() || !session.cache.is_cache_lock_writer() || !ctx.site.as_ref().is_some_and(changes) {
         return;
     }
     let head: Box<RequestHeader> = Box::new(session.req_header().clone());

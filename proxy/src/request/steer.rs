@@ -61,10 +61,8 @@ fn location(session: &Session, node: &Node, chosen: &[String]) -> Option<HeaderV
 
 /// The port that the client came to, as it stands behind a host; nothing where it named none.
 fn port(session: &Session) -> String {
-    let request = session.req_header();
-    let field = request.headers.get(HOST).and_then(|field| field.to_str().ok());
-    let authority = request.uri.authority().map(|authority| authority.as_str()).or(field).unwrap_or_default();
-    let port = authority.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let field = session.req_header().headers.get(HOST).and_then(|field| field.to_str().ok()).unwrap_or_default();
+    let port = field.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
     port.map_or_else(String::new, |port| format!(":{port}"))
 }
 

@@ -15,11 +15,13 @@ const NO_PATH: &str = "the request target is no path: write /path, http://host/p
 pub(super) const NO_HOST: &str = "the Host field is missing or no host name";
 
 /// The host a request is for (RFC 9112 §3.2): that of its target when it is absolute, else of its one Host field. The target
-/// is in origin-form afterwards (§3.2.1), as a gateway sends it on.
+/// is in origin-form afterwards (§3.2.1), as a gateway sends it on, and what HTTP/2 says beside it is in the Host field
+/// (RFC 9113 §8.3.1), so that no later change of the target can lose it.
 ///
 /// # Errors
 /// Why it is refused, for the client.
 pub(super) fn settle(request: &mut RequestHeader) -> Result<String, &'static str> {
+    say_host_in_a_field(request)?;
     let target = std::str::from_utf8(request.raw_path()).map_err(|_| "the request target is no UTF-8")?;
     let path = request.uri.path_and_query().map(PathAndQuery::as_str);
     if target == "*" && request.method == Method::OPTIONS {
@@ -27,11 +29,7 @@ pub(super) fn settle(request: &mut RequestHeader) -> Result<String, &'static str
     }
     if target.starts_with('/') {
         // What is not the same as it was parsed would be asked for as one thing and kept as another.
-        return match (path == Some(target), request.uri.authority()) {
-            (false, _) => Err(NO_PATH),
-            (true, Some(authority)) => normalise_host(authority.as_str()).ok_or(NO_HOST),
-            (true, None) => host_field(request),
-        };
+        return if path == Some(target) { host_field(request) } else { Err(NO_PATH) };
     }
     let absolute: Uri = target.parse().map_err(|_| NO_PATH)?;
     let is_http = absolute.scheme_str().is_some_and(|scheme| matches!(scheme, "http" | "https"));
@@ -41,6 +39,16 @@ pub(super) fn settle(request: &mut RequestHeader) -> Result<String, &'static str
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     request.set_uri(Uri::builder().path_and_query(path).build().map_err(|_| NO_PATH)?);
     Ok(host)
+}
+
+/// A request over HTTP/2 as one of HTTP/1.1 would be. Without a path it stays what it is, and is refused.
+fn say_host_in_a_field(request: &mut RequestHeader) -> Result<(), &'static str> {
+    let (Some(authority), Some(path)) = (request.uri.authority(), request.uri.path_and_query().cloned()) else {
+        return Ok(());
+    };
+    let host = HeaderValue::from_str(authority.as_str()).map_err(|_| NO_HOST)?;
+    request.set_uri(Uri::from(path));
+    request.insert_header(HOST, host).map_err(|_| NO_HOST)
 }
 
 /// A client of HTTP/1.0 need not say it: then it is empty, and the site for every other host is meant.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::header::{COOKIE, HOST, RANGE, TE, VIA};
-use http::{HeaderName, HeaderValue, Uri, Version};
+use http::{HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::http::authority::validate_request_authority;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, OrErr, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::RequestPath;
 use super::cdn_loop;
@@ -72,19 +72,13 @@ impl Attempts {
 }
 
 /// What the framework leaves undone for sessions that are not its own, as those of HTTP/2 clients are, when everything else is in the
-/// request: it is for one host, which the Host field alone says, and over HTTP/2 it says again that its client takes trailers.
+/// request: it is for one host, and over HTTP/2 it says again that its client takes trailers.
 pub(super) fn complete(session: &Session, upstream: &mut RequestHeader) -> Result<()> {
     if let Some(upload) = session.req_header().extensions.get::<Arc<Upload>>() {
         upload.goes_to(upstream.version);
     }
     if !session.as_downstream().is_custom() {
         return Ok(());
-    }
-    if upstream.uri.authority().is_some()
-        && let Some(path) = upstream.uri.path_and_query().cloned()
-    {
-        let uri = Uri::builder().path_and_query(path).build();
-        upstream.set_uri(uri.or_err(ErrorType::InternalError, "the path of a request")?);
     }
     let takes_trailers = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"trailers");
     if upstream.version == Version::HTTP_2 && session.req_header().headers.get(TE).is_some_and(takes_trailers) {

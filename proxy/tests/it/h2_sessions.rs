@@ -363,3 +363,26 @@ async fn what_is_stale_is_revalidated_in_the_background_for_a_client_of_http_2_t
     let again = origin.requests()[1].clone();
     assert_eq!((again.field("host"), again.field("cookie")), (Some("site.example"), Some("a=1; b=2")));
 }
+
+#[tokio::test]
+async fn the_background_asks_for_the_host_of_a_request_whose_target_was_rewritten() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
+    let mpd = std::fs::read(path).unwrap();
+    let origin = Origin::start(move |request| match request.path.ends_with(".mpd") {
+        true => kit::Response::ok(&["cache-control: max-age=60"], &mpd),
+        false => kit::Response::ok(&["cache-control: max-age=0, stale-while-revalidate=60"], b"kept"),
+    })
+    .await;
+    let node = node(&[named(&origin)], "key = { query = \"ignore\" }\ndash = { auto = true }").await;
+    get(&node, "/title/manifest.mpd").await;
+    for (asked, sent) in [("/a?b", "/a"), ("/title/seg-auto-00003.m4s", "/title/seg-0-00003.m4s")] {
+        let mut client = client(&node).await;
+        for _ in 0..2 {
+            let request =
+                Request::get(format!("http://site.example{asked}")).header("cmcd-request", "mtp=80").body(()).unwrap();
+            assert_eq!(answer(client.send_request(request, true).unwrap().0).await.2, b"kept", "{asked}");
+        }
+        origin.asked(sent, 2).await;
+    }
+    assert!(origin.requests().iter().all(|request| request.field("host") == Some("site.example")));
+}

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::Stream;
 use h2::RecvStream;
-use http::header::{COOKIE, EXPECT, HOST};
+use http::header::{COOKIE, EXPECT};
 use http::{HeaderMap, StatusCode, Version};
 use parking_lot::Mutex;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -290,14 +290,11 @@ impl Custom for Session {
         self.digest.socket_digest.as_ref()?.local_addr()
     }
 
-    /// The head as a client of HTTP/1.1 would send it, for a request in the background.
+    /// The head as a client of HTTP/1.1 would send it, for a request in the background. The request path has said its host in a field.
     fn pseudo_raw_h1_request_header(&self) -> Bytes {
         let mut head = self.head.clone();
         if let Some(cookies) = join_cookies(head.version, &head.headers) {
             head.insert_header(COOKIE, cookies).expect("invariant: values of fields, put together");
-        }
-        if let Some(authority) = head.uri.authority().map(|authority| authority.to_string()) {
-            head.insert_header(HOST, authority).expect("invariant: an authority is the value of a field");
         }
         head.set_version(Version::HTTP_11);
         http_req_header_to_wire(&head).map_or_else(Bytes::new, bytes::BytesMut::freeze)
