@@ -274,7 +274,7 @@ impl<'a> Work<'a> {
             self.window().await;
             self.pace().await;
             let this = &*self;
-            let fetches = batch.iter().map(async |url| (this.warm(url).await, url));
+            let fetches = batch.iter().map(async |url| (this.warm(url, None).await, url));
             let fetches: Vec<_> = fetches.collect();
             for (outcome, url) in futures_util::future::join_all(fetches).await {
                 match outcome {
@@ -287,15 +287,16 @@ impl<'a> Work<'a> {
         again
     }
 
-    async fn warm(&self, url: &Url) -> Result<Got, Miss> {
+    /// Fetches `url`, sees it stored, and pins it; `keep` takes the body, as far as a catalogue may be long.
+    pub(super) async fn warm(&self, url: &Url, keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
         self.node.store.expect_demand(&self.key(url)?);
-        let got = self.fetch(url, None).await?;
+        let got = self.fetch(url, keep).await?;
         self.pin(url).await?;
         Ok(got)
     }
 
     /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
-    pub(super) async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
+    async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
         let again = |error: reqwest::Error| Miss { error: error.without_url().to_string(), again: true };
         let host = url.host_str().unwrap_or_default();
         let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
@@ -331,7 +332,7 @@ impl<'a> Work<'a> {
 
     /// Waits until the store has `url`: that it has it is the proof that the object arrived whole. It is pinned since it
     /// was in flight; pinning it again covers what was there before.
-    pub(super) async fn pin(&self, url: &Url) -> Result<(), Miss> {
+    async fn pin(&self, url: &Url) -> Result<(), Miss> {
         let (key, store) = (self.key(url)?, &self.node.store);
         for _ in 0..PUBLISHED_LOOKS {
             let in_flight = matches!(store.lookup(&key, None), Some(Found::Filling(_)));

@@ -204,9 +204,7 @@ impl Work<'_> {
 
     async fn manifest(&mut self, url: &Url) -> Result<Vec<u8>, Miss> {
         let mut body = Vec::new();
-        self.node.store.expect_demand(&self.key(url)?);
-        let got = self.fetch(url, Some(&mut body)).await?;
-        self.pin(url).await?;
+        let got = self.warm(url, Some(&mut body)).await?;
         self.job.progress.lock().total += 1;
         self.count(&got);
         Ok(body)
