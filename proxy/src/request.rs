@@ -82,9 +82,7 @@ impl ProxyHttp for RequestPath {
         carried::take(session, ctx.background);
         ctx.traced = self.node.traces.begin(session.req_header());
         session.set_proxy_tasks_enabled(true);
-        let settings = self.node.settings.load();
-        session.set_write_timeout(Some(settings.limits.write_timeout.0));
-        intake::prepare(session, &settings.limits);
+        intake::prepare(session, &self.node.settings.load().limits);
         Ok(())
     }
 

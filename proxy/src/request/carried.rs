@@ -34,7 +34,11 @@ pub(super) fn take(session: &mut Session, background: bool) {
 /// A stale response is about to be revalidated in the background.
 pub(super) fn give(session: &mut Session, ctx: &Context) {
     let changes = |site: &Arc<Site>| site.auto || site.filters.asks(Point::Request);
-    if ctx.background || session.as_downstream().is_custom() || !session.cache.is_cache_lock_writer() || !ctx.site.as_ref().is_some_and(changes) {
+    if ctx.background
+        || session.as_downstream().is_custom()
+        || !session.cache.is_cache_lock_writer()
+        || !ctx.site.as_ref().is_some_and(changes)
+    {
         return;
     }
     let head: Box<RequestHeader> = Box::new(session.req_header().clone());

@@ -20,8 +20,11 @@ use crate::rescue;
 /// What a 405 names (RFC 9110 §15.5.6): the usual ones; others are the origin's to refuse.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
-/// What holds for the body of a request before any of it is read.
+/// What holds for a request before anything of it is looked at.
 pub(super) fn prepare(session: &mut Session, limits: &Limits) {
+    // Interim responses are passed on as they are read (`respond::interim`), and then only.
+    session.set_ignore_info_resp(true);
+    session.set_write_timeout(Some(limits.write_timeout.0));
     session.set_read_timeout(Some(limits.body_timeout.0));
     // What is left of a body that nobody asked for is read for as long as a piece of it may take.
     session.set_total_drain_timeout(Some(limits.body_timeout.0));

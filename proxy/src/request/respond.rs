@@ -5,10 +5,11 @@ use http::header::{
     ACCEPT_RANGES, AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, TRANSFER_ENCODING,
     VARY, VIA,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use littoral_cache::Outcome;
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::context::Context;
@@ -72,11 +73,20 @@ pub(super) fn end_hop(response: &mut ResponseHeader) {
     }
 }
 
-/// An interim response of an origin, which the framework itself passes on to clients of HTTP/1.1 only.
+/// An interim response of an origin, as it is read: the framework passes them on to clients of HTTP/1.1 only, and loses those that come
+/// together with a head that is kept. 100 is left to it: who asked for it gets it, before the body that it is about.
 pub(super) async fn interim(session: &mut Session, response: &ResponseHeader) -> Result<()> {
-    match session.as_downstream_mut().as_custom_mut() {
-        Some(over_h2) => over_h2.write_response_header_ref(response, false).await,
-        None => Ok(()),
+    match session.as_downstream_mut() {
+        ServerSession::Custom(over_h2) => over_h2.write_response_header_ref(response, false).await,
+        ServerSession::H1(over_h1) if response.status != http::StatusCode::CONTINUE => {
+            // RFC 9110 §15.2: HTTP/1.0 has none.
+            let older = over_h1.req_header().version < Version::HTTP_11;
+            over_h1.set_ignore_info_resp(older);
+            let written = over_h1.write_response_header_ref(response).await;
+            over_h1.set_ignore_info_resp(true);
+            written.map_err(|error| error.into_down())
+        }
+        _ => Ok(()),
     }
 }
 

@@ -123,6 +123,24 @@ async fn interim_responses_go_on_to_who_waits_and_are_not_kept() {
 }
 
 #[tokio::test]
+async fn an_interim_response_that_comes_in_one_packet_with_one_that_is_kept_goes_on_to_who_can_have_it() {
+    let early = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\n";
+    let end = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 2\r\n\r\nok";
+    let origin = origin_that(&[text(&format!("{early}{early}{end}"))]).await;
+    let node = node_before(&origin, "").await;
+    for (target, version, hints) in [("/a", "1.1", 2), ("/b", "1.0", 0)] {
+        let mut stream = TcpStream::connect(node.address("http")).await.unwrap();
+        let asked = format!("GET {target} HTTP/{version}\r\nHost: site.example\r\nConnection: close\r\n\r\n");
+        stream.write_all(asked.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        stream.read_to_string(&mut told).await.unwrap();
+        assert_eq!(told.matches(" 103 Early Hints").count(), hints, "{told}");
+        let last = told.rsplit("HTTP/1.").next().unwrap();
+        assert!(last.contains(" 200 OK") && last.ends_with("ok") && !last.contains("preload"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn what_breaks_in_the_body_is_seen_not_to_be_whole_and_is_not_kept() {
     let length = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 10\r\n\r\nhalf";
     let chunked = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
