@@ -73,7 +73,7 @@ pub const RESUMES_MAX: u32 = 8;
 /// Fills that may go on unread.
 pub const UNREAD_MAX: usize = 1_000_000;
 /// Plugins of one config.
-pub const PLUGINS_MAX: usize = 64;
+pub const PLUGINS_MAX: usize = 256;
 /// Worker threads.
 pub const THREADS_MAX: usize = 1024;
 /// Bytes of a node's name.

@@ -59,16 +59,7 @@ fn measure(
     mark: Option<f64>,
     rounds: u32,
 ) -> Result<Figure> {
-    let spec = FilterSpec {
-        name: subject.name.to_owned(),
-        file: plugins.join(format!("{}.wasm", subject.name)),
-        config: subject.config.clone(),
-        store_bytes: 1 << 20,
-        memory_bytes: Some(16 << 20),
-        deadline_ms: Some(1_000),
-        ..FilterSpec::default()
-    };
-    let filter = host.load(spec)?;
+    let filter = load(host, plugins, subject)?;
     let batches = if subject.body.is_some() { BODY_BATCHES } else { BATCHES };
     let mut medians = Vec::new();
     // The first round warms up.
@@ -79,6 +70,19 @@ fn measure(
         medians.extend((round > 0).then_some(median));
     }
     Figure::new(format!("{}: {}", subject.name, subject.title), Unit::Micros, mark, medians)
+}
+
+fn load(host: &Arc<FilterHost>, plugins: &Path, subject: &Subject) -> Result<Arc<Filter>> {
+    let spec = FilterSpec {
+        name: subject.name.to_owned(),
+        file: plugins.join(format!("{}.wasm", subject.name)),
+        config: subject.config.clone(),
+        store_bytes: 1 << 20,
+        memory_bytes: Some(16 << 20),
+        deadline_ms: Some(1_000),
+        ..FilterSpec::default()
+    };
+    Ok(host.load(spec)?)
 }
 
 /// Microseconds of one call, the mean of a batch.
@@ -110,6 +114,24 @@ pub(super) fn call(filter: &Arc<Filter>, point: Point, asked: &Arc<Asked>) -> Ca
     loop {
         if let Poll::Ready(called) = called.as_mut().poll(&mut Task::from_waker(Waker::noop())) {
             return called;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn every_filter_that_is_measured_takes_its_config_and_does_what_its_subject_says() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let plugins = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
+        let host = host().unwrap();
+        for subject in subjects().into_iter().chain([header_only(), fresh()]) {
+            let filter = load(&host, &plugins, &subject).unwrap();
+            batch(&filter, &subject).unwrap_or_else(|error| panic!("{}, {}: {error}", subject.name, subject.title));
         }
     }
 }

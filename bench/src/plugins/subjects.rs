@@ -134,7 +134,7 @@ pub(super) fn shipped() -> Vec<Subject> {
             "/a/path/of/some/length",
             format!(r#"{{"rules": {{{}}}}}"#, rules.join(",")),
         ),
-        subject("filter-rate-limit", "a bucket", Request, "/a", r#"{"per_second": 100000000, "burst": 100000000}"#),
+        subject("filter-rate-limit", "a bucket", Request, "/a", r#"{"per_second": 1000000, "burst": 1000000}"#),
         subject(
             "filter-respond",
             "robots.txt",
