@@ -96,7 +96,7 @@ impl exchange::Host for Guest {
     }
 
     fn request_field(&mut self, of: String) -> Result<Option<Vec<u8>>> {
-        let name = name(&of).map_err(nonsense)?;
+        let name = name(of).map_err(nonsense)?;
         let (exchange, is_request) = self.at_hand();
         Ok(exchange.and_then(|exchange| match is_request {
             true => self.changes.first(exchange, true, &name).map(<[u8]>::to_vec),
@@ -105,31 +105,31 @@ impl exchange::Host for Guest {
     }
 
     fn field(&mut self, of: String) -> Result<Option<Vec<u8>>> {
-        let name = name(&of).map_err(nonsense)?;
+        let name = name(of).map_err(nonsense)?;
         let (exchange, is_request) = self.at_hand();
         let of = |exchange| self.changes.first(exchange, is_request, &name).map(<[u8]>::to_vec);
         Ok(exchange.and_then(of))
     }
 
     fn fields(&mut self, of: String) -> Result<Vec<Vec<u8>>> {
-        let name = name(&of).map_err(nonsense)?;
+        let name = name(of).map_err(nonsense)?;
         let (exchange, is_request) = self.at_hand();
         let of = |exchange| self.changes.values(exchange, is_request, &name).into_iter().map(<[u8]>::to_vec).collect();
         Ok(exchange.map_or_else(Vec::new, of))
     }
 
     fn set_field(&mut self, name: String, new: Vec<u8>) -> Result<()> {
-        let change = Change::Set(own_name(&name).map_err(nonsense)?, value(new).map_err(nonsense)?);
+        let change = Change::Set(own_name(name).map_err(nonsense)?, value(new).map_err(nonsense)?);
         self.note(change)
     }
 
     fn add_field(&mut self, name: String, new: Vec<u8>) -> Result<()> {
-        let change = Change::Add(own_name(&name).map_err(nonsense)?, value(new).map_err(nonsense)?);
+        let change = Change::Add(own_name(name).map_err(nonsense)?, value(new).map_err(nonsense)?);
         self.note(change)
     }
 
     fn remove_field(&mut self, name: String) -> Result<()> {
-        let change = Change::Remove(own_name(&name).map_err(nonsense)?);
+        let change = Change::Remove(own_name(name).map_err(nonsense)?);
         self.note(change)
     }
 

@@ -150,7 +150,7 @@ impl Fields {
     /// # Errors
     /// Which name is not one that filters are told.
     fn check(&self) -> Result<(), String> {
-        match self.0.keys().find(|known| name(known).ok().as_deref() != Some(known)) {
+        match self.0.keys().find(|known| name((*known).clone()).ok().as_ref() != Some(*known)) {
             Some(known) => Err(format!("{known:?} is no field name in lower case")),
             None => Ok(()),
         }
