@@ -32,7 +32,9 @@ impl Cache for EvictLfuSize {
     }
 
     fn score(&self, object: &Object, _at: Moment) -> f32 {
-        (f32::from(object.hits) + 1.0) / ((object.idle_s as f32 + 1.0) * (object.bytes as f32 + 1.0))
+        // A signed number becomes a float in one instruction, an unsigned one of 64 bits does not.
+        let bytes = object.bytes as i64 as f32;
+        (f32::from(object.hits) + 1.0) / ((object.idle_s as f32 + 1.0) * (bytes + 1.0))
     }
 }
 
