@@ -18,6 +18,7 @@ pub mod dnssec;
 pub mod limits;
 pub mod map;
 pub mod peers;
+pub mod resolver;
 pub mod routing;
 pub mod rtt;
 pub mod server;

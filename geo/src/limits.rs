@@ -98,5 +98,35 @@ pub const RESOLVER_ANSWERS_MAX: usize = 256;
 pub const RESOLVER_QUESTIONS_MAX: usize = 256;
 /// Exchanges the resolver remembers until it is asked for them.
 pub const RESOLVER_SEEN_MAX: usize = 64;
+/// Bytes of answers that the local resolver keeps, at least and at most.
+pub const RESOLVER_CACHE_BYTES_MIN: usize = 64 << 10;
+/// See [`RESOLVER_CACHE_BYTES_MIN`].
+pub const RESOLVER_CACHE_BYTES_MAX: usize = 64 << 30;
+/// Clients' prefixes for which it keeps an answer to one question.
+pub const RESOLVER_PREFIXES_MAX: usize = 256;
+/// Zones, servers and their answers that its recursor remembers, each.
+pub const RESOLVER_INFRASTRUCTURE_MAX: usize = 2048;
+/// Lookups that may be under way, at most.
+pub const RESOLVER_LOOKUPS_MAX: usize = 65_536;
+/// Questions that one lookup asks servers, those for DNSSEC included.
+pub const RESOLVER_ASKED_MAX: usize = 100;
+/// Steps down from the root and along aliases that depend on each other.
+pub const RESOLVER_DEPTH_MAX: u8 = 24;
+/// Aliases of one answer.
+pub const RESOLVER_ALIASES_MAX: usize = 12;
+/// Servers of a chosen zone that are asked for one name.
+pub const RESOLVER_SERVERS_MAX: usize = 4;
+/// Milliseconds that one server has for an answer, before the next one is asked.
+pub const RESOLVER_SERVER_MS: u64 = 1500;
+/// Seconds for which a failure is kept, so that it is not looked for by everybody anew (RFC 9520 §3.2).
+pub const RESOLVER_FAILURE_SECONDS: u64 = 2;
+/// Connections of its clients.
+pub const RESOLVER_CONNECTIONS_MAX: usize = 256;
+/// Root servers, and zones whose servers are told of clients.
+pub const RESOLVER_ROOTS_MAX: usize = 64;
+/// See [`RESOLVER_ROOTS_MAX`].
+pub const RESOLVER_ZONES_MAX: usize = 1024;
+/// Bytes of a file of trusted keys.
+pub const RESOLVER_ANCHOR_BYTES_MAX: u64 = 64 << 10;
 
 const _: () = assert!(CLUSTERS_MAX <= 64);

@@ -41,6 +41,19 @@ impl Listeners {
     pub fn bind(
         addresses: &[SocketAddr],
         threads: usize,
+        inherited: impl FnMut(SocketAddr) -> Option<Bound>,
+    ) -> Result<Self, String> {
+        Self::bind_for("listen.dns", addresses, threads, inherited)
+    }
+
+    /// The same for a key of the config.
+    ///
+    /// # Errors
+    /// One line that names address and key.
+    pub fn bind_for(
+        key: &str,
+        addresses: &[SocketAddr],
+        threads: usize,
         mut inherited: impl FnMut(SocketAddr) -> Option<Bound>,
     ) -> Result<Self, String> {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
@@ -49,7 +62,7 @@ impl Listeners {
         for address in addresses {
             let bound = inherited(*address).map_or_else(|| pair(*address), Ok);
             let bound = bound.and_then(|bound| bound.ready(threads));
-            let bound = bound.map_err(|error| format!("cannot listen on {address} (listen.dns): {error}"))?;
+            let bound = bound.map_err(|error| format!("cannot listen on {address} ({key}): {error}"))?;
             listeners.addresses.push(bound.tcp.local_addr().map_err(|error| error.to_string())?);
             listeners.bound.push(bound);
         }
@@ -61,7 +74,7 @@ impl Listeners {
         &self.bound
     }
 
-    pub(super) fn into_bound(self) -> Vec<Bound> {
+    pub(crate) fn into_bound(self) -> Vec<Bound> {
         self.bound
     }
 

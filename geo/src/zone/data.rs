@@ -3,8 +3,10 @@
 //! The types of RFC 1035, AAAA and SRV are read here, where escapes are octets and nothing that follows is passed over;
 //! the others by the codec's own reader. Invariant: a name that is told is absolute.
 
+use hickory_proto::dnssec::rdata::{DNSSECRData, DS};
+use hickory_proto::dnssec::{Algorithm, DigestType};
 use hickory_proto::rr::domain::Label;
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, NULL, PTR, SOA, SRV, TXT};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, RecordType};
 use hickory_proto::serialize::txt::parse_ttl;
 
@@ -116,8 +118,9 @@ fn delegation_signer(tag: &Token<'_>, algorithm: &Token<'_>, kind: &Token<'_>, d
         4 => digest.len() == 48,
         _ => !digest.is_empty(),
     };
-    let data = [&tag.to_be_bytes()[..], &[algorithm, kind], &digest].concat();
-    (fits && digits.len().is_multiple_of(2)).then(|| RData::Unknown { code: RecordType::DS, rdata: NULL::with(data) })
+    // As the codec reads it from the wire, so that a record of a file and one of a change are equal.
+    let record = || DS::new(tag, Algorithm::from_u8(algorithm), DigestType::from(kind), digest);
+    (fits && digits.len().is_multiple_of(2)).then(|| RData::DNSSEC(DNSSECRData::DS(record())))
 }
 
 /// The types whose data the codec reads. It knows no origin, so names are made absolute first.

@@ -10,6 +10,7 @@ mod hot;
 mod https;
 mod packets;
 mod properties;
+mod resolver;
 mod tcp;
 mod tls;
 mod updates;
