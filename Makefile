@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test conformance h2spec bench bench-plugins bench-restart soak soak-plugins crash fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test test-browser conformance h2spec bench bench-plugins bench-restart soak soak-plugins crash fuzz dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -56,6 +56,12 @@ test: plugins ## run all tests
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); \
 	else $(CARGO) test $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); fi
+
+test-browser: plugins ## play with dash.js and Shaka Player in headless Chromium (ARGS="--only shaka")
+	@scripts/setup.sh packages browser
+	npm ci --prefix browser --ignore-scripts --no-audit --no-fund --loglevel=error
+	title=$(TARGET)/browser/title; [ -e $$title/manifest.mpd ] || { assets/make-asset.sh $$title.new 3 && rm -rf $$title && mv $$title.new $$title; }
+	node browser/run.mjs $(LITTORAL) $(TARGET)/browser/title $(ARGS)
 
 conformance: build ## run the public HTTP cache test suite against the binary
 	@scripts/setup.sh packages conformance

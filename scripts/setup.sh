@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a Makefile target needs and is not there yet. Called by the Makefile, never by hand:
-#   scripts/setup.sh packages build|bench|fuzz|conformance|h2spec|asset   system packages (apt, sudo only when not root)
+#   scripts/setup.sh packages build|bench|fuzz|conformance|h2spec|browser|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
 #   scripts/setup.sh npm DIRECTORY                what the package-lock.json there has
@@ -48,6 +48,13 @@ npm|npm|fetches that suite
 NEEDS
     h2spec) cat <<'NEEDS' ;;
 openssl|openssl|makes the certificate of the node that is checked
+NEEDS
+    browser) cat <<'NEEDS' ;;
+chromium|chromium|plays what the nodes serve
+/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|fonts-dejavu-core|letters for it
+ffmpeg|ffmpeg|encodes the title that is played
+node|nodejs|drives the browser
+npm|npm|fetches the players and what drives it
 NEEDS
     asset) cat <<'NEEDS' ;;
 ffmpeg|ffmpeg|encodes the sample title
