@@ -25,6 +25,7 @@ use crate::tsig::Secret;
 mod decide;
 mod explain;
 mod nodes;
+mod prices;
 mod rtts;
 mod service;
 mod snapshot;
@@ -35,6 +36,7 @@ pub(crate) use decide::Decided;
 pub use decide::Decision;
 use decide::hash;
 pub use explain::{Candidate, Explanation, Filtered, Matched};
+use prices::Priced;
 use rtts::Heard;
 pub use rtts::RttView;
 use service::domain_name;
@@ -201,6 +203,8 @@ pub struct Director {
     changing: Mutex<()>,
     /// Round-trip times as they were told. Locked before `changing`.
     heard: Mutex<Heard>,
+    /// What clusters cost. Locked before `changing`.
+    priced: Mutex<Priced>,
     counters: Counters,
     signatures: Signatures,
     /// Told when a zone has changed, or a primary says that one of its has.
@@ -222,6 +226,7 @@ impl Director {
             reloading: Mutex::new(()),
             changing: Mutex::new(()),
             heard: Mutex::default(),
+            priced: Mutex::default(),
             counters: Counters::default(),
             signatures: Signatures::default(),
             stirred: Stirred::default(),
@@ -265,6 +270,7 @@ impl Director {
         snapshot.rtts = self.rtts_for(&heard, &snapshot.config);
         let changing = self.changing.lock();
         let old = self.snapshot.load_full();
+        snapshot.prices = old.prices.filter(|_| prices::same_clusters(&old.config, &snapshot.config));
         let known = |id: &str| old.config.clusters.iter().position(|known| known.id == id).map(|at| old.states[at]);
         let states = snapshot.config.clusters.iter().map(|cluster| known(&cluster.id).unwrap_or_default());
         snapshot = snapshot.with_states(states.collect());

@@ -18,6 +18,7 @@ pub mod dnssec;
 pub mod limits;
 pub mod map;
 pub mod peers;
+mod price;
 pub mod resolver;
 pub mod routing;
 pub mod rtt;

@@ -54,6 +54,8 @@ pub const UPDATES_WAITING_MAX: usize = 64;
 pub const RTT_PREFIXES_MAX: usize = 65_536;
 /// Clusters with a round-trip time to one prefix; the fastest ones are kept.
 pub const RTT_CLUSTERS_MAX: usize = 16;
+/// Prefixes by which clusters are priced; of more with a round-trip time an even selection.
+pub const PRICED_PREFIXES_MAX: usize = 16_384;
 /// Microseconds of a round-trip time: what takes longer is no measurement of a path.
 pub const RTT_US_MAX: u32 = 10_000_000;
 /// Bytes of a line of round-trip times.

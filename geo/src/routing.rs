@@ -29,6 +29,8 @@ pub struct ClusterRow {
     pub load_permille: u16,
     /// Round-trip time to it in microseconds, 0 when not measured: always, as it depends on the client. See [`Flow::rtts`].
     pub rtt_us: u32,
+    /// Microseconds by which its load makes it farther away, when that is priced; see [`Routing::reads_prices`].
+    pub price_us: Option<u32>,
 }
 
 /// One question to a policy.
@@ -73,6 +75,11 @@ pub trait Routing: Send + Sync {
 
     /// Whether its choices depend on [`Flow::rtts`]: only then are they looked up, and only then do scopes tell their prefixes apart.
     fn reads_rtts(&self) -> bool {
+        false
+    }
+
+    /// Whether it goes by [`ClusterRow::price_us`]: only then clusters are priced, and those that are full stay candidates.
+    fn reads_prices(&self) -> bool {
         false
     }
 
@@ -123,6 +130,16 @@ impl Routing for NativeGeo {
     }
 }
 
+/// Microseconds of a way of no length: access networks and what waits in them.
+const BASE_US: f32 = 5_000.0;
+/// Microseconds there and back of a radian of the earth, at 15 for each kilometre: light in fibre takes 10, and fibre is no crow.
+const RADIAN_US: f32 = 15.0 * 6_371.0;
+
+/// The round-trip time that a distance lets expect, by the cosine of the angle between two places: on the scale of what is measured.
+pub(crate) fn expected_us(cosine: f32) -> f32 {
+    BASE_US + RADIAN_US * cosine.clamp(-1.0, 1.0).acos()
+}
+
 /// A place in degrees as a unit vector.
 pub fn unit_vector(latitude: f64, longitude: f64) -> [f32; 3] {
     let (latitude, longitude) = (latitude.to_radians(), longitude.to_radians());
@@ -135,7 +152,16 @@ mod tests {
     use super::*;
 
     fn row(index: u16, place: [f32; 3], load_permille: u16) -> ClusterRow {
-        ClusterRow { index, deep: false, healthy: true, place, capacity_mbps: 1000, load_permille, rtt_us: 0 }
+        ClusterRow {
+            index,
+            deep: false,
+            healthy: true,
+            place,
+            capacity_mbps: 1000,
+            load_permille,
+            rtt_us: 0,
+            price_us: None,
+        }
     }
 
     fn flow(place: [f32; 3], zone: u16, candidates: u64) -> Flow {

@@ -213,6 +213,14 @@ impl Rtts {
         self.v4.prefixes.len() + self.v6.prefixes.len()
     }
 
+    /// The prefixes, in order.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Prefix> + '_ {
+        let of = |v6: bool, family: &'_ Family| {
+            family.prefixes.iter().map(move |bits| Prefix::numbered(v6, *bits)).collect::<Vec<_>>()
+        };
+        of(false, &self.v4).into_iter().chain(of(true, &self.v6))
+    }
+
     /// The times of a client (canonical) that are not too old at `now_ms`, and the shortest prefix around it to which all of that applies.
     pub fn find(&self, client: IpAddr, now_ms: u64) -> (Measured, u8) {
         let mut found = Measured::NONE;

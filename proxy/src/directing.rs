@@ -22,6 +22,8 @@ use crate::rtt::hear::Hearing;
 
 /// How often the files of the map are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at what clusters cost.
+const PRICE_EVERY: Duration = Duration::from_secs(1);
 
 /// The directing side of a node.
 pub struct Directing {
@@ -106,6 +108,19 @@ impl Directing {
         }
     }
 
+    /// Lets time pass for the prices of clusters, for ever; off the threads that answer.
+    pub async fn follow_prices(director: Arc<Director>) {
+        let mut every = tokio::time::interval(PRICE_EVERY);
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            let pricing = director.clone();
+            if let Err(error) = tokio::task::spawn_blocking(move || pricing.price(crate::clock::now_ms())).await {
+                tracing::error!(%error, "clusters were not priced; the old prices stay");
+            }
+        }
+    }
+
     /// The clusters and their state.
     pub fn clusters(&self) -> Value {
         json!(self.director.clusters())
@@ -114,6 +129,13 @@ impl Directing {
     /// Why a client gets the cluster it gets.
     pub fn explain(&self, client: IpAddr, name: &str) -> Option<Value> {
         self.director.explain(client, name).map(|explanation| json!(explanation))
+    }
+
+    /// Prices of clusters, in seconds.
+    pub(crate) fn prices(&self) -> Vec<Sample> {
+        let of = |(cluster, us): (littoral_geo::ClusterView, u32)| (f64::from(us) / 1e6, vec![("cluster", cluster.id)]);
+        let prices = self.director.prices_us().unwrap_or_default();
+        self.director.clusters().into_iter().zip(prices).map(of).collect()
     }
 
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {

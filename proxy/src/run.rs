@@ -319,6 +319,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         if let Some(directing) = &node.directing {
             directing.probe(&node.settings.load());
             tokio::spawn(Directing::follow_files(directing.director().clone()));
+            tokio::spawn(Directing::follow_prices(directing.director().clone()));
             tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
         }
         if let Some(dns) = sockets.dns {

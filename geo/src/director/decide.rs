@@ -17,6 +17,7 @@ use crate::address::{canonical, masked};
 use crate::counters::count;
 use crate::limits::CLUSTERS_MAX;
 use crate::map::Spot;
+use crate::price::settling_ttl_s;
 use crate::routing::{Choice, Flow, NONE, Routing};
 use crate::rtt::Measured;
 
@@ -64,6 +65,13 @@ impl Director {
     pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
         let snapshot = self.snapshot.load();
         self.decide_in(&snapshot, &domain_name(name)?, client).map(|decided| decided.decision)
+    }
+
+    /// The same at another time (since 1970), for who has a clock of its own.
+    pub fn decide_at(&self, name: &str, client: IpAddr, now: Duration) -> Option<Decision> {
+        let snapshot = self.snapshot.load();
+        let service = snapshot.services.by_name.get(&domain_name(name)?)?;
+        Some(self.decide_for(&snapshot, service, client, now).decision)
     }
 
     /// The same for a door that knows clusters by their names: those chosen, the best first, and for how many seconds. It is counted.
@@ -122,7 +130,10 @@ impl Director {
             _ if spot.place.at.is_some() => "geo",
             _ => "load",
         };
-        let ttl_s = if choice.ttl_s == 0 { service.ttl_s } else { u32::from(choice.ttl_s) };
+        let mut ttl_s = if choice.ttl_s == 0 { service.ttl_s } else { u32::from(choice.ttl_s) };
+        if snapshot.prices.is_some_and(|prices| choice.clusters[..2].iter().any(|one| is_in(prices.settling, *one))) {
+            ttl_s = ttl_s.min(settling_ttl_s(service.ttl_s));
+        }
         let decision = Decision { choice: choice.clusters, scope, ttl_s, reason };
         let (key, answers) = (service.key, service.answers);
         let of_service = service.candidates;
@@ -169,6 +180,11 @@ fn flow(service: &Placed, prefix: IpAddr, place: [f32; 3], zone: u16, candidates
     let rand = hash(&(u128::from(addr_hi) << 64 | u128::from(addr_lo), service.key));
     let (key, rtts) = (service.key, Measured::NONE);
     Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, rtts }
+}
+
+/// Whether a mask has a cluster; never [`NONE`].
+fn is_in(mask: u64, cluster: u16) -> bool {
+    mask.checked_shr(cluster.into()).is_some_and(|rest| rest & 1 == 1)
 }
 
 /// The halves of an address; of IPv4 the lower one alone.

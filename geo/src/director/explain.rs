@@ -82,6 +82,8 @@ pub struct Candidate {
     pub distance_km: Option<u32>,
     /// Its load.
     pub load_permille: u16,
+    /// Microseconds by which its load makes it farther away, when that is priced.
+    pub price_us: Option<u32>,
     /// Round-trip time in microseconds, 0 when there is none to decide by.
     pub rtt_us: u32,
     /// What is known of it, when anything is.
@@ -121,6 +123,7 @@ impl Director {
             in_zone: zone == Some(row.index),
             distance_km: km(row),
             load_permille: row.load_permille,
+            price_us: row.price_us,
             rtt_us: rtts.to(row.index).unwrap_or(0),
             rtt: self.rtt_view(&snapshot, client, row.index, flow.now_ms),
             native_cost: NativeGeo::cost(&flow, row),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hickory_proto::rr::LowerName;
 
 use super::nodes::Orders;
+use super::prices::Prices;
 use super::service::{self, Placed, Services};
 use super::sources::Sources;
 use super::{GeoConfig, GeoError};
@@ -39,6 +40,8 @@ pub(crate) struct Snapshot {
     pub(crate) keys: Arc<Keys>,
     /// Round-trip times, by the clusters of this config.
     pub(super) rtts: Arc<Rtts>,
+    /// What clusters cost, for a policy that reads it.
+    pub(super) prices: Option<Prices>,
 }
 
 /// How a cluster is.
@@ -47,6 +50,8 @@ pub(super) struct State {
     pub(super) healthy: bool,
     pub(super) full: bool,
     pub(super) load_permille: u16,
+    /// Whether it ever told a load: who never does has none that could be priced.
+    pub(super) tells: bool,
 }
 
 /// Clusters by their indexes, a bit each.
@@ -72,7 +77,7 @@ pub(super) enum Left {
 
 impl Default for State {
     fn default() -> Self {
-        Self { healthy: true, full: false, load_permille: 0 }
+        Self { healthy: true, full: false, load_permille: 0, tells: false }
     }
 }
 
@@ -80,7 +85,8 @@ impl State {
     /// As it is told now.
     pub(super) fn with(self, healthy: bool, load_permille: u16) -> Self {
         let bound = if self.full { ROOM_PERMILLE } else { FULL_PERMILLE };
-        Self { healthy, full: load_permille >= bound, load_permille }
+        let tells = self.tells || load_permille > 0;
+        Self { healthy, full: load_permille >= bound, load_permille, tells }
     }
 }
 
@@ -115,6 +121,7 @@ impl Snapshot {
             zones: Arc::new(zones),
             keys: Arc::new(keys),
             rtts: Arc::default(),
+            prices: None,
             config: Arc::new(config),
         };
         let states = vec![State::default(); snapshot.config.clusters.len()];
@@ -154,6 +161,7 @@ impl Snapshot {
             capacity_mbps: cluster.capacity_mbps,
             load_permille: state.load_permille,
             rtt_us: 0,
+            price_us: self.prices.map(|prices| prices.us[index]),
         };
         self.config.clusters.iter().zip(&self.states).enumerate().map(row).collect()
     }
@@ -164,10 +172,11 @@ impl Snapshot {
         service.candidates & (self.masks.home | own)
     }
 
-    /// Those of them that a client may get now.
+    /// Those of them that a client may get now. Who is full is left out at a stroke, unless a policy leaves it by price.
     pub(super) fn candidates(&self, allowed: u64) -> (u64, Left) {
         let up = allowed & self.masks.healthy;
-        let good = up & !self.masks.draining & !self.masks.full;
+        let full = if self.prices.is_some() { 0 } else { self.masks.full };
+        let good = up & !self.masks.draining & !full;
         match (good, up & !self.masks.draining, up) {
             (0, 0, 0) => (allowed, Left::Down),
             (0, 0, up) => (up, Left::Crowded),

@@ -26,6 +26,11 @@ impl Prefix {
         }
     }
 
+    /// The one with these bits.
+    pub(super) fn numbered(v6: bool, bits: u64) -> Self {
+        Self { v6, bits }
+    }
+
     /// Whether it is of IPv6.
     pub fn is_v6(self) -> bool {
         self.v6

@@ -120,3 +120,65 @@ fn a_reload_keeps_the_times_and_an_explanation_tells_where_they_come_from() {
     assert!(rtt.heard_s >= 2 && rtt.age_s == rtt.heard_s + 5, "{rtt:?}");
     assert_eq!((director.rtt_prefixes(), director.rtts_heard().len()), (1, 1));
 }
+
+/// Goes by times and prices.
+#[derive(Default)]
+struct Cheapest(parking_lot::Mutex<Vec<ClusterRow>>);
+
+impl Routing for Cheapest {
+    fn push(&self, _version: u64, clusters: &[ClusterRow]) {
+        *self.0.lock() = clusters.to_vec();
+    }
+    fn reads_rtts(&self) -> bool {
+        true
+    }
+    fn reads_prices(&self) -> bool {
+        true
+    }
+    fn decide(&self, flow: &Flow) -> Option<Choice> {
+        let rows = self.0.lock();
+        let cost =
+            |cluster: u16| flow.rtts.to(cluster).unwrap_or(500_000) + rows[usize::from(cluster)].price_us.unwrap_or(0);
+        let cheapest =
+            (0..3).filter(|cluster| flow.candidates >> cluster & 1 == 1).min_by_key(|cluster| cost(*cluster))?;
+        Some(Choice { clusters: [cheapest, NONE, NONE], ttl_s: 0 })
+    }
+}
+
+#[test]
+fn a_full_cluster_is_left_by_price_and_its_answers_hold_for_less_until_that_has_settled() {
+    let (_directory, config) = world();
+    let (director, _) = Director::new(config, Arc::new(Cheapest::default())).unwrap();
+    let now_ms = |second: u64| HEARD_S * 1000 + second * 1000;
+    let tick = |second: u64, loads: [u16; 2]| {
+        director.set_cluster_state("ams1", true, loads[0]);
+        director.set_cluster_state("nyc1", true, loads[1]);
+        director.price(now_ms(second));
+    };
+    tick(0, [990, 100]);
+    assert_eq!(director.prices_us(), None, "nothing is measured, and nothing priced");
+    assert_eq!(decided(&director, "198.18.0.9", 0).0, "ams1");
+    // One loses 20 ms by going to New York, the other 60.
+    let rows = |near: u32, far: u32| [("198.18.0.0/24", near), ("198.18.1.0/24", far)];
+    let (_, times) = told("ams1", &rows(10_000, 10_000));
+    let until_ms = now_ms(3600);
+    let ams = Told { until_ms, ..times };
+    let nyc = Told { until_ms, ..told("nyc1", &rows(30_000, 70_000)).1 };
+    director.hear_rtts([("ams1".into(), ams), ("nyc1".into(), nyc)], now_ms(0));
+    (1..5).for_each(|second| tick(second, [1000, 100]));
+    let prices = director.prices_us().unwrap();
+    assert!((20_000..60_000).contains(&prices[0]) && prices[1] == 0, "{prices:?}");
+    assert_eq!(
+        (decided(&director, "198.18.0.9", 5).0, decided(&director, "198.18.1.9", 5).0),
+        ("nyc1".into(), "ams1".into())
+    );
+    let ttl_s = |second: u64| {
+        let client = "198.18.1.9".parse().unwrap();
+        director.decide_at(NAME, client, Duration::from_millis(now_ms(second))).unwrap().ttl_s
+    };
+    assert_eq!(ttl_s(5), 5);
+    let explained = director.explain("198.18.1.9".parse().unwrap(), NAME).unwrap();
+    assert_eq!(explained.candidates[0].price_us, Some(prices[0]));
+    (5..300).for_each(|second| tick(second, [890, 500]));
+    assert_eq!(ttl_s(300), 30);
+}

@@ -21,6 +21,11 @@ pub(super) const METRICS: &[Declared] = &[
         "Nodes of clusters asked for theirs: answered, not answered, answered with what cannot be read.",
     ),
     metric("littoral_rtt_known", "", "Prefixes of clients with a round-trip time to some cluster."),
+    metric(
+        "littoral_cluster_price_seconds",
+        "cluster",
+        "By how much the load of a cluster makes it farther away, where the routing policy goes by prices.",
+    ),
     metric("littoral_rtt_left_out_total", "", "Round-trip times heard that there was no room for."),
     metric("littoral_rtt_heard_age_seconds", "cluster", "Since a cluster told its round-trip times."),
 ];
@@ -37,6 +42,7 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
             by("outcome", Hearing::OUTCOMES.into_iter().zip(directing.hearing().counts()))
         }
         ("littoral_rtt_known", Some(directing)) => one(directing.director().rtt_prefixes() as u64),
+        ("littoral_cluster_price_seconds", Some(directing)) => directing.prices(),
         ("littoral_rtt_left_out_total", Some(directing)) => {
             one(directing.director().counters().rtts_left_out.load(std::sync::atomic::Ordering::Relaxed))
         }
