@@ -305,6 +305,7 @@ impl Routing for GuestRouting {
             capacity_mbps: row.capacity_mbps,
             load_permille: row.load_permille,
             rtt_us: row.rtt_us,
+            price_us: row.price_us,
         };
         let rows: Vec<_> = clusters.iter().map(row).collect();
         *self.pushed.lock() = (version, rows.clone());
@@ -325,6 +326,10 @@ impl Routing for GuestRouting {
 
     fn reads_rtts(&self) -> bool {
         self.seat.load().as_ref().is_some_and(|plugin| plugin.reads_measured())
+    }
+
+    fn reads_prices(&self) -> bool {
+        self.seat.load().as_ref().is_some_and(|plugin| plugin.reads_priced())
     }
 
     fn decider(&self) -> (String, u64) {

@@ -142,7 +142,7 @@ pub fn is_service(file: &std::path::Path) -> bool {
 }
 
 /// What a policy may import.
-pub(crate) const OF_POLICIES: [&str; 2] = ["env", "measured"];
+pub(crate) const OF_POLICIES: [&str; 3] = ["env", "measured", "priced"];
 /// What a service may import.
 const OF_SERVICES: [&str; 6] = ["env", "ambient", "store", "connection", "durable", "dial"];
 /// What a service of datagrams may import.

@@ -196,8 +196,8 @@ impl Host {
             compiled(&self.engine, &self.settings, &source, Engine::precompile_module, load).map_err(problem)?;
         let interfaces = interfaces(&opened);
         let linker = linker(&self.engine, &module).map_err(problem)?;
-        let reads_measured = opened.imports_ours("measured");
-        let code = Code { module, linker, interfaces, memory_bytes, reads_measured };
+        let [reads_measured, reads_priced] = ["measured", "priced"].map(|one| opened.imports_ours(one));
+        let code = Code { module, linker, interfaces, memory_bytes, reads_measured, reads_priced };
         let (sha256, loaded_ms) = (sha256.clone(), (self.settings.now_ms)());
         let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.

@@ -19,9 +19,11 @@ use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Object, Verdict};
 
 use bounds::Bounds;
+use told::Prices;
 
 mod bounds;
 mod exact;
+mod told;
 
 /// Bytes of an `object` record.
 const OBJECT_BYTES: usize = 40;
@@ -42,6 +44,8 @@ pub(crate) struct Guest {
     counters: Arc<Counters>,
     /// What `measured` tells during a decision.
     measured: Measured,
+    /// What `priced` tells while it is told the clusters.
+    prices: Prices,
 }
 
 /// A warm instance. Used by one thread only.
@@ -77,8 +81,10 @@ pub(crate) fn linker(engine: &wasmtime::Engine, module: &Module) -> Result<Linke
         let defined = match (interface, import.name()) {
             ("env", "log") => linker.func_wrap(import.module(), "log", log).map(drop),
             ("env", "count") => linker.func_wrap(import.module(), "count", count).map(drop),
-            ("measured", "clusters") => linker.func_wrap(import.module(), "clusters", measured_clusters).map(drop),
-            ("measured", "rtt-us") => linker.func_wrap(import.module(), "rtt-us", measured_rtt_us).map(drop),
+            ("measured", "clusters") => linker.func_wrap(import.module(), "clusters", told::clusters).map(drop),
+            ("measured", "rtt-us") => linker.func_wrap(import.module(), "rtt-us", told::rtt_us).map(drop),
+            ("priced", "clusters") => linker.func_wrap(import.module(), "clusters", told::priced).map(drop),
+            ("priced", "price-us") => linker.func_wrap(import.module(), "price-us", told::price_us).map(drop),
             _ => Ok(()),
         };
         defined.map_err(|error| error.to_string())?;
@@ -111,16 +117,6 @@ fn log(mut caller: Caller<'_, Guest>, level: i32, pointer: i32, length: i32) {
 /// `env.count`
 fn count(caller: Caller<'_, Guest>, metric: i32, delta: i64) {
     caller.data().counters.add(metric as u32, delta as u64);
-}
-
-/// `measured.clusters`
-fn measured_clusters(caller: Caller<'_, Guest>) -> i64 {
-    caller.data().measured.clusters() as i64
-}
-
-/// `measured.rtt-us`
-fn measured_rtt_us(caller: Caller<'_, Guest>, cluster: i32) -> i32 {
-    u16::try_from(cluster).map_or(0, |cluster| caller.data().measured.rtt_us(cluster)) as i32
 }
 
 /// What a failed call was.
@@ -184,7 +180,8 @@ impl Instance {
             .tables(4)
             .trap_on_grow_failure(true)
             .build();
-        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters, measured: Measured::NONE };
+        let (measured, prices) = (Measured::NONE, Prices::NONE);
+        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters, measured, prices };
         let mut store = Store::new(linker.engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;
@@ -293,7 +290,9 @@ impl Instance {
             bytes.extend_from_slice(&row.rtt_us.to_le_bytes());
         }
         let (pointer, _) = self.give(&bytes, 4)?;
+        self.store.data_mut().prices = Prices::of(rows);
         let called = self.clusters.call(&mut self.store, (version as i64, pointer, rows.len() as i32));
+        self.store.data_mut().prices = Prices::NONE;
         called.map_err(|error| self.broken(&error))
     }
 

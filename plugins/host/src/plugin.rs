@@ -54,6 +54,8 @@ pub(crate) struct Code {
     pub(crate) memory_bytes: usize,
     /// Whether it asks for what was measured.
     pub(crate) reads_measured: bool,
+    /// Whether it asks for prices.
+    pub(crate) reads_priced: bool,
 }
 
 impl Generation {
@@ -273,6 +275,14 @@ impl Plugin {
         let running = self.generations.running();
         let of_trial = || running.trial.as_ref().is_some_and(|trial| trial.candidate.code.reads_measured);
         running.present.code.reads_measured || of_trial()
+    }
+
+    /// Whether its decisions go by prices. Not while it is in quarantine, when another policy decides, nor while a candidate that does not is
+    /// tried beside it.
+    pub fn reads_priced(&self) -> bool {
+        let running = self.generations.running();
+        let trial_reads = running.trial.as_ref().is_none_or(|trial| trial.candidate.code.reads_priced);
+        running.present.code.reads_priced && trial_reads && !self.generations.is_quarantined()
     }
 
     /// Which cluster.

@@ -23,6 +23,9 @@ pub struct ClusterRow {
     pub capacity_mbps: u32,
     pub load_permille: u16,
     pub rtt_us: u32,
+    /// What `priced` tells of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price_us: Option<u32>,
 }
 
 /// `routing.flow`
@@ -57,7 +60,7 @@ pub struct Choice {
 impl Default for ClusterRow {
     fn default() -> Self {
         let (index, place) = (0, [0.0; 3]);
-        Self { index, deep: false, healthy: true, place, capacity_mbps: 0, load_permille: 0, rtt_us: 0 }
+        Self { index, deep: false, healthy: true, place, capacity_mbps: 0, load_permille: 0, rtt_us: 0, price_us: None }
     }
 }
 

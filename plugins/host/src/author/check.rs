@@ -30,6 +30,8 @@ const IMPORTS: &[(&str, &str, &str)] = &[
     ("env", "count", "(i32, i64)"),
     ("measured", "clusters", "() -> i64"),
     ("measured", "rtt-us", "(i32) -> i32"),
+    ("priced", "clusters", "() -> i64"),
+    ("priced", "price-us", "(i32) -> i32"),
 ];
 
 /// Something for which a node refuses a component.
@@ -120,10 +122,10 @@ fn why_not(name: &str) -> &'static str {
             "it is of another version of the contract: this node speaks 0.1.x; build it against that"
         }
         _ if name.starts_with("littoral:plugin/") => {
-            "that belongs to filters and services: a policy imports env and measured, and nothing else"
+            "that belongs to filters and services: a policy imports env, measured and priced, and nothing else"
         }
         _ if name == "env" => "the linker left a symbol undefined: link what defines it, and pass no --allow-undefined",
-        _ => "a node gives a policy littoral:plugin/env and measured, and nothing else: leave it out",
+        _ => "a node gives a policy littoral:plugin/env, measured and priced, and nothing else: leave it out",
     }
 }
 

@@ -78,6 +78,7 @@ fn rows() -> Vec<ClusterRow> {
         capacity_mbps: 1000,
         load_permille: 0,
         rtt_us: 0,
+        price_us: None,
     };
     places.into_iter().enumerate().map(row).collect()
 }

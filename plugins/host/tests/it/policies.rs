@@ -1,6 +1,8 @@
 //! The host with real guests: the policies answer, the fixtures misbehave, and nothing but a fault comes of it.
 
-use littoral_plugin_host::{Fault, Flow, Host, HostSettings, Interface, Measured, Object, PluginSpec, Verdict};
+use littoral_plugin_host::{
+    ClusterRow, Fault, Flow, Host, HostSettings, Interface, Measured, Object, PluginSpec, Verdict,
+};
 
 use super::{advance, ask, flow, guest, host, load, now_ms, rows, spec};
 
@@ -145,5 +147,22 @@ fn what_was_measured_of_a_client_is_there_for_its_question_and_for_no_other() {
     assert_eq!(first(&flow()), 1, "nothing is left of the question before");
     assert_eq!(first(&near(&[(1, 200_000), (2, 11_000)])), 2);
     assert!(route.reads_measured() && !load("route-geo", Interface::Routing).reads_measured());
+    assert_eq!(route.status().faults.values().sum::<u64>(), 0);
+}
+
+#[test]
+fn prices_are_told_with_the_clusters_and_hold_until_they_are_told_again() {
+    let route = load("route-load", Interface::Routing);
+    assert!(route.reads_priced() && !load("route-geo", Interface::Routing).reads_priced());
+    let push = |version: u64, prices: [Option<u32>; 3]| {
+        let priced = rows().into_iter().zip(prices).map(|(row, price_us)| ClusterRow { price_us, ..row });
+        route.push_clusters(version, priced.collect());
+        route.decide(&flow()).unwrap().clusters[0]
+    };
+    // The client is beside cluster 1, a quarter of the way around the world from the others: 150 ms.
+    assert_eq!(push(1, [None; 3]), 1);
+    assert_eq!(push(2, [Some(0); 3]), 1);
+    assert_ne!(push(3, [Some(0), Some(400_000), Some(0)]), 1);
+    assert_eq!(push(4, [None; 3]), 1, "nothing is left of what was told before");
     assert_eq!(route.status().faults.values().sum::<u64>(), 0);
 }
