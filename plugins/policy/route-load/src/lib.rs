@@ -1,8 +1,12 @@
 //! Which cluster: the nearest, where a busy one has a price; some clients find it too high before others do.
 //!
 //! ```toml
-//! config = { knee = 700, price = 1.0, busy_ttl = 0 }
+//! config = { knee = 700, price = 1.0, busy_ttl = 0, lots_ms = 3.0 }
 //! ```
+//!
+//! Where round-trip times are measured the node reckons prices, from the loads of all clusters together. The cost of a cluster is then the time of the
+//! way, measured or reckoned from the distance, and its price; clients for whom two cost nearly the same, by less than `lots_ms`, draw lots,
+//! so that a price that trembles moves few of them. The node shortens TTLs while prices change. The other keys are for where nothing is measured:
 //!
 //! The cost of a cluster is `1.001 - cos + price * busy² * lot`: `cos` is the cosine of the angle between the places of client and
 //! cluster, `busy` grows from 0 at a load of `knee` permille to 1 at 1000 and on, and `lot`, from 0 to 2, is the client's own, always
@@ -12,7 +16,7 @@
 //! that time, once what the client's access network adds to all of them is taken off. With `busy_ttl` an answer holds for that many seconds only, once its first cluster is busy.
 
 use littoral_plugin::policy::measured::{self, as_distance, estimated_us};
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing, lot};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing, lot, priced};
 use serde::Deserialize;
 
 /// What the operator says.
@@ -25,11 +29,13 @@ struct Config {
     price: f32,
     /// TTL in seconds of answers that name a busy cluster first; 0: the service's.
     busy_ttl: u16,
+    /// Milliseconds within which lots decide, where the node reckons prices.
+    lots_ms: f32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { knee: 700, price: 1.0, busy_ttl: 0 }
+        Self { knee: 700, price: 1.0, busy_ttl: 0, lots_ms: 3.0 }
     }
 }
 
@@ -39,6 +45,8 @@ struct Row {
     place: [f32; 3],
     /// `2 * price * busy²`.
     toll: f32,
+    /// The node's price, microseconds.
+    price_us: f32,
     healthy: bool,
 }
 
@@ -47,9 +55,39 @@ struct Row {
 pub struct RouteLoad {
     config: Config,
     rows: [Row; CLUSTERS_MAX],
+    /// Whether the node reckons prices.
+    priced: bool,
 }
 
 impl RouteLoad {
+    /// By the times of ways and the node's prices.
+    fn by_price(&self, flow: &Flow) -> Choice {
+        let place = flow.place;
+        let expected = |index: u16| {
+            let row = &self.rows[usize::from(index)];
+            let cosine = row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
+            // Of an unknown place the cosine is 0: all are a quarter of the way around the world away.
+            estimated_us(if index == flow.zone && row.healthy { 1.0 } else { cosine })
+        };
+        let known = measured::clusters() & flow.candidates;
+        let (mut left, mut slower) = (known, f32::INFINITY);
+        while left != 0 {
+            let index = left.trailing_zeros() as u16;
+            left &= left - 1;
+            slower = slower.min(measured::rtt_us(index) as f32 - expected(index));
+        }
+        let slower = if known == 0 { 0.0 } else { slower.max(0.0) };
+        let lots_us = self.config.lots_ms * 1000.0;
+        Choice::cheapest(flow.candidates, |index| {
+            let row = &self.rows[usize::from(index)];
+            let way = match known >> index & 1 == 1 && !(index == flow.zone && row.healthy) {
+                true => measured::rtt_us(index) as f32,
+                false => expected(index) + if index == flow.zone { 0.0 } else { slower },
+            };
+            way + row.price_us + lots_us * lot(flow.rand, index)
+        })
+    }
+
     /// By how many microseconds the best of the measured ways (a mask) is slower than its distance lets expect, where it is.
     fn slower(&self, known: u64, cosine_to: impl Fn(&Row) -> f32) -> f32 {
         let (mut left, mut least) = (known, f32::INFINITY);
@@ -72,20 +110,29 @@ impl Routing for RouteLoad {
         if !(0.0..=100.0).contains(&config.price) {
             return Err(format!("price is 0 to 100, not {}", config.price));
         }
-        Ok(Self { config, rows: [Row::default(); CLUSTERS_MAX] })
+        if !(0.0..=1000.0).contains(&config.lots_ms) {
+            return Err(format!("lots_ms is 0 to 1000, not {}", config.lots_ms));
+        }
+        Ok(Self { config, rows: [Row::default(); CLUSTERS_MAX], priced: false })
     }
 
     fn clusters(&mut self, all: &[Cluster]) {
         self.rows = [Row::default(); CLUSTERS_MAX];
+        self.priced = priced::clusters() != 0;
         for cluster in all {
             let over = cluster.load_permille.saturating_sub(self.config.knee);
             let busy = f32::from(over) / f32::from(1000 - self.config.knee);
             let toll = 2.0 * self.config.price * busy * busy;
-            self.rows[usize::from(cluster.index)] = Row { place: cluster.place, toll, healthy: cluster.healthy };
+            let price_us = priced::price_us(cluster.index) as f32;
+            self.rows[usize::from(cluster.index)] =
+                Row { place: cluster.place, toll, price_us, healthy: cluster.healthy };
         }
     }
 
     fn decide(&self, flow: &Flow) -> Choice {
+        if self.priced {
+            return self.by_price(flow);
+        }
         let (place, placed) = (flow.place, flow.place != [0.0; 3]);
         let cosine_to = |row: &Row| row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
         let known = if placed { measured::clusters() & flow.candidates } else { 0 };
@@ -166,6 +213,35 @@ mod tests {
     }
 
     #[test]
+    fn a_price_is_added_to_the_time_of_the_way_and_takes_the_place_of_the_knee() {
+        let first = |prices: &[(u16, u32)], times: &[(u16, u32)]| {
+            priced::tell(prices);
+            measured::tell(times);
+            asks(&seat(r#"{"lots_ms": 0}"#, [1000, 0]), 1).clusters[0]
+        };
+        let ways = [(0, 20_000), (1, 50_000)];
+        assert_eq!(first(&[], &[]), 1, "nothing is priced: its load makes it too far away");
+        assert_eq!(first(&[(0, 0), (1, 0)], &ways), 0);
+        assert_eq!(first(&[(0, 29_999), (1, 0)], &ways), 0);
+        assert_eq!(first(&[(0, 30_001), (1, 0)], &ways), 1);
+        // Some 66 ms by distance, and the 15 that the measured way is slower than its own.
+        assert_eq!((first(&[(0, 75_000), (1, 0)], &ways[..1]), first(&[(0, 60_000), (1, 0)], &ways[..1])), (1, 0));
+        priced::tell(&[]);
+        measured::tell(&[]);
+    }
+
+    #[test]
+    fn who_finds_two_nearly_the_same_draws_lots() {
+        priced::tell(&[(0, 30_000), (1, 0)]);
+        measured::tell(&[(0, 20_000), (1, 50_000)]);
+        let seat = seat("{}", [0, 0]);
+        let there = (0..1000).filter(|rand| asks(&seat, *rand).clusters[0] == 0).count();
+        assert!((400..600).contains(&there), "{there}");
+        priced::tell(&[]);
+        measured::tell(&[]);
+    }
+
+    #[test]
     fn an_answer_that_names_a_busy_cluster_holds_for_less() {
         let config = r#"{"busy_ttl": 5, "price": 0.0001}"#;
         assert_eq!((asks(&seat(config, [0, 0]), 1).ttl_s, asks(&seat(config, [900, 0]), 1).ttl_s), (0, 5));
@@ -180,6 +256,7 @@ mod tests {
         for (config, problem) in [
             (r#"{"knee": 1000}"#, "knee is 1 to 999 permille, not 1000"),
             (r#"{"price": -1}"#, "price is 0 to 100, not -1"),
+            (r#"{"lots_ms": -1}"#, "lots_ms is 0 to 1000, not -1"),
             (r#"{"prize": 1}"#, "unknown field `prize`"),
         ] {
             assert!(RouteLoad::new(config).unwrap_err().contains(problem), "{config}");
