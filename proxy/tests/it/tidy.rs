@@ -21,7 +21,15 @@ const EDGES: &[(&str, &[&str])] = &[
     ("littoral-testkit", &[]),
     (
         "littoral-bench",
-        &["littoral", "littoral-cache", "littoral-geo", "littoral-manifests", "littoral-plugin-host", "littoral-rate"],
+        &[
+            "littoral",
+            "littoral-cache",
+            "littoral-geo",
+            "littoral-manifests",
+            "littoral-plugin",
+            "littoral-plugin-host",
+            "littoral-rate",
+        ],
     ),
 ];
 
