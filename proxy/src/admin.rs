@@ -95,6 +95,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
         .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
         .route("/v1/explain", get(explain))
+        .route("/v1/resolve", get(resolve))
         .fallback(|| async { Refusal(StatusCode::NOT_FOUND, "no such path; see README.md, \"Admin API\"".into()) })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(map_response(as_json))
@@ -261,6 +262,28 @@ async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) 
     explained
         .map(Json)
         .ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
+}
+
+#[derive(Deserialize)]
+struct ResolveQuery {
+    name: String,
+    #[serde(rename = "type", default = "ResolveQuery::kind_default")]
+    kind: String,
+    client: Option<std::net::IpAddr>,
+}
+
+impl ResolveQuery {
+    fn kind_default() -> String {
+        "A".into()
+    }
+}
+
+/// Looks a name up through the node's resolver, and tells whom that asked.
+async fn resolve(State(admin): State<Admin>, Query(query): Query<ResolveQuery>) -> Answer {
+    let none = || Refusal(StatusCode::NOT_FOUND, "this node has no [resolver]".into());
+    let resolver = admin.node.resolver.as_ref().ok_or_else(none)?;
+    let found = resolver.explain(&query.name, &query.kind, query.client.map(Into::into)).await;
+    found.map(|found| Json(json!(found))).map_err(|error| Refusal(StatusCode::BAD_REQUEST, error))
 }
 
 fn jobs(admin: &Admin) -> Result<&crate::warm::Jobs, Refusal> {

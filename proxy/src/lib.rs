@@ -35,6 +35,7 @@ pub mod reload;
 pub mod replay;
 pub mod request;
 pub mod rescue;
+pub mod resolving;
 pub mod rtt;
 pub mod run;
 pub mod services;

@@ -66,6 +66,8 @@ pub struct Node {
     pub clients: Clients,
     /// How far away they are.
     pub rtt: crate::rtt::Rtt,
+    /// The local resolver.
+    pub resolver: Option<Arc<littoral_geo::resolver::Resolver>>,
     /// What is counted.
     pub figures: Figures,
     /// Load of this node in permille, as the health answer tells it.

@@ -82,6 +82,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("node", old.node != node),
         ("listen", new.listen.needs_restart(&old.listen)),
         ("dns", old.dns != dns),
+        ("resolver", old.resolver != new.resolver),
         ("cache", old.cache != new.cache),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.origin_connections_idle", old.limits.origin_connections_idle != new.limits.origin_connections_idle),

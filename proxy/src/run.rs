@@ -18,7 +18,7 @@ use pingora::server::configuration::ServerConf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::config::{Config, Listen};
+use crate::config::Config;
 use crate::directing::Directing;
 use crate::dot::{self, Inside};
 use crate::handover::{Handed, Inherited, Kind};
@@ -42,6 +42,7 @@ use crate::upgrade::Upgrade;
 use crate::upgrade::twin::{Which, meet};
 use crate::warm::Jobs;
 
+mod dns;
 mod load;
 
 /// How old a fill may get before those who wait for it start over.
@@ -52,6 +53,7 @@ struct Sockets {
     http: Vec<Bound>,
     admin: Option<std::net::TcpListener>,
     dns: Option<littoral_geo::server::Listeners>,
+    resolver: Option<littoral_geo::server::Listeners>,
     datagrams: Datagrams,
     dot: Vec<std::net::TcpListener>,
     doh: Vec<std::net::TcpListener>,
@@ -102,8 +104,10 @@ impl Assembled {
         if let Some(address) = self.sockets.admin.as_ref().and_then(|admin| admin.local_addr().ok()) {
             parts.push(format!("admin={address}"));
         }
-        if let Some(dns) = &self.sockets.dns {
-            parts.push(format!("dns={}", join(dns.addresses().iter().map(ToString::to_string).collect())));
+        for (name, sockets) in [("dns", &self.sockets.dns), ("resolver", &self.sockets.resolver)] {
+            if let Some(sockets) = sockets {
+                parts.push(format!("{name}={}", join(sockets.addresses().iter().map(ToString::to_string).collect())));
+            }
         }
         let datagrams = self.sockets.datagrams.addresses();
         if !datagrams.is_empty() {
@@ -136,15 +140,9 @@ impl Sockets {
             listener.set_nonblocking(true).map_err(problem)?;
             Ok::<_, String>(listener)
         });
-        let dns = (!config.listen.dns.is_empty()).then(|| {
-            let bound = |address: SocketAddr| {
-                let mut sockets = |kind| inherited.take(kind, &address.to_string()).into_iter();
-                let udp: Vec<_> = sockets(Kind::DnsUdp).map(Into::into).collect();
-                let tcp = sockets(Kind::DnsTcp).next().filter(|_| !udp.is_empty())?.into();
-                Some(littoral_geo::server::Bound { udp, tcp })
-            };
-            littoral_geo::server::Listeners::bind(&config.listen.dns, config.dns.threads, bound)
-        });
+        let dns = dns::sockets("listen.dns", &config.listen.dns, config.dns.threads, inherited)?;
+        let resolver = config.resolver.as_ref().map_or(&[][..], |resolver| &resolver.listen);
+        let resolver = dns::sockets("resolver.listen", resolver, 1, inherited)?;
         let addresses = config.listen.datagram.iter().map(|datagram| datagram.bind);
         let datagrams = Datagrams::bind(addresses, inherited)?;
         let mut encrypted = |kind, inside, addresses: &[SocketAddr]| {
@@ -156,11 +154,12 @@ impl Sockets {
         };
         let dot = encrypted(Kind::DnsTls, Inside::Dns, &config.listen.dot)?;
         let doh = encrypted(Kind::DnsHttps, Inside::Https, &config.listen.doh)?;
-        Ok(Self { http, admin: admin.transpose()?, dns: dns.transpose()?, datagrams, dot, doh })
+        Ok(Self { http, admin: admin.transpose()?, dns, resolver, datagrams, dot, doh })
     }
 
     /// Duplicates of all of them, for a process that takes over.
-    fn duplicates(&self, listen: &Listen) -> std::io::Result<Vec<Handed>> {
+    fn duplicates(&self, config: &Config) -> std::io::Result<Vec<Handed>> {
+        let listen = &config.listen;
         let mut all = Vec::new();
         for bound in &self.http {
             all.extend(bound.duplicates()?);
@@ -173,8 +172,10 @@ impl Sockets {
         for (kind, (socket, written)) in dot.chain(doh) {
             all.push(Handed::of(kind, written.to_string(), socket.local_addr()?.to_string(), socket)?);
         }
-        let dns = self.dns.iter().flat_map(|dns| dns.bound());
-        for (sockets, written) in dns.zip(&listen.dns) {
+        let dns = self.dns.iter().flat_map(|dns| dns.bound()).zip(&listen.dns);
+        let resolver = self.resolver.iter().flat_map(|resolver| resolver.bound());
+        let resolver = resolver.zip(config.resolver.iter().flat_map(|resolver| &resolver.listen));
+        for (sockets, written) in dns.chain(resolver) {
             let bound = sockets.tcp.local_addr()?.to_string();
             for udp in &sockets.udp {
                 all.push(Handed::of(Kind::DnsUdp, written.to_string(), bound.clone(), udp)?);
@@ -206,6 +207,7 @@ fn assemble(
         }
         None => None,
     };
+    let resolver = crate::resolving::resolver(&config)?;
     inherited.ask_for_disks();
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     // A slice is what the node itself answered: nothing is followed.
@@ -236,6 +238,7 @@ fn assemble(
         upgrade: Upgrade::default(),
         clients: Clients::default(),
         rtt,
+        resolver,
         figures: Figures::default(),
         load: AtomicU16::new(0),
         stopping: AtomicBool::new(false),
@@ -246,27 +249,6 @@ fn assemble(
         settings: ArcSwap::from_pointee(config),
         reloading: tokio::sync::Mutex::default(),
     }))
-}
-
-/// Answers DNS, over TLS and HTTPS, too, with the certificates of the first listener that has some.
-fn answer_dns(
-    node: &Arc<Node>,
-    dns: littoral_geo::server::Listeners,
-    dot: Vec<std::net::TcpListener>,
-    doh: Vec<std::net::TcpListener>,
-    stopped: &watch::Receiver<bool>,
-) {
-    let Some(directing) = &node.directing else { return };
-    let handler = directing.handler(&node.settings.load());
-    let secured = node.fronts.iter().find(|front| front.is_tls());
-    let dot = dot.into_iter().map(|socket| (Inside::Dns, socket));
-    let doh = doh.into_iter().map(|socket| (Inside::Https, socket));
-    for (inside, socket, front) in
-        dot.chain(doh).filter_map(|(inside, socket)| Some((inside, socket, secured?.clone())))
-    {
-        tokio::spawn(dot::serve(inside, socket, front, handler.clone()));
-    }
-    tokio::spawn(littoral_geo::server::serve_with(dns, handler, stopped.clone()));
 }
 
 /// What comes before anybody is accepted: on inherited sockets clients come at once.
@@ -296,7 +278,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         .build()
         .map_err(|error| format!("cannot start a runtime: {error}"))?;
     let Assembled { node, sockets, workers } = assembled;
-    let duplicates = sockets.duplicates(&node.settings.load().listen);
+    let duplicates = sockets.duplicates(&node.settings.load());
     node.upgrade.keep(duplicates.map_err(|error| format!("cannot duplicate the listening sockets: {error}"))?);
     let (stop, stopped) = watch::channel(false);
     let drain = node.settings.load().limits.drain.0;
@@ -322,9 +304,8 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(Directing::follow_prices(directing.director().clone()));
             tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
         }
-        if let Some(dns) = sockets.dns {
-            answer_dns(&node, dns, sockets.dot, sockets.doh, &stopped);
-        }
+        dns::answer(&node, sockets.dns, sockets.dot, sockets.doh, &stopped);
+        dns::resolve(&node, sockets.resolver, &stopped);
         let _watch = node.plugins.watch();
         // Whoever started the process may have stopped listening to it.
         let _ = writeln!(std::io::stdout(), "{ready}");

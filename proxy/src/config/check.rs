@@ -25,6 +25,7 @@ mod listen;
 mod log;
 mod origin;
 mod record;
+mod resolver;
 mod rtt;
 mod serve;
 mod site;
@@ -57,6 +58,7 @@ impl Config {
         self.check_dns()?;
         self.check_geo()?;
         self.check_rtt()?;
+        self.check_resolver()?;
         self.check_zones()?;
         self.check_cache()?;
         self.check_log()?;

@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod log;
 mod origin;
+mod resolver;
 mod rtt;
 mod serve;
 mod site;
@@ -55,6 +56,7 @@ pub const SECTIONS: &[&[Key]] = &[
     dns::KEYS,
     geo::KEYS,
     rtt::KEYS,
+    resolver::KEYS,
     PLUGINS,
     site::KEYS,
     origin::KEYS,

@@ -175,6 +175,29 @@ fn round_trip_times_are_kept_and_heard_within_bounds() {
 }
 
 #[test]
+fn a_resolver_says_where_it_listens_and_for_whom_and_never_for_everybody() {
+    const LISTEN: &str = "listen = [\"127.0.0.1:5301\"]\n";
+    for (text, expected) in [
+        ("", "4:1: [resolver] listens nowhere: add listen, such as listen = [\"192.0.2.1:53\"]"),
+        (LISTEN, "4:1: everybody could use the resolver: add allow, the prefixes of its clients"),
+        ("listen = [\"0.0.0.0:53\"]\nallow = [\"10.0.0.0/8\"]", "5:11: resolver.listen names the addresses themselves"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\", \"0.0.0.0/0\"]"), "6:24: everybody could use the resolver: list"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nroots = []"), "7:9: resolver.roots has 1 to 64 addresses"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nsubnets = [\"a b\"]"), "7:12: \"a b\" is no zone"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nsubnet_v4 = 0"), "7:13: resolver.subnet_v4 is 1 to 32"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nport = 0"), "7:8: port 0 is none"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\ncache = \"1KiB\""), "7:9: resolver.cache is 64KiB to 64GiB"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nttl = \"8days\""), "7:7: resolver.ttl is more than 0s"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nlookups = 0"), "7:11: resolver.lookups is 1 to 65536"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\npatience = \"1h\""), "7:12: resolver.patience is 100ms to 30s"),
+        (&format!("{LISTEN}allow = [\"10.0.0.0/8\"]\nanchors = \"none\""), "7:11: resolver.anchors "),
+    ] {
+        let problem = problem(&DIRECTING.replacen("# here", &format!("[resolver]\n{text}"), 1));
+        assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
+    }
+}
+
+#[test]
 fn a_site_that_steers_says_by_what_and_where_to() {
     let cluster = "[[cluster]]\nid = \"a\"\ntier = \"home\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{ v4 = \"192.0.2.1\" }]\n";
     let service = "[[service]]\nname = \"s.example.\"\nclusters = [\"a\"]\nttl = \"9s\"\n[[zone]]\nname = \"example.\"\nfile = \"z\"\n";

@@ -16,6 +16,7 @@ use crate::request::unread::TooMuch;
 mod cache;
 mod family;
 mod plugins;
+mod resolver;
 mod rtt;
 
 use family::family;
@@ -37,7 +38,7 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 
 /// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
 pub fn all() -> impl Iterator<Item = &'static Declared> {
-    METRICS.iter().chain(plugins::METRICS).chain(rtt::METRICS)
+    METRICS.iter().chain(plugins::METRICS).chain(rtt::METRICS).chain(resolver::METRICS)
 }
 
 /// Those that are not of plugins.
@@ -364,9 +365,10 @@ pub fn markdown() -> String {
 
 /// `GET /metrics`.
 pub fn exposition(node: &Node) -> String {
-    let sampled = |name: &str| match name.starts_with("littoral_rtt_") {
-        true => rtt::samples(node, name),
-        false => samples(node, name),
+    let sampled = |name: &str| match name {
+        name if name.starts_with("littoral_rtt_") => rtt::samples(node, name),
+        name if name.starts_with("littoral_resolver_") => resolver::samples(node, name),
+        name => samples(node, name),
     };
     let families: Vec<MetricFamily> = all().map(|metric| family(metric, sampled(metric.name))).collect();
     let mut out = Vec::new();

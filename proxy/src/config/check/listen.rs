@@ -9,7 +9,8 @@ const BACKLOG_MAX: u32 = 1 << 20;
 impl Config {
     pub(super) fn check_listen(&self) -> Result<(), Wrong> {
         let listen = &self.listen;
-        if listen.bound().next().is_none() && listen.dns.is_empty() && listen.datagram.is_empty() {
+        let for_dns = !listen.dns.is_empty() || self.resolver.is_some();
+        if listen.bound().next().is_none() && !for_dns && listen.datagram.is_empty() {
             return wrong("listen", "nothing to listen on: give [listen] http, https, forward, service or dns");
         }
         if !listen.dns.is_empty() && self.zone.is_empty() {
