@@ -9,6 +9,7 @@ mod audience;
 mod board;
 mod cities;
 mod fleet;
+mod hierarchy;
 mod load;
 mod outage;
 mod page;
@@ -19,6 +20,7 @@ mod sentences;
 mod story;
 mod swap;
 mod trap;
+mod walk;
 mod web;
 mod world;
 
@@ -141,6 +143,12 @@ async fn perform(stage: &Stage) -> usize {
         return 1;
     }
     let results = [
+        board
+            .step(
+                "A local resolver that knows only the root walks down to the edge",
+                walk::tell(stage, &stage.cities[0]),
+            )
+            .await,
         board.step("Players in every city watch the feature", audience::watch_everywhere(stage)).await,
         board.step("A cluster is killed while players watch", outage::survive(stage)).await,
         board.step("The eviction policy is swapped under load", swap::swap(stage)).await,

@@ -34,6 +34,7 @@ pub(super) struct Ready {
     pub(super) http: Vec<SocketAddr>,
     pub(super) admin: Option<SocketAddr>,
     pub(super) dns: Vec<SocketAddr>,
+    pub(super) resolver: Vec<SocketAddr>,
     pub(super) service: Vec<SocketAddr>,
     pub(super) datagram: Vec<SocketAddr>,
 }
@@ -121,6 +122,14 @@ impl Process {
         self.ready.admin.with_context(|| format!("{} has no admin listener", self.name))
     }
 
+    /// Where its resolver listens.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub(super) fn resolver(&self) -> anyhow::Result<SocketAddr> {
+        self.ready.resolver.first().copied().with_context(|| format!("{} has no resolver", self.name))
+    }
+
     /// Its DNS address.
     ///
     /// # Errors
@@ -144,6 +153,7 @@ impl std::str::FromStr for Ready {
                 "http" => ready.http = addresses,
                 "admin" => ready.admin = addresses.first().copied(),
                 "dns" => ready.dns = addresses,
+                "resolver" => ready.resolver = addresses,
                 "service" => ready.service = addresses,
                 "datagram" => ready.datagram = addresses,
                 _ => {}

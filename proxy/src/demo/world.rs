@@ -14,7 +14,9 @@ use littoral_geo::stub::resolver::{Authority, Resolver};
 use parking_lot::Mutex;
 
 use super::board;
-use super::fleet::Process;
+use super::fleet::{Process, Ready};
+use super::hierarchy;
+use super::hierarchy::{CDN, COMPANY, Hierarchy};
 
 /// The company's host name for video, from the textbook.
 pub(super) const VIDEO_HOST: &str = "video.netcinema.example";
@@ -79,6 +81,7 @@ pub(super) struct World {
     /// In the order of [`SITES`]; an edge that is killed is replaced when it is started again.
     edges: Mutex<Vec<Arc<Process>>>,
     pub(super) resolver: Arc<Resolver>,
+    pub(super) hierarchy: Hierarchy,
     /// The one port of all edges, because DNS carries none.
     pub(super) port: u16,
 }
@@ -96,14 +99,16 @@ impl World {
         let origin = Process::start("origin", &origin_args, dir).await?;
         let origin_address = origin.http()?;
 
+        let dns_port = hierarchy::port_free_on_all()?;
         let edge = |site: &'static Site| {
             run_in(dir, site.id, move |home| lay_out_edge(home, site, material, port, origin_address))
         };
         let edges = futures_util::future::try_join_all(SITES.iter().map(edge));
-        let netcinema = run_in(dir, "netcinema", lay_out_company);
+        let netcinema = run_in(dir, "netcinema", |home| lay_out_company(home, dns_port));
         let (edges, netcinema) = tokio::try_join!(edges, netcinema)?;
         // After the edges, so that its first probes meet them.
-        let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port)).await?;
+        let kingcdn = run_in(dir, "kingcdn", |home| lay_out_cdn(home, material, port, dns_port)).await?;
+        let hierarchy = Hierarchy::start(dir, dns_port).await?;
 
         let authority = |zone: &str, owner: &str, server| Authority { zone: zone.into(), owner: owner.into(), server };
         let authorities = vec![
@@ -112,7 +117,7 @@ impl World {
         ];
         let resolver = Resolver::start(authorities).await.context("the resolver finds no free port")?;
         let edges = Mutex::new(edges.into_iter().map(Arc::new).collect());
-        Ok(Self { dir: dir.into(), origin, netcinema, kingcdn, edges, resolver, port })
+        Ok(Self { dir: dir.into(), origin, netcinema, kingcdn, edges, resolver, hierarchy, port })
     }
 
     /// Every process with what it is for, as it is now.
@@ -125,6 +130,7 @@ impl World {
         let mut rows: Vec<board::Process> = company.map(|(process, role)| row(process, role)).into();
         let role = |index: usize| format!("KingCDN's edge in {}", SITES[index].city);
         rows.extend(self.edges.lock().iter().enumerate().map(|(index, edge)| row(edge, &role(index))));
+        rows.extend(self.hierarchy.processes());
         rows
     }
 
@@ -132,7 +138,8 @@ impl World {
     pub(super) async fn end(&self) {
         let edges = self.edges.lock().clone();
         let company = [&self.origin, &self.netcinema, &self.kingcdn];
-        let kills = company.into_iter().chain(edges.iter().map(Arc::as_ref)).map(Process::kill);
+        let kills =
+            company.into_iter().chain(self.hierarchy.all()).chain(edges.iter().map(Arc::as_ref)).map(Process::kill);
         // What does not end now is killed when its handle is dropped.
         let _killed = futures_util::future::join_all(kills).await;
     }
@@ -178,8 +185,9 @@ fn index_of(cluster: &str) -> usize {
     SITES.iter().position(|site| site.id == cluster).expect("invariant: only the ids of SITES are used")
 }
 
-fn row(process: &Process, role: &str) -> board::Process {
-    let address = process.ready.http.first().or(process.ready.dns.first());
+pub(super) fn row(process: &Process, role: &str) -> board::Process {
+    let Ready { http, dns, resolver, .. } = &process.ready;
+    let address = http.first().or(dns.first()).or(resolver.first());
     board::Process {
         name: process.name.clone(),
         role: role.into(),
@@ -202,7 +210,7 @@ pub(super) fn plugin_in(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-async fn run_in(
+pub(super) async fn run_in(
     dir: &Path,
     name: &str,
     lay_out: impl FnOnce(&Path) -> anyhow::Result<String>,
@@ -249,22 +257,25 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn lay_out_company(home: &Path) -> anyhow::Result<String> {
+fn lay_out_company(home: &Path, dns_port: u16) -> anyhow::Result<String> {
     std::fs::write(home.join("netcinema.zone"), include_str!("netcinema.zone"))?;
-    Ok("# NetCinema's authoritative DNS: a static zone whose video host is an alias into KingCDN's.\n\
-        [node]\nname = \"netcinema-dns\"\n\n[listen]\ndns = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\n\
-        [limits]\nthreads = 1\n\n[[zone]]\nname = \"netcinema.example.\"\nfile = \"netcinema.zone\"\n"
-        .into())
+    std::fs::write(home.join("reverse.zone"), include_str!("reverse.zone"))?;
+    Ok(format!(
+        "# NetCinema's authoritative DNS: a static zone whose video host is an alias into KingCDN's, and names of addresses.\n\
+         [node]\nname = \"netcinema-dns\"\n\n[listen]\ndns = [\"127.0.0.1:0\", \"{COMPANY}:{dns_port}\"]\nadmin = \"127.0.0.1:0\"\n\n\
+         [limits]\nthreads = 1\n\n[[zone]]\nname = \"netcinema.example.\"\nfile = \"netcinema.zone\"\n\n\
+         [[zone]]\nname = \"127.in-addr.arpa.\"\nfile = \"reverse.zone\"\n"
+    ))
 }
 
-fn lay_out_cdn(home: &Path, material: &Material, port: u16) -> anyhow::Result<String> {
+fn lay_out_cdn(home: &Path, material: &Material, port: u16, dns_port: u16) -> anyhow::Result<String> {
     std::fs::write(home.join("kingcdn.zone"), include_str!("kingcdn.zone"))?;
     std::fs::write(home.join("demo-city.mmdb"), include_bytes!("../../../assets/demo-city.mmdb"))?;
     std::fs::copy(plugin_in(&material.plugins, "route-geo")?, home.join("route-geo.wasm"))?;
     let mut config = format!(
         "# KingCDN's authoritative DNS: picks a cluster for each client subnet.\n\
-         [node]\nname = \"kingcdn-dns\"\ndata = \"compiled\"\n\n[listen]\ndns = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\n\
-         [limits]\nthreads = 1\n\n[geo]\ndatabase = [\"demo-city.mmdb\"]\n\n\
+         [node]\nname = \"kingcdn-dns\"\ndata = \"compiled\"\n\n[listen]\n\
+         dns = [\"127.0.0.1:0\", \"{CDN}:{dns_port}\"]\nadmin = \"127.0.0.1:0\"\n\n[limits]\nthreads = 1\n\n[geo]\ndatabase = [\"demo-city.mmdb\"]\n\n\
          [[plugin]]\nname = \"route-geo\"\nfile = \"route-geo.wasm\"\n\n[policy]\nroute = \"route-geo\"\n\n\
          [[zone]]\nname = \"kingcdn.example.\"\nfile = \"kingcdn.zone\"\n\n\
          [[service]]\nname = \"{SERVICE}.\"\nclusters = [\"*\"]\nttl = \"{SERVICE_TTL_S}s\"\nanswers = 1\n"
