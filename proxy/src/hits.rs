@@ -34,6 +34,7 @@ use crate::node::{Hot, Node};
 use crate::observe::access::Hit;
 use crate::observe::figures::Refused;
 use crate::site::Site;
+use crate::video::told::Told;
 
 pub(crate) use file::Wire;
 use framing::{Follows, follows, has_bare_line_end, has_end};
@@ -42,11 +43,11 @@ use unsent::{Paged, Unsent};
 
 mod buffers;
 mod file;
-mod filtered;
 mod framing;
 mod fresh;
 pub(crate) mod h2;
 mod head;
+mod seen;
 mod unsent;
 
 /// Fields of a request that are looked at here; one with more goes to the framework.
@@ -115,8 +116,8 @@ enum Step {
     Answered,
     /// It serves no hits any more.
     Over(Next),
-    /// Filters are to see the answer.
-    Filters(Box<Answer>, Arc<Site>),
+    /// Somebody is to see the answer.
+    Seen(Box<Answer>, Arc<Site>),
     /// It waits for a request.
     Empty,
     /// It waits for something else.
@@ -148,8 +149,10 @@ struct Answer {
     /// Length of the request's head.
     head_bytes: usize,
     found: Fresh,
-    /// By filters, of the object's head.
+    /// Of the object's head, by filters or for its player.
     changes: Vec<Change>,
+    /// What its player told.
+    told: Option<Box<Told>>,
 }
 
 impl Connection {
@@ -189,14 +192,14 @@ impl Connection {
     pub(crate) async fn serve<S: Wire>(&mut self, stream: &mut S) -> Next {
         loop {
             let mut step = poll_fn(|context| Poll::Ready(self.step(context, stream))).await;
-            if let Step::Filters(answer, site) = step {
-                step = Box::pin(self.filter(stream, answer, site)).await;
+            if let Step::Seen(answer, site) = step {
+                step = Box::pin(self.show(stream, answer, site)).await;
             }
             let wait = match step {
                 Step::Answered => continue,
                 Step::Over(next) => return next,
                 Step::Waits(wait) => Some(wait),
-                Step::Empty | Step::Filters(..) => None,
+                Step::Empty | Step::Seen(..) => None,
             };
             let next = match wait {
                 Some(wait) => Box::pin(self.go_on(stream, wait)).await,
@@ -228,10 +231,11 @@ impl Connection {
                 if !body_wanted {
                     found.body = Place::Nowhere;
                 }
-                let filters = found.filters.take();
-                let answer = Answer { head: buffers::take(), written: 0, head_bytes, found, changes: Vec::new() };
-                match filters {
-                    Some(site) => Step::Filters(Box::new(answer), site),
+                let seen_by = found.seen_by.take();
+                let (head, changes) = (buffers::take(), Vec::new());
+                let answer = Answer { head, written: 0, head_bytes, found, changes, told: None };
+                match seen_by {
+                    Some(site) => Step::Seen(Box::new(answer), site),
                     None => self.answer(context, stream, answer),
                 }
             }
@@ -320,7 +324,7 @@ impl Connection {
 
     /// What is to be done when an answer was sent, or could not be.
     fn answered(&mut self, answer: Answer, sent: std::io::Result<()>) -> Option<Next> {
-        let Answer { head, head_bytes, found: Fresh { entry, body, begun, .. }, .. } = answer;
+        let Answer { head, head_bytes, found: Fresh { entry, body, begun, .. }, told, .. } = answer;
         buffers::give(head);
         if sent.is_err() {
             self.node.figures.broken.add(1);
@@ -328,7 +332,7 @@ impl Connection {
         let took = begun.elapsed().unwrap_or(Duration::ZERO);
         self.node.figures.took(Some(Outcome::Hit), took);
         if self.hot.access.is_some() || self.hot.tracer.is_some() {
-            self.log(head_bytes, &entry, body.length(), sent.is_ok(), took);
+            self.log(head_bytes, &entry, body.length(), sent.is_ok(), (took, told.as_deref()));
         }
         self.read.advance(head_bytes);
         (sent.is_err() || self.closes).then_some(Next::Close)
@@ -453,10 +457,10 @@ impl Connection {
 
     /// Tells the access log and the collector of traces.
     #[cold]
-    fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, took: Duration) {
+    fn log(&self, head_bytes: usize, entry: &Entry, bytes: u64, whole: bool, (took, told): (Duration, Option<&Told>)) {
         if let Some(log) = &self.hot.access {
             let Client { address: client, tls, .. } = self.client;
-            log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, took });
+            log.hit(&Hit { head: &self.read[..head_bytes], client, tls, entry, bytes, whole, took, told });
         }
         if let Some(tracer) = &self.hot.tracer {
             tracer.hit(&self.read[..head_bytes], !self.client.tls.is_empty(), entry, took);

@@ -43,4 +43,5 @@ pub mod site;
 pub mod storage;
 pub mod top;
 pub mod upgrade;
+pub mod video;
 pub mod warm;

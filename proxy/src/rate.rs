@@ -18,9 +18,7 @@ use pingora::{Error, ErrorType, Result};
 use url::Url;
 
 use crate::request::context::Context;
-use cmcd::Cmcd;
-
-pub mod cmcd;
+use crate::video::told::Told;
 
 /// Titles whose manifests are kept parsed; with one more all are parsed again when they are asked for.
 const TITLES_MAX: usize = 256;
@@ -146,7 +144,6 @@ impl Rate {
         let Some((directory, file)) = path.rsplit_once('/').filter(|(_, file)| is_auto(file)) else {
             return Ok(true);
         };
-        let cmcd = Cmcd::of(&request.headers, request.uri.query());
         let Some(known) = self.title(&ctx.host, directory).await else {
             return Ok(false);
         };
@@ -154,7 +151,7 @@ impl Rate {
             return Ok(false);
         };
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-        let (rung, guest) = self.choose(&known, segment, &cmcd, client);
+        let (rung, guest) = self.choose(&known, segment, &ctx.told.unwrap_or_default(), client);
         let Some((chosen, id)) = known.title.resolve(segment, rung) else {
             return Ok(false);
         };
@@ -171,18 +168,18 @@ impl Rate {
         &self,
         known: &Known,
         segment: &littoral_manifests::AutoSegment,
-        cmcd: &Cmcd,
+        told: &Told,
         client: Option<IpAddr>,
     ) -> (usize, Option<u64>) {
         let ladder = known.title.ladder(segment).kbps();
-        let session = cmcd.session.unwrap_or_else(|| client.map_or(0, hash));
+        let session = told.session.map_or_else(|| client.map_or(0, hash), |session| session.hash);
         let slot = session as usize % SESSIONS;
         let ask = RateAsk {
             state: self.states[slot].load(Relaxed),
-            est_kbps: cmcd
+            est_kbps: told
                 .throughput_kbps
                 .unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed))),
-            buffer_ms: cmcd.buffer_ms.unwrap_or(0),
+            buffer_ms: told.buffer_ms.unwrap_or(0),
             last_rung: u8::try_from(self.rungs[slot].load(Relaxed)).unwrap_or(NO_RUNG),
             segment_ms: u32::try_from(known.title.duration_ms(segment)).unwrap_or(u32::MAX),
             ladder: known.ladders[segment.ladder],

@@ -33,8 +33,10 @@ use crate::rescue;
 use crate::storage::{
     CacheKey, CacheMeta, CacheOptionOverrides, ForcedFreshness, Handler, InFlight, PASSES, RespCacheable, cache_key,
 };
+use crate::video;
 
 mod admission;
+mod arrival;
 mod carried;
 mod cdn_loop;
 pub(crate) mod compress;
@@ -91,31 +93,9 @@ impl ProxyHttp for RequestPath {
         if self.forward {
             return forward::begin(session, &self.node, ctx).await;
         }
-        let host = match target::settle(session.req_header_mut()) {
-            Ok(host) => host,
-            Err(why) => return rescue::refuse(session, 400, why).await,
+        let Some((host, site)) = arrival::settle(session, &self.node, ctx.background).await? else {
+            return Ok(true);
         };
-        if respond::node_itself(session, &self.node).await? {
-            return Ok(true);
-        }
-        if intake::refuses(session, &self.node).await? {
-            return Ok(true);
-        }
-        let passes = self.node.settings.load().limits.passes;
-        if cdn_loop::passes(&session.req_header().headers, &self.node.name) > passes {
-            self.node.figures.loops.add(1);
-            return rescue::refuse(session, 508, "the request has passed this node before: it goes round in circles")
-                .await;
-        }
-        let Some(site) = self.node.sites.load().find(&host).cloned() else {
-            if host.is_empty() {
-                return rescue::refuse(session, 400, target::NO_HOST).await;
-            }
-            return rescue::refuse(session, 421, "no site of this node has this host").await;
-        };
-        if steer::answers(session, &self.node, &site, &host, ctx.background).await? {
-            return Ok(true);
-        }
         target::normalise(session.req_header_mut(), &site);
         ctx.slice = slices::Slice::take(session.req_header_mut(), &self.node, site.slice);
         ctx.is_rest = resume::take(session.req_header_mut(), &self.node);
@@ -124,6 +104,7 @@ impl ProxyHttp for RequestPath {
             ctx.demand = Demand::of(&session.req_header().headers);
         }
         (ctx.host, ctx.site) = (host, Some(site.clone()));
+        video::begin(session, ctx);
         if filters::on_request(session, &self.node, ctx).await? {
             return Ok(true);
         }
@@ -394,6 +375,7 @@ impl ProxyHttp for RequestPath {
             }
         }
         filters::on_response(session, response, ctx).await?;
+        video::tell(session, &self.node, ctx, response)?;
         if matches!(outcome, Outcome::Miss(_)) && response.headers.contains_key(CONTENT_LENGTH) {
             chunks::hold(session.as_downstream());
         }

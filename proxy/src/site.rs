@@ -15,6 +15,7 @@ use littoral_cache::vary::Selectors;
 use crate::config::origin::{Balance, OriginHealth, Retry};
 use crate::config::{self, Config, KeyRules, QueryOrder, SetCookies, Timeouts};
 use crate::origin::{Origin, Origins, Shield};
+use crate::video::Video;
 
 /// A site.
 #[derive(Debug)]
@@ -57,6 +58,12 @@ pub struct Site {
     pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
     pub auto: bool,
+    /// Whether what players tell (CMCD) is read, and kept out of keys.
+    pub knows_cmcd: bool,
+    /// What else of video it has.
+    pub video: Option<Video>,
+    /// Whether that has to do with hits on the shortest way.
+    pub talks: bool,
     /// Guests that see its requests and responses.
     pub filters: crate::filters::Chain,
     /// How its clients are told of the cluster that is chosen for them.
@@ -113,6 +120,9 @@ impl Site {
             unread: Arc::default(),
             compress: None,
             auto: false,
+            knows_cmcd: false,
+            video: None,
+            talks: false,
             filters: crate::filters::Chain::default(),
             steer: None,
         }
@@ -151,8 +161,11 @@ impl Sites {
             let origins = origins_of(&raw.origin);
             let nodes = raw.shield.as_ref().map(|shield| (origins_of(&shield.nodes), shield.balance));
             let of = |all: Vec<Arc<Origin>>, balance| Origins::new(all, balance, raw.slow_start.0, &raw.retry);
+            let name = raw.hosts.first().cloned().unwrap_or_default();
+            let was = before.all.iter().find(|site| site.name == name);
+            let video = Video::of(&raw.dash, was.and_then(|site| site.video.as_ref()));
             let site = Arc::new(Site {
-                name: raw.hosts.first().cloned().unwrap_or_default(),
+                name,
                 origins: of(origins, raw.balance),
                 timeouts: raw.timeouts.clone(),
                 shield: nodes.map(|(nodes, balance)| Shield::new(of(nodes, balance))),
@@ -174,6 +187,9 @@ impl Sites {
                 unread: Arc::default(),
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
+                knows_cmcd: raw.dash.auto || raw.dash.cmcd,
+                talks: video.as_ref().is_some_and(Video::sees_hits),
+                video,
                 filters: crate::filters::Chain::of(&raw.filters),
                 steer: raw.steer.as_ref().map(|steer| Steering::of(steer, &config.cluster)),
             });

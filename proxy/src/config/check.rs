@@ -15,6 +15,7 @@ use littoral_plugin_host::limits::TRUSTED_KEYS_MAX;
 
 mod acme;
 mod cache;
+mod dash;
 mod dns;
 mod durable;
 mod filter;

@@ -2,6 +2,7 @@
 
 mod acme;
 mod cache;
+mod dash;
 mod dns;
 mod forward;
 mod geo;
@@ -59,6 +60,7 @@ pub const SECTIONS: &[&[Key]] = &[
     resolver::KEYS,
     PLUGINS,
     site::KEYS,
+    dash::KEYS,
     origin::KEYS,
     CLUSTERS,
     zone::KEYS,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::dash::Dash;
 use super::origin::{Balance, Origin, OriginHealth, Retry, Shield, Timeouts};
 use super::units::{Size, Span};
 
@@ -256,12 +257,4 @@ impl Site {
         let nodes = self.shield.iter_mut().flat_map(|shield| &mut shield.nodes);
         self.origin.iter_mut().chain(nodes).flat_map(Origin::paths_mut)
     }
-}
-
-/// DASH features of a site.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Dash {
-    /// Answer `auto` segment URLs.
-    pub auto: bool,
 }

@@ -9,13 +9,14 @@
 
 use std::future::poll_fn;
 use std::io::{Error, ErrorKind, IoSlice, Result};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::pin::Pin;
 use std::time::Duration;
 
 use littoral_cache::Store;
 use littoral_cache::disk::{Broken, Streamed};
 use pingora::protocols::Stream;
+use pingora::protocols::l4::ext::{TCP_INFO, get_tcp_info};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
@@ -32,6 +33,11 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// What the kernel knows of the way to the client.
+    fn tcp_info(&self) -> Option<TCP_INFO> {
+        self.socket().and_then(|socket| get_tcp_info(socket.as_raw_fd()).ok())
+    }
 }
 
 impl Wire for TcpStream {
@@ -47,7 +53,11 @@ impl Wire for UnixStream {
 }
 
 /// It may be TLS; what else there is to know is kept by [`super::Connection`].
-impl Wire for Stream {}
+impl Wire for Stream {
+    fn tcp_info(&self) -> Option<TCP_INFO> {
+        self.get_socket_digest().and_then(|socket| socket.tcp_info())
+    }
+}
 
 /// Writes a head and the body behind it; `socket` is the connection's, where it does not know it itself. The time-out is per call
 /// that makes progress.

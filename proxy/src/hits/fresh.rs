@@ -15,14 +15,15 @@ use littoral_plugin_host::filter::Point;
 
 use crate::node::Node;
 use crate::site::Site;
+use crate::video::told::without_query;
 
 /// A fresh object, and when it was: the clock is read once.
 pub(crate) struct Fresh {
     pub(super) entry: Arc<Entry>,
     pub(super) body: Place,
     pub(super) begun: SystemTime,
-    /// The site, if filters of it see the response.
-    pub(super) filters: Option<Arc<Site>>,
+    /// The site, if what is sent is seen: by its filters, or for its players.
+    pub(super) seen_by: Option<Arc<Site>>,
 }
 
 /// Where its body is.
@@ -57,9 +58,15 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     if site.steer.as_ref().is_some_and(|steer| steer.redirects_from(host)) {
         return None;
     }
-    if site.auto && (path.contains("auto") || path.contains("CMCD")) {
-        return None;
-    }
+    let stripped;
+    let path = match site.knows_cmcd {
+        true if site.auto && path.contains("auto") => return None,
+        true => {
+            stripped = without_query(path);
+            &*stripped
+        }
+        false => path,
+    };
     if (directives && site.client_directives) || (!site.query.is_identity() && path.contains('?')) {
         return None;
     }
@@ -75,8 +82,8 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
     if entry.varies() || entry.ttl_ms(millis(now)) <= 0 {
         return None;
     }
-    let filters = site.filters.asks(Point::Response).then(|| site.clone());
-    Some(Fresh { entry, body, begun: now, filters })
+    let seen_by = (site.talks || site.filters.asks(Point::Response)).then(|| site.clone());
+    Some(Fresh { entry, body, begun: now, seen_by })
 }
 
 /// A request that may be answered here.

@@ -1,6 +1,6 @@
 //! Fresh hits over HTTP/2: what the hot path is to HTTP/1, on a stream that the h2 crate has read.
 //!
-//! What is no plain GET or HEAD, what filters see, and everything while requests are logged one by one, is the framework's. Invariants are the
+//! What is no plain GET or HEAD, what filters see or players are told, and everything while requests are logged one by one, is the framework's. Invariants are the
 //! module's above; a body is given on in pieces that fit one TLS record with the head of their frame.
 
 use std::sync::atomic::Ordering::Relaxed;
@@ -28,7 +28,7 @@ pub(crate) fn fresh(node: &Node, request: &RequestHeader) -> Option<Fresh> {
     if !matches!(request.method, Method::GET | Method::HEAD) || node.stopping.load(Relaxed) {
         return None;
     }
-    find(node, &asked(request)?).filter(|found| matches!(found.body, Place::Memory(_)) && found.filters.is_none())
+    find(node, &asked(request)?).filter(|found| matches!(found.body, Place::Memory(_)) && found.seen_by.is_none())
 }
 
 fn asked(request: &RequestHeader) -> Option<Asked<'_>> {

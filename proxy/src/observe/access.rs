@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 
 pub mod format;
 mod told;
+mod value;
 
 pub use format::{Format, Record, Stages};
 pub(crate) use told::{Hit, Stamps, Tunnel};

@@ -18,6 +18,7 @@ mod family;
 mod plugins;
 mod resolver;
 mod rtt;
+pub(super) mod video;
 
 use family::family;
 
@@ -38,7 +39,7 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 
 /// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
 pub fn all() -> impl Iterator<Item = &'static Declared> {
-    METRICS.iter().chain(plugins::METRICS).chain(rtt::METRICS).chain(resolver::METRICS)
+    METRICS.iter().chain(plugins::METRICS).chain(rtt::METRICS).chain(resolver::METRICS).chain(video::METRICS)
 }
 
 /// Those that are not of plugins.
@@ -368,6 +369,7 @@ pub fn exposition(node: &Node) -> String {
     let sampled = |name: &str| match name {
         name if name.starts_with("littoral_rtt_") => rtt::samples(node, name),
         name if name.starts_with("littoral_resolver_") => resolver::samples(node, name),
+        name if name.starts_with("littoral_cmcd_") => video::samples(node, name),
         name => samples(node, name),
     };
     let families: Vec<MetricFamily> = all().map(|metric| family(metric, sampled(metric.name))).collect();

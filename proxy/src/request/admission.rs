@@ -167,7 +167,10 @@ fn is_safe(method: &Method) -> bool {
 /// The key that a site gives a URL.
 pub(crate) fn key(site: &Site, host: &str, path_and_query: &str) -> Key {
     let path = site.query.apply(path_and_query);
-    Key::new(host, &crate::rate::cmcd::without_query(&path, site.auto))
+    match site.knows_cmcd {
+        true => Key::new(host, &crate::video::told::without_query(&path)),
+        false => Key::new(host, &path),
+    }
 }
 
 /// Path and query of a URL that a field names, seen from `path` on this host; `None` when it is of another host. Scheme and port make

@@ -22,6 +22,7 @@ use crate::request::slices::Slice;
 use crate::request::unread::Unread;
 use crate::site::Site;
 use crate::storage::CachePhase;
+use crate::video::told::Told;
 
 /// The state of one request.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Context {
     pub key: Option<Key>,
     /// A revalidation in the background: not counted as a request.
     pub background: bool,
+    /// What its player told, where the site reads that.
+    pub(crate) told: Option<Told>,
     /// The representation an `auto` URL was resolved to.
     pub representation: Option<String>,
     /// The generation of the plugin that chose it.
@@ -126,6 +129,7 @@ impl Context {
             host: String::new(),
             key: None,
             background: false,
+            told: None,
             representation: None,
             rate_generation: None,
             cache_generation: None,

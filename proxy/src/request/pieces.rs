@@ -162,6 +162,7 @@ async fn serve(session: &mut Session, node: &Node, ctx: &mut Context, found: &Fo
     ctx.outcome = Some(outcome);
     ctx.stamps.sending = Some(Instant::now());
     crate::filters::points::on_response(session, &mut head, ctx).await?;
+    crate::video::tell(session, node, ctx, &mut head)?;
     ctx.count(&node.figures, head.status.as_u16());
     respond::add_fields(&mut head, node, ctx, outcome)?;
     let bodiless = condition != Condition::Holds;

@@ -128,6 +128,7 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     let bodiless = request.method == Method::HEAD || condition != Condition::Holds;
     let mut head = head_of(reply.headers(), total, part, condition)?;
     crate::filters::points::on_response(session, &mut head, ctx).await?;
+    crate::video::tell(session, node, ctx, &mut head)?;
     ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;
     if bodiless {
@@ -310,6 +311,7 @@ async fn pass_on(session: &mut Session, node: &Node, ctx: &mut Context, mut repl
         head.append_header(name.clone(), value.clone())?;
     }
     crate::filters::points::on_response(session, &mut head, ctx).await?;
+    crate::video::tell(session, node, ctx, &mut head)?;
     let bodiless = session.req_header().method == Method::HEAD;
     ctx.count(&node.figures, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;

@@ -11,7 +11,7 @@ use super::{BINARY, config, get, node_before};
 const FRESH: &str = "cache-control: max-age=60";
 
 /// Waits until a log has so many lines, and reads them.
-async fn lines(node: &Node, file: &str, count: usize) -> Vec<String> {
+pub(crate) async fn lines(node: &Node, file: &str, count: usize) -> Vec<String> {
     loop {
         let text = std::fs::read_to_string(node.file(file)).unwrap_or_default();
         if text.lines().count() >= count && text.ends_with('\n') {

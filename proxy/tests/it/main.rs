@@ -60,6 +60,7 @@ mod tls;
 mod trace;
 mod upgrade;
 mod upstreams;
+mod video;
 mod warm;
 
 use littoral_testkit::{Node, Origin, Reply};

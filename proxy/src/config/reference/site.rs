@@ -191,11 +191,4 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "Where players ask for content steering (DASH, HLS): a JSON document whose pathways are the ids of the clusters chosen.",
     ),
-    key(
-        "site.dash.auto",
-        "true or false",
-        "`false`",
-        "live",
-        "Answer `auto` segment URLs with the representation the rate policy picks.",
-    ),
 ];

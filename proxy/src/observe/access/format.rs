@@ -3,9 +3,11 @@
 //! What a request was is told by [`Record`]; where lines go is the parent's. Writing allocates nothing but what the line
 //! buffer itself grows by. Invariant: no byte of a request can close a quote, end a line or be taken for another field.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
+
+use super::value::{Value, write_json, write_text};
+use crate::video::told::Told;
 
 /// Bytes of one value as they came; longer ones are cut.
 pub const VALUE_BYTES_MAX: usize = 4096;
@@ -61,6 +63,8 @@ pub struct Record<'a> {
     pub rate_generation: Option<u64>,
     /// The generation of the plugin that said whether the response is stored.
     pub cache_generation: Option<u64>,
+    /// What its player told, where the site reads that.
+    pub told: Option<&'a Told>,
     /// Whether it ended as it should.
     pub whole: bool,
     /// How long what took.
@@ -116,6 +120,7 @@ enum Field {
     Representation,
     RateGeneration,
     CacheGeneration,
+    Cmcd,
     End,
     Total,
     Lookup,
@@ -158,6 +163,11 @@ const FIELDS: &[(&str, Field, &str)] = &[
         "generation of the plugin that chose it; `-`, or null, when the native policy did",
     ),
     ("cache_generation", Field::CacheGeneration, "the same of the plugin that said whether the response is stored"),
+    (
+        "cmcd",
+        Field::Cmcd,
+        "what the player told (CMCD) that this node uses, its keys in alphabetical order, where the site has `dash.cmcd` or `dash.auto`",
+    ),
     ("end", Field::End, "`ok`, or `broken` when it ended with an error"),
     ("total_us", Field::Total, "microseconds from the parsed head to the last byte given to the kernel"),
     ("lookup_us", Field::Lookup, "of them looking the object up"),
@@ -192,17 +202,6 @@ pub enum Format {
 /// The pieces of a text format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parts(Vec<Part>);
-
-/// A value, before it is written as text or JSON.
-enum Value<'a> {
-    Absent,
-    Bytes(&'a [u8]),
-    Number(i64),
-    Client(std::net::IpAddr),
-    Pair(&'a str, u16),
-    Time(SystemTime),
-    ClfTime(SystemTime),
-}
 
 impl Format {
     /// `common`, `combined`, `json`, or a text with `$field`s (`$$` is a dollar).
@@ -318,6 +317,7 @@ impl Field {
             Self::Representation => text(record.representation.as_bytes()),
             Self::RateGeneration => number(record.rate_generation.and_then(|number| i64::try_from(number).ok())),
             Self::CacheGeneration => number(record.cache_generation.and_then(|number| i64::try_from(number).ok())),
+            Self::Cmcd => record.told.map_or(Value::Absent, Value::Told),
             Self::End => Value::Bytes(if record.whole { b"ok" } else { b"broken" }),
             Self::Total => micros(stages.total),
             Self::Lookup => micros(stages.lookup),
@@ -329,87 +329,6 @@ impl Field {
             Self::Send => micros(stages.send),
         }
     }
-}
-
-/// Writing to a `Vec` cannot fail.
-fn put(out: &mut Vec<u8>, value: std::fmt::Arguments<'_>) {
-    let _ = out.write_fmt(value);
-}
-
-fn write_text(value: Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Absent => out.push(b'-'),
-        Value::Bytes(bytes) => {
-            for byte in &bytes[..bytes.len().min(VALUE_BYTES_MAX)] {
-                match byte {
-                    b'"' | b'\\' | 0..0x20 | 0x7f.. => put(out, format_args!("\\x{byte:02X}")),
-                    plain => out.push(*plain),
-                }
-            }
-        }
-        Value::Number(number) => put(out, format_args!("{number}")),
-        other => write_plain(other, out),
-    }
-}
-
-fn write_json(value: Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Absent => out.extend_from_slice(b"null"),
-        Value::Number(number) => put(out, format_args!("{number}")),
-        Value::Bytes(bytes) => {
-            out.push(b'"');
-            for chunk in bytes[..bytes.len().min(VALUE_BYTES_MAX)].utf8_chunks() {
-                for byte in chunk.valid().bytes() {
-                    match byte {
-                        b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                        0..0x20 | 0x7f => put(out, format_args!("\\u{byte:04x}")),
-                        plain => out.push(plain),
-                    }
-                }
-                if !chunk.invalid().is_empty() {
-                    out.extend_from_slice("\u{fffd}".as_bytes());
-                }
-            }
-            out.push(b'"');
-        }
-        other => {
-            out.push(b'"');
-            write_plain(other, out);
-            out.push(b'"');
-        }
-    }
-}
-
-/// Values of this node's own making, which need no escaping.
-fn write_plain(value: Value<'_>, out: &mut Vec<u8>) {
-    match value {
-        Value::Client(address) => put(out, format_args!("{address}")),
-        Value::Pair(host, port) => put(out, format_args!("{host}:{port}")),
-        Value::Time(time) => put(out, format_args!("{}", humantime::format_rfc3339_millis(time))),
-        Value::ClfTime(time) => write_clf_time(time, out),
-        Value::Absent | Value::Bytes(_) | Value::Number(_) => {}
-    }
-}
-
-/// `10/Oct/2000:13:55:36 +0000`.
-fn write_clf_time(time: SystemTime, out: &mut Vec<u8>) {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    // From 2000-10-10T13:55:36Z, written where the line goes and taken off again.
-    let start = out.len();
-    put(out, format_args!("{}", humantime::format_rfc3339_seconds(time)));
-    let mut written = [0; 20];
-    let length = (out.len() - start).min(written.len());
-    written[..length].copy_from_slice(&out[start..start + length]);
-    out.truncate(start);
-    let month = usize::from(written[5].wrapping_sub(b'0')) * 10 + usize::from(written[6].wrapping_sub(b'0'));
-    out.extend_from_slice(&written[8..10]);
-    out.push(b'/');
-    out.extend_from_slice(MONTHS.get(month.wrapping_sub(1)).unwrap_or(&"---").as_bytes());
-    out.push(b'/');
-    out.extend_from_slice(&written[..4]);
-    out.push(b':');
-    out.extend_from_slice(&written[11..19]);
-    out.extend_from_slice(b" +0000");
 }
 
 #[cfg(test)]
@@ -441,6 +360,7 @@ mod tests {
             representation: "",
             rate_generation: None,
             cache_generation: Some(3),
+            told: None,
             whole: true,
             stages: Stages { total: Some(Duration::from_micros(1500)), ..Stages::default() },
         }

@@ -10,6 +10,7 @@ use pingora::proxy::Session;
 use super::{Log, Record, Stages};
 use crate::clock::now_ms;
 use crate::request::context::Context;
+use crate::video::told::Told;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Fields of a request that are looked through for those that are logged.
@@ -42,6 +43,8 @@ pub(crate) struct Hit<'a> {
     pub(crate) whole: bool,
     /// Time from its lookup to the last byte.
     pub(crate) took: Duration,
+    /// What its player told.
+    pub(crate) told: Option<&'a Told>,
 }
 
 /// A CONNECT to the explicit proxy.
@@ -147,6 +150,7 @@ impl Log {
             representation: "",
             rate_generation: None,
             cache_generation: None,
+            told: hit.told,
             whole: hit.whole,
             stages: Stages { total: Some(hit.took), send: Some(hit.took), ..Stages::default() },
         });
@@ -189,6 +193,7 @@ impl Log {
             representation: "",
             rate_generation: None,
             cache_generation: None,
+            told: None,
             whole: true,
             stages: Stages::default(),
         });
@@ -227,6 +232,7 @@ impl Log {
             representation: "",
             rate_generation: None,
             cache_generation: None,
+            told: None,
             whole: tunnel.whole,
             stages,
         });
@@ -271,6 +277,7 @@ impl Log {
             representation: ctx.representation.as_deref().unwrap_or(""),
             rate_generation: ctx.rate_generation,
             cache_generation: ctx.cache_generation,
+            told: ctx.told.as_ref(),
             whole,
             stages: Stages {
                 queue: ctx.attempts.queued(),
