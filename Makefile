@@ -57,11 +57,11 @@ test: plugins ## run all tests
 	then $(CARGO) nextest run $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); \
 	else $(CARGO) test $(BUILD_FLAGS) $(NATIVE) --lib --bins --tests $(ARGS); fi
 
-test-browser: plugins ## play with dash.js and Shaka Player in headless Chromium (ARGS="--only shaka")
+test-browser: plugins ## play with dash.js and Shaka Player, and look at the dashboard, in headless Chromium (ARGS="--only dashboard")
 	@scripts/setup.sh packages browser
 	npm ci --prefix browser --ignore-scripts --no-audit --no-fund --loglevel=error
 	title=$(TARGET)/browser/title; [ -e $$title/manifest.mpd ] || { assets/make-asset.sh $$title.new 3 && rm -rf $$title && mv $$title.new $$title; }
-	node browser/run.mjs $(LITTORAL) $(TARGET)/browser/title $(ARGS)
+	node browser/run.mjs $(LITTORAL) $(TARGET)/browser/title --shots $(TARGET)/browser/shots $(ARGS)
 
 conformance: build ## run the public HTTP cache test suite against the binary
 	@scripts/setup.sh packages conformance

@@ -1,15 +1,16 @@
-// Real players in headless Chromium, against real nodes.
-//   node run.mjs BINARY TITLE [--only dashjs,shaka]
+// Real players and the dashboard in headless Chromium, against real nodes.
+//   node run.mjs BINARY TITLE [--only dashjs,shaka,dashboard] [--shots DIRECTORY]
 // TITLE is a directory that assets/make-asset.sh has made. Exits with 1 when something is not as it should be.
 
 import { parseArgs } from 'node:util';
 import { resolve } from 'node:path';
 import { chromium } from 'playwright-core';
+import { looks } from './dashboard.mjs';
 import { plays } from './players.mjs';
 
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: 'string' } } });
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { only: { type: 'string' }, shots: { type: 'string' } } });
 const [binary, title] = positionals.map(path => resolve(path));
-if (!title) throw new Error('usage: node run.mjs BINARY TITLE [--only dashjs,shaka]');
+if (!title) throw new Error('usage: node run.mjs BINARY TITLE [--only dashjs,shaka,dashboard] [--shots DIRECTORY]');
 
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 // Root has no sandbox of its own in containers; everything it opens is ours.
@@ -18,6 +19,7 @@ const launch = (more = []) => chromium.launch({ executablePath, args: [...base, 
 const checks = {
   dashjs: () => plays('dashjs', binary, title, launch),
   shaka: () => plays('shaka', binary, title, launch),
+  dashboard: () => looks(binary, title, launch, values.shots && resolve(values.shots)),
 };
 
 let failed = 0;

@@ -50,7 +50,7 @@ NEEDS
 openssl|openssl|makes the certificate of the node that is checked
 NEEDS
     browser) cat <<'NEEDS' ;;
-chromium|chromium|plays what the nodes serve
+chromium|chromium|plays what the nodes serve and shows their dashboard
 /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|fonts-dejavu-core|letters for it
 ffmpeg|ffmpeg|encodes the title that is played
 node|nodejs|drives the browser

@@ -9,10 +9,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, State};
-use axum::http::StatusCode;
 use axum::http::header::{ALLOW, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::map_response;
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use littoral_plugin_host::Share;
@@ -24,6 +24,7 @@ use crate::observe::metrics;
 use crate::plugins::rollouts::Wanted;
 use crate::purge::{Done, NO_URL, Order, Undone};
 
+pub(crate) mod events;
 mod explained;
 mod report;
 
@@ -75,11 +76,13 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
     };
     let admin = Admin { node: node.clone(), file: Arc::new(file), started: SystemTime::now() };
     let routes = Router::new()
-        .route("/", get(|| async { Html(crate::dashboard::dashboard_html()) }))
+        .route("/", get(async |asked: HeaderMap| crate::dashboard::page(&asked)))
+        .route("/assets/{name}", get(asset))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(expose))
         .route("/v1/stats", get(stats))
+        .route("/v1/events", get(events))
         .route("/v1/top", get(top))
         .route("/v1/purge", post(purge))
         .route("/v1/reload", post(reload))
@@ -120,33 +123,23 @@ async fn expose(State(admin): State<Admin>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics::exposition(&admin.node))
 }
 
+async fn asset(Path(name): Path<String>, asked: HeaderMap) -> Result<Response, Refusal> {
+    crate::dashboard::part(&name, &asked)
+        .ok_or_else(|| Refusal(StatusCode::NOT_FOUND, "no such file of the dashboard".into()))
+}
+
 async fn stats(State(admin): State<Admin>) -> Json<Value> {
-    let (node, figures) = (&admin.node, &admin.node.figures);
-    let outcomes: serde_json::Map<String, Value> = littoral_cache::Outcome::LABELS
-        .into_iter()
-        .zip(&figures.outcomes)
-        .map(|(label, counter)| (label.to_owned(), counter.sum().into()))
-        .collect();
-    let settings = node.settings.load();
-    Json(json!({
-        "node": settings.node.name,
-        "cluster": settings.node.cluster,
-        "uptime_s": admin.started.elapsed().map_or(0, |up| up.as_secs()),
-        "requests": outcomes,
-        "sent_bytes": figures.sent_bytes.sum(),
-        "failures": figures.failures.sum(),
-        "broken": figures.broken.sum(),
-        "connections_open": figures.open.load(Relaxed),
-        "origin": { "fetches": figures.fetches.sum(), "retries": figures.retries.sum() },
-        "cache": {
-            "objects": node.store.len(),
-            "bytes": node.store.budget().used(),
-            "bound_bytes": node.store.budget().bound(),
-            "evicted": node.store.counters().evicted.load(Relaxed),
-            "disks": crate::disks::status(&node.store),
-        },
-        "load_permille": node.load_permille(),
-    }))
+    Json(report::stats(&admin.node, admin.started))
+}
+
+async fn events(State(admin): State<Admin>) -> Result<Response, Refusal> {
+    let none = || {
+        Refusal(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{} streams are open already, or the node stops", events::STREAMS_MAX),
+        )
+    };
+    events::stream(&admin.node, admin.started).ok_or_else(none)
 }
 
 async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<Json<Done>, Refusal> {
@@ -237,7 +230,7 @@ async fn rolled_out(State(admin): State<Admin>, Path(name): Path<String>, wanted
 }
 
 async fn clusters(State(admin): State<Admin>) -> Json<Value> {
-    Json(admin.node.directing.as_ref().map_or_else(|| json!([]), |directing| directing.clusters()))
+    Json(report::clusters(&admin.node))
 }
 
 async fn rtts(State(admin): State<Admin>) -> String {

@@ -60,6 +60,8 @@ pub struct Node {
     pub access: Access,
     /// Traces.
     pub traces: crate::observe::trace::Traces,
+    /// Those who watch it: `GET /v1/events`.
+    pub watched: crate::admin::events::Watched,
     /// What it takes to be replaced by a new process.
     pub upgrade: Upgrade,
     /// What each client has done, where that is bounded.

@@ -20,6 +20,8 @@ use url::Url;
 use crate::request::context::Context;
 use crate::video::told::Told;
 
+pub mod chosen;
+
 /// Titles whose manifests are kept parsed; with one more all are parsed again when they are asked for.
 const TITLES_MAX: usize = 256;
 /// Directories whose manifest's name is remembered.
@@ -115,6 +117,7 @@ pub struct Rate {
     rates: Box<[AtomicU32]>,
     by_guest: AtomicU64,
     by_native: AtomicU64,
+    chosen: chosen::Chosen,
 }
 
 impl Rate {
@@ -133,6 +136,7 @@ impl Rate {
             rates: (0..CLIENTS).map(|_| AtomicU32::new(0)).collect(),
             by_guest: AtomicU64::new(0),
             by_native: AtomicU64::new(0),
+            chosen: chosen::Chosen::default(),
         }
     }
 
@@ -188,6 +192,7 @@ impl Rate {
         let RateAnswer { rung, state, guest } = self.policy.select(&ask, &ladder);
         if guest.is_some() { &self.by_guest } else { &self.by_native }.fetch_add(1, Relaxed);
         if segment.segment.is_some() {
+            self.chosen.note(ladder.get(usize::from(rung)).copied().unwrap_or(0), ask.last_rung, rung);
             self.rungs[slot].store(u32::from(rung), Relaxed);
             self.states[slot].store(state, Relaxed);
         }
@@ -275,6 +280,11 @@ impl Rate {
 
     fn rate_slot(&self, client: IpAddr) -> &AtomicU32 {
         &self.rates[hash(client) as usize % CLIENTS]
+    }
+
+    /// What was chosen so far.
+    pub fn chosen(&self) -> &chosen::Chosen {
+        &self.chosen
     }
 
     /// Decisions so far, by who made them.

@@ -235,6 +235,7 @@ fn assemble(
         forward: crate::forward::Forward::new(&config.forward),
         access,
         traces,
+        watched: crate::admin::events::Watched::default(),
         upgrade: Upgrade::default(),
         clients: Clients::default(),
         rtt,
@@ -314,6 +315,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         signals.obey(&node, file).await;
         tracing::info!("stopping");
         node.stopping.store(true, Relaxed);
+        node.watched.end();
         node.upgrade.forget();
         let _ = stop.send(true);
     });

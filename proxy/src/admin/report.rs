@@ -1,4 +1,4 @@
-//! What `GET /v1/top` and `GET /v1/cache/object` tell, as JSON.
+//! What `GET /v1/stats`, `/v1/top`, `/v1/clusters` and `/v1/cache/object` tell, as JSON.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
@@ -14,6 +14,36 @@ use crate::observe::figures::{CLASSES, Counter};
 
 /// Hot keys told.
 const HOT_KEYS: usize = 20;
+
+/// `GET /v1/stats`.
+pub(super) fn stats(node: &Node, started: SystemTime) -> Value {
+    let (figures, settings) = (&node.figures, node.settings.load());
+    json!({
+        "node": settings.node.name,
+        "cluster": settings.node.cluster,
+        "uptime_s": started.elapsed().map_or(0, |up| up.as_secs()),
+        "requests": by(&Outcome::LABELS, &figures.outcomes),
+        "sent_bytes": figures.sent_bytes.sum(),
+        "failures": figures.failures.sum(),
+        "broken": figures.broken.sum(),
+        "connections_open": figures.open.load(Relaxed),
+        "origin": { "fetches": figures.fetches.sum(), "retries": figures.retries.sum() },
+        "cache": {
+            "objects": node.store.len(),
+            "bytes": node.store.budget().used(),
+            "bound_bytes": node.store.budget().bound(),
+            "evicted": node.store.counters().evicted.load(Relaxed),
+            "disks": crate::disks::status(&node.store),
+        },
+        "video": crate::observe::metrics::watching::video(node),
+        "load_permille": node.load_permille(),
+    })
+}
+
+/// `GET /v1/clusters`; none where the node directs nobody.
+pub(super) fn clusters(node: &Node) -> Value {
+    node.directing.as_ref().map_or_else(|| json!([]), |directing| directing.clusters())
+}
 
 /// `GET /v1/top`. Looks at up to [`littoral_cache::limits::HOT_SAMPLE`] objects: not for a thread that serves.
 pub(super) fn top(node: &Node, started: SystemTime) -> Value {

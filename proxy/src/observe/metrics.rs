@@ -19,6 +19,7 @@ mod plugins;
 mod resolver;
 mod rtt;
 pub(super) mod video;
+pub(crate) mod watching;
 
 use family::family;
 
@@ -39,7 +40,8 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 
 /// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
 pub fn all() -> impl Iterator<Item = &'static Declared> {
-    METRICS.iter().chain(plugins::METRICS).chain(rtt::METRICS).chain(resolver::METRICS).chain(video::METRICS)
+    let more = rtt::METRICS.iter().chain(resolver::METRICS).chain(video::METRICS).chain(watching::METRICS);
+    METRICS.iter().chain(plugins::METRICS).chain(more)
 }
 
 /// Those that are not of plugins.
@@ -366,13 +368,7 @@ pub fn markdown() -> String {
 
 /// `GET /metrics`.
 pub fn exposition(node: &Node) -> String {
-    let sampled = |name: &str| match name {
-        name if name.starts_with("littoral_rtt_") => rtt::samples(node, name),
-        name if name.starts_with("littoral_resolver_") => resolver::samples(node, name),
-        name if name.starts_with("littoral_cmcd_") => video::samples(node, name),
-        name => samples(node, name),
-    };
-    let families: Vec<MetricFamily> = all().map(|metric| family(metric, sampled(metric.name))).collect();
+    let families: Vec<MetricFamily> = all().map(|metric| family(metric, sampled(node, metric.name))).collect();
     let mut out = Vec::new();
     // Families without a sample would be an error; there is nothing to say of them.
     let histograms = super::histograms::families(node);
@@ -381,6 +377,16 @@ pub fn exposition(node: &Node) -> String {
     match TextEncoder::new().encode(&told, &mut out) {
         Ok(()) => String::from_utf8_lossy(&out).into_owned(),
         Err(error) => format!("# {error}\n"),
+    }
+}
+
+fn sampled(node: &Node, name: &str) -> Vec<Sample> {
+    match name {
+        _ if name.starts_with("littoral_rtt_") => rtt::samples(node, name),
+        _ if name.starts_with("littoral_resolver_") => resolver::samples(node, name),
+        _ if name.starts_with("littoral_cmcd_") => video::samples(node, name),
+        _ if watching::METRICS.iter().any(|metric| metric.name == name) => watching::samples(node, name),
+        _ => samples(node, name),
     }
 }
 

@@ -11,6 +11,7 @@ mod cache;
 mod cli;
 mod clocks;
 mod crash;
+mod dashboard;
 mod datagrams;
 mod demo;
 mod dial;

@@ -1,0 +1,67 @@
+//! Metrics of those who watch the node, and what they are told of video.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use serde_json::{Map, Value};
+
+use super::{Declared, Sample, all, by, metric, one, sampled};
+use crate::node::Node;
+use crate::rate::chosen::Chosen;
+
+/// Metrics that begin so are what the dashboard tells of video, where they are.
+const VIDEO: [&str; 2] = ["littoral_rate_", "littoral_cmcd_"];
+
+pub(super) const METRICS: &[Declared] = &[
+    metric(
+        "littoral_rate_chosen_total",
+        "kbps: 100 to 32000, more",
+        "Segments of auto URLs by the rate of the representation chosen: at most so many kbit/s.",
+    ),
+    metric(
+        "littoral_rate_switches_total",
+        "direction: up, down",
+        "Times a session got another representation than for its segment before.",
+    ),
+    metric("littoral_events_open", "", "Streams of /v1/events that are open."),
+    metric(
+        "littoral_events_streams_total",
+        "outcome: taken, refused",
+        "Streams asked for; refused: 16 were open, or the node stops.",
+    ),
+    metric("littoral_events_left_out_total", "", "Events that were left out because they had more than 256 KiB."),
+];
+
+pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
+    let (watched, chosen) = (&node.watched, node.rate.chosen());
+    match name {
+        "littoral_rate_chosen_total" => by("kbps", Chosen::RATES.into_iter().zip(chosen.rates())),
+        "littoral_rate_switches_total" => by("direction", Chosen::SWITCHES.into_iter().zip(chosen.switches())),
+        "littoral_events_open" => one(watched.open.load(Relaxed) as u64),
+        "littoral_events_streams_total" => {
+            let counts = watched.streams.each_ref().map(|count| count.load(Relaxed));
+            by("outcome", ["taken", "refused"].into_iter().zip(counts))
+        }
+        "littoral_events_left_out_total" => one(watched.left_out.load(Relaxed)),
+        _ => Vec::new(),
+    }
+}
+
+/// The counters of video: those of [`VIDEO`], by name without `littoral_` and `_total`; by the value of the label that is not a site,
+/// over all sites. What this node does not count is not there.
+pub(crate) fn video(node: &Node) -> Value {
+    let is_video = |name: &str| VIDEO.iter().any(|prefix| name.starts_with(prefix));
+    let mut told = Map::new();
+    for declared in all().filter(|declared| is_video(declared.name)) {
+        let mut sums = Map::new();
+        for (value, labels) in sampled(node, declared.name) {
+            let label = labels.iter().find(|(name, _)| *name != "site").map_or("all", |(_, value)| value);
+            let before = sums.get(label).and_then(Value::as_f64).unwrap_or(0.0);
+            sums.insert(label.to_owned(), (before + value).into());
+        }
+        if !sums.is_empty() {
+            let name = declared.name.trim_start_matches("littoral_").trim_end_matches("_total");
+            told.insert(name.to_owned(), sums.into());
+        }
+    }
+    told.into()
+}
