@@ -27,6 +27,7 @@ unbound-host|unbound-host|the tests have it validate signed zones, as a resolver
 named-checkzone|bind9-utils|the tests ask it what a zone file is
 faketime|faketime|the tests set the clock of a node forth and back
 pebble|pebble|the integration tests order certificates from it
+nats-server|nats-server|the integration tests have nodes hear of each other by it
 clang|clang|compiles plugins written in C
 wasm-ld|lld|links them
 NEEDS

@@ -19,6 +19,8 @@ use littoral_plugin_host::Share;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::control::Spread;
+use crate::control::status::Nodes;
 use crate::node::Node;
 use crate::observe::metrics;
 use crate::plugins::rollouts::Wanted;
@@ -94,6 +96,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/plugins/{name}/promote", post(promote))
         .route("/v1/plugins/{name}/abort", post(abort))
         .route("/v1/clusters", get(clusters))
+        .route("/v1/nodes", get(nodes))
         .route("/v1/rtt", get(rtts).post(learn_rtts))
         .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
         .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
@@ -142,12 +145,13 @@ async fn events(State(admin): State<Admin>) -> Result<Response, Refusal> {
     events::stream(&admin.node, admin.started).ok_or_else(none)
 }
 
-async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<Json<Done>, Refusal> {
-    let done = crate::purge::everywhere(&admin.node, order, None).await;
-    done.map(Json).map_err(|undone| {
+async fn purge(State(admin): State<Admin>, Json(order): Json<Order>) -> Result<(StatusCode, Json<Done>), Refusal> {
+    let done = crate::purge::ordered(&admin.node, order).await;
+    let status = |done: &Done| if done.others == Some(Spread::Waiting) { StatusCode::ACCEPTED } else { StatusCode::OK };
+    done.map(|done| (status(&done), Json(done))).map_err(|undone| {
         let status = match undone {
             Undone::Wrong(_) => StatusCode::BAD_REQUEST,
-            Undone::HandedOver | Undone::Unconfirmed => StatusCode::SERVICE_UNAVAILABLE,
+            Undone::HandedOver | Undone::Unconfirmed | Undone::Untold => StatusCode::SERVICE_UNAVAILABLE,
             Undone::Unrecorded | Undone::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Refusal(status, undone.to_string())
@@ -233,6 +237,10 @@ async fn clusters(State(admin): State<Admin>) -> Json<Value> {
     Json(report::clusters(&admin.node))
 }
 
+async fn nodes(State(admin): State<Admin>) -> Json<Nodes> {
+    Json(Nodes::of(&admin.node))
+}
+
 async fn rtts(State(admin): State<Admin>) -> String {
     admin.node.rtt.text()
 }
@@ -251,10 +259,13 @@ struct ExplainQuery {
 async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Answer {
     let none = || Refusal(StatusCode::NOT_FOUND, "this node has no [[service]]".into());
     let directing = admin.node.directing.as_ref().ok_or_else(none)?;
-    let explained = directing.explain(query.client, &query.name);
-    explained
-        .map(Json)
-        .ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
+    let explained = directing.explain(query.client, &query.name).map(|mut explained| {
+        if let Some(control) = crate::control::status::explained(&admin.node) {
+            explained["control"] = control;
+        }
+        Json(explained)
+    });
+    explained.ok_or_else(|| Refusal(StatusCode::NOT_FOUND, format!("{:?} is no [[service]] of this node", query.name)))
 }
 
 #[derive(Deserialize)]

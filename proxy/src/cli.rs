@@ -59,6 +59,9 @@ enum Command {
     /// Remove objects from a running node's cache.
     #[command(after_help = "Example: littoral purge --prefix http://video.example/title/ --key news --soft")]
     Purge(crate::purge::PurgeArgs),
+    /// Tell which other nodes a running node hears, how they are, and whose config differs.
+    #[command(after_help = "Example: littoral nodes")]
+    Nodes(crate::control::status::NodesArgs),
     /// Watch a running node on the terminal: requests, hit ratio, cache, origins, plugins, hot keys.
     #[command(after_help = "Example: littoral top --once")]
     Top(crate::top::TopArgs),
@@ -165,8 +168,8 @@ pub fn main() -> ExitCode {
 
 fn start_log(cli: &Cli) {
     use tracing_subscriber::EnvFilter;
-    // hickory-server logs two lines per query at info.
-    let filter = format!("{},hickory_server=warn,hickory_net=warn", cli.log);
+    // hickory-server logs two lines per query at info; what async-nats says at each attempt to connect, the control plane says once.
+    let filter = format!("{},hickory_server=warn,hickory_net=warn,async_nats=off", cli.log);
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(EnvFilter::new(filter));
     if cli.log_json { log.json().init() } else { log.init() }
 }
@@ -186,6 +189,7 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Play(args) => block_on(crate::play::main(args)),
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(Failed::wrong_use),
         Command::Purge(args) => block_on(crate::purge::main(args)),
+        Command::Nodes(args) => block_on(crate::control::status::main(args)),
         Command::Top(args) => block_on(crate::top::main(args)),
         Command::Upgrade(admin) => block_on(async {
             println!("{}", call(admin.admin, reqwest::Method::POST, "/v1/upgrade", None).await?);

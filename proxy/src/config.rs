@@ -4,16 +4,17 @@
 //! it without checking again ([`check`] says what is looked at). What the node does with it is not decided here. Every key is described in
 //! [`reference::keys`], from which `docs/config.md` is made.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::Deserialize;
 
 mod acme;
 mod cache;
 mod check;
+mod cluster;
+mod control;
 mod dash;
 mod datagram;
 mod dns;
@@ -36,6 +37,8 @@ mod zone;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
+pub use cluster::{Cluster, Health, NodeAddresses, Service, Tier};
+pub use control::{Control, Hashes, PlaneKind, SERVERS_MAX as CONTROL_SERVERS_MAX};
 pub use dash::Dash;
 pub use datagram::{AMPLIFICATION_MAX, Datagram};
 pub use dns::{Dns, DnsKey};
@@ -52,7 +55,7 @@ pub use rtt::Rtt;
 pub use serve::{Begins, SERVICE_CONNECTIONS_MAX, Serve};
 pub use site::{Coding, Compress, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site, Steer};
 pub use trace::Trace;
-use units::{Bandwidth, Prefix, Size, Span};
+use units::{Prefix, Size, Span};
 pub use zone::{Dnssec, Primary, Transfer, Update, Zone};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
@@ -118,6 +121,8 @@ pub struct Config {
     pub rtt: Rtt,
     /// `[resolver]`
     pub resolver: Option<LocalResolver>,
+    /// `[control]`
+    pub control: Control,
     /// `[plugins]`
     pub plugins: PluginTrust,
     /// `[[plugin]]`
@@ -132,6 +137,9 @@ pub struct Config {
     pub zone: Vec<Zone>,
     /// `[[service]]`
     pub service: Vec<Service>,
+    /// By what nodes with the same config are known.
+    #[serde(skip)]
+    pub hashes: Hashes,
 }
 
 /// Who this node is.
@@ -198,102 +206,6 @@ pub struct Limits {
     pub clients_exempt: Vec<Prefix>,
 }
 
-/// A cluster.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Cluster {
-    /// Its name.
-    pub id: String,
-    /// Whom it serves.
-    pub tier: Tier,
-    /// Latitude and longitude in degrees.
-    pub at: [f64; 2],
-    /// What it can send.
-    pub capacity: Bandwidth,
-    /// Addresses of its nodes.
-    pub nodes: Vec<NodeAddresses>,
-    /// Whether it is being emptied: it gets only clients whom nobody else may serve.
-    #[serde(default)]
-    pub drain: bool,
-    /// The name by which clients that are redirected find it.
-    pub host: Option<String>,
-    /// Its coverage zone.
-    #[serde(default)]
-    pub prefixes: Vec<IpNet>,
-    /// Autonomous systems of which it serves what no coverage zone has.
-    #[serde(default)]
-    pub systems: Vec<u32>,
-    /// How its health is probed; without it, it counts as healthy.
-    pub health: Option<Health>,
-}
-
-/// The textbook's two kinds of cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tier {
-    /// Bring home: at an exchange point, serves everybody.
-    Home,
-    /// Enter deep: inside an access network, serves only its own prefixes.
-    Deep,
-}
-
-/// Addresses of one node, and how much it takes.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct NodeAddresses {
-    /// IPv4.
-    pub v4: Option<Ipv4Addr>,
-    /// IPv6.
-    pub v6: Option<Ipv6Addr>,
-    /// Its share of the clients, beside those of the other nodes.
-    pub weight: u32,
-}
-
-impl Default for NodeAddresses {
-    fn default() -> Self {
-        Self { v4: None, v6: None, weight: 1 }
-    }
-}
-
-/// A health probe: `GET path` on every node of the cluster.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Health {
-    /// Port.
-    pub port: u16,
-    /// Path.
-    pub path: String,
-    /// Between two probes.
-    pub every: Span,
-    /// Of one probe.
-    pub timeout: Span,
-    /// Failures in a row that make it down.
-    pub down_after: u32,
-    /// Successes in a row that make it up.
-    pub up_after: u32,
-}
-
-/// A DNS name whose addresses are chosen among clusters.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Service {
-    /// The name.
-    pub name: String,
-    /// Cluster ids, or `*`.
-    pub clusters: Vec<String>,
-    /// TTL of its answers.
-    pub ttl: Span,
-    /// Addresses in one answer, 1 to 8.
-    #[serde(default = "Service::answers_default")]
-    pub answers: u8,
-}
-
-impl Service {
-    fn answers_default() -> u8 {
-        2
-    }
-}
-
 impl Default for Node {
     fn default() -> Self {
         Self { name: "littoral".into(), cluster: None, data: None, resolvers: Vec::new() }
@@ -332,14 +244,6 @@ impl Default for Limits {
     }
 }
 
-impl Default for Health {
-    fn default() -> Self {
-        let millis = |millis| Span(Duration::from_millis(millis));
-        let path = crate::request::HEALTH_PATH.to_owned();
-        Self { port: 80, path, every: millis(1000), timeout: millis(1000), down_after: 3, up_after: 2 }
-    }
-}
-
 impl Config {
     /// The native policy with state of its own that `policy.evict` names, where no plugin is called so.
     pub fn native_eviction(&self) -> Option<&'static str> {
@@ -375,6 +279,7 @@ impl Config {
             host.truncate(host.strip_suffix('.').unwrap_or(host).len());
         }
         config.check().map_err(|(key, problem)| ConfigError::found(file, text, &key, problem))?;
+        config.hashes = Hashes::of(text);
         Ok(config)
     }
 
@@ -389,7 +294,7 @@ impl Config {
         let named = origins.chain(listeners).chain(plugins).chain(zones).chain(databases).chain(logs).chain(disks);
         let acme = self.acme.iter_mut().flat_map(|acme| [&mut acme.state, &mut acme.ca]).flatten();
         let anchors = self.resolver.iter_mut().flat_map(|resolver| &mut resolver.anchors);
-        for path in named.chain(acme).chain(anchors).chain(self.node.data.as_mut()) {
+        for path in named.chain(acme).chain(anchors).chain(self.control.paths_mut()).chain(self.node.data.as_mut()) {
             *path = base.join(&path);
         }
     }

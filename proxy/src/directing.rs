@@ -19,6 +19,7 @@ use crate::config::{Config, Tier};
 use crate::observe::metrics::Sample;
 use crate::probes::Probes;
 use crate::rtt::hear::Hearing;
+use crate::standing::Standing;
 
 /// How often the files of the map are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -28,6 +29,7 @@ const PRICE_EVERY: Duration = Duration::from_secs(1);
 /// The directing side of a node.
 pub struct Directing {
     director: Arc<Director>,
+    standing: Arc<Standing>,
     probes: Probes,
     hearing: Hearing,
 }
@@ -42,10 +44,9 @@ impl Directing {
             return Ok(None);
         }
         let (director, warnings) = Director::new(geo_config(config), routing).map_err(|error| error.to_string())?;
-        Ok(Some((
-            Self { director: Arc::new(director), probes: Probes::default(), hearing: Hearing::default() },
-            warnings,
-        )))
+        let director = Arc::new(director);
+        let standing = Arc::new(Standing::new(director.clone()));
+        Ok(Some((Self { director, standing, probes: Probes::default(), hearing: Hearing::default() }, warnings)))
     }
 
     /// How the DNS side of a config answers.
@@ -77,10 +78,19 @@ impl Directing {
         self.director.reload(geo_config(config)).map_err(|error| error.to_string())
     }
 
-    /// Probes the clusters of `config` from now on, and asks them for round-trip times. Within a runtime.
+    /// Probes the clusters of `config` from now on. Within a runtime.
     pub fn probe(&self, config: &Config) {
-        self.probes.follow(config, &self.director);
+        self.probes.follow(config, &self.standing);
+    }
+
+    /// Asks them for round-trip times from now on. Within a runtime.
+    pub fn ask_rtts(&self, config: &Config) {
         self.hearing.follow(config, &self.director);
+    }
+
+    /// Where what is said of clusters comes together.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
     /// Who asks for round-trip times.

@@ -2,7 +2,7 @@
 //! framework, and is the only crate that names it.
 //!
 //! Where to start reading: [`run`] puts a node together; [`hits`] and [`request`] are the way of a request; [`directing`]
-//! that of a DNS query; [`forward`] is the explicit proxy; [`services`] has the connections that plugins serve; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`admin`]
+//! that of a DNS query; [`forward`] is the explicit proxy; [`services`] has the connections that plugins serve; [`plugins`] adapts guests to the traits their consumers own; [`warm`] runs warm jobs; [`control`] hears of other nodes; [`admin`]
 //! is the control side; [`demo`] and [`play`] are commands of their own.
 
 pub mod acme;
@@ -11,6 +11,7 @@ pub mod cached;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod dashboard;
 pub mod demo;
 pub mod directing;
@@ -40,6 +41,7 @@ pub mod rtt;
 pub mod run;
 pub mod services;
 pub mod site;
+pub mod standing;
 pub mod storage;
 pub mod top;
 pub mod upgrade;

@@ -62,6 +62,8 @@ pub struct Node {
     pub traces: crate::observe::trace::Traces,
     /// Those who watch it: `GET /v1/events`.
     pub watched: crate::admin::events::Watched,
+    /// How it hears of others, and they of it.
+    pub control: crate::control::Control,
     /// What it takes to be replaced by a new process.
     pub upgrade: Upgrade,
     /// What each client has done, where that is bounded.

@@ -1,6 +1,6 @@
-//! Health probes: who asks the clusters how they are, and tells the director.
+//! Health probes: who asks the clusters how they are, and tells what they found.
 //!
-//! What a cluster's state means for an answer is the director's. Invariants: each cluster with `health` has exactly one
+//! What else is said of a cluster is `standing`'s, what its state means for an answer the director's. Invariants: each cluster with `health` has exactly one
 //! prober, of its settings in force; one whose probing ends counts as healthy; of an answer no more than
 //! [`ANSWER_BYTES_MAX`] is read.
 
@@ -8,13 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use littoral_geo::Director;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{Cluster, Config, Health};
+use crate::standing::Standing;
 
 /// Bytes of an answer that are read; one with more is not healthy.
 pub const ANSWER_BYTES_MAX: usize = 4096;
@@ -46,7 +46,7 @@ impl Target {
 impl Probes {
     /// Probes what `config` says: goes on where nothing has changed, ends what is gone, starts what is new from the state
     /// that the cluster is in.
-    pub(crate) fn follow(&self, config: &Config, director: &Arc<Director>) {
+    pub(crate) fn follow(&self, config: &Config, standing: &Arc<Standing>) {
         let wanted: Vec<Target> = config.cluster.iter().filter_map(Target::of).collect();
         let mut running = self.running.lock();
         running.retain(|(target, prober)| {
@@ -54,16 +54,16 @@ impl Probes {
             if !stays {
                 prober.abort();
                 if wanted.iter().all(|other| other.cluster != target.cluster) {
-                    director.set_cluster_state(&target.cluster, true, 0);
+                    standing.probed(&target.cluster, None);
                 }
             }
             stays
         });
-        let states = director.clusters();
+        let states = standing.director().clusters();
         for target in wanted {
             if running.iter().all(|(known, _)| *known != target) {
                 let up = states.iter().find(|state| state.id == target.cluster).is_none_or(|state| state.healthy);
-                let prober = tokio::spawn(probe(director.clone(), target.clone(), up));
+                let prober = tokio::spawn(probe(standing.clone(), target.clone(), up));
                 running.push((target, prober.abort_handle()));
             }
         }
@@ -71,7 +71,7 @@ impl Probes {
 }
 
 /// A cluster is up while one node of it is.
-async fn probe(director: Arc<Director>, target: Target, mut up: bool) {
+async fn probe(standing: Arc<Standing>, target: Target, mut up: bool) {
     let Target { cluster, health, nodes } = target;
     let client = reqwest::Client::builder().timeout(health.timeout.0).redirect(reqwest::redirect::Policy::none());
     let client = match client.no_proxy().build() {
@@ -92,7 +92,7 @@ async fn probe(director: Arc<Director>, target: Target, mut up: bool) {
             tracing::warn!(cluster, up, "cluster changed state");
         }
         let load = loads.iter().sum::<u64>().checked_div(loads.len() as u64).unwrap_or(0);
-        director.set_cluster_state(&cluster, up, u16::try_from(load).unwrap_or(u16::MAX));
+        standing.probed(&cluster, Some((up, u16::try_from(load).unwrap_or(u16::MAX))));
     }
 }
 

@@ -15,6 +15,7 @@ use littoral_cache::{Key, Target};
 use serde::{Deserialize, Serialize};
 
 use crate::cli::{Admin, Failed, call};
+use crate::control::Spread;
 use crate::node::Node;
 use crate::upgrade::twin::{Said, Twin, Which};
 
@@ -65,6 +66,9 @@ pub struct Done {
     pub soft: bool,
     /// Milliseconds it took.
     pub took_ms: f64,
+    /// What becomes of it at other nodes; none where there is nothing between nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub others: Option<Spread>,
 }
 
 /// Why a purge is not answered as done.
@@ -82,9 +86,28 @@ pub(crate) enum Undone {
     /// The other process of an upgrade did not say that it did it, too.
     #[error("{}", crate::disks::UNCONFIRMED)]
     Unconfirmed,
+    /// Others are not told.
+    #[error(
+        "purged here, but the control plane does not take it for the other nodes: see littoral nodes, and purge again"
+    )]
+    Untold,
     /// It broke off.
     #[error("{0}")]
     Failed(String),
+}
+
+/// Does what an operator orders: here, and, by the control plane, at all other nodes.
+///
+/// # Errors
+/// As [`everywhere`], which others are not told of; and when they cannot be told.
+pub(crate) async fn ordered(node: &Arc<Node>, order: Order) -> Result<Done, Undone> {
+    let told = serde_json::to_value(&order).map_err(|error| Undone::Failed(error.to_string()))?;
+    let done = everywhere(node, order, None).await?;
+    match node.control.plane().spread(told).await {
+        Spread::Alone => Ok(done),
+        Spread::Refused => Err(Undone::Untold),
+        spread => Ok(Done { others: Some(spread), ..done }),
+    }
 }
 
 /// Does an order here and in the other process of an upgrade, when one is under way, unless it came `from` there.
@@ -170,7 +193,7 @@ impl Order {
         let purged = if self.soft { node.store.expire(&targets) } else { node.store.purge(&targets) };
         let took_ms = begun.elapsed().as_micros() as f64 / 1000.0;
         tracing::info!(purged, soft = self.soft, took_ms, targets = targets.len(), "purged");
-        Ok(Done { purged, soft: self.soft, took_ms })
+        Ok(Done { purged, soft: self.soft, took_ms, others: None })
     }
 
     fn targets(&self, node: &Node) -> Result<Vec<Target>, String> {
@@ -267,6 +290,13 @@ pub async fn main(args: PurgeArgs) -> Result<ExitCode, Failed> {
     let done: Done = serde_json::from_str(&answer).map_err(Failed::outcome)?;
     let verb = if done.soft { "made stale" } else { "purged" };
     let noun = if done.purged == 1 { "object" } else { "objects" };
-    println!("{verb} {} {noun} in {:.1} ms", done.purged, done.took_ms);
+    let others = match done.others {
+        Some(Spread::Told) => "; the other nodes are told",
+        Some(Spread::Waiting) => {
+            "; the other nodes will be told when the control plane is back, unless this node ends before"
+        }
+        _ => "",
+    };
+    println!("{verb} {} {noun} in {:.1} ms{others}", done.purged, done.took_ms);
     Ok(ExitCode::SUCCESS)
 }

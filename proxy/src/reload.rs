@@ -56,9 +56,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
         }
         return Err(error);
     }
-    if let Some(directing) = &node.directing {
-        directing.probe(&config);
-    }
+    node.control.follow(node, &config);
     node.rtt.put(&config.rtt);
     node.fronts.put(fronts);
     node.forward.put(&config.forward);
@@ -84,6 +82,7 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
         ("dns", old.dns != dns),
         ("resolver", old.resolver != new.resolver),
         ("cache", old.cache != new.cache),
+        ("control", old.control != crate::config::Control { nodes: old.control.nodes.clone(), ..new.control.clone() }),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.origin_connections_idle", old.limits.origin_connections_idle != new.limits.origin_connections_idle),
         ("limits.drain", old.limits.drain != new.limits.drain),

@@ -217,6 +217,7 @@ fn assemble(
     let rtt = crate::rtt::Rtt::default();
     rtt.put(&config.rtt);
     Ok(Arc::new(Node {
+        control: crate::control::Control::new(&config)?,
         sites: ArcSwap::from_pointee(sites),
         probes: crate::origin::Probes::default(),
         shelf: Shelf::leak(store.clone()),
@@ -294,13 +295,13 @@ pub fn run(file: &Path) -> Result<(), String> {
             tokio::spawn(crate::admin::serve(admin, node.clone(), file.to_owned()));
         }
         node.probes.follow(&node);
+        node.control.start(&node);
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(crate::acme::keep(node.clone()));
         tokio::spawn(crate::warm::resume(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
         tokio::spawn(load::measure(node.clone(), workers));
         if let Some(directing) = &node.directing {
-            directing.probe(&node.settings.load());
             tokio::spawn(Directing::follow_files(directing.director().clone()));
             tokio::spawn(Directing::follow_prices(directing.director().clone()));
             tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));

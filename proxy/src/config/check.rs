@@ -15,6 +15,7 @@ use littoral_plugin_host::limits::TRUSTED_KEYS_MAX;
 
 mod acme;
 mod cache;
+mod control;
 mod dash;
 mod dns;
 mod durable;
@@ -60,6 +61,7 @@ impl Config {
         self.check_geo()?;
         self.check_rtt()?;
         self.check_resolver()?;
+        self.check_control()?;
         self.check_zones()?;
         self.check_cache()?;
         self.check_log()?;
@@ -70,9 +72,14 @@ impl Config {
 
     /// What can be used but does hardly what was meant: one sentence each.
     pub fn warnings(&self) -> Vec<String> {
+        let plain = |server: &String| server.starts_with("nats://") && self.control.ca.is_none();
+        let told_plain =
+            "control.servers: what is sent to nats:// can be read on the way: use tls:// beyond this machine";
+        let has_secret = self.control.password_file.is_some() && self.control.servers.iter().any(plain);
         let unheard = !self.zone.is_empty() && self.listen.dns.is_empty();
         let told = "[[zone]] is there but nothing listens for DNS: add listen.dns, or remove the zones";
-        unheard.then(|| told.to_owned()).into_iter().collect()
+        let all = [(unheard, told), (has_secret, told_plain)];
+        all.into_iter().filter(|(holds, _)| *holds).map(|(_, told)| told.to_owned()).collect()
     }
 
     /// A name stands in fields of every response and in CDN-Loop, where it has to be a token (RFC 9110 §5.6.2).

@@ -2,6 +2,7 @@
 
 mod acme;
 mod cache;
+mod control;
 mod dash;
 mod dns;
 mod forward;
@@ -58,6 +59,7 @@ pub const SECTIONS: &[&[Key]] = &[
     geo::KEYS,
     rtt::KEYS,
     resolver::KEYS,
+    control::KEYS,
     PLUGINS,
     site::KEYS,
     dash::KEYS,

@@ -311,6 +311,8 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
             keys.into_iter().filter(|key| *key != "h2c").collect()
         }
         zone if zone.starts_with("zone.") => expected_keys(&format!("[[zone]]\n{} = {{ {inner} }}", &section[5..])),
+        // Of nodes it knows the names only.
+        "control" => expected_keys("[control]\nno-such-key = 1").into_iter().chain(["nodes"]).collect(),
         "dns.key" => expected_keys("[dns]\nkey = [{ no-such-key = 1 }]"),
         "listen.datagram" => expected_keys("[listen]\ndatagram = [{ no-such-key = 1 }]"),
         "listen.service" => expected_keys("[listen]\nservice = [{ no-such-key = 1 }]"),
@@ -405,5 +407,34 @@ fn an_origin_is_a_url_or_a_table_and_what_is_wrong_with_it_is_told_its_place() {
     ] {
         let problem = problem(&with(origin, more));
         assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
+    }
+}
+
+#[test]
+fn a_control_plane_is_whole_or_refused_with_the_key() {
+    let problem = |control: &str| {
+        let text = format!(
+            "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a\"]\norigin = [\"http://a\"]\n[control]\n{control}\n"
+        );
+        Config::parse(Path::new("node.toml"), &text).err().map_or_else(String::new, |error| error.to_string())
+    };
+    let nats = "plane = \"nats\"\nservers = [\"nats://127.0.0.1:4222\"]\n";
+    assert_eq!(problem(nats), "");
+    for (control, says) in [
+        ("plane = \"nats\"".to_owned(), "need each other"),
+        ("servers = [\"nats://a:1\"]".to_owned(), "need each other"),
+        ("plane = \"nats\"\nservers = [\"http://a:1\"]".to_owned(), "is no server"),
+        ("plane = \"nats\"\nservers = [\"nats://u:p@a:1\"]".to_owned(), "is no server"),
+        (format!("{nats}user = \"u\""), "come together"),
+        (format!("{nats}ca = \"no-such.pem\""), "is not a readable file"),
+        (format!("{nats}prefix = \"a.b\""), "letters, digits and -"),
+        (format!("{nats}every = \"0s\""), "more than 0s"),
+        (format!("{nats}silent_after = \"1500ms\""), "at least twice"),
+        (format!("{nats}max_age = \"4s\""), "at least control.silent_after"),
+        (format!("{nats}purges_bytes = \"1KiB\""), "at least 1MiB"),
+        (format!("{nats}replicas = 6"), "1 to 5"),
+        (format!("{nats}[cache]\ndisk = {{ path = \"d\", size = \"1GiB\" }}"), "needs node.data"),
+    ] {
+        assert!(problem(&control).contains(says), "{control}: {}", problem(&control));
     }
 }

@@ -14,6 +14,7 @@ use crate::origin::Origin;
 use crate::request::unread::TooMuch;
 
 mod cache;
+mod control;
 mod family;
 mod plugins;
 mod resolver;
@@ -40,7 +41,12 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 
 /// Every metric there is but the histograms; one that ends in `_total` is a counter, the others are gauges.
 pub fn all() -> impl Iterator<Item = &'static Declared> {
-    let more = rtt::METRICS.iter().chain(resolver::METRICS).chain(video::METRICS).chain(watching::METRICS);
+    let more = rtt::METRICS
+        .iter()
+        .chain(resolver::METRICS)
+        .chain(video::METRICS)
+        .chain(watching::METRICS)
+        .chain(control::METRICS);
     METRICS.iter().chain(plugins::METRICS).chain(more)
 }
 
@@ -384,17 +390,18 @@ fn sampled(node: &Node, name: &str) -> Vec<Sample> {
     match name {
         _ if name.starts_with("littoral_rtt_") => rtt::samples(node, name),
         _ if name.starts_with("littoral_resolver_") => resolver::samples(node, name),
+        _ if name.starts_with("littoral_control_") => crate::control::status::samples(node, name),
         _ if name.starts_with("littoral_cmcd_") => video::samples(node, name),
         _ if watching::METRICS.iter().any(|metric| metric.name == name) => watching::samples(node, name),
         _ => samples(node, name),
     }
 }
 
-pub(super) fn one(value: u64) -> Vec<Sample> {
+pub(crate) fn one(value: u64) -> Vec<Sample> {
     vec![(value as f64, Vec::new())]
 }
 
-pub(super) fn by(name: &'static str, values: impl IntoIterator<Item = (impl Into<String>, u64)>) -> Vec<Sample> {
+pub(crate) fn by(name: &'static str, values: impl IntoIterator<Item = (impl Into<String>, u64)>) -> Vec<Sample> {
     values.into_iter().map(|(label, value)| (value as f64, vec![(name, label.into())])).collect()
 }
 

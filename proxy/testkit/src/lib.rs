@@ -8,6 +8,7 @@
 pub mod client;
 pub mod h2;
 pub mod mmdb;
+pub mod nats;
 pub mod node;
 pub mod origin;
 pub mod pebble;

@@ -10,6 +10,7 @@ mod bad_input;
 mod cache;
 mod cli;
 mod clocks;
+mod control;
 mod crash;
 mod dashboard;
 mod datagrams;

@@ -41,6 +41,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("redb::", &["plugins/host/src/durable/"]),
     ("hickory_", &["geo/", "proxy/src/cli.rs", "proxy/tests/"]),
     ("maxminddb::", &["geo/src/database.rs", "proxy/tests/"]),
+    ("async_nats::", &["proxy/src/control/nats", "proxy/tests/"]),
     ("moka::", &["proxy/cache/src/memory.rs", "proxy/tests/"]),
 ];
 

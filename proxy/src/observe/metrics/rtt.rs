@@ -32,7 +32,7 @@ pub(super) const METRICS: &[Declared] = &[
 
 pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
     let sums = |counters: &[Counter]| counters.iter().map(Counter::sum).collect::<Vec<_>>();
-    let hears = !node.settings.load().rtt.hear.0.is_zero();
+    let hears = !node.settings.load().rtt.hear.0.is_zero() || node.control.plane().is_connected().is_some();
     match (name, node.directing.as_ref().filter(|_| hears)) {
         ("littoral_rtt_measured_total", _) => by("outcome", Rtt::OUTCOMES.into_iter().zip(sums(&node.rtt.measured))),
         ("littoral_rtt_kept", _) => one(node.rtt.kept().0),
