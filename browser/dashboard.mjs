@@ -81,8 +81,14 @@ async function look(browser, node, view, shots) {
   await page.click('#ask button');
   await page.waitForSelector('.place.chosen');
   assert.match(await page.textContent('#told'), /192\.0\.2\.7.* goes to ams.*: coverage/);
-  const [wide, room] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  assert.ok(wide <= room, `${view.name}: ${wide} px wide in ${room}`);
+  const [wide, room, beyond] = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    const scrolls = element => element.parentElement.closest('.wide, pre');
+    const end = element => element.getBoundingClientRect().left + Math.max(element.getBoundingClientRect().width, element.scrollWidth);
+    const beyond = [...document.body.querySelectorAll('*')].filter(element => !scrolls(element) && end(element) > clientWidth);
+    return [scrollWidth, clientWidth, beyond.map(element => `${element.tagName} ${element.id} ${element.className}: ${element.textContent.slice(0, 40)}`)];
+  });
+  assert.ok(wide <= room, `${view.name}: ${wide} px wide in ${room}: ${beyond.slice(0, 8).join('; ')}`);
   const colour = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   if (shots) await page.screenshot({ path: join(shots, `${view.name}.png`), fullPage: true });
   assert.deepEqual(problems, [], view.name);
