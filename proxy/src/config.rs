@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::kept;
+
 mod acme;
 mod cache;
 mod check;
@@ -258,11 +260,7 @@ impl Config {
     /// One line with file, place and what to do.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let place = |problem: String| ConfigError::new(file, None, problem);
-        let length = std::fs::metadata(file).map_err(|error| place(format!("cannot read it: {error}")))?.len();
-        if length > FILE_BYTES_MAX {
-            return Err(place(format!("it has {length} bytes; a config has at most {FILE_BYTES_MAX}")));
-        }
-        let text = std::fs::read_to_string(file).map_err(|error| place(format!("cannot read it: {error}")))?;
+        let text = kept::text(file, FILE_BYTES_MAX).map_err(|error| place(format!("cannot read it: {error}")))?;
         Self::parse(file, &text)
     }
 

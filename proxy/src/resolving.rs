@@ -9,6 +9,7 @@ use littoral_geo::stub::absolute;
 
 use crate::config::units::Prefix;
 use crate::config::{Config, LocalResolver};
+use crate::kept;
 
 /// The resolver of a config; `None` when it has none.
 ///
@@ -46,10 +47,6 @@ fn trust(resolver: &LocalResolver) -> Result<Trust, String> {
     let Some(file) = resolver.anchors.as_ref().filter(|_| resolver.validate) else {
         return Ok(if resolver.validate { Trust::Root } else { Trust::Nothing });
     };
-    let place = |problem: String| format!("{}: {problem}", file.display());
-    let length = std::fs::metadata(file).map_err(|error| place(error.to_string()))?.len();
-    if length > RESOLVER_ANCHOR_BYTES_MAX {
-        return Err(place(format!("{length} bytes; a file of trusted keys has at most {RESOLVER_ANCHOR_BYTES_MAX}")));
-    }
-    std::fs::read_to_string(file).map(Trust::Keys).map_err(|error| place(error.to_string()))
+    let keys = kept::text(file, RESOLVER_ANCHOR_BYTES_MAX);
+    keys.map(Trust::Keys).map_err(|error| format!("{}: trusted keys: {error}", file.display()))
 }

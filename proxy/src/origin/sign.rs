@@ -21,6 +21,7 @@ use pingora::http::RequestHeader;
 
 use super::Wrong;
 use crate::config::origin::Sign as Raw;
+use crate::kept;
 
 /// Bytes of a credentials file.
 pub const CREDENTIALS_BYTES_MAX: u64 = 64 << 10;
@@ -123,12 +124,8 @@ fn variable(key: &'static str, name: &str) -> Result<String, Wrong> {
 
 /// Key, secret and perhaps a session's token of a profile in a shared credentials file.
 fn of_file(file: &Path, profile: &str) -> Result<[String; 3], String> {
-    use std::io::Read;
     let problem = |what: String| format!("{}: {what}", file.display());
-    let mut text = String::new();
-    let open = std::fs::File::open(file).map_err(|error| problem(format!("cannot read it: {error}")))?;
-    let read = open.take(CREDENTIALS_BYTES_MAX).read_to_string(&mut text);
-    read.map_err(|error| problem(format!("cannot read it: {error}")))?;
+    let text = kept::text(file, CREDENTIALS_BYTES_MAX).map_err(|error| problem(format!("cannot read it: {error}")))?;
     let header = format!("[{profile}]");
     let lines = text.lines().map(str::trim).skip_while(|line| *line != header).skip(1);
     let of_profile: Vec<(&str, &str)> = lines

@@ -17,6 +17,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::Cert;
+use crate::kept;
 
 /// Bytes of an OCSP response.
 const OCSP_BYTES_MAX: u64 = 64 << 10;
@@ -128,11 +129,7 @@ fn names_and_end(leaf: &[u8]) -> Option<(Vec<String>, u64)> {
 
 fn read_ocsp(file: &Path) -> Result<Vec<u8>, String> {
     let problem = |what: String| format!("cannot use the OCSP response {}: {what}", file.display());
-    let length = std::fs::metadata(file).map_err(|error| problem(error.to_string()))?.len();
-    if !(1..=OCSP_BYTES_MAX).contains(&length) {
-        return Err(problem(format!("it has {length} bytes; 1 to {OCSP_BYTES_MAX} are read")));
-    }
-    let read = std::fs::read(file).map_err(|error| problem(error.to_string()))?;
+    let read = kept::bytes(file, OCSP_BYTES_MAX).map_err(|error| problem(error.to_string()))?;
     // OCSPResponse is a SEQUENCE (RFC 6960 §4.2.1): text, such as PEM, is not.
     match read.first() {
         Some(0x30) => Ok(read),
