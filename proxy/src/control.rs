@@ -17,10 +17,11 @@ use serde_json::Value;
 use crate::clock::{elapsed_ms, now_ms};
 use crate::config::{Config, PlaneKind};
 use crate::node::Node;
-use crate::observe::figures::Counter;
-use heard::{Bounds, Expected, Freshness, Heard, Refused, Speaker};
-use message::{Report, Unread, VERSION};
+use counts::{Counts, Outcome};
+use heard::{Bounds, Expected, Freshness, Heard, Speaker};
+use message::{Report, VERSION};
 
+mod counts;
 pub mod heard;
 mod local;
 pub mod message;
@@ -76,49 +77,6 @@ pub struct Control {
     /// As it was said last.
     said: Mutex<Freshness>,
     counts: Counts,
-}
-
-/// What is counted.
-#[derive(Default)]
-pub(crate) struct Counts {
-    /// Messages heard, by [`Counts::OUTCOMES`].
-    pub(crate) heard: [Counter; 8],
-    /// Messages told: sent, not sent.
-    pub(crate) told: [Counter; 2],
-    /// Purges, by [`Counts::PURGES`].
-    pub(crate) purges: [Counter; 6],
-    /// Purges that this node cannot get any more; where their number is not known, one.
-    pub(crate) missed: Counter,
-    /// Times that messages came faster than they were taken.
-    pub(crate) slow: Counter,
-}
-
-impl Counts {
-    /// How a message that was heard ended.
-    pub(crate) const OUTCOMES: [&'static str; 8] =
-        ["taken", "large", "malformed", "version", "cluster", "node", "late", "full"];
-    /// What became of purges: kept for others; refused here; done for others; this node's own; not believed or not read; failed.
-    pub(crate) const PURGES: [&'static str; 6] = ["sent", "unsent", "done", "own", "refused", "failed"];
-
-    fn heard(&self, outcome: &str) {
-        Self::OUTCOMES.iter().position(|known| *known == outcome).into_iter().for_each(|at| self.heard[at].add(1));
-    }
-
-    fn purge(&self, outcome: &str) {
-        Self::PURGES.iter().position(|known| *known == outcome).into_iter().for_each(|at| self.purges[at].add(1));
-    }
-}
-
-impl Unread {
-    fn outcome(self) -> &'static str {
-        ["large", "malformed", "version"][self as usize]
-    }
-}
-
-impl Refused {
-    fn outcome(self) -> &'static str {
-        ["cluster", "node", "late", "full"][self as usize]
-    }
 }
 
 impl Control {
@@ -186,17 +144,17 @@ impl Control {
     fn hear_report(&self, own: &Speaker, speaker: Option<Speaker>, bytes: &[u8]) {
         let now_ms = elapsed_ms();
         let outcome = match (speaker, Report::read(bytes)) {
-            (None, _) => "malformed",
-            (_, Err(unread)) => unread.outcome(),
-            (Some(speaker), Ok(report)) if speaker == *own && report.run == self.run => {
-                let mut heard = self.heard.lock();
-                heard.heard_itself(now_ms);
-                // Of its cluster it is a node as any other, where it is believed as one.
-                let _ = heard.hear(speaker, report, now_ms);
-                "taken"
-            }
+            (None, _) => Outcome::Malformed,
+            (_, Err(unread)) => unread.into(),
             (Some(speaker), Ok(report)) => {
-                self.heard.lock().hear(speaker, report, now_ms).map_or_else(Refused::outcome, |()| "taken")
+                let is_own = speaker == *own && report.run == self.run;
+                let mut heard = self.heard.lock();
+                let taken = heard.hear(speaker, report, now_ms);
+                if is_own {
+                    // Of its cluster it is a node as any other, where it is believed as one; that it came is word enough.
+                    heard.way_is_there(now_ms);
+                }
+                taken.err().filter(|_| !is_own).map_or(Outcome::Taken, Outcome::from)
             }
         };
         self.counts.heard(outcome);
@@ -204,11 +162,12 @@ impl Control {
 
     /// What came as round-trip times of somebody. It may be long: not for a thread that serves.
     fn hear_rtts(&self, speaker: Option<Speaker>, bytes: &[u8], age: Duration) {
-        let admitted = speaker.ok_or("malformed").and_then(|speaker| {
-            self.heard.lock().expected().admit(&speaker).map(|()| speaker).map_err(Refused::outcome)
+        let admitted = speaker.ok_or(Outcome::Malformed).and_then(|speaker| {
+            self.heard.lock().expected().admit(&speaker)?;
+            Ok(speaker)
         });
         let taken = admitted.and_then(|speaker| self.rtts.lock().take(speaker, bytes, now_ms(), age));
-        self.counts.heard(taken.map_or_else(|outcome| outcome, |()| "taken"));
+        self.counts.heard(taken.err().unwrap_or(Outcome::Taken));
     }
 
     /// Has the director go by what was heard, as far as it holds now, and says so when that has changed.

@@ -141,8 +141,8 @@ impl Heard {
         &self.expected
     }
 
-    /// The way to others is there: this node has heard itself.
-    pub fn heard_itself(&mut self, now_ms: u64) {
+    /// The way to others is there: something came by it, if only this node's own word.
+    pub fn way_is_there(&mut self, now_ms: u64) {
         let was_fresh = self.freshness(now_ms) == Freshness::Fresh;
         if !was_fresh {
             self.resumed_ms = now_ms;
@@ -167,7 +167,7 @@ impl Heard {
             let longest = silent.min_by_key(|(_, known)| known.heard_ms).map(|(speaker, _)| speaker.clone());
             self.nodes.remove(&longest.ok_or(Refused::Full)?);
         }
-        self.heard_itself(now_ms);
+        self.way_is_there(now_ms);
         self.nodes.insert(speaker, Known { report, heard_ms: now_ms });
         Ok(())
     }

@@ -24,6 +24,7 @@ use super::heard::Speaker;
 use super::message::{self, Purge, VERSION};
 use super::{ControlPlane, Spread, rtts};
 use crate::config::{self, Config};
+use crate::kept;
 use crate::node::Node;
 
 mod purges;
@@ -239,7 +240,8 @@ impl Carrying {
         let telling =
             async { client.publish(subject.to_owned(), bytes.into()).await.is_ok() && client.flush().await.is_ok() };
         let sent = is_there && tokio::time::timeout(PATIENCE, telling).await.unwrap_or(false);
-        self.node.control.counts.told[usize::from(!sent)].add(1);
+        let counts = &self.node.control.counts;
+        if sent { &counts.sent } else { &counts.unsent }.add(1);
     }
 
     /// A purge of this node as it is written, and what it is known by.
@@ -313,11 +315,7 @@ fn options(config: &Config) -> Result<ConnectOptions, String> {
 }
 
 fn secret(file: &Path) -> Result<String, String> {
-    let problem = |error: std::io::Error| format!("{}: {error}", file.display());
-    match std::fs::metadata(file).map_err(problem)?.len() <= SECRET_BYTES_MAX {
-        true => std::fs::read_to_string(file).map_err(problem),
-        false => Err(format!("{}: it has more than {SECRET_BYTES_MAX} bytes", file.display())),
-    }
+    kept::text(file, SECRET_BYTES_MAX).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use littoral_geo::rtt::{Row, Told as OfCluster, merged, parse};
 
+use super::counts::Outcome;
 use super::heard::Speaker;
 use super::message::RTT_BYTES_MAX;
 
@@ -32,24 +33,18 @@ impl Told {
     ///
     /// # Errors
     /// How that is counted.
-    pub(super) fn take(
-        &mut self,
-        speaker: Speaker,
-        bytes: &[u8],
-        heard_ms: u64,
-        age: Duration,
-    ) -> Result<(), &'static str> {
+    pub(super) fn take(&mut self, speaker: Speaker, bytes: &[u8], heard_ms: u64, age: Duration) -> Result<(), Outcome> {
         if bytes.len() > RTT_BYTES_MAX {
-            return Err("large");
+            return Err(Outcome::Large);
         }
         if speaker.0.is_empty() {
-            return Err("cluster");
+            return Err(Outcome::Cluster);
         }
-        let rows = std::str::from_utf8(bytes).ok().and_then(|text| parse(text).ok()).ok_or("malformed")?;
+        let rows = std::str::from_utf8(bytes).ok().and_then(|text| parse(text).ok()).ok_or(Outcome::Malformed)?;
         self.by.retain(|of, told| told.until_ms > heard_ms && *of != speaker);
         let others: usize = self.by.values().map(|told| told.rows.len()).sum();
         if others + rows.len() > ROWS_MAX {
-            return Err("full");
+            return Err(Outcome::Full);
         }
         let until_ms = heard_ms.saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         self.news.insert(speaker.0.clone());
@@ -124,10 +119,10 @@ mod tests {
     fn what_cannot_be_read_or_is_too_much_is_refused() {
         let mut told = Told::default();
         for (cluster, bytes, outcome) in [
-            ("ams", b"nonsense".to_vec(), "malformed"),
-            ("ams", vec![0xff; 9], "malformed"),
-            ("ams", vec![b' '; RTT_BYTES_MAX + 1], "large"),
-            ("", text(&["198.51.100.0/24 30000 3 0"]), "cluster"),
+            ("ams", b"nonsense".to_vec(), Outcome::Malformed),
+            ("ams", vec![0xff; 9], Outcome::Malformed),
+            ("ams", vec![b' '; RTT_BYTES_MAX + 1], Outcome::Large),
+            ("", text(&["198.51.100.0/24 30000 3 0"]), Outcome::Cluster),
         ] {
             assert_eq!(told.take(speaker(cluster, "a"), &bytes, 1, AGE), Err(outcome));
         }

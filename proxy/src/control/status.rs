@@ -7,7 +7,7 @@ use comfy_table::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Counts;
+use super::counts::Purged;
 use super::heard::{Freshness, Known, Speaker};
 use super::message::Report;
 use crate::cli::{Admin, Failed, call};
@@ -123,7 +123,7 @@ impl Nodes {
             max_age_s: settings.control.max_age.0.as_secs_f64(),
             purges: Purges {
                 waiting: control.plane().waiting(),
-                done: control.counts.purges[2].sum(),
+                done: control.counts.purges(Purged::Done),
                 missed: control.counts.missed.sum(),
             },
             nodes: heard.nodes().map(of).collect(),
@@ -165,7 +165,6 @@ pub(crate) fn samples(node: &Node, name: &str) -> Vec<crate::observe::metrics::S
     let (control, now_ms) = (&node.control, elapsed_ms());
     let Some(connected) = control.plane().is_connected() else { return Vec::new() };
     let heard = || control.heard.lock();
-    let sums = |counters: &[crate::observe::figures::Counter]| counters.iter().map(|c| c.sum()).collect::<Vec<_>>();
     match name {
         "littoral_control_connected" => one(connected.into()),
         "littoral_control_state" => {
@@ -182,10 +181,12 @@ pub(crate) fn samples(node: &Node, name: &str) -> Vec<crate::observe::metrics::S
             let states = ["up", "stopping", "silent"].map(|state| (state, of(state)));
             by("state", states.into_iter().chain([("differing", differing)]))
         }
-        "littoral_control_heard_total" => by("outcome", Counts::OUTCOMES.into_iter().zip(sums(&control.counts.heard))),
-        "littoral_control_told_total" => by("outcome", ["sent", "unsent"].into_iter().zip(sums(&control.counts.told))),
+        "littoral_control_heard_total" => by("outcome", control.counts.all_heard()),
+        "littoral_control_told_total" => {
+            by("outcome", [("sent", control.counts.sent.sum()), ("unsent", control.counts.unsent.sum())])
+        }
         "littoral_control_slow_total" => one(control.counts.slow.sum()),
-        "littoral_control_purges_total" => by("outcome", Counts::PURGES.into_iter().zip(sums(&control.counts.purges))),
+        "littoral_control_purges_total" => by("outcome", control.counts.all_purges()),
         "littoral_control_purges_waiting" => one(control.plane().waiting() as u64),
         "littoral_control_purges_missed_total" => one(control.counts.missed.sum()),
         _ => Vec::new(),

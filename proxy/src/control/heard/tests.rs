@@ -59,8 +59,8 @@ fn a_node_that_falls_silent_while_others_speak_is_silent_after_the_bound_and_not
 fn its_own_reports_tell_a_partition_from_the_only_other_node_gone() {
     let mut heard = Heard::new(BOUNDS);
     heard.hear(speaker("ams", "a"), report(1, 1, 100), 1_000).unwrap();
-    heard.heard_itself(4_000);
-    heard.heard_itself(6_001);
+    heard.way_is_there(4_000);
+    heard.way_is_there(6_001);
     assert_eq!((verdict(&heard, "ams", 6_001), heard.freshness(6_001)), (Some(Verdict::Silent), Freshness::Fresh));
 }
 
@@ -87,10 +87,10 @@ fn when_a_partition_ends_nobody_is_held_for_silent_before_he_had_time_to_speak()
         let back = 1_000 + away_ms;
         heard.hear(speaker("fra", "f"), report(1, 2, 310), back).unwrap();
         assert_eq!((heard.freshness(back), verdict(&heard, "ams", back)), (Freshness::Fresh, Some(Verdict::Up(100))));
-        heard.heard_itself(back + 4_000);
-        heard.heard_itself(back + 5_000);
+        heard.way_is_there(back + 4_000);
+        heard.way_is_there(back + 5_000);
         assert_eq!(verdict(&heard, "ams", back + 5_000), Some(Verdict::Up(100)));
-        heard.heard_itself(back + 5_001);
+        heard.way_is_there(back + 5_001);
         assert_eq!(verdict(&heard, "ams", back + 5_001), Some(Verdict::Silent), "he did not use it");
     }
 }
@@ -103,8 +103,8 @@ fn reports_that_come_late_or_twice_change_nothing_unless_their_node_has_fallen_s
         assert_eq!(heard.hear(speaker("ams", "a"), late, 1_200), Err(Refused::Late));
     }
     assert_eq!(verdict(&heard, "ams", 1_200), Some(Verdict::Up(10)));
-    heard.heard_itself(6_000);
-    heard.heard_itself(6_101);
+    heard.way_is_there(6_000);
+    heard.way_is_there(6_101);
     assert_eq!(heard.hear(speaker("ams", "a"), report(1, 1, 20), 6_102), Ok(()), "its clock was set back");
 }
 
@@ -128,8 +128,8 @@ fn nodes_beyond_the_bound_are_refused_until_one_is_silent() {
         heard.hear(speaker("c", &number.to_string()), report(1, 1, 0), 1_000 + number as u64 / 4096).unwrap();
     }
     assert_eq!(heard.hear(speaker("c", "more"), report(1, 1, 0), 1_500), Err(Refused::Full));
-    heard.heard_itself(5_000);
-    heard.heard_itself(9_000);
+    heard.way_is_there(5_000);
+    heard.way_is_there(9_000);
     assert_eq!(heard.hear(speaker("c", "more"), report(1, 1, 0), 9_000), Ok(()));
     assert_eq!(heard.nodes().count(), NODES_HEARD_MAX);
 }

@@ -5,7 +5,7 @@
 //! Invariants: a purge is done here before the next one is looked at; one that cannot be got any more is said; one that was done is at most
 //! done again, which harms nobody.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::{Carrying, Client, Ordered, PATIENCE, RETRY, Relaxed, message};
+use crate::control::counts::Purged;
 use crate::control::message::{PURGE_BYTES_MAX, Purge};
+use crate::kept;
 use crate::purge::Order;
 
 /// Purges asked for at a time.
@@ -86,7 +88,7 @@ impl Carrying {
             seq += 1;
             let (id, bytes) = self.written(seq, order);
             let kept = self.keep(&context, &subject, &id, bytes).await;
-            self.node.control.counts.purge(if kept { "sent" } else { "unsent" });
+            self.node.control.counts.purge(if kept { Purged::Sent } else { Purged::Unsent });
             self.link.waiting.fetch_sub(1, Relaxed);
             let _ = done.send(kept);
         }
@@ -167,7 +169,7 @@ impl Carrying {
         let (from, missed) = resumed(position.as_ref(), made, first, state.last_sequence, has_kept && first > 1);
         self.missed(missed);
         let mut at = Position { stream: made, seq: from - 1 };
-        self.come(position, &at, file);
+        self.come(position, &at, file).await;
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
             ack_policy: AckPolicy::Explicit,
@@ -185,7 +187,7 @@ impl Carrying {
                     self.missed(seq - at.seq - 1);
                     self.take(&next).await;
                     at.seq = seq;
-                    self.come(position, &at, file);
+                    self.come(position, &at, file).await;
                 }
                 next.ack().await?;
             }
@@ -201,15 +203,16 @@ impl Carrying {
     }
 
     /// This node has come as far as this.
-    fn come(&self, position: &mut Option<Position>, at: &Position, file: Option<&Path>) {
+    async fn come(&self, position: &mut Option<Position>, at: &Position, file: Option<&Path>) {
         if position.as_ref() == Some(at) {
             return;
         }
         *position = Some(at.clone());
-        if let Some(file) = file
-            && let Err(error) = write(file, at)
-        {
-            tracing::error!(file = %file.display(), %error, "how far purges were done is not kept: after a restart they are done again");
+        let (Some(file), Ok(text)) = (file.map(Path::to_owned), serde_json::to_vec(at)) else { return };
+        // The disk is waited for, elsewhere.
+        let writing = tokio::task::spawn_blocking(move || kept::write(&file, &text));
+        if let Err(problem) = writing.await.unwrap_or_else(|error| Err(error.to_string())) {
+            tracing::error!(problem, "how far purges were done is not kept: after a restart they are done again");
         }
     }
 
@@ -222,52 +225,43 @@ impl Carrying {
             heard.expected().admit_node(&from).is_ok().then_some(from)
         });
         let (Some(from), Ok(purge)) = (expected, Purge::read(&message.payload)) else {
-            counts.purge("refused");
+            counts.purge(Purged::Refused);
             return tracing::warn!(subject = %message.subject, "a purge is refused: it cannot be read, or its node is not in control.nodes");
         };
         if from == self.own.1 && purge.run == self.node.control.run {
-            return counts.purge("own");
+            return counts.purge(Purged::Own);
         }
         counts.purge(self.carry_out(&from, purge).await);
     }
 
     /// What became of it.
-    async fn carry_out(&self, from: &str, purge: Purge) -> &'static str {
+    async fn carry_out(&self, from: &str, purge: Purge) -> Purged {
         for attempt in 1..=TRIES_MAX {
             let Ok(order) = serde_json::from_value::<Order>(purge.order.clone()) else { break };
             match crate::purge::everywhere(&self.node, order, None).await {
-                Ok(_) => return "done",
+                Ok(_) => return Purged::Done,
                 Err(crate::purge::Undone::Wrong(problem)) => {
                     tracing::warn!(from, problem, "a purge of another node is refused");
-                    return "refused";
+                    return Purged::Refused;
                 }
                 Err(undone) if attempt == TRIES_MAX => {
                     tracing::error!(from, %undone, "a purge of another node was not done");
-                    return "failed";
+                    return Purged::Failed;
                 }
                 Err(_) => tokio::time::sleep(RETRY).await,
             }
         }
         tracing::warn!(from, "a purge of another node is refused: it is no order");
-        "refused"
+        Purged::Refused
     }
 }
 
 /// What was kept of an earlier process.
 fn read(file: &Path) -> Option<Position> {
-    let length = std::fs::metadata(file).ok()?.len();
-    let text = (length <= FILE_BYTES_MAX).then(|| std::fs::read_to_string(file).ok()).flatten();
-    let position = text.and_then(|text| serde_json::from_str(&text).ok());
+    let text = kept::read(file, FILE_BYTES_MAX).transpose()?;
+    let position = text.ok().and_then(|text| serde_json::from_str(&text).ok());
     // It was there: what was done is not known, but that something was.
     Some(position.unwrap_or(Position { stream: 0, seq: 0 }))
-}
-
-/// Beside it, then in its place: a crash leaves the old one or the new one. One that is too old only has purges done again.
-fn write(file: &Path, position: &Position) -> std::io::Result<()> {
-    file.parent().map_or(Ok(()), std::fs::create_dir_all)?;
-    let beside: PathBuf = file.with_extension("new");
-    std::fs::write(&beside, serde_json::to_vec(position)?)?;
-    std::fs::rename(beside, file)
 }
 
 #[cfg(test)]
@@ -299,7 +293,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join(FILE);
         assert_eq!(read(&file), None);
-        write(&file, &Position { stream: 7, seq: 3 }).unwrap();
+        kept::write(&file, &serde_json::to_vec(&Position { stream: 7, seq: 3 }).unwrap()).unwrap();
         assert_eq!(read(&file), Some(Position { stream: 7, seq: 3 }));
         std::fs::write(&file, "{\"stream\":7").unwrap();
         assert_eq!(read(&file), Some(Position { stream: 0, seq: 0 }));
