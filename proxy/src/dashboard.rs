@@ -9,13 +9,15 @@ use std::sync::LazyLock;
 
 use axum::body::Bytes;
 use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use littoral_cache::conditions::{self, Condition};
 use littoral_cache::key::hash_bytes;
+use littoral_cache::vary;
 
 /// What the page may do: its own script, style and API. Neither frames nor forms that go elsewhere.
 pub const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -65,10 +67,12 @@ impl Asset {
         // Two representations, two validators (RFC 9110, section 8.8.3.3).
         let tag = format!("\"{}{}\"", self.tag, if gzip.is_some() { "-gzip" } else { "" });
         let keeps = if self.name.is_empty() { "no-cache" } else { "public, max-age=31536000, immutable" };
-        let is_known = holds(asked, &tag);
-        let mut response = match is_known {
-            true => StatusCode::NOT_MODIFIED.into_response(),
-            false => gzip.unwrap_or(&self.plain).clone().into_response(),
+        let tag = HeaderValue::try_from(tag).expect("invariant: a hash in quotes");
+        let own = HeaderMap::from_iter([(ETAG, tag.clone())]);
+        let (mut response, is_whole) = match conditions::evaluate(asked, StatusCode::OK, &own) {
+            Condition::Holds => (gzip.unwrap_or(&self.plain).clone().into_response(), true),
+            Condition::NotModified => (StatusCode::NOT_MODIFIED.into_response(), false),
+            Condition::Failed => (StatusCode::PRECONDITION_FAILED.into_response(), false),
         };
         let fields = response.headers_mut();
         let mut set = |name, value: &'static str| fields.insert(name, HeaderValue::from_static(value));
@@ -77,13 +81,13 @@ impl Asset {
         set(X_CONTENT_TYPE_OPTIONS, "nosniff");
         set(CONTENT_SECURITY_POLICY, POLICY);
         set(REFERRER_POLICY, "no-referrer");
-        if !is_known {
+        if is_whole {
             set(CONTENT_TYPE, self.kind);
             if gzip.is_some() {
                 set(CONTENT_ENCODING, "gzip");
             }
         }
-        fields.insert(ETAG, HeaderValue::try_from(tag).expect("invariant: a hash in quotes"));
+        fields.insert(ETAG, tag);
         response
     }
 }
@@ -113,26 +117,10 @@ fn gzip(plain: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// Whether an asker takes gzip (RFC 9110, section 12.5.3): named, and not with a weight of 0.
+/// Whether an asker takes gzip (RFC 9110, section 12.5.3).
 fn takes_gzip(asked: &HeaderMap) -> bool {
-    let codings = asked
-        .get_all(ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|field| field.to_str().ok())
-        .flat_map(|field| field.split(','));
-    let mut named = codings.map(|coding| coding.split_once(';').unwrap_or((coding, "")));
-    let is_refused = |weight: &str| {
-        let weight = weight.trim().strip_prefix("q=").and_then(|weight| weight.trim().parse::<f32>().ok());
-        weight == Some(0.0)
-    };
-    named.any(|(coding, weight)| coding.trim().eq_ignore_ascii_case("gzip") && !is_refused(weight))
-}
-
-/// Whether an asker has what bears this tag (RFC 9110, section 13.1.2).
-fn holds(asked: &HeaderMap, tag: &str) -> bool {
-    let tags =
-        asked.get_all(IF_NONE_MATCH).iter().filter_map(|field| field.to_str().ok()).flat_map(|field| field.split(','));
-    tags.map(str::trim).any(|held| held == "*" || held.strip_prefix("W/").unwrap_or(held) == tag)
+    static GZIP: LazyLock<[String; 1]> = LazyLock::new(|| ["gzip".to_owned()]);
+    vary::fold(asked, &ACCEPT_ENCODING, &*GZIP).is_some()
 }
 
 #[cfg(test)]
