@@ -19,7 +19,10 @@ pub(super) async fn settle(
 ) -> Result<Option<(String, Arc<Site>)>> {
     let host = match target::settle(session.req_header_mut()) {
         Ok(host) => host,
-        Err(why) => return answered(rescue::refuse(session, 400, why).await?),
+        Err(why) => {
+            rescue::refuse(session, 400, why).await?;
+            return Ok(None);
+        }
     };
     if respond::node_itself(session, node).await? || intake::refuses(session, node).await? {
         return Ok(None);
@@ -28,21 +31,19 @@ pub(super) async fn settle(
     if cdn_loop::passes(&session.req_header().headers, &node.name) > passes {
         node.figures.loops.add(1);
         let why = "the request has passed this node before: it goes round in circles";
-        return answered(rescue::refuse(session, 508, why).await?);
+        rescue::refuse(session, 508, why).await?;
+        return Ok(None);
     }
     let Some(site) = node.sites.load().find(&host).cloned() else {
         let (status, why) = match host.is_empty() {
             true => (400, target::NO_HOST),
             false => (421, "no site of this node has this host"),
         };
-        return answered(rescue::refuse(session, status, why).await?);
+        rescue::refuse(session, status, why).await?;
+        return Ok(None);
     };
     if steer::answers(session, node, &site, &host, background).await? || reports::take(session, &site).await? {
         return Ok(None);
     }
     Ok(Some((host, site)))
-}
-
-fn answered<T>(_: bool) -> Result<Option<T>> {
-    Ok(None)
 }
