@@ -6,6 +6,7 @@
 //!
 //! Invariant: two clients inside one returned scope prefix get the same clusters while cluster states and round-trip times do not change.
 
+mod accept;
 pub mod address;
 pub mod answer;
 pub mod copies;

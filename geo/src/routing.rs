@@ -135,7 +135,8 @@ const BASE_US: f32 = 5_000.0;
 /// Microseconds there and back of a radian of the earth, at 15 for each kilometre: light in fibre takes 10, and fibre is no crow.
 const RADIAN_US: f32 = 15.0 * 6_371.0;
 
-/// The round-trip time that a distance lets expect, by the cosine of the angle between two places: on the scale of what is measured.
+/// The round-trip time that a distance lets expect, by the cosine of the angle between two places: on the scale of what is measured. Policies
+/// approximate it by `estimated_us` of their SDK, which goes by the same two figures.
 pub(crate) fn expected_us(cosine: f32) -> f32 {
     BASE_US + RADIAN_US * cosine.clamp(-1.0, 1.0).acos()
 }

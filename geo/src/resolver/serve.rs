@@ -19,12 +19,13 @@ use super::Resolver;
 use super::cache::Found;
 use super::counters::Limit;
 use super::question::{Asked, Read};
+use crate::accept;
 use crate::address::canonical;
 use crate::counters::count;
 use crate::limits::{RESOLVER_CONNECTIONS_MAX, TCP_IDLE_SECONDS, UDP_QUERY_BYTES_MAX};
 use crate::server::{Bound, Listeners};
 
-/// How long receiving and accepting rest when they fail.
+/// How long receiving rests when it fails.
 const REST: Duration = Duration::from_millis(100);
 
 /// What becomes of a question at once.
@@ -85,28 +86,22 @@ impl Resolver {
     }
 
     async fn serve_connections(self: Arc<Self>, listener: TcpListener, places: Arc<Semaphore>) {
-        let mut open = JoinSet::new();
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                Some(_) = open.join_next() => continue,
-            };
-            match (accepted, places.clone().try_acquire_owned()) {
-                (Ok((stream, client)), Ok(place)) if self.allows(client.ip()) => {
-                    let resolver = self.clone();
-                    open.spawn(async move {
-                        let _broken = resolver.converse(stream, client.ip()).await;
-                        drop(place);
-                    });
-                }
-                (Ok((_, client)), _) if !self.allows(client.ip()) => count(&self.counters.refused),
-                (Ok(_), _) => self.counters.limited(Limit::Connections),
-                (Err(error), _) => {
-                    tracing::warn!(%error, "cannot accept a connection to the resolver");
-                    tokio::time::sleep(REST).await;
-                }
+        let begin = |stream, client: SocketAddr| {
+            if !self.allows(client.ip()) {
+                count(&self.counters.refused);
+                return None;
             }
-        }
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                self.counters.limited(Limit::Connections);
+                return None;
+            };
+            let resolver = self.clone();
+            Some(async move {
+                let _broken = resolver.converse(stream, client.ip()).await;
+                drop(place);
+            })
+        };
+        accept::each(listener, begin).await;
     }
 
     /// Answers one message after the other; each has [`TCP_IDLE_SECONDS`] to come, and its reply to go.

@@ -7,18 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::copy::Sent;
 use super::{Handler, since_1970};
+use crate::accept;
 use crate::counters::count;
 use crate::limits::{TCP_CONNECTIONS_MAX, TCP_IDLE_SECONDS};
-
-/// How long accepting rests when it fails, as it does when the process is out of file descriptors.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Room for the connections of all listeners.
 pub(super) fn places() -> Arc<Semaphore> {
@@ -27,30 +24,21 @@ pub(super) fn places() -> Arc<Semaphore> {
 
 /// Accepts for ever; dropped, it closes its connections. One for which there is no place is closed at once and counted.
 pub(super) async fn serve(listener: TcpListener, handler: Handler, places: Arc<Semaphore>) {
-    let mut open = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            Some(_) = open.join_next() => continue,
+    let begin = |mut stream: TcpStream, client| {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            count(&handler.director.counters().tcp_refused);
+            return None;
         };
-        match (accepted, places.clone().try_acquire_owned()) {
-            (Ok((mut stream, client)), Ok(place)) => {
-                let handler = handler.clone();
-                open.spawn(async move {
-                    if let Err(error) = converse(&mut stream, client, &handler, false).await {
-                        tracing::debug!(%client, %error, "a DNS connection broke");
-                    }
-                    // Before the client sees the end, so that it finds room when it comes back.
-                    drop(place);
-                });
+        let handler = handler.clone();
+        Some(async move {
+            if let Err(error) = converse(&mut stream, client, &handler, false).await {
+                tracing::debug!(%client, %error, "a DNS connection broke");
             }
-            (Ok(_), Err(_)) => count(&handler.director.counters().tcp_refused),
-            (Err(error), _) => {
-                tracing::warn!(%error, "cannot accept a DNS connection");
-                tokio::time::sleep(ACCEPT_REST).await;
-            }
-        }
-    }
+            // Before the client sees the end, so that it finds room when it comes back.
+            drop(place);
+        })
+    };
+    accept::each(listener, begin).await;
 }
 
 /// Answers message by message until the client ends, sends an empty message or is too slow: [`TCP_IDLE_SECONDS`] are for

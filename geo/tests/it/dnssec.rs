@@ -13,10 +13,11 @@ use hickory_proto::rr::RecordType;
 use hickory_proto::serialize::binary::BinEncodable;
 use littoral_geo::dnssec::Dnssec;
 use littoral_geo::server::{Handler, Settings};
-use littoral_geo::{Cluster, Director, GeoConfig, NativeGeo, Node, Service, ZoneSource};
+use littoral_geo::{Director, GeoConfig, NativeGeo, Service, ZoneSource};
 
 use crate::dns::{Running, has, running_as};
 use crate::edns::{opt, query};
+use crate::world::cluster;
 
 const PARENT: &str = "\
 $ORIGIN signed.example.
@@ -109,16 +110,6 @@ fn config(directory: &Path) -> GeoConfig {
         zone("child.signed.example.", CHILD, dnssec),
         zone("insecure.signed.example.", INSECURE, None),
     ];
-    let cluster = |id: &str, node: &str, prefix: &str| Cluster {
-        id: id.into(),
-        deep: false,
-        at: [0.0, 0.0],
-        capacity_mbps: 1,
-        nodes: vec![Node { v4: Some(node.parse().unwrap()), v6: None, weight: 1 }],
-        draining: false,
-        prefixes: vec![prefix.parse().unwrap()],
-        systems: Vec::new(),
-    };
     let name = "a1105.signed.example.".into();
     let service = Service { name, clusters: vec!["*".into()], ttl: Duration::from_secs(30), answers: 2 };
     let clusters = vec![cluster("one", "203.0.113.1", "10.1.0.0/16"), cluster("two", "203.0.113.2", "10.2.0.0/16")];

@@ -14,12 +14,13 @@ use hickory_proto::rr::rdata::opt::{ClientSubnet, EdnsOption};
 use littoral_geo::dnssec::Dnssec;
 use littoral_geo::resolver::{Resolver, Settings, Trust};
 use littoral_geo::server::Listeners;
-use littoral_geo::{Cluster, Director, GeoConfig, NativeGeo, Node, Service, ZoneSource};
+use littoral_geo::{Director, GeoConfig, NativeGeo, Service, ZoneSource};
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
 use crate::dns::{Running, has, serving};
 use crate::dnssec::KEYS;
+use crate::world::cluster;
 
 mod forgers;
 
@@ -115,16 +116,6 @@ fn director(zones: &[(&'static str, String, Option<usize>)], directory: &Path) -
         });
         ZoneSource { name: (*name).into(), file, dnssec, ..ZoneSource::default() }
     });
-    let cluster = |id: &str, node: &str, prefix: &str| Cluster {
-        id: id.into(),
-        deep: false,
-        at: [0.0, 0.0],
-        capacity_mbps: 1,
-        nodes: vec![Node { v4: Some(node.parse().unwrap()), v6: None, weight: 1 }],
-        draining: false,
-        prefixes: vec![prefix.parse().unwrap()],
-        systems: Vec::new(),
-    };
     let zones: Vec<ZoneSource> = zones.collect();
     let serves_cdn = zones.iter().any(|zone| zone.name == "kingcdn.example.");
     let service = Service {

@@ -87,6 +87,20 @@ pub(crate) const TYPES: &[(&str, &str, &str)] = &[
     ("nothing", "A", ""),
 ];
 
+/// A cluster of one node that covers a prefix.
+pub(crate) fn cluster(id: &str, node: &str, prefix: &str) -> Cluster {
+    Cluster {
+        id: id.into(),
+        deep: false,
+        at: [0.0, 0.0],
+        capacity_mbps: 1,
+        nodes: vec![Node { v4: Some(node.parse().unwrap()), v6: None, weight: 1 }],
+        draining: false,
+        prefixes: vec![prefix.parse().unwrap()],
+        systems: Vec::new(),
+    }
+}
+
 /// The director of this world; its zone files are read and gone.
 pub(crate) fn director() -> Director {
     let directory = tempfile::tempdir().unwrap();
@@ -105,16 +119,6 @@ pub(crate) fn director() -> Director {
         zone("2.0.192.in-addr.arpa.", REVERSE_ZONE),
         zone("8.b.d.0.1.0.0.2.ip6.arpa.", REVERSE_ZONE_OF_IPV6),
     ];
-    let cluster = |id: &str, node: &str, prefix: &str| Cluster {
-        id: id.into(),
-        deep: false,
-        at: [0.0, 0.0],
-        capacity_mbps: 1,
-        nodes: vec![Node { v4: Some(node.parse().unwrap()), v6: None, weight: 1 }],
-        draining: false,
-        prefixes: vec![prefix.parse().unwrap()],
-        systems: Vec::new(),
-    };
     let service = Service {
         name: "a1105.kingcdn.example.".into(),
         clusters: vec!["*".into()],

@@ -11,7 +11,8 @@ const KILOMETRE_US: f32 = 15.0;
 const EARTH_KM: f32 = 6_371.0;
 
 /// The round-trip time that a distance lets expect, in microseconds, on the scale of what is measured: by the cosine of the angle between
-/// two places. Without trigonometry; within a hundredth up to a quarter of the way around the world, and never decreasing beyond.
+/// two places. The node expects the same (`expected_us` of its routing). Without trigonometry; within a hundredth up to a quarter of the
+/// way around the world, and never decreasing beyond.
 #[inline]
 pub fn estimated_us(cosine: f32) -> f32 {
     // Twice the arc sine of half the chord.
