@@ -392,7 +392,8 @@ impl Instance {
         let (pointer, room) = self.room(sample.len() * OBJECT_BYTES, 8)?;
         let (rooms, _) = room.as_chunks_mut();
         sample.iter().zip(rooms).for_each(|(object, room)| write_object(object, room));
-        let (score, post) = self.score.clone().ok_or(Fault::Init)?;
+        // Not cloned: a function carries its type, and counting those references took a third of the call.
+        let (score, _) = self.score.as_ref().ok_or(Fault::Init)?;
         let params = (pointer, sample.len() as i32, now_ms as i64, rand as i64);
         let called = score.call(&mut self.store, params);
         let area = called.map_err(|error| self.broken(&error))?;
@@ -404,7 +405,7 @@ impl Instance {
         for (score, bytes) in scores.iter_mut().zip(values.chunks_exact(4)) {
             *score = f32::from_bits(u32_of(bytes, 0));
         }
-        if let Some(post) = post {
+        if let Some((_, Some(post))) = &self.score {
             let called = post.call(&mut self.store, area);
             called.map_err(|error| self.broken(&error))?;
         }

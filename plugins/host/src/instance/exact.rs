@@ -32,7 +32,7 @@ impl Instance {
     /// `cache-exact.start`
     pub(crate) fn start(&mut self, bytes: u64) -> Result<(), Fault> {
         self.refuel(FUEL_STEP);
-        let start = self.exact.as_ref().ok_or(Fault::Init)?.start.clone();
+        let start = &self.exact.as_ref().ok_or(Fault::Init)?.start;
         let called = start.call(&mut self.store, (bytes as i64,));
         called.map_err(|error| self.broken(&error))
     }
@@ -47,8 +47,7 @@ impl Instance {
         let (rooms, _) = room.as_chunks_mut();
         events.iter().zip(rooms).for_each(|(event, room)| write_event(event, room));
         let functions = self.exact.as_ref().ok_or(Fault::Init)?;
-        let (step, post) = (functions.step.clone(), functions.post.clone());
-        let called = step.call(&mut self.store, (pointer, events.len() as i32, need as i64));
+        let called = functions.step.call(&mut self.store, (pointer, events.len() as i32, need as i64));
         let area = called.map_err(|error| self.broken(&error))?;
         let list = self.read::<8>(area)?;
         let named = u32_of(&list, 4);
@@ -57,7 +56,7 @@ impl Instance {
         }
         let handles = self.slice(u32_of(&list, 0), 4 * named)?;
         go.extend(handles.chunks_exact(4).map(|handle| u32_of(handle, 0)));
-        match post {
+        match &self.exact.as_ref().ok_or(Fault::Init)?.post {
             Some(post) => {
                 let called = post.call(&mut self.store, area);
                 called.map_err(|error| self.broken(&error))
