@@ -17,7 +17,7 @@ mod cache;
 mod check;
 mod cluster;
 mod control;
-mod dash;
+pub mod dash;
 mod datagram;
 mod dns;
 pub mod error;

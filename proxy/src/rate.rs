@@ -18,6 +18,7 @@ use pingora::{Error, ErrorType, Result};
 use url::Url;
 
 use crate::request::context::Context;
+use crate::request::manifest::AS_IS;
 use crate::video::told::Told;
 
 pub mod chosen;
@@ -109,6 +110,7 @@ pub struct Rate {
     /// Where this node's own data port is, for manifests that are not stored yet.
     own: Option<SocketAddr>,
     client: reqwest::Client,
+    token: String,
     titles: Mutex<HashMap<String, Arc<Known>>>,
     manifests: Mutex<HashMap<String, String>>,
     next_ladder: AtomicU32,
@@ -121,10 +123,11 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// With a policy, over a store.
-    pub fn new(policy: Box<dyn RatePolicy>, store: Arc<Store>, own: Option<SocketAddr>) -> Self {
+    /// With a policy, over a store; by `token` the node knows itself.
+    pub fn new(policy: Box<dyn RatePolicy>, store: Arc<Store>, own: Option<SocketAddr>, token: String) -> Self {
         Self {
             policy,
+            token,
             store,
             own,
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap_or_default(),
@@ -232,11 +235,11 @@ impl Rate {
         Some(known)
     }
 
-    /// Fetches a manifest the way a client would, so that it is stored.
+    /// Fetches a manifest the way a client would, so that it is stored; but as its origin has it.
     async fn fetch(&self, host: &str, path: &str) -> Option<Vec<u8>> {
         let own = self.own?;
-        let mut response =
-            self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host).send().await.ok()?;
+        let asking = self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host);
+        let mut response = asking.header(AS_IS, &self.token).send().await.ok()?;
         if !response.status().is_success() {
             return None;
         }

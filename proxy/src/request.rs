@@ -45,6 +45,7 @@ pub(crate) use admission::key;
 pub(crate) use respond::{own as respond_own, own_value, signed, without_surrogates};
 pub(crate) mod forward;
 mod intake;
+pub(crate) mod manifest;
 pub mod pieces;
 mod posts;
 mod range;
@@ -98,6 +99,7 @@ impl ProxyHttp for RequestPath {
         };
         target::normalise(session.req_header_mut(), &site);
         ctx.slice = slices::Slice::take(session.req_header_mut(), &self.node, site.slice);
+        manifest::take(session.req_header_mut(), &self.node, ctx);
         ctx.is_rest = resume::take(session.req_header_mut(), &self.node);
         ctx.background |= ctx.is_rest;
         if site.client_directives {
@@ -110,6 +112,9 @@ impl ProxyHttp for RequestPath {
         }
         if site.auto && !self.node.rate.resolve(session, ctx).await? {
             return rescue::refuse(session, 404, "no representation for this auto URL").await;
+        }
+        if manifest::answers(session, &self.node, ctx).await? {
+            return Ok(true);
         }
         if let Some(size) = site.slice.filter(|_| slices::are_for(session, &self.node, ctx)) {
             slices::serve(session, &self.node, ctx, size).await?;
@@ -218,7 +223,7 @@ impl ProxyHttp for RequestPath {
 
     /// Before an origin is asked: a client may want only what is stored (RFC 9111 §5.2.1.7).
     async fn proxy_upstream_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if ctx.demand.only_if_cached && !ctx.background {
+        if ctx.demand.only_if_cached && (!ctx.background || ctx.as_is) {
             rescue::refuse(session, 504, "only-if-cached: nothing stored will do").await?;
             return Ok(false);
         }

@@ -216,12 +216,13 @@ fn assemble(
     let hot = Hot::of(&config, &access, &traces);
     let rtt = crate::rtt::Rtt::default();
     rtt.put(&config.rtt);
+    let token = Node::secret();
     Ok(Arc::new(Node {
         control: crate::control::Control::new(&config)?,
         sites: ArcSwap::from_pointee(sites),
         probes: crate::origin::Probes::default(),
         shelf: Shelf::leak(store.clone()),
-        rate: Rate::new(plugins.rate(), store.clone(), door),
+        rate: Rate::new(plugins.rate(), store.clone(), door, token.clone()),
         store,
         fill_lock,
         collapse_wait: config.cache.collapse_wait.0,
@@ -230,7 +231,7 @@ fn assemble(
         warm: door.map(|door| Arc::new(Jobs::new(door, config.node.data.as_deref()))),
         door,
         slices: slices.build().map_err(|error| format!("cannot ask for slices: {error}"))?,
-        token: Node::secret(),
+        token,
         fronts,
         acme: crate::acme::Acme::default(),
         forward: crate::forward::Forward::new(&config.forward),

@@ -1,5 +1,6 @@
 //! What a request is routed to: the sites of the config, ready to use.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -15,7 +16,9 @@ use littoral_cache::vary::Selectors;
 use crate::config::origin::{Balance, OriginHealth, Retry};
 use crate::config::{self, Config, KeyRules, QueryOrder, SetCookies, Timeouts};
 use crate::origin::{Origin, Origins, Shield};
+use crate::request::manifest::is_manifest;
 use crate::video::Video;
+use crate::video::told::without_query;
 
 /// A site.
 #[derive(Debug)]
@@ -60,6 +63,8 @@ pub struct Site {
     pub auto: bool,
     /// Whether what players tell (CMCD) is read, and kept out of keys.
     pub knows_cmcd: bool,
+    /// Whether paths are looked at on the shortest way: see [`Site::short_path`].
+    pub looks_at_paths: bool,
     /// What else of video it has.
     pub video: Option<Video>,
     /// Whether that has to do with hits on the shortest way.
@@ -121,11 +126,28 @@ impl Site {
             compress: None,
             auto: false,
             knows_cmcd: false,
+            looks_at_paths: false,
             video: None,
             talks: false,
             filters: crate::filters::Chain::default(),
             steer: None,
         }
+    }
+}
+
+impl Site {
+    /// Whether players get its manifests rewritten.
+    pub fn rewrites_manifests(&self) -> bool {
+        self.video.as_ref().is_some_and(|video| video.rewriting.is_some())
+    }
+
+    /// What a path is looked up by on the shortest way; `None`: not there.
+    pub(crate) fn short_path<'a>(&self, path: &'a str) -> Option<Cow<'a, str>> {
+        let file = path.split('?').next().unwrap_or(path);
+        if (self.auto && path.contains("auto")) || (self.rewrites_manifests() && is_manifest(file)) {
+            return None;
+        }
+        Some(if self.knows_cmcd { without_query(path) } else { Cow::Borrowed(path) })
     }
 }
 
@@ -188,6 +210,7 @@ impl Sites {
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
                 knows_cmcd: raw.dash.auto || raw.dash.cmcd,
+                looks_at_paths: raw.dash.auto || raw.dash.cmcd || raw.dash.rewrite.is_some(),
                 talks: video.as_ref().is_some_and(Video::sees_hits),
                 video,
                 filters: crate::filters::Chain::of(&raw.filters),

@@ -19,10 +19,12 @@ use crate::config;
 use crate::node::Node;
 use crate::request::context::Context;
 use figures::Figures;
+use rewrite::Rewriting;
 use told::{Heard, Told};
 
 pub mod figures;
 pub(crate) mod reports;
+pub mod rewrite;
 pub mod told;
 
 /// From so much of its load on a node says that it is at its limit (`du`), in permille.
@@ -42,6 +44,8 @@ pub struct Video {
     pub reports: Option<String>,
     /// Whether they are told.
     pub cmsd: bool,
+    /// What becomes of its manifests.
+    pub rewriting: Option<Rewriting>,
     /// What is counted.
     pub figures: Arc<Figures>,
 }
@@ -56,10 +60,12 @@ pub(crate) struct Way {
 impl Video {
     /// Of a site that had `before` until now; `None` when it has nothing of it.
     pub fn of(raw: &config::Dash, before: Option<&Self>) -> Option<Self> {
-        (raw.cmcd || raw.cmcd_path.is_some() || raw.cmsd).then(|| Self {
+        let has_any = raw.cmcd || raw.cmcd_path.is_some() || raw.cmsd || raw.rewrite.is_some();
+        has_any.then(|| Self {
             cmcd: raw.cmcd,
             reports: raw.cmcd_path.clone(),
             cmsd: raw.cmsd,
+            rewriting: raw.rewrite.as_ref().map(Rewriting::of),
             figures: before.map_or_else(Arc::default, |before| before.figures.clone()),
         })
     }
@@ -72,7 +78,7 @@ impl Video {
     /// What is told of a hit on the shortest way, and what its player told.
     pub(crate) fn on_hit(&self, node: &Node, head: &[u8], way: Way, changes: &mut Vec<Change>) -> Option<Told> {
         if self.cmsd {
-            let text = dynamic(node, way, 0);
+            let text = self.dynamic(node, way, 0);
             changes.push(Change::Set(CMSD_DYNAMIC.as_str().to_owned(), text.into_bytes()));
             changes.push(Change::Add(ACCESS_CONTROL_EXPOSE_HEADERS.as_str().to_owned(), EXPOSED.into()));
         }
@@ -89,6 +95,16 @@ impl Video {
             found.map(|field| field.value)
         };
         self.heard(told::hear(field, query))
+    }
+
+    fn dynamic(&self, node: &Node, way: Way, delay_ms: u32) -> String {
+        let mut text = String::with_capacity(64);
+        let is_duress = node.load_permille() >= DURESS_PERMILLE;
+        let max_kbps = self.rewriting.as_ref().and_then(Rewriting::max_kbps);
+        let Way { rtt_ms, throughput_kbps } = way;
+        Dynamic { name: &node.name, is_duress, throughput_kbps, max_kbps, delay_ms: Some(delay_ms), rtt_ms }
+            .write(&mut text);
+        text
     }
 
     fn heard(&self, heard: Option<std::result::Result<Heard, littoral_manifests::cmcd::CmcdError>>) -> Option<Told> {
@@ -136,24 +152,13 @@ pub(crate) fn begin(session: &Session, ctx: &mut Context) {
 
 /// A head is about to go to a client.
 pub(crate) fn tell(session: &Session, node: &Node, ctx: &Context, response: &mut ResponseHeader) -> Result<()> {
-    let is_told = ctx.site.as_ref().and_then(|site| site.video.as_ref()).is_some_and(|video| video.cmsd);
-    if !is_told || ctx.background {
-        return Ok(());
-    }
+    let video = ctx.site.as_ref().and_then(|site| site.video.as_ref()).filter(|video| video.cmsd && !ctx.background);
+    let Some(video) = video else { return Ok(()) };
     let socket = session.digest().and_then(|digest| digest.socket_digest.as_ref());
     let way = Way::of(socket.and_then(|socket| socket.tcp_info()).as_ref());
     let delay_ms = u32::try_from(ctx.started.elapsed().as_millis()).unwrap_or(u32::MAX);
     // Of an origin that says the same, what it said is of another connection.
-    response.insert_header(CMSD_DYNAMIC, dynamic(node, way, delay_ms))?;
+    response.insert_header(CMSD_DYNAMIC, video.dynamic(node, way, delay_ms))?;
     response.append_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
     Ok(())
-}
-
-fn dynamic(node: &Node, way: Way, delay_ms: u32) -> String {
-    let mut text = String::with_capacity(64);
-    let is_duress = node.load_permille() >= DURESS_PERMILLE;
-    let Way { rtt_ms, throughput_kbps } = way;
-    Dynamic { name: &node.name, is_duress, throughput_kbps, max_kbps: None, delay_ms: Some(delay_ms), rtt_ms }
-        .write(&mut text);
-    text
 }

@@ -1,6 +1,10 @@
 //! `site.dash`: what a site knows of video.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+
+use super::units::Bandwidth;
 
 /// DASH features of a site.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -14,4 +18,51 @@ pub struct Dash {
     pub cmcd_path: Option<String>,
     /// Tell them what is known of the way to them.
     pub cmsd: bool,
+    /// What to change in manifests.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// What to change in the manifests of a site.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rewrite {
+    /// Beginnings of URLs, and what takes their place.
+    pub base_urls: BTreeMap<String, String>,
+    /// Video taller than this, in pixels, is left out.
+    pub max_height: Option<u64>,
+    /// Video of a higher rate is left out.
+    pub max_bandwidth: Option<Bandwidth>,
+    /// Beginnings of the codecs that stay.
+    pub codecs: Vec<String>,
+    /// Languages that stay.
+    pub languages: Vec<String>,
+    /// Content steering to put in.
+    pub steering: Option<SteeringElement>,
+    /// BaseURLs to put in, with the names that steering knows.
+    pub locations: Vec<Location>,
+    /// One representation of each video set is left, as `auto`.
+    pub auto: bool,
+}
+
+/// ContentSteering to put in.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SteeringElement {
+    /// The steering server.
+    pub url: String,
+    /// The location to begin with.
+    pub default: Option<String>,
+    /// Whether a player asks before it fetches anything.
+    #[serde(default)]
+    pub query_before_start: bool,
+}
+
+/// A BaseURL with a name.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    /// The name.
+    pub name: String,
+    /// The URL.
+    pub url: String,
 }

@@ -15,7 +15,6 @@ use littoral_plugin_host::filter::Point;
 
 use crate::node::Node;
 use crate::site::Site;
-use crate::video::told::without_query;
 
 /// A fresh object, and when it was: the clock is read once.
 pub(crate) struct Fresh {
@@ -59,10 +58,9 @@ pub(super) fn find(node: &Node, asked: &Asked<'_>) -> Option<Fresh> {
         return None;
     }
     let stripped;
-    let path = match site.knows_cmcd {
-        true if site.auto && path.contains("auto") => return None,
+    let path = match site.looks_at_paths {
         true => {
-            stripped = without_query(path);
+            stripped = site.short_path(path)?;
             &*stripped
         }
         false => path,

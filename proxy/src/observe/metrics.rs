@@ -391,7 +391,7 @@ fn sampled(node: &Node, name: &str) -> Vec<Sample> {
         _ if name.starts_with("littoral_rtt_") => rtt::samples(node, name),
         _ if name.starts_with("littoral_resolver_") => resolver::samples(node, name),
         _ if name.starts_with("littoral_control_") => crate::control::status::samples(node, name),
-        _ if name.starts_with("littoral_cmcd_") => video::samples(node, name),
+        _ if video::METRICS.iter().any(|metric| metric.name == name) => video::samples(node, name),
         _ if watching::METRICS.iter().any(|metric| metric.name == name) => watching::samples(node, name),
         _ => samples(node, name),
     }

@@ -30,6 +30,13 @@ pub(super) fn is_from_tier(headers: &HeaderMap, tier: &str) -> bool {
     parameters.map(<[u8]>::trim_ascii).any(|parameter| parameter.strip_prefix(TIER) == Some(tier.as_bytes()))
 }
 
+/// Whether a request comes from a node that has this one in its shield: the last that passed it on says by which list.
+pub(super) fn is_from_below(headers: &HeaderMap) -> bool {
+    let last = headers.get_all(CDN_LOOP).into_iter().flat_map(|value| members(value.as_bytes())).last();
+    let mut parameters = last.into_iter().flat_map(|member| member.split(|byte| *byte == b';').skip(1));
+    parameters.any(|parameter| parameter.trim_ascii().starts_with(TIER))
+}
+
 /// The field for the next hop: what the request came with, and this node; with a tier, when the hop is of a shield.
 pub(super) fn value(headers: &HeaderMap, name: &str, tier: Option<&str>) -> HeaderValue {
     let own = match tier {
@@ -129,6 +136,9 @@ mod tests {
         assert_eq!(told, "a;shield=1f");
         let headers = HeaderMap::from_iter([(CDN_LOOP, told)]);
         assert!(is_from_tier(&headers, "1f") && !is_from_tier(&headers, "1"));
+        assert!(
+            is_from_below(&headers) && !is_from_below(&HeaderMap::from_iter([(CDN_LOOP, value(&headers, "b", None))]))
+        );
         assert_eq!(passes(&headers, "a"), 1);
         assert!(!is_from_tier(&self::headers(&[(CDN_LOOP, "shield=1f, b; x=\"shield=1f\"")]), "1f"));
     }

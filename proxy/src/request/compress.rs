@@ -29,6 +29,7 @@ const BROTLI_BUFFER_BYTES: usize = 4096;
 
 /// Compresses one body, piece by piece.
 pub struct Encoder {
+    coding: Coding,
     sink: Option<Sink>,
     /// Bytes still to come, where the origin said how many.
     left: Option<u64>,
@@ -63,7 +64,7 @@ pub(super) fn begin(request: &RequestHeader, response: &mut ResponseHeader, ctx:
     let sink = Sink::new(coding).ok()?;
     response.insert_header(CONTENT_ENCODING, coding.as_str()).ok()?;
     unmeasure(response).ok()?;
-    Some(Encoder { sink: Some(sink), left })
+    Some(Encoder { coding, sink: Some(sink), left })
 }
 
 /// Makes a head one of a body that will not be byte by byte what the origin sends, and of a length that nobody knows yet.
@@ -95,7 +96,7 @@ fn may_be_compressed(response: &ResponseHeader, rules: &Compress) -> bool {
     // Of HTTP/2, the end may come with the trailers, which say nothing here.
     let end_is_seen = length.is_some() || response.version < Version::HTTP_2;
     let whole = matches!(response.status, StatusCode::OK | StatusCode::NOT_FOUND) && length != Some(0);
-    let transformable = !headers.get_all(CACHE_CONTROL).iter().any(|value| names_word(value, "no-transform"));
+    let transformable = !must_not_be_transformed(headers);
     let long_enough = length.is_none_or(|length| length >= rules.min.0);
     whole
         && end_is_seen
@@ -103,6 +104,11 @@ fn may_be_compressed(response: &ResponseHeader, rules: &Compress) -> bool {
         && long_enough
         && !headers.contains_key(CONTENT_ENCODING)
         && is_listed(headers, rules)
+}
+
+/// Whether somebody forbids to change a body (RFC 9111 §5.2.2.6).
+pub(super) fn must_not_be_transformed(headers: &HeaderMap) -> bool {
+    headers.get_all(CACHE_CONTROL).iter().any(|value| names_word(value, "no-transform"))
 }
 
 fn is_listed(headers: &HeaderMap, rules: &Compress) -> bool {
@@ -126,6 +132,11 @@ fn names_word(value: &HeaderValue, word: &str) -> bool {
 }
 
 impl Encoder {
+    /// What it makes.
+    pub(super) fn coding(&self) -> Coding {
+        self.coding
+    }
+
     /// What comes out for a piece of the body; with the last one, the rest.
     ///
     /// # Errors

@@ -103,6 +103,8 @@ pub struct Context {
     pub resumed: Option<Resumption>,
     /// The client got all of it.
     pub mended: bool,
+    /// It is this process that asks for a manifest as its origin has it.
+    pub as_is: bool,
     /// It is this process that asks for the rest of an object.
     pub is_rest: bool,
     /// Fields of the response that are this client's alone.
@@ -161,6 +163,7 @@ impl Context {
             unread: Unread::default(),
             resumed: None,
             mended: false,
+            as_is: false,
             is_rest: false,
             withheld: Vec::new(),
             filtered: Filtered::default(),

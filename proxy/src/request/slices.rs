@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HOST, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
 };
@@ -111,7 +112,7 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     note_outcome(ctx, reply.headers());
     let Some((_, total)) = content_range(reply.headers()).filter(|_| reply.status() == StatusCode::PARTIAL_CONTENT)
     else {
-        return pass_on(session, node, ctx, reply).await;
+        return pass_on(session, node, ctx, reply, Bytes::new()).await;
     };
     let request = session.req_header();
     let parts = match asked.filter(|_| if_range(&request.headers, reply.headers())) {
@@ -261,8 +262,8 @@ pub(super) async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<req
     }
 }
 
-fn failed(error: &impl ToString) -> Box<Error> {
-    Error::explain(ErrorType::ReadError, format!("fetching a slice: {}", error.to_string())).into_up()
+pub(super) fn failed(error: &impl ToString) -> Box<Error> {
+    Error::explain(ErrorType::ReadError, format!("asking this node itself: {}", error.to_string())).into_up()
 }
 
 /// The head of an answer made of slices, from that of one of them.
@@ -305,7 +306,15 @@ async fn unsatisfiable(session: &mut Session, node: &Node, ctx: &mut Context, to
 }
 
 /// What is no slice (an error, a redirect, the whole of an origin that has no ranges) goes on as it is.
-async fn pass_on(session: &mut Session, node: &Node, ctx: &mut Context, mut reply: reqwest::Response) -> Result<()> {
+///
+/// `begun` is what of its body was read already.
+pub(super) async fn pass_on(
+    session: &mut Session,
+    node: &Node,
+    ctx: &mut Context,
+    mut reply: reqwest::Response,
+    begun: Bytes,
+) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(reply.status(), Some(reply.headers().len()))?;
     for (name, value) in reply.headers().iter().filter(|(name, _)| **name != CONNECTION && **name != DATE) {
         head.append_header(name.clone(), value.clone())?;
@@ -318,14 +327,17 @@ async fn pass_on(session: &mut Session, node: &Node, ctx: &mut Context, mut repl
     if bodiless {
         return Ok(());
     }
+    if !begun.is_empty() {
+        session.write_response_body(Some(begun), false).await?;
+    }
     while let Some(bytes) = reply.chunk().await.map_err(|error| failed(&error))? {
         session.write_response_body(Some(bytes), false).await?;
     }
     session.write_response_body(None, true).await
 }
 
-/// The first slice says whether the client waited for the origin.
-fn note_outcome(ctx: &mut Context, slice: &HeaderMap) {
+/// What the node answered itself with says whether the client waited for the origin.
+pub(super) fn note_outcome(ctx: &mut Context, slice: &HeaderMap) {
     let is_hit = slice
         .get(super::respond::CACHE_STATUS)
         .is_some_and(|status| status.to_str().is_ok_and(|text| text.contains("littoral; hit")));

@@ -46,6 +46,8 @@ pub struct Figures {
     pub stalls: AtomicU64,
     /// Objects that were needed urgently.
     pub urgent: AtomicU64,
+    /// Manifests answered, by [`Figures::MANIFESTS`].
+    pub manifests: [AtomicU64; 3],
     /// Buffer lengths.
     pub buffer: Histogram<MediaSeconds>,
     /// How far behind live.
@@ -61,6 +63,8 @@ pub struct Figures {
 impl Figures {
     /// How something is told.
     pub const CARRIERS: [&'static str; 3] = ["query", "fields", "report"];
+    /// What became of manifests.
+    pub const MANIFESTS: [&'static str; 3] = ["rewritten", "verbatim", "passed"];
     /// Why something could not be read; `size`: a report of too many bytes or lines.
     pub const REFUSALS: [&'static str; 5] = ["large", "keys", "json", "encoding", "size"];
 

@@ -301,6 +301,8 @@ impl<'a> Work<'a> {
         let host = url.host_str().unwrap_or_default();
         let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
         let request = self.client.get(target).header("host", host).header("user-agent", "littoral-warm");
+        // What is warm is the origin's, and a manifest lists what there is, not what players are let see of it.
+        let request = request.header(crate::request::manifest::AS_IS, &self.node.token);
         let mut response = request.send().await.map_err(again)?;
         let status = response.status();
         if status != 200 {

@@ -35,6 +35,7 @@ mod limits;
 mod listen;
 mod load;
 mod loops;
+mod manifests;
 mod memory;
 mod names;
 mod origin;

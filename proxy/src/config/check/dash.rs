@@ -1,15 +1,61 @@
 //! `site.dash`.
 
-use super::{Wrong, wrong};
-use crate::config::Site;
+use littoral_manifests::limits::URL_BYTES_MAX;
+use url::Url;
 
-impl Site {
-    /// The key is one of `site.dash`.
-    pub(super) fn check_dash(&self) -> Result<(), Wrong> {
-        let dash = &self.dash;
+use super::{Wrong, wrong};
+use crate::config::dash::Rewrite;
+use crate::config::{Config, KEY_PARTS_MAX, Site};
+
+impl Config {
+    /// The key is one of the site.
+    pub(super) fn check_dash(&self, site: &Site) -> Result<(), Wrong> {
+        let dash = &site.dash;
         if dash.cmcd_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#'])) {
-            return wrong("cmcd_path", "site.dash.cmcd_path is a path without a query, such as \"/cmcd\"");
+            return wrong("dash.cmcd_path", "site.dash.cmcd_path is a path without a query, such as \"/cmcd\"");
         }
-        Ok(())
+        let Some(rewrite) = &dash.rewrite else { return Ok(()) };
+        if self.listen.http.is_empty() {
+            let fix = "site.dash.rewrite needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
+            return wrong("dash.rewrite", fix);
+        }
+        if rewrite.auto && !dash.auto {
+            return wrong(
+                "dash.rewrite.auto",
+                "site.dash.rewrite.auto needs site.dash.auto: nobody would answer the URLs",
+            );
+        }
+        rewrite.check().map_err(|(key, problem)| (format!("dash.rewrite.{key}"), problem))
+    }
+}
+
+impl Rewrite {
+    /// The key is one of `site.dash.rewrite`.
+    fn check(&self) -> Result<(), Wrong> {
+        if *self == Self::default() {
+            return wrong("max_height", "site.dash.rewrite changes nothing: name a rule, or leave it out");
+        }
+        let is_short = |url: &String| !url.is_empty() && url.len() <= URL_BYTES_MAX;
+        for (from, to) in &self.base_urls {
+            let is_web = |url: &str| Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+            if !is_web(from) || !is_short(from) || !is_short(to) {
+                let problem = format!("{from:?} = {to:?}: write \"http://origin.example\" = \"https://edge.example\"");
+                return wrong("base_urls", problem);
+            }
+        }
+        let urls = self.steering.iter().map(|steering| &steering.url).chain(self.locations.iter().map(|one| &one.url));
+        if let Some(bad) = urls.into_iter().find(|url| !is_short(url)) {
+            return wrong("steering", format!("{bad:?} is no URL of 1 to {URL_BYTES_MAX} bytes"));
+        }
+        let lengths = [
+            ("base_urls", self.base_urls.len()),
+            ("codecs", self.codecs.len()),
+            ("languages", self.languages.len()),
+            ("locations", self.locations.len()),
+        ];
+        match lengths.iter().find(|(_, length)| *length > KEY_PARTS_MAX) {
+            Some((name, _)) => wrong(*name, format!("site.dash.rewrite.{name} has at most {KEY_PARTS_MAX} entries")),
+            None => Ok(()),
+        }
     }
 }

@@ -19,7 +19,7 @@ impl Config {
             }
             site.check_origins().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
             self.check_steer(site).map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
-            site.check_dash().map_err(|(key, problem)| (format!("site.{at}.dash.{key}"), problem))?;
+            self.check_dash(site).map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
             site.check_rules().map_err(|(key, problem)| (format!("site.{at}.{key}"), problem))?;
         }
         let hosts = self.site.iter().enumerate().flat_map(|(at, site)| {

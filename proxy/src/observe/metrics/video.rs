@@ -1,9 +1,10 @@
-//! Metrics of what players tell, by site.
+//! Metrics of video, by site: what players tell, and what is done for them.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::{Declared, Sample, metric};
 use crate::node::Node;
+use crate::video::Video;
 use crate::video::figures::Figures;
 use crate::video::told::Object;
 
@@ -22,6 +23,11 @@ pub(super) const METRICS: &[Declared] = &[
     ),
     metric("littoral_cmcd_stalls_total", "site", "Times a player said that its buffer had run empty (`bs`)."),
     metric("littoral_cmcd_urgent_total", "site", "Objects that players needed urgently (`su`)."),
+    metric(
+        "littoral_manifests_total",
+        "site; outcome: rewritten, verbatim, passed",
+        "Manifests of a site that has them rewritten, as they were answered; verbatim: as they were from a place on that cannot be understood; passed: as they are, since they are no 200, too long, in a coding not known or not to be transformed.",
+    ),
 ];
 
 pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
@@ -29,6 +35,10 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_cmcd_told_total" => by_site(node, "carrier", &Figures::CARRIERS, |figures| &figures.told),
         "littoral_cmcd_refused_total" => by_site(node, "reason", &Figures::REFUSALS, |figures| &figures.refused),
         "littoral_cmcd_objects_total" => by_site(node, "type", &Object::LABELS, |figures| &figures.objects),
+        "littoral_manifests_total" => {
+            let rewriting = |video: &Video| video.rewriting.is_some();
+            of_sites(node, rewriting, "outcome", &Figures::MANIFESTS, |figures| &figures.manifests)
+        }
         "littoral_cmcd_ignored_keys_total" => of_site(node, |figures| &figures.ignored),
         "littoral_cmcd_stalls_total" => of_site(node, |figures| &figures.stalls),
         "littoral_cmcd_urgent_total" => of_site(node, |figures| &figures.urgent),
@@ -37,13 +47,18 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
 }
 
 /// The figures of each site that hears players.
-pub(in crate::observe) fn sites<T>(node: &Node, mut each: impl FnMut(&str, &Figures) -> T) -> Vec<T> {
+pub(in crate::observe) fn sites<T>(node: &Node, each: impl FnMut(&str, &Figures) -> T) -> Vec<T> {
+    those(node, hears, each)
+}
+
+fn hears(video: &Video) -> bool {
+    video.cmcd || video.reports.is_some()
+}
+
+fn those<T>(node: &Node, which: fn(&Video) -> bool, mut each: impl FnMut(&str, &Figures) -> T) -> Vec<T> {
     let sites = node.sites.load();
-    let hearing = sites.all().iter().filter_map(|site| Some((site, site.video.as_ref()?)));
-    hearing
-        .filter(|(_, video)| video.cmcd || video.reports.is_some())
-        .map(|(site, video)| each(&site.name, &video.figures))
-        .collect()
+    let those = sites.all().iter().filter_map(|site| Some((site, site.video.as_ref().filter(|video| which(video))?)));
+    those.map(|(site, video)| each(&site.name, &video.figures)).collect()
 }
 
 fn of_site(node: &Node, count: fn(&Figures) -> &AtomicU64) -> Vec<Sample> {
@@ -56,6 +71,16 @@ fn by_site<const COUNT: usize>(
     names: &[&'static str; COUNT],
     counts: fn(&Figures) -> &[AtomicU64; COUNT],
 ) -> Vec<Sample> {
+    of_sites(node, hears, label, names, counts)
+}
+
+fn of_sites<const COUNT: usize>(
+    node: &Node,
+    which: fn(&Video) -> bool,
+    label: &'static str,
+    names: &[&'static str; COUNT],
+    counts: fn(&Figures) -> &[AtomicU64; COUNT],
+) -> Vec<Sample> {
     let of_one = |site: &str, figures: &Figures| {
         let counted = names.iter().zip(counts(figures));
         let sample = |(name, count): (&&'static str, &AtomicU64)| {
@@ -63,5 +88,5 @@ fn by_site<const COUNT: usize>(
         };
         counted.map(sample).collect::<Vec<_>>()
     };
-    sites(node, of_one).into_iter().flatten().collect()
+    those(node, which, of_one).into_iter().flatten().collect()
 }
