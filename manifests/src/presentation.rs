@@ -7,6 +7,7 @@ use url::Url;
 use crate::limits::{MPD_BYTES_MAX, TAGS_MAX};
 
 mod addressing;
+mod behind;
 mod index;
 mod list;
 mod live;

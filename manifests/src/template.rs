@@ -32,6 +32,14 @@ pub(crate) struct Values {
     pub(crate) sub_number: u64,
 }
 
+/// What a name was made of, as far as its template says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Read {
+    pub(crate) number: Option<u64>,
+    pub(crate) time: Option<u64>,
+    pub(crate) sub_number: Option<u64>,
+}
+
 impl Pattern {
     /// Reads a template; `None` when it is malformed, too long, or has identifiers where `of_segments` says there can be none.
     pub(crate) fn new(template: &str, id: &str, bandwidth: u64, of_segments: bool) -> Option<Self> {
@@ -79,6 +87,24 @@ impl Pattern {
             name.push_str(behind);
         }
         name
+    }
+
+    /// Reads a name backwards. `None`: it is no name of this template, or one of a template with a digit right behind a number. Widths are
+    /// not looked at.
+    pub(crate) fn read(&self, name: &str) -> Option<Read> {
+        let mut rest = name.strip_prefix(self.head.as_str())?;
+        let mut read = Read::default();
+        for (identifier, _, behind) in &self.parts {
+            let (digits, after) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+            let number = digits.parse().ok()?;
+            match identifier {
+                Identifier::Number => read.number = Some(number),
+                Identifier::Time => read.time = Some(number),
+                Identifier::SubNumber => read.sub_number = Some(number),
+            }
+            rest = after.strip_prefix(behind.as_str())?;
+        }
+        rest.is_empty().then_some(read)
     }
 
     /// Bytes of the longest name it can make.

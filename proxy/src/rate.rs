@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use littoral_cache::{Key, Store};
-use littoral_manifests::{Presentation, Title};
+use littoral_manifests::{Presentation, Resource, Title};
 use parking_lot::Mutex;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -35,6 +35,8 @@ const CLIENTS: usize = 1 << 12;
 const MEASURED_BYTES_MIN: u64 = 32 << 10;
 /// The manifest looked for where none has passed yet.
 const MANIFEST: &str = "manifest.mpd";
+/// Directories in which the manifest of a segment is looked for.
+const DIRECTORIES_UP: usize = 4;
 /// "No rung before".
 pub const NO_RUNG: u8 = u8::MAX;
 
@@ -103,6 +105,16 @@ struct Known {
     stored: usize,
 }
 
+/// What is known of the title in a directory without asking for anything.
+enum AtHand {
+    /// All.
+    Title(Arc<Known>),
+    /// Its manifest is stored, and no title's.
+    Unreadable,
+    /// It has no manifest here: its place, and the path at which there may be one.
+    Nothing(String, String),
+}
+
 /// The rate side of a node.
 pub struct Rate {
     policy: Box<dyn RatePolicy>,
@@ -113,6 +125,8 @@ pub struct Rate {
     token: String,
     titles: Mutex<HashMap<String, Arc<Known>>>,
     manifests: Mutex<HashMap<String, String>>,
+    /// Stored manifests by directory that were no title's, so that they are not read again for each of its segments.
+    unreadable: Mutex<HashMap<String, usize>>,
     next_ladder: AtomicU32,
     rungs: Box<[AtomicU32]>,
     states: Box<[AtomicU64]>,
@@ -133,6 +147,7 @@ impl Rate {
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap_or_default(),
             titles: Mutex::default(),
             manifests: Mutex::default(),
+            unreadable: Mutex::default(),
             next_ladder: AtomicU32::new(1),
             rungs: (0..SESSIONS).map(|_| AtomicU32::new(u32::from(NO_RUNG))).collect(),
             states: (0..SESSIONS).map(|_| AtomicU64::new(0)).collect(),
@@ -204,22 +219,60 @@ impl Rate {
 
     /// The title in a directory: known, or read from its manifest.
     async fn title(&self, host: &str, directory: &str) -> Option<Arc<Known>> {
+        match self.at_hand(host, directory) {
+            AtHand::Title(known) => Some(known),
+            AtHand::Unreadable => None,
+            AtHand::Nothing(place, path) => {
+                let bytes = self.fetch(host, &path).await?;
+                self.learn(host, place, &path, &bytes, 0)
+            }
+        }
+    }
+
+    /// What a player asks for behind the segment at `path`, as a manifest lists it that is stored in memory, or was read before, in one of
+    /// the nearest directories. No live one: what it lists next is not there yet.
+    pub(crate) fn behind(&self, host: &str, path: &str) -> Option<Resource> {
+        let mut directory = path;
+        for _ in 0..DIRECTORIES_UP {
+            directory = directory.rsplit_once('/')?.0;
+            if let AtHand::Title(known) = self.at_hand(host, directory) {
+                return known.title.presentation().behind(path);
+            }
+        }
+        None
+    }
+
+    fn at_hand(&self, host: &str, directory: &str) -> AtHand {
         let place = format!("{host} {directory}");
         let name = self.manifests.lock().get(&place).cloned().unwrap_or_else(|| MANIFEST.to_owned());
         let path = format!("{directory}/{name}");
-        let key = Key::new(host, &path);
-        let stored = self.store.stored(&key, None);
+        let stored = self.store.stored(&Key::new(host, &path), None);
         let identity = stored.as_ref().map_or(0, |entry| Arc::as_ptr(entry) as usize);
         if let Some(known) = self.titles.lock().get(&place).filter(|known| identity == 0 || known.stored == identity) {
-            return Some(known.clone());
+            return AtHand::Title(known.clone());
         }
-        let bytes = match stored.and_then(|entry| entry.body()) {
-            Some(body) => body.blocks().concat(),
-            None => self.fetch(host, &path).await?,
-        };
+        if identity != 0 && self.unreadable.lock().get(&place) == Some(&identity) {
+            return AtHand::Unreadable;
+        }
+        let Some(body) = stored.and_then(|entry| entry.body()) else { return AtHand::Nothing(place, path) };
+        match self.learn(host, place.clone(), &path, &body.blocks().concat(), identity) {
+            Some(known) => AtHand::Title(known),
+            None => {
+                let mut unreadable = self.unreadable.lock();
+                if unreadable.len() >= TITLES_MAX {
+                    unreadable.clear();
+                }
+                unreadable.insert(place, identity);
+                AtHand::Unreadable
+            }
+        }
+    }
+
+    /// Reads a manifest, and keeps what it says.
+    fn learn(&self, host: &str, place: String, path: &str, bytes: &[u8], identity: usize) -> Option<Arc<Known>> {
         let base = Url::parse(&format!("http://{host}{path}")).ok()?;
-        let presentation = Presentation::parse(&bytes, &base)
-            .inspect_err(|error| tracing::warn!(host, path, %error, "an auto URL's manifest"));
+        let presentation = Presentation::parse(bytes, &base)
+            .inspect_err(|error| tracing::warn!(host, path, %error, "the manifest of a title"));
         let title = Title::new(presentation.ok()?);
         let ladders = title.ladders().iter().map(|ladder| {
             let id = self.next_ladder.fetch_add(1, Relaxed);
@@ -297,11 +350,11 @@ impl Rate {
 }
 
 /// Whether a file name has `auto` where a representation's id would be.
-fn is_auto(file: &str) -> bool {
+pub(crate) fn is_auto(file: &str) -> bool {
     file.split(['-', '_', '.', '$']).any(|word| word == "auto")
 }
 
-fn hash(client: IpAddr) -> u64 {
+pub(crate) fn hash(client: IpAddr) -> u64 {
     littoral_cache::key::hash_bytes(client.to_string().as_bytes()) as u64
 }
 

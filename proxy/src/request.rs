@@ -385,6 +385,7 @@ impl ProxyHttp for RequestPath {
             chunks::hold(session.as_downstream());
         }
         ctx.count(&self.node.figures, response.status.as_u16());
+        video::prefetch::on_response(session, &self.node, ctx, response.status.as_u16());
         respond::add_fields(response, &self.node, ctx, outcome)
     }
 

@@ -185,6 +185,7 @@ impl Sites {
             let of = |all: Vec<Arc<Origin>>, balance| Origins::new(all, balance, raw.slow_start.0, &raw.retry);
             let name = raw.hosts.first().cloned().unwrap_or_default();
             let was = before.all.iter().find(|site| site.name == name);
+            let knows_cmcd = raw.dash.auto || raw.dash.cmcd || raw.dash.prefetch.is_some();
             let video = Video::of(&raw.dash, was.and_then(|site| site.video.as_ref()));
             let site = Arc::new(Site {
                 name,
@@ -209,8 +210,8 @@ impl Sites {
                 unread: Arc::default(),
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
-                knows_cmcd: raw.dash.auto || raw.dash.cmcd,
-                looks_at_paths: raw.dash.auto || raw.dash.cmcd || raw.dash.rewrite.is_some(),
+                knows_cmcd,
+                looks_at_paths: knows_cmcd || raw.dash.rewrite.is_some(),
                 talks: video.as_ref().is_some_and(Video::sees_hits),
                 video,
                 filters: crate::filters::Chain::of(&raw.filters),

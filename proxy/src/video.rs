@@ -19,10 +19,12 @@ use crate::config;
 use crate::node::Node;
 use crate::request::context::Context;
 use figures::Figures;
+use prefetch::Prefetch;
 use rewrite::Rewriting;
 use told::{Heard, Told};
 
 pub mod figures;
+pub(crate) mod prefetch;
 pub(crate) mod reports;
 pub mod rewrite;
 pub mod told;
@@ -46,6 +48,8 @@ pub struct Video {
     pub cmsd: bool,
     /// What becomes of its manifests.
     pub rewriting: Option<Rewriting>,
+    /// What is fetched ahead for them.
+    pub(crate) prefetch: Option<Arc<Prefetch>>,
     /// What is counted.
     pub figures: Arc<Figures>,
 }
@@ -60,11 +64,16 @@ pub(crate) struct Way {
 impl Video {
     /// Of a site that had `before` until now; `None` when it has nothing of it.
     pub fn of(raw: &config::Dash, before: Option<&Self>) -> Option<Self> {
-        let has_any = raw.cmcd || raw.cmcd_path.is_some() || raw.cmsd || raw.rewrite.is_some();
+        let has_any =
+            raw.cmcd || raw.cmcd_path.is_some() || raw.cmsd || raw.rewrite.is_some() || raw.prefetch.is_some();
         has_any.then(|| Self {
             cmcd: raw.cmcd,
             reports: raw.cmcd_path.clone(),
             cmsd: raw.cmsd,
+            prefetch: raw
+                .prefetch
+                .as_ref()
+                .map(|raw| Prefetch::of(raw, before.and_then(|before| before.prefetch.as_ref()))),
             rewriting: raw.rewrite.as_ref().map(Rewriting::of),
             figures: before.map_or_else(Arc::default, |before| before.figures.clone()),
         })
@@ -72,7 +81,7 @@ impl Video {
 
     /// Whether it has to do with a hit.
     pub fn sees_hits(&self) -> bool {
-        self.cmcd || self.cmsd
+        self.cmcd || self.cmsd || self.prefetch.is_some()
     }
 
     /// What is told of a hit on the shortest way, and what its player told.

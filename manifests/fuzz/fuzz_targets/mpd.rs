@@ -18,6 +18,9 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 let _ = found.map(|found| representation.elsewhere(&found, 1));
             }
         }
+        for path in presentation.resources(|_| true).iter().take(3).map(|found| found.url.path().to_owned()) {
+            let _ = presentation.behind(&path);
+        }
         let title = Title::new(presentation);
         let _ = title.find("/title/seg-auto-1.m4s").map(|segment| title.resolve(segment, 0).is_some());
     }

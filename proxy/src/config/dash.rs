@@ -20,6 +20,35 @@ pub struct Dash {
     pub cmsd: bool,
     /// What to change in manifests.
     pub rewrite: Option<Rewrite>,
+    /// What players will ask for next, fetched before they do.
+    pub prefetch: Option<Prefetch>,
+}
+
+/// Within which bounds objects are fetched ahead.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prefetch {
+    /// Objects at once.
+    pub at_once: usize,
+    /// Objects at once for one session.
+    pub by_session: usize,
+    /// Bits per second from origins.
+    pub rate: Bandwidth,
+    /// Whether manifests say what comes next, where players do not.
+    pub manifest: bool,
+}
+
+impl Default for Prefetch {
+    fn default() -> Self {
+        Self { at_once: 16, by_session: 2, rate: Bandwidth(100_000_000), manifest: true }
+    }
+}
+
+impl Prefetch {
+    /// Most objects at once.
+    pub const AT_ONCE_MAX: usize = 1024;
+    /// Most objects at once for one session.
+    pub const BY_SESSION_MAX: usize = 64;
 }
 
 /// What to change in the manifests of a site.

@@ -219,6 +219,24 @@ fn a_site_that_steers_says_by_what_and_where_to() {
 }
 
 #[test]
+fn what_a_site_does_for_players_is_told_its_key_and_its_bounds() {
+    for (dash, expected) in [
+        ("{ prefetch = { at_once = 0 } }", "site.dash.prefetch.at_once is 1 to 1024"),
+        ("{ prefetch = { by_session = 65 } }", "site.dash.prefetch.by_session is 1 to 64"),
+        ("{ prefetch = { rate = \"0bps\" } }", "site.dash.prefetch.rate is more than nothing"),
+        ("{ prefetch = { rates = \"1Mbps\" } }", "did you mean \"rate\"?"),
+        ("{ rewrite = {} }", "site.dash.rewrite changes nothing"),
+        ("{ rewrite = { auto = true } }", "site.dash.rewrite.auto needs site.dash.auto"),
+        ("{ rewrite = { base_urls = { \"o.example\" = \"https://e\" } } }", "write \"http://origin.example\" ="),
+    ] {
+        let problem = problem(&format!("{GOOD}dash = {dash}\n"));
+        assert!(problem.starts_with("node.toml:10:") && problem.contains(expected), "{problem}");
+    }
+    let good = Config::parse(Path::new("node.toml"), &format!("{GOOD}dash = {{ prefetch = {{}} }}\n")).unwrap();
+    assert_eq!(good.site[0].dash.prefetch, Some(dash::Prefetch::default()));
+}
+
+#[test]
 fn more_threads_than_sockets_may_be_are_refused() {
     let problem = problem(&DIRECTING.replacen("# here", "[dns]\nthreads = 257", 1));
     assert!(problem.starts_with("node.toml:5:11: dns.threads is at most 256"), "{problem}");

@@ -16,7 +16,7 @@ use super::{Answer, Connection, Next, Step, Wire};
 use crate::filters::hit::{Hit, filtered};
 use crate::listen::chunks::Rest;
 use crate::site::Site;
-use crate::video::Way;
+use crate::video::{Way, prefetch};
 
 impl Connection {
     /// Has those who see an answer see it, and writes it as [`Self::answer`] does.
@@ -41,6 +41,10 @@ impl Connection {
             let way = if video.cmsd { self.way(stream) } else { Way::default() };
             let told = video.on_hit(&self.node, &self.read[..answer.head_bytes], way, &mut answer.changes);
             answer.told = told.map(Box::new);
+            if video.prefetch.is_some() {
+                let (head, key) = (&self.read[..answer.head_bytes], answer.found.entry.key());
+                prefetch::on_hit(&self.node, &site, head, key, self.client.address.ip());
+            }
         }
         let mut answer = Some(*answer);
         poll_fn(|context| {

@@ -131,6 +131,7 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     crate::filters::points::on_response(session, &mut head, ctx).await?;
     crate::video::tell(session, node, ctx, &mut head)?;
     ctx.count(&node.figures, head.status.as_u16());
+    crate::video::prefetch::on_response(session, node, ctx, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;
     if bodiless {
         return Ok(());
@@ -160,7 +161,7 @@ pub(super) fn are_for(session: &Session, node: &Node, ctx: &Context) -> bool {
 }
 
 /// Whether the client in here writes a path as it is: else it would ask for another URL.
-pub(super) fn is_as_written(path: &str) -> bool {
+pub(crate) fn is_as_written(path: &str) -> bool {
     url::Url::parse(&format!("http://h{path}"))
         .is_ok_and(|url| &url[url::Position::BeforePath..url::Position::AfterQuery] == path)
 }
@@ -254,7 +255,7 @@ impl Fetch {
 
 /// Sends a GET to the node itself; once more where it fails, since a kept connection may be closed just when it is used again
 /// (RFC 9112 §9.3.1).
-pub(super) async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
+pub(crate) async fn ask(request: reqwest::RequestBuilder) -> reqwest::Result<reqwest::Response> {
     let again = request.try_clone();
     match (request.send().await, again) {
         (Err(error), Some(again)) if error.is_request() => again.send().await,

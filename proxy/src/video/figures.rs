@@ -48,6 +48,14 @@ pub struct Figures {
     pub urgent: AtomicU64,
     /// Manifests answered, by [`Figures::MANIFESTS`].
     pub manifests: [AtomicU64; 3],
+    /// Objects that began to be fetched ahead, by [`Figures::SOURCES`].
+    pub prefetch_begun: [AtomicU64; 2],
+    /// Those that were not, by [`Figures::UNFETCHED`].
+    pub prefetch_unfetched: [AtomicU64; 6],
+    /// What became of them, by [`Figures::ENDS`].
+    pub prefetch_ended: [AtomicU64; 3],
+    /// Bytes of them that were not here yet.
+    pub prefetch_bytes: AtomicU64,
     /// Buffer lengths.
     pub buffer: Histogram<MediaSeconds>,
     /// How far behind live.
@@ -65,6 +73,12 @@ impl Figures {
     pub const CARRIERS: [&'static str; 3] = ["query", "fields", "report"];
     /// What became of manifests.
     pub const MANIFESTS: [&'static str; 3] = ["rewritten", "verbatim", "passed"];
+    /// Who says what to fetch ahead.
+    pub const SOURCES: [&'static str; 2] = ["cmcd", "manifest"];
+    /// Why something is not fetched ahead.
+    pub const UNFETCHED: [&'static str; 6] = ["foreign", "present", "load", "at_once", "session", "budget"];
+    /// What became of what was fetched ahead.
+    pub const ENDS: [&'static str; 3] = ["useful", "wasted", "failed"];
     /// Why something could not be read; `size`: a report of too many bytes or lines.
     pub const REFUSALS: [&'static str; 5] = ["large", "keys", "json", "encoding", "size"];
 

@@ -44,6 +44,7 @@ mod pieces;
 mod plugins;
 mod poisoning;
 mod posts;
+mod prefetch;
 mod projects;
 mod purge;
 mod records;

@@ -4,7 +4,7 @@ use littoral_manifests::limits::URL_BYTES_MAX;
 use url::Url;
 
 use super::{Wrong, wrong};
-use crate::config::dash::Rewrite;
+use crate::config::dash::{Prefetch, Rewrite};
 use crate::config::{Config, KEY_PARTS_MAX, Site};
 
 impl Config {
@@ -13,6 +13,14 @@ impl Config {
         let dash = &site.dash;
         if dash.cmcd_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#'])) {
             return wrong("dash.cmcd_path", "site.dash.cmcd_path is a path without a query, such as \"/cmcd\"");
+        }
+        if let Some(prefetch) = &dash.prefetch {
+            if self.listen.http.is_empty() {
+                let fix =
+                    "site.dash.prefetch needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
+                return wrong("dash.prefetch", fix);
+            }
+            prefetch.check().map_err(|(key, problem)| (format!("dash.prefetch.{key}"), problem))?;
         }
         let Some(rewrite) = &dash.rewrite else { return Ok(()) };
         if self.listen.http.is_empty() {
@@ -26,6 +34,26 @@ impl Config {
             );
         }
         rewrite.check().map_err(|(key, problem)| (format!("dash.rewrite.{key}"), problem))
+    }
+}
+
+impl Prefetch {
+    /// The key is one of `site.dash.prefetch`.
+    fn check(&self) -> Result<(), Wrong> {
+        let (at_once_max, by_session_max) = (Self::AT_ONCE_MAX, Self::BY_SESSION_MAX);
+        if !(1..=at_once_max).contains(&self.at_once) {
+            return wrong("at_once", format!("site.dash.prefetch.at_once is 1 to {at_once_max}"));
+        }
+        if !(1..=by_session_max).contains(&self.by_session) {
+            return wrong("by_session", format!("site.dash.prefetch.by_session is 1 to {by_session_max}"));
+        }
+        match self.rate.0 {
+            0 => wrong(
+                "rate",
+                "site.dash.prefetch.rate is more than nothing: leave `prefetch` out to fetch nothing ahead",
+            ),
+            _ => Ok(()),
+        }
     }
 }
 

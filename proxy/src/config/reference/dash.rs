@@ -95,4 +95,33 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "Leave one representation of each video set, under the id `auto`, so that the edge chooses. Needs `site.dash.auto`.",
     ),
+    key(
+        "site.dash.prefetch",
+        "table: the keys below",
+        "none: nothing is fetched ahead",
+        "live",
+        "Fetch what players will ask for next before they do. `prefetch = {}` takes the values below. Needs `listen.http`. CMCD is kept out of keys.",
+    ),
+    key("site.dash.prefetch.at_once", "1 to 1024", "`16`", "live", "Objects at once."),
+    key(
+        "site.dash.prefetch.by_session",
+        "1 to 64",
+        "`2`",
+        "live",
+        "Objects at once for one session (CMCD `sid`; without it, one address).",
+    ),
+    key(
+        "site.dash.prefetch.rate",
+        "bandwidth",
+        "`100Mbps`",
+        "live",
+        "What may be fetched ahead from origins: a second of it at once, and what is overdrawn is waited for.",
+    ),
+    key(
+        "site.dash.prefetch.manifest",
+        "true or false",
+        "`true`",
+        "live",
+        "Whether the manifest says what comes next where a player does not (CMCD `nor`, `nrr`).",
+    ),
 ];

@@ -28,6 +28,22 @@ pub(super) const METRICS: &[Declared] = &[
         "site; outcome: rewritten, verbatim, passed",
         "Manifests of a site that has them rewritten, as they were answered; verbatim: as they were from a place on that cannot be understood; passed: as they are, since they are no 200, too long, in a coding not known or not to be transformed.",
     ),
+    metric(
+        "littoral_prefetch_begun_total",
+        "site; source: cmcd, manifest",
+        "Objects that began to be fetched ahead, by who says what comes next.",
+    ),
+    metric(
+        "littoral_prefetch_unfetched_total",
+        "site; reason: foreign, present, load, at_once, session, budget",
+        "Objects that come next and were not fetched ahead; foreign: of another host, or no URL; present: here or on its way; load: the node is at its limit.",
+    ),
+    metric(
+        "littoral_prefetch_ended_total",
+        "site; outcome: useful, wasted, failed",
+        "What became of objects fetched ahead; useful: a hit afterwards, or joined while it came; wasted: nobody asked for it in ten minutes, or it was gone; failed: nothing that would be stored.",
+    ),
+    metric("littoral_prefetch_bytes_total", "site", "Bytes fetched ahead that were not here yet."),
 ];
 
 pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
@@ -38,6 +54,22 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_manifests_total" => {
             let rewriting = |video: &Video| video.rewriting.is_some();
             of_sites(node, rewriting, "outcome", &Figures::MANIFESTS, |figures| &figures.manifests)
+        }
+        "littoral_prefetch_begun_total" => {
+            of_sites(node, fetches_ahead, "source", &Figures::SOURCES, |figures| &figures.prefetch_begun)
+        }
+        "littoral_prefetch_unfetched_total" => {
+            of_sites(node, fetches_ahead, "reason", &Figures::UNFETCHED, |figures| &figures.prefetch_unfetched)
+        }
+        "littoral_prefetch_ended_total" => {
+            sweep(node);
+            of_sites(node, fetches_ahead, "outcome", &Figures::ENDS, |figures| &figures.prefetch_ended)
+        }
+        "littoral_prefetch_bytes_total" => {
+            let one = |site: &str, figures: &Figures| {
+                (figures.prefetch_bytes.load(Relaxed) as f64, vec![("site", site.to_owned())])
+            };
+            those(node, fetches_ahead, one)
         }
         "littoral_cmcd_ignored_keys_total" => of_site(node, |figures| &figures.ignored),
         "littoral_cmcd_stalls_total" => of_site(node, |figures| &figures.stalls),
@@ -53,6 +85,17 @@ pub(in crate::observe) fn sites<T>(node: &Node, each: impl FnMut(&str, &Figures)
 
 fn hears(video: &Video) -> bool {
     video.cmcd || video.reports.is_some()
+}
+
+fn fetches_ahead(video: &Video) -> bool {
+    video.prefetch.is_some()
+}
+
+/// What nobody has asked for in a long time is known when it is looked at.
+fn sweep(node: &Node) {
+    for video in node.sites.load().all().iter().filter_map(|site| site.video.as_ref()) {
+        video.prefetch.iter().for_each(|prefetch| prefetch.sweep(&video.figures));
+    }
 }
 
 fn those<T>(node: &Node, which: fn(&Video) -> bool, mut each: impl FnMut(&str, &Figures) -> T) -> Vec<T> {
