@@ -5,10 +5,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{
-    AsContextMut, Caller, FrameInfo, Instance as WasmInstance, Linker, Memory, Module, Store, StoreLimitsBuilder, Trap,
-    TypedFunc, WasmBacktrace, WasmParams, WasmResults,
-};
+use wasmtime::{Caller, FrameInfo, Linker, Memory, Module, Store, StoreLimitsBuilder, Trap, TypedFunc, WasmBacktrace};
 
 use crate::component::{Interface, OF_POLICIES, is_ours};
 use crate::limits::{
@@ -19,10 +16,12 @@ use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Object, Verdict};
 
 use bounds::Bounds;
+use exports::{Exports, Posts};
 use told::Prices;
 
 mod bounds;
 mod exact;
+mod exports;
 mod told;
 
 /// Bytes of an `object` record.
@@ -34,8 +33,6 @@ type DecideParams = (i64, i64, i64, f32, f32, f32, i32, i64, i64, i64);
 type SelectParams = (i64, i32, i32, i32, i32, i32, i64, i64);
 type AdmitParams = (i64, i64, i32, i32, i32, i32, i32, i32, i32, i64, i64);
 type ScoreParams = (i32, i32, i64, i64);
-/// `score` and what frees its list.
-type Score = (TypedFunc<ScoreParams, i32>, Option<TypedFunc<i32, ()>>);
 
 /// What host functions see.
 pub(crate) struct Guest {
@@ -54,13 +51,13 @@ pub(crate) struct Instance {
     memory: Memory,
     realloc: TypedFunc<(i32, i32, i32, i32), i32>,
     init: TypedFunc<(i32, i32), i32>,
-    init_post: Option<TypedFunc<i32, ()>>,
     clusters: TypedFunc<(i64, i32, i32), ()>,
     ladder: TypedFunc<(i32, i32, i32), ()>,
     decide: Option<TypedFunc<DecideParams, i32>>,
     select: Option<TypedFunc<SelectParams, i32>>,
     admit: Option<TypedFunc<AdmitParams, i32>>,
-    score: Option<Score>,
+    score: Option<TypedFunc<ScoreParams, i32>>,
+    posts: Posts,
     exact: Option<exact::Functions>,
     /// Whether it asks for what was measured.
     reads_measured: bool,
@@ -196,16 +193,13 @@ impl Instance {
             memory,
             realloc,
             init: of.function(&mut store, "control", "init")?,
-            init_post: of.post(&mut store, "control", "init"),
             clusters: of.function(&mut store, "control", "clusters")?,
             ladder: of.function(&mut store, "control", "ladder")?,
             decide: has(Interface::Routing).then(|| of.function(&mut store, "routing", "decide")).transpose()?,
             select: has(Interface::Rate).then(|| of.function(&mut store, "rate", "select")).transpose()?,
             admit: has(Interface::Cache).then(|| of.function(&mut store, "cache", "admit")).transpose()?,
-            score: match has(Interface::Cache) {
-                true => Some((of.function(&mut store, "cache", "score")?, of.post(&mut store, "cache", "score"))),
-                false => None,
-            },
+            score: has(Interface::Cache).then(|| of.function(&mut store, "cache", "score")).transpose()?,
+            posts: Posts::of(&of, &mut store),
             exact: has(Interface::Exact).then(|| exact::Functions::of(&of, &mut store)).transpose()?,
             store,
             reads_measured: module.imports().any(|import| is_ours(import.module(), "measured")),
@@ -271,9 +265,7 @@ impl Instance {
                 Some(String::from_utf8_lossy(text).into_owned())
             }
         };
-        if let Some(post) = &self.init_post {
-            post.call(&mut self.store, result).map_err(|error| wrong(fault_of(&error)))?;
-        }
+        self.free(|posts| &posts.init, result).map_err(wrong)?;
         refused.map_or(Ok(()), |text| Err(format!("it refuses its config: {text}")))
     }
 
@@ -293,7 +285,8 @@ impl Instance {
         self.store.data_mut().prices = Prices::of(rows);
         let called = self.clusters.call(&mut self.store, (version as i64, pointer, rows.len() as i32));
         self.store.data_mut().prices = Prices::NONE;
-        called.map_err(|error| self.broken(&error))
+        called.map_err(|error| self.broken(&error))?;
+        self.told(|posts| &posts.clusters)
     }
 
     /// `control.ladder`
@@ -302,7 +295,8 @@ impl Instance {
         let bytes: Vec<u8> = kbps.iter().flat_map(|rate| rate.to_le_bytes()).collect();
         let (pointer, _) = self.give(&bytes, 4)?;
         let called = self.ladder.call(&mut self.store, (id as i32, pointer, kbps.len() as i32));
-        called.map_err(|error| self.broken(&error))
+        called.map_err(|error| self.broken(&error))?;
+        self.told(|posts| &posts.ladder)
     }
 
     /// `routing.decide`
@@ -329,8 +323,9 @@ impl Instance {
             self.store.data_mut().measured = Measured::NONE;
         }
         let area = called.map_err(|error| self.broken(&error))?;
-        let area = self.read::<8>(area)?;
-        let part = |at: usize| u16::from_le_bytes([area[at], area[at + 1]]);
+        let told = self.read::<8>(area)?;
+        self.free(|posts| &posts.decide, area)?;
+        let part = |at: usize| u16::from_le_bytes([told[at], told[at + 1]]);
         let choice = Choice { clusters: [part(0), part(2), part(4)], ttl_s: part(6) };
         if choice.is_among(flow.candidates) { Ok(choice) } else { Err(Fault::Nonsense) }
     }
@@ -350,12 +345,13 @@ impl Instance {
         );
         let called = select.call(&mut self.store, params);
         let area = called.map_err(|error| self.broken(&error))?;
-        let area = self.read::<24>(area)?;
+        let told = self.read::<24>(area)?;
+        self.free(|posts| &posts.select, area)?;
         let answer = Answer {
-            rung: area[0],
-            pace_kbps: u32_of(&area, 4),
-            hold_ms: u16::from_le_bytes([area[8], area[9]]),
-            state: u64::from(u32_of(&area, 16)) | u64::from(u32_of(&area, 20)) << 32,
+            rung: told[0],
+            pace_kbps: u32_of(&told, 4),
+            hold_ms: u16::from_le_bytes([told[8], told[9]]),
+            state: u64::from(u32_of(&told, 16)) | u64::from(u32_of(&told, 20)) << 32,
         };
         if usize::from(answer.rung) < rungs.max(1) { Ok(answer) } else { Err(Fault::Nonsense) }
     }
@@ -377,7 +373,9 @@ impl Instance {
             rand as i64,
         );
         let called = admit.call(&mut self.store, params);
-        match called.map_err(|error| self.broken(&error))? {
+        let verdict = called.map_err(|error| self.broken(&error))?;
+        self.free(|posts| &posts.admit, verdict)?;
+        match verdict {
             0 => Ok(Verdict::Admit),
             1 => Ok(Verdict::Bypass),
             _ => Err(Fault::Nonsense),
@@ -393,7 +391,7 @@ impl Instance {
         let (rooms, _) = room.as_chunks_mut();
         sample.iter().zip(rooms).for_each(|(object, room)| write_object(object, room));
         // Not cloned: a function carries its type, and counting those references took a third of the call.
-        let (score, _) = self.score.as_ref().ok_or(Fault::Init)?;
+        let score = self.score.as_ref().ok_or(Fault::Init)?;
         let params = (pointer, sample.len() as i32, now_ms as i64, rand as i64);
         let called = score.call(&mut self.store, params);
         let area = called.map_err(|error| self.broken(&error))?;
@@ -405,11 +403,22 @@ impl Instance {
         for (score, bytes) in scores.iter_mut().zip(values.chunks_exact(4)) {
             *score = f32::from_bits(u32_of(bytes, 0));
         }
-        if let Some((_, Some(post))) = &self.score {
-            let called = post.call(&mut self.store, area);
-            called.map_err(|error| self.broken(&error))?;
-        }
+        self.free(|posts| &posts.score, area)?;
         if scores.iter().all(|score| score.is_finite()) { Ok(()) } else { Err(Fault::Nonsense) }
+    }
+
+    /// Has the guest free what it answered, once it was read.
+    fn free(&mut self, post: impl Fn(&Posts) -> &Option<TypedFunc<i32, ()>>, answer: i32) -> Result<(), Fault> {
+        let Some(post) = post(&self.posts) else { return Ok(()) };
+        let called = post.call(&mut self.store, answer);
+        called.map_err(|error| self.broken(&error))
+    }
+
+    /// The same of what answers nothing.
+    fn told(&mut self, post: impl Fn(&Posts) -> &Option<TypedFunc<(), ()>>) -> Result<(), Fault> {
+        let Some(post) = post(&self.posts) else { return Ok(()) };
+        let called = post.call(&mut self.store, ());
+        called.map_err(|error| self.broken(&error))
     }
 
     /// Copies bytes into memory the guest allocates, which it then owns.
@@ -439,41 +448,6 @@ impl Instance {
 
     fn read<const N: usize>(&self, pointer: i32) -> Result<[u8; N], Fault> {
         self.slice(pointer as u32, N as u32)?.try_into().map_err(|_| Fault::Nonsense)
-    }
-}
-
-/// Finds exported functions by interface and name, whatever patch version they carry.
-struct Exports<'a> {
-    instance: WasmInstance,
-    module: &'a Module,
-}
-
-impl Exports<'_> {
-    fn name(&self, prefix: &str, interface: &str, function: &str) -> Option<String> {
-        let matches = |name: &str| {
-            let plain = name.strip_prefix(prefix)?;
-            let (found, called) = plain.split_once('#')?;
-            (is_ours(found, interface) && called == function).then(|| name.to_owned())
-        };
-        self.module.exports().find_map(|export| matches(export.name()))
-    }
-
-    fn function<P: WasmParams, R: WasmResults>(
-        &self,
-        store: &mut Store<Guest>,
-        interface: &str,
-        function: &str,
-    ) -> Result<TypedFunc<P, R>, String> {
-        let name =
-            self.name("", interface, function).ok_or_else(|| format!("it does not export {interface}.{function}"))?;
-        self.instance
-            .get_typed_func(store, &name)
-            .map_err(|error| format!("{interface}.{function} is not as the contract has it: {error}"))
-    }
-
-    fn post(&self, store: &mut Store<Guest>, interface: &str, function: &str) -> Option<TypedFunc<i32, ()>> {
-        let name = self.name("cabi_post_", interface, function)?;
-        self.instance.get_typed_func(store.as_context_mut(), &name).ok()
     }
 }
 

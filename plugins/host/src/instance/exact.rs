@@ -9,11 +9,10 @@ use crate::types::{Event, Fault};
 /// Bytes of an `event` record.
 const EVENT_BYTES: usize = 48;
 
-/// The interface's functions, and what frees the list of `step`.
+/// The interface's functions.
 pub(super) struct Functions {
     start: TypedFunc<(i64,), ()>,
     step: TypedFunc<(i32, i32, i64), i32>,
-    post: Option<TypedFunc<i32, ()>>,
 }
 
 impl Functions {
@@ -23,7 +22,6 @@ impl Functions {
         Ok(Self {
             start: exports.function(store, "cache-exact", "start")?,
             step: exports.function(store, "cache-exact", "step")?,
-            post: exports.post(store, "cache-exact", "step"),
         })
     }
 }
@@ -34,7 +32,8 @@ impl Instance {
         self.refuel(FUEL_STEP);
         let start = &self.exact.as_ref().ok_or(Fault::Init)?.start;
         let called = start.call(&mut self.store, (bytes as i64,));
-        called.map_err(|error| self.broken(&error))
+        called.map_err(|error| self.broken(&error))?;
+        self.told(|posts| &posts.start)
     }
 
     /// `cache-exact.step`; `go` gets what it names.
@@ -46,8 +45,8 @@ impl Instance {
         let (pointer, room) = self.room(events.len() * EVENT_BYTES, 8)?;
         let (rooms, _) = room.as_chunks_mut();
         events.iter().zip(rooms).for_each(|(event, room)| write_event(event, room));
-        let functions = self.exact.as_ref().ok_or(Fault::Init)?;
-        let called = functions.step.call(&mut self.store, (pointer, events.len() as i32, need as i64));
+        let step = &self.exact.as_ref().ok_or(Fault::Init)?.step;
+        let called = step.call(&mut self.store, (pointer, events.len() as i32, need as i64));
         let area = called.map_err(|error| self.broken(&error))?;
         let list = self.read::<8>(area)?;
         let named = u32_of(&list, 4);
@@ -56,13 +55,7 @@ impl Instance {
         }
         let handles = self.slice(u32_of(&list, 0), 4 * named)?;
         go.extend(handles.chunks_exact(4).map(|handle| u32_of(handle, 0)));
-        match &self.exact.as_ref().ok_or(Fault::Init)?.post {
-            Some(post) => {
-                let called = post.call(&mut self.store, area);
-                called.map_err(|error| self.broken(&error))
-            }
-            None => Ok(()),
-        }
+        self.free(|posts| &posts.step, area)
     }
 }
 
