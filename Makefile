@@ -16,9 +16,10 @@ LITTORAL := $(TARGET)/release/littoral
 # Where the demo and the tests find the built guests.
 export LITTORAL_PLUGINS := $(TARGET)/plugins
 GUESTS := $(wildcard plugins/policy/* plugins/examples/* plugins/fixtures/*)
-# Those in C and AssemblyScript only where their compiler is; looked for when the guests are built, since `setup` may just have installed it.
+# Those in C, AssemblyScript and JavaScript only where their compiler is; looked for when the guests are built, since `setup` may just have installed it.
 WITHOUT = $(if $(shell command -v clang && command -v wasm-ld),,plugins/examples/c-%) \
 	$(if $(shell ls -d plugins/examples/node_modules/assemblyscript 2>/dev/null),,plugins/examples/as-%) \
+	$(if $(shell ls -d plugins/examples/node_modules/@andreiltd/componentize-qjs-binding-* 2>/dev/null),,plugins/examples/js-%) \
 	$(addprefix plugins/examples/,package.json package-lock.json node_modules)
 # What is compiled natively, with one profile and one selection for build, test and demo, so that nothing compiles twice.
 # Fixtures only exist as Wasm; policies and examples also run their own tests natively.

@@ -131,7 +131,7 @@ component() {
 # What the package-lock.json of a directory has, unless it is there. Without a network the examples that need it are not built.
 npm() {
     [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
-    say "installing what $1/package-lock.json has: the compiler of the examples in AssemblyScript"
+    say "installing what $1/package-lock.json has: the compilers of the examples in AssemblyScript and JavaScript"
     command npm ci --prefix "$1" --ignore-scripts --no-audit --no-fund --loglevel=error >&2 || say "npm could not; these examples are not built"
 }
 

@@ -44,7 +44,7 @@ pub fn test(file: &Path, vectors: &Path, config: &str) -> Result<Vec<Verified>, 
         return Ok(vectors.run(&generation));
     }
     let vectors = Vectors::read(vectors)?;
-    Ok(vectors.run(&generation(file, config)?))
+    Ok(vectors.run(&generation(file, config, vectors.fuel())?))
 }
 
 /// Where the vectors of a component are when nobody says: beside it, `NAME.vectors.toml` or `NAME.vectors.json`.
@@ -59,12 +59,12 @@ fn host() -> Result<Arc<Host>, String> {
     Host::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 })
 }
 
-fn spec(file: &Path, config: &str) -> PluginSpec {
+fn spec(file: &Path, config: &str, fuel: Option<u64>) -> PluginSpec {
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    PluginSpec { config: config.to_owned(), ..PluginSpec::new(name, file) }
+    PluginSpec { config: config.to_owned(), fuel, ..PluginSpec::new(name, file) }
 }
 
-fn generation(file: &Path, config: &str) -> Result<Generation, String> {
+fn generation(file: &Path, config: &str, fuel: Option<u64>) -> Result<Generation, String> {
     let content = Content::read(file).map_err(|error| error.to_string())?;
-    host()?.generation(spec(file, config), None, &content).map_err(|error| error.to_string())
+    host()?.generation(spec(file, config, fuel), None, &content).map_err(|error| error.to_string())
 }

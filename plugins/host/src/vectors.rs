@@ -20,6 +20,8 @@ use crate::types::{Ask, ClusterRow, Fault, Flow, Verdict};
 pub struct Vectors {
     /// Instead of the config the plugin is loaded with.
     config: Option<serde_json::Value>,
+    /// Fuel of a call for the author's tools; a node's operator says so with `plugin.fuel`.
+    fuel: Option<u64>,
     #[serde(default)]
     cluster: Vec<ClusterRow>,
     #[serde(default)]
@@ -106,6 +108,11 @@ impl Vectors {
             bounded(case.clusters(&vectors), case.ladders(&vectors)).map_err(told)?;
         }
         Ok(vectors)
+    }
+
+    /// Fuel of a call where the author's tools ask.
+    pub(crate) fn fuel(&self) -> Option<u64> {
+        self.fuel
     }
 
     /// The questions, each with the snapshot it is asked on and its case's name: for measurements.

@@ -22,9 +22,12 @@ fn built(name: &str, tools: &[&str]) -> Option<tempfile::TempDir> {
     Some(out)
 }
 
-/// What the examples in AssemblyScript take.
-fn has_assemblyscript() -> bool {
-    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples/node_modules/assemblyscript").is_dir();
+/// Where the part of JavaScript's compiler is that is made for this system; npm leaves it out where there is none.
+const QJS: &str = "@andreiltd";
+
+/// Whether npm has fetched a compiler for the examples.
+fn has_compiler(of_npm: &str) -> bool {
+    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples/node_modules").join(of_npm).is_dir();
     if !there {
         eprintln!("not tried: plugins/examples/node_modules is not there; `make plugins` fetches it with npm");
     }
@@ -61,14 +64,14 @@ async fn a_filter_in_c_answers_requests() {
 
 #[test]
 fn a_policy_in_assemblyscript_passes_its_vectors() {
-    if has_assemblyscript() {
+    if has_compiler("assemblyscript") {
         passes_its_vectors("as-policy", &["npx"]);
     }
 }
 
 #[tokio::test]
 async fn a_filter_in_assemblyscript_answers_and_changes_responses() {
-    let Some(out) = has_assemblyscript().then(|| built("as-filter", &["npx"])).flatten() else { return };
+    let Some(out) = has_compiler("assemblyscript").then(|| built("as-filter", &["npx"])).flatten() else { return };
     let wasm = std::fs::read(out.path().join("as-filter.wasm")).unwrap();
     let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
     let more =
@@ -86,6 +89,50 @@ async fn a_filter_in_assemblyscript_answers_and_changes_responses() {
         (&600.into(), &0.into()),
         "what it allocates is collected: {told}"
     );
+}
+
+#[test]
+fn a_policy_in_javascript_passes_its_vectors() {
+    if has_compiler(QJS) {
+        passes_its_vectors("js-policy", &["npx"]);
+    }
+}
+
+#[test]
+fn a_filter_in_javascript_passes_its_vectors() {
+    if has_compiler(QJS) {
+        passes_its_vectors("js-filter", &["npx"]);
+    }
+}
+
+#[tokio::test]
+async fn a_filter_in_javascript_answers_and_changes_responses_without_a_store() {
+    let Some(out) = has_compiler(QJS).then(|| built("js-filter", &["npx"])).flatten() else { return };
+    let wasm = std::fs::read(out.path().join("js-filter.wasm")).unwrap();
+    let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
+    let more = "filters = [\"bots\"]\n[[plugin]]\nname = \"bots\"\nfile = \"bots.wasm\"\non_fault = \"closed\"\ndeadline = \"1s\"\nconfig = { agent = \"^BadBot/|curl\" }\n";
+    let node = Node::start(BINARY, &config(&[&origin], &format!("[site]\n{more}")), &[("bots.wasm", &wasm)]).await;
+    for _ in 0..200 {
+        let refused = node.get("site.example", "/", &["User-Agent: BadBot/1.0"]).await;
+        assert_eq!((refused.status, refused.field("cache-control")), (403, "no-store"));
+        let served = node.get("site.example", "/", &["User-Agent: Mozilla/5.0"]).await;
+        assert_eq!((served.status, served.field("x-checked")), (200, "agent"));
+    }
+    let told: serde_json::Value = serde_json::from_str(&node.admin("GET", "/v1/plugins", "").await.1).unwrap();
+    assert_eq!((&told[0]["calls"], &told[0]["faults"]["memory"]), (&600.into(), &0.into()), "{told}");
+}
+
+#[tokio::test]
+async fn a_policy_in_javascript_decides_for_a_node_with_the_fuel_it_is_granted() {
+    let Some(out) = has_compiler(QJS).then(|| built("js-policy", &["npx"])).flatten() else { return };
+    let wasm = std::fs::read(out.path().join("js-policy.wasm")).unwrap();
+    let vectors = std::fs::read(out.path().join("js-policy.vectors.toml")).unwrap();
+    let origin = Origin::start(|_| Response::ok(&[], b"x")).await;
+    let more = "[policy]\nrate = \"js\"\n[[plugin]]\nname = \"js\"\nfile = \"js.wasm\"\nvectors = \"js.toml\"\nfuel = 2000000\n";
+    let files = [("js.wasm", &wasm[..]), ("js.toml", &vectors[..])];
+    let node = Node::start(BINARY, &config(&[&origin], more), &files).await;
+    let told: serde_json::Value = serde_json::from_str(&node.admin("GET", "/v1/plugins", "").await.1).unwrap();
+    assert_eq!((&told[0]["name"], &told[0]["generation"]), (&"js".into(), &1.into()), "{told}");
 }
 
 #[test]

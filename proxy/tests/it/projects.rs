@@ -15,7 +15,7 @@ fn target() -> PathBuf {
 }
 
 /// For who builds there with cargo, until it is dropped: crates of two projects have the same files.
-fn alone() -> std::fs::File {
+pub(super) fn alone() -> std::fs::File {
     std::fs::create_dir_all(target()).unwrap();
     let lock = std::fs::File::create(target().join("one-project-at-a-time")).unwrap();
     lock.lock().unwrap();
@@ -31,14 +31,14 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> (bool, String) {
     (output.status.success(), text.concat())
 }
 
-fn done(directory: &Path, program: &str, arguments: &[&str]) -> String {
+pub(super) fn done(directory: &Path, program: &str, arguments: &[&str]) -> String {
     let (ok, said) = run(directory, program, arguments);
     assert!(ok, "{program} {arguments:?} in {}: {said}", directory.display());
     said
 }
 
 /// A project of a world, made where nothing of this repository is in sight.
-fn project(world: &str, language: &str) -> (tempfile::TempDir, PathBuf, String) {
+pub(super) fn project(world: &str, language: &str) -> (tempfile::TempDir, PathBuf, String) {
     let directory = tempfile::tempdir().unwrap();
     let name = format!("my-{world}");
     done(directory.path(), BINARY, &["plugin", "new", "--world", world, "--lang", language, &name]);
@@ -56,11 +56,11 @@ fn is_loaded(project: &Path, name: &str) {
     }
 }
 
-fn cargo() -> String {
+pub(super) fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".into())
 }
 
-fn has_wasm_target() -> bool {
+pub(super) fn has_wasm_target() -> bool {
     let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
     let sysroot = PathBuf::from(String::from_utf8(sysroot).unwrap().trim());
     sysroot.join("lib/rustlib/wasm32-unknown-unknown/lib").is_dir()
@@ -69,7 +69,8 @@ fn has_wasm_target() -> bool {
 #[test]
 fn a_new_project_in_rust_passes_its_tests_and_is_loaded() {
     let _alone = alone();
-    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter", "stream-service"] {
+    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter", "stream-service", "datagram-service"]
+    {
         let (_directory, project, name) = project(world, "rust");
         let said = done(&project, &cargo(), &["test", "--quiet"]);
         assert!(said.contains("test result: ok. ") && !said.contains("warning"), "{world}: {said}");
@@ -115,6 +116,33 @@ fn a_new_project_in_assemblyscript_is_built_and_loaded() {
 }
 
 #[test]
+fn a_new_project_in_javascript_is_built_and_loaded() {
+    let compiler = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples/node_modules");
+    if !compiler.join("@andreiltd").is_dir() || Command::new("npx").arg("--version").output().is_err() {
+        return eprintln!("not built: plugins/examples/node_modules is not there; `make plugins` fetches it with npm");
+    }
+    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter", "stream-service", "datagram-service"]
+    {
+        let (_directory, project, name) = project(world, "javascript");
+        // What `npm install` would fetch.
+        std::os::unix::fs::symlink(&compiler, project.join("node_modules")).unwrap();
+        done(&project, BINARY, &["plugin", "build", ".", "--out", "out"]);
+        is_loaded(&project, &name);
+    }
+}
+
+#[test]
+fn a_world_that_a_language_has_no_template_of_is_told_with_those_that_have() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ok, said) =
+        run(directory.path(), BINARY, &["plugin", "new", "--world", "stream-service", "--lang", "c", "mine"]);
+    assert!(!ok && !directory.path().join("mine").exists(), "{said}");
+    for expected in ["stream-service is there in rust, javascript", "in c there are routing-policy, rate-policy"] {
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_project_is_not_written_over_and_its_name_is_checked() {
     let directory = tempfile::tempdir().unwrap();
     let new = |name: &str| run(directory.path(), BINARY, &["plugin", "new", "--world", "rate-policy", name]);
@@ -132,7 +160,7 @@ fn a_project_is_not_written_over_and_its_name_is_checked() {
 }
 
 /// One fenced block of a document: what stands behind its fence, and what is in it.
-fn blocks(text: &str) -> Vec<(&str, String)> {
+pub(super) fn blocks(text: &str) -> Vec<(&str, String)> {
     let mut blocks: Vec<(&str, String)> = Vec::new();
     let mut open = false;
     for line in text.lines() {

@@ -51,13 +51,12 @@ pub fn bench(file: &Path, vectors: Option<&Path>, config: &str, calls: u64) -> R
     if crate::component::is_filter(file) {
         return crate::filter::bench::bench(file, vectors, config, calls);
     }
-    let generation = super::generation(file, config)?;
-    let questions = match vectors {
-        Some(vectors) => Vectors::read(vectors)?.questions(),
-        None => samples(),
-    };
+    let vectors = vectors.map(Vectors::read).transpose()?;
+    let fuel = vectors.as_ref().and_then(Vectors::fuel);
+    let questions = vectors.map_or_else(samples, |vectors| vectors.questions());
+    let generation = super::generation(file, config, fuel)?;
     let host = super::host()?;
-    let plugin = host.load(super::spec(file, config), None).map_err(|error| error.to_string())?;
+    let plugin = host.load(super::spec(file, config, fuel), None).map_err(|error| error.to_string())?;
     let asked = questions.iter().filter(|(_, question, _)| generation.code.interfaces.contains(&question.interface()));
     asked.map(|(snapshot, question, name)| measure(&generation, &plugin, snapshot, question, name, calls)).collect()
 }
@@ -79,7 +78,7 @@ fn measure(
         p50_ns: 0.0,
         p99_ns: 0.0,
         fuel,
-        fuel_limit: Some(question.fuel()),
+        fuel_limit: Some(generation.spec.fuel.unwrap_or_else(|| question.fuel())),
         memory_bytes: trial.memory_bytes(),
         fault: reply.err().map(|fault| trial.told(fault)),
     };

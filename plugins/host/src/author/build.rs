@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+mod flat;
 mod foreign;
 mod rename;
 mod wrap;
@@ -13,7 +14,7 @@ use crate::engine::read;
 use foreign::Foreign;
 
 /// Builds what is in each of `directories` and wraps it as a component `OUT/<name>.wasm`: a crate for wasm32-unknown-unknown under its
-/// package's name, `plugin.c` (C) or `world.ts` with `plugin.ts` (AssemblyScript) under the directory's. Its `vectors.toml` goes to `OUT/<name>.vectors.toml`. Returns the components. The
+/// package's name, `plugin.c` (C), `world.ts` with `plugin.ts` (AssemblyScript) or `plugin.js` (JavaScript) under the directory's. Its `vectors.toml` goes to `OUT/<name>.vectors.toml`. Returns the components. The
 /// environment (`CARGO_TARGET_DIR`, `CARGO`, `CLANG`, …) is the compilers'.
 ///
 /// # Errors
@@ -82,7 +83,7 @@ fn package(directory: &Path) -> Result<String, String> {
     let manifest = directory.join("Cargo.toml");
     let text = std::fs::read_to_string(&manifest).map_err(|error| {
         format!(
-            "{}: {error}; a plugin's directory has a Cargo.toml, a plugin.c, or a world.ts with plugin.ts",
+            "{}: {error}; a plugin's directory has a Cargo.toml, a plugin.c, a plugin.js, or a world.ts with plugin.ts",
             manifest.display()
         )
     })?;

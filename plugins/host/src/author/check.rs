@@ -73,7 +73,7 @@ pub fn check(file: &Path, config: &str) -> Result<Vec<Finding>, String> {
     found.extend(exports(&opened, &core));
     found.extend(memory(&core));
     if found.is_empty()
-        && let Err(problem) = super::generation(file, config)
+        && let Err(problem) = super::generation(file, config, None)
     {
         let problem = problem.strip_prefix(&format!("{}: ", file.display())).unwrap_or(&problem).to_owned();
         let fix = match () {

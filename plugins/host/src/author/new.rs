@@ -30,6 +30,8 @@ pub enum World {
     HttpFilter,
     /// Connections.
     StreamService,
+    /// Datagrams.
+    DatagramService,
 }
 
 /// What it is written in.
@@ -41,12 +43,20 @@ pub enum Language {
     C,
     /// AssemblyScript, with the compiler that npm has.
     AssemblyScript,
+    /// JavaScript, in an interpreter that npm has.
+    JavaScript,
 }
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::RoutingPolicy, Self::RatePolicy, Self::CachePolicy, Self::HttpFilter, Self::StreamService];
+    pub const ALL: [Self; 6] = [
+        Self::RoutingPolicy,
+        Self::RatePolicy,
+        Self::CachePolicy,
+        Self::HttpFilter,
+        Self::StreamService,
+        Self::DatagramService,
+    ];
 
     /// Its name in the contract.
     pub fn as_str(self) -> &'static str {
@@ -56,6 +66,7 @@ impl World {
             Self::CachePolicy => "cache-policy",
             Self::HttpFilter => "http-filter",
             Self::StreamService => "stream-service",
+            Self::DatagramService => "datagram-service",
         }
     }
 
@@ -69,13 +80,19 @@ impl World {
                 "[[site]]\nhosts = [\"www.example\"]\norigin = [\"http://origin.example\"]\nfilters = [\"{name}\"]"
             ),
             Self::StreamService => format!("[[listen.service]]\nbind = \"127.0.0.1:2525\"\nplugin = \"{name}\""),
+            Self::DatagramService => format!("[[listen.datagram]]\nbind = \"127.0.0.1:2525\"\nplugin = \"{name}\""),
         }
+    }
+
+    /// Whether `littoral plugin test` asks plugins of it their author's vectors.
+    fn has_vectors(self) -> bool {
+        !matches!(self, Self::StreamService | Self::DatagramService)
     }
 }
 
 impl Language {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Rust, Self::C, Self::AssemblyScript];
+    pub const ALL: [Self; 4] = [Self::Rust, Self::C, Self::AssemblyScript, Self::JavaScript];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -83,12 +100,13 @@ impl Language {
             Self::Rust => "rust",
             Self::C => "c",
             Self::AssemblyScript => "assemblyscript",
+            Self::JavaScript => "javascript",
         }
     }
 
     /// Whether there is a template of a world in it.
     fn speaks(self, world: World) -> bool {
-        self == Self::Rust || world != World::StreamService
+        matches!(self, Self::Rust | Self::JavaScript) || world.has_vectors()
     }
 }
 
@@ -104,9 +122,15 @@ pub fn new(name: &str, world: World, language: Language, directory: &Path) -> Re
     }
     let mut written = Vec::new();
     if !language.speaks(world) {
-        let (language, world) = (language.as_str(), world.as_str());
+        let names = |names: Vec<&str>| names.join(", ");
+        let others = Language::ALL.into_iter().filter(|other| other.speaks(world)).map(Language::as_str);
+        let worlds = World::ALL.into_iter().filter(|other| language.speaks(*other)).map(World::as_str);
         return Err(format!(
-            "there is no template of {world} in {language}: take --lang rust, or any language with WIT bindings"
+            "there is no template of {world} in {lang}: {world} is there in {}; in {lang} there are {}",
+            names(others.collect()),
+            names(worlds.collect()),
+            world = world.as_str(),
+            lang = language.as_str(),
         ));
     }
     for (place, text) in files(name, world, language) {
@@ -135,7 +159,7 @@ fn check_name(name: &str) -> Result<(), String> {
 
 /// All files of a project, by their places in it.
 fn files(name: &str, world: World, language: Language) -> Vec<(PathBuf, String)> {
-    let fill = |text: &str| filled(text, name, world);
+    let fill = |text: &str| filled(text, name, world, language);
     let common = templates(&format!("{}/common", language.as_str()));
     let own = templates(&format!("{}/{}", language.as_str(), world.as_str()));
     let mut files: Vec<_> = common.into_iter().chain(own).map(|(place, text)| (place, fill(text))).collect();
@@ -169,14 +193,20 @@ fn below<'a>(directory: &'a Dir<'static>) -> Box<dyn Iterator<Item = (&'static P
 }
 
 /// A template with its blanks filled in.
-fn filled(text: &str, name: &str, world: World) -> String {
-    let test = match world {
-        World::StreamService => String::new(),
-        _ => format!(
+fn filled(text: &str, name: &str, world: World, language: Language) -> String {
+    let test = match world.has_vectors() {
+        false => String::new(),
+        true => format!(
             "littoral plugin test target/plugins/{name}.wasm   # asks vectors.toml in the host that a node uses\n"
         ),
     };
+    // An interpreter takes more than what is compiled.
+    let fuel = match (language, world) {
+        (Language::JavaScript, World::RoutingPolicy | World::RatePolicy | World::CachePolicy) => "fuel = 2000000\n",
+        _ => "",
+    };
     [
+        ("{{fuel}}", fuel),
         ("{{name}}", name),
         ("{{Type}}", &type_of(name)),
         ("{{world}}", world.as_str()),
@@ -223,14 +253,14 @@ mod tests {
             }
             let has = |place: &str| files.iter().any(|(file, _)| file == Path::new(place));
             assert!(has("wit/policy.wit") && has("README.md") && has(".gitignore"), "{language:?} {world:?}");
-            assert_eq!(has("vectors.toml"), world != World::StreamService, "{language:?} {world:?}");
+            assert_eq!(has("vectors.toml"), world.has_vectors(), "{language:?} {world:?}");
         }
     }
 
     #[test]
     fn the_sdk_that_is_written_depends_on_what_ours_does() {
         let ours = include_str!("../../../sdk/Cargo.toml");
-        let written = filled(templates("sdk")[0].1, "x", World::HttpFilter);
+        let written = filled(templates("sdk")[0].1, "x", World::HttpFilter, Language::Rust);
         let section = |text: &'_ str| -> Vec<String> {
             let of = text.split("[dependencies]\n").nth(1).unwrap().split("\n\n").next().unwrap();
             of.lines().filter_map(|line| line.split(['.', ' ']).next().map(str::to_owned)).collect()

@@ -177,7 +177,7 @@ impl<'a> Replay<'a> {
     ) -> Result<(), String> {
         let loaded = match &mut self.loaded {
             Some(loaded) => loaded,
-            place => place.insert(super::generation(self.file, &self.config)?),
+            place => place.insert(super::generation(self.file, &self.config, None)?),
         };
         if !loaded.code.interfaces.contains(&question.interface()) {
             self.found.skipped += 1;

@@ -14,6 +14,8 @@ use crate::types::{Ask, ClusterRow, Flow};
 #[serde(deny_unknown_fields, default)]
 struct Wanted {
     config: Option<serde_json::Value>,
+    /// Fuel of the call, where the world's is not enough.
+    fuel: Option<u64>,
     cluster: Vec<ClusterRow>,
     ladder: Vec<Ladder>,
     decide: Option<Flow>,
@@ -61,7 +63,7 @@ pub fn run_filter(file: &Path, text: &str) -> Result<serde_json::Value, String> 
 /// # Errors
 /// One line: the text and the place in it, or the component cannot be loaded.
 pub fn run(file: &Path, text: &str) -> Result<Ran, String> {
-    let Wanted { config, cluster, ladder, decide, select, admit, score } = read(text)?;
+    let Wanted { config, fuel: granted, cluster, ladder, decide, select, admit, score } = read(text)?;
     let ladders = ladder.into_iter().map(|ladder| (ladder.id, ladder.kbps)).collect();
     let snapshot = Snapshot { version: 1, clusters: cluster, ladders };
     let select = select.map(|ask| Question::Select(Select { ask, rungs: snapshot.rungs(ask.ladder) }));
@@ -71,14 +73,15 @@ pub fn run(file: &Path, text: &str) -> Result<Ran, String> {
         return Err("one question: write decide, select, admit or score".into());
     };
     let config = config.map_or_else(|| "{}".to_owned(), |config| config.to_string());
-    let generation = super::generation(file, &config)?;
+    let generation = super::generation(file, &config, granted)?;
     if !generation.code.interfaces.contains(&question.interface()) {
         return Err(format!("{}: it does not export {}", file.display(), question.interface().as_str()));
     }
     let mut trial = Trial::new(&generation, &config, &snapshot)?;
     let (reply, fuel) = trial.ask(&question);
     let words = reply.as_ref().map_or_else(|fault| trial.told(*fault), ToString::to_string);
-    let (function, fuel_limit, memory_bytes) = (question.as_str(), question.fuel(), trial.memory_bytes());
+    let (function, fuel_limit, memory_bytes) =
+        (question.as_str(), granted.unwrap_or_else(|| question.fuel()), trial.memory_bytes());
     Ok(Ran { function, reply: reply.ok(), words, fuel, fuel_limit, memory_bytes })
 }
 

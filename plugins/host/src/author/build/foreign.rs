@@ -3,8 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::flat::flatten;
 use super::rename::rename;
+use crate::contract::WIT;
 use crate::engine::read;
+
+mod javascript;
 
 /// A language with a compiler that makes core modules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +17,13 @@ pub(super) enum Foreign {
     C,
     /// `world.ts` with `plugin.ts`, with the compiler of npm's assemblyscript.
     AssemblyScript,
+    /// `plugin.js`, with npm's componentize-qjs, which snapshots an interpreter that has read it.
+    JavaScript,
 }
+
+/// An interpreter made for size, that traps where it would ask a system for anything. `--sync`: no tasks of the component model.
+const QJS: [&str; 9] =
+    ["--no-install", "componentize-qjs", "--js", "plugin.js", "--sync", "--opt-size", "--minify", "--stub-wasi", "-o"];
 
 /// AssemblyScript with a collector that runs when it is called, and a trap in place of `abort`.
 const ASC: [&str; 10] =
@@ -47,6 +57,7 @@ impl Foreign {
         match () {
             () if has("plugin.c") => Some(Self::C),
             () if has("world.ts") && has("plugin.ts") => Some(Self::AssemblyScript),
+            () if has("plugin.js") => Some(Self::JavaScript),
             () => None,
         }
     }
@@ -56,24 +67,14 @@ impl Foreign {
     /// # Errors
     /// One line: the compiler is missing, or what it ended with; it has said more itself.
     pub(super) fn compile(self, directory: &Path) -> Result<Vec<u8>, String> {
+        let place = directory.display();
+        let source = match self {
+            Self::JavaScript => javascript::Source::read(&directory.join("plugin.js"))?,
+            Self::C | Self::AssemblyScript => javascript::Source::default(),
+        };
         let made = tempfile::tempdir().map_err(|error| format!("no place for what is compiled: {error}"))?;
         let core = made.path().join("plugin.wasm");
-        let (mut command, needs) = match self {
-            Self::C => {
-                let mut clang = Command::new(std::env::var_os("CLANG").unwrap_or_else(|| "clang".into()));
-                // The header of this version, for who has none beside the source.
-                let header = std::fs::write(made.path().join("littoral.h"), HEADER_OF_C);
-                header.map_err(|error| format!("no place for what is compiled: {error}"))?;
-                clang.args(CLANG).arg(&core).arg("-I").arg(made.path()).arg("plugin.c");
-                (clang, "clang and lld (Debian: apt install clang lld)")
-            }
-            Self::AssemblyScript => {
-                let mut npx = Command::new("npx");
-                npx.args(ASC).arg(&core);
-                (npx, "Node.js with npm, and `npm install` in that directory")
-            }
-        };
-        let place = directory.display();
+        let (mut command, needs) = self.compiler(made.path(), &source)?;
         let status = command.current_dir(directory).status();
         let status = status.map_err(|error| {
             format!("{place}: {:?} cannot be run: {error}; it takes {needs}", command.get_program())
@@ -88,7 +89,40 @@ impl Foreign {
         match self {
             Self::C => Ok(core),
             Self::AssemblyScript => rename(&core),
+            Self::JavaScript => {
+                let flat = flatten(&core, |interface| source.asks_for(interface));
+                flat.map_err(|problem| format!("{place}: what was compiled cannot be one module: {problem}"))
+            }
         }
+    }
+
+    /// The command that compiles what is in the directory it is run in to `plugin.wasm` in `made`, and what it takes.
+    fn compiler(self, made: &Path, source: &javascript::Source) -> Result<(Command, &'static str), String> {
+        let core = made.join("plugin.wasm");
+        let no_place = |error: std::io::Error| format!("no place for what is compiled: {error}");
+        Ok(match self {
+            Self::C => {
+                let mut clang = Command::new(std::env::var_os("CLANG").unwrap_or_else(|| "clang".into()));
+                // The header of this version, for who has none beside the source.
+                std::fs::write(made.join("littoral.h"), HEADER_OF_C).map_err(no_place)?;
+                clang.args(CLANG).arg(&core).arg("-I").arg(made).arg("plugin.c");
+                (clang, "clang and lld (Debian: apt install clang lld)")
+            }
+            Self::AssemblyScript => {
+                let mut npx = Command::new("npx");
+                npx.args(ASC).arg(&core);
+                (npx, "Node.js with npm, and `npm install` in that directory")
+            }
+            Self::JavaScript => {
+                let wit = made.join("wit");
+                std::fs::create_dir(&wit).and_then(|()| WIT.extract(&wit)).map_err(no_place)?;
+                let mut npx = Command::new("npx");
+                npx.args(QJS).arg(&core).arg("--wit").arg(wit).arg("--world").arg(source.world()?);
+                // Its account of what it does; what goes wrong is on stderr.
+                npx.stdout(std::process::Stdio::null());
+                (npx, "Node.js with npm, and `npm install` in that directory")
+            }
+        })
     }
 }
 
