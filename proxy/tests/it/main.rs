@@ -18,6 +18,7 @@ mod demo;
 mod dial;
 mod disk;
 mod dns;
+mod documents;
 mod durable;
 mod exact;
 mod examples;
