@@ -218,7 +218,7 @@ impl<'a> Player<'a> {
             ladder,
             rand: 0,
         };
-        let RateAnswer { rung, state, guest } = policy.select(&ask, kbps);
+        let RateAnswer { rung, state, guest, .. } = policy.select(&ask, kbps);
         self.state = state;
         (usize::from(rung), if guest.is_some() { Rule::Guest.as_str() } else { "native" })
     }

@@ -374,7 +374,12 @@ impl RatePolicy for GuestRate {
         let seat = self.seat.load();
         let said = seat.as_ref().and_then(|plugin| {
             let answer = plugin.select(&asked, ladder.len()).ok()?;
-            Some(RateAnswer { rung: answer.rung, state: answer.state, guest: Some(plugin.called()) })
+            Some(RateAnswer {
+                rung: answer.rung,
+                state: answer.state,
+                pace_kbps: answer.pace_kbps,
+                guest: Some(plugin.called()),
+            })
         });
         said.unwrap_or_else(|| NativeThroughput.select(ask, ladder))
     }

@@ -10,18 +10,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use littoral_cache::{Key, Store};
+use bytes::Bytes;
+use littoral_cache::{Key, Outcome, Store};
 use littoral_manifests::{Presentation, Resource, Title};
 use parking_lot::Mutex;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
+use tokio::time::Instant;
 use url::Url;
 
 use crate::request::context::Context;
 use crate::request::manifest::AS_IS;
 use crate::video::told::Told;
+use pace::Pace;
 
 pub mod chosen;
+pub mod pace;
 
 /// Titles whose manifests are kept parsed; with one more all are parsed again when they are asked for.
 const TITLES_MAX: usize = 256;
@@ -66,6 +70,8 @@ pub struct RateAnswer {
     pub rung: u8,
     /// Kept for the session's next question.
     pub state: u64,
+    /// Advice to send no faster than this, kbit/s; 0: none.
+    pub pace_kbps: u32,
     /// The generation of the guest that chose it; `None` for the native policy.
     pub guest: Option<u64>,
 }
@@ -92,7 +98,7 @@ impl RatePolicy for NativeThroughput {
         let carried = ladder.iter().rposition(|kbps| u64::from(*kbps) <= trusted).unwrap_or(0);
         let carried = u8::try_from(carried).unwrap_or(NO_RUNG - 1);
         let rung = if ask.last_rung == NO_RUNG { carried } else { carried.min(ask.last_rung.saturating_add(1)) };
-        RateAnswer { rung, state: ask.state, guest: None }
+        RateAnswer { rung, state: ask.state, pace_kbps: 0, guest: None }
     }
 }
 
@@ -133,6 +139,7 @@ pub struct Rate {
     rates: Box<[AtomicU32]>,
     by_guest: AtomicU64,
     by_native: AtomicU64,
+    paced: AtomicU64,
     chosen: chosen::Chosen,
 }
 
@@ -154,6 +161,7 @@ impl Rate {
             rates: (0..CLIENTS).map(|_| AtomicU32::new(0)).collect(),
             by_guest: AtomicU64::new(0),
             by_native: AtomicU64::new(0),
+            paced: AtomicU64::new(0),
             chosen: chosen::Chosen::default(),
         }
     }
@@ -173,11 +181,18 @@ impl Rate {
             return Ok(false);
         };
         let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
-        let (rung, guest) = self.choose(&known, segment, &ctx.told.unwrap_or_default(), client);
+        let told = ctx.told.unwrap_or_default();
+        let answer = self.choose(&known, segment, &told, client);
+        let rung = usize::from(answer.rung);
         let Some((chosen, id)) = known.title.resolve(segment, rung) else {
             return Ok(false);
         };
-        (ctx.representation, ctx.rate_generation) = (Some(id.to_owned()), guest);
+        (ctx.representation, ctx.rate_generation) = (Some(id.to_owned()), answer.guest);
+        if ctx.site.as_ref().is_some_and(|site| site.pace) {
+            let kbps = known.title.ladder(segment).rung(rung).map_or(0, |rung| rung.kbps);
+            let segment_ms = u32::try_from(known.title.duration_ms(segment)).unwrap_or(u32::MAX);
+            ctx.pace = Pace::of(answer.pace_kbps, &told, kbps, segment_ms);
+        }
         tracing::debug!(file, chosen, rung, "auto URL");
         let uri = chosen
             .parse::<http::Uri>()
@@ -192,7 +207,7 @@ impl Rate {
         segment: &littoral_manifests::AutoSegment,
         told: &Told,
         client: Option<IpAddr>,
-    ) -> (usize, Option<u64>) {
+    ) -> RateAnswer {
         let ladder = known.title.ladder(segment).kbps();
         let session = told.session.map_or_else(|| client.map_or(0, hash), |session| session.hash);
         let slot = session as usize % SESSIONS;
@@ -207,14 +222,15 @@ impl Rate {
             ladder: known.ladders[segment.ladder],
             rand: session,
         };
-        let RateAnswer { rung, state, guest } = self.policy.select(&ask, &ladder);
+        let answer = self.policy.select(&ask, &ladder);
+        let RateAnswer { rung, state, guest, .. } = answer;
         if guest.is_some() { &self.by_guest } else { &self.by_native }.fetch_add(1, Relaxed);
         if segment.segment.is_some() {
             self.chosen.note(ladder.get(usize::from(rung)).copied().unwrap_or(0), ask.last_rung, rung);
             self.rungs[slot].store(u32::from(rung), Relaxed);
             self.states[slot].store(state, Relaxed);
         }
-        (usize::from(rung), guest)
+        answer
     }
 
     /// The title in a directory: known, or read from its manifest.
@@ -332,6 +348,21 @@ impl Rate {
         let known = slot.load(Relaxed);
         let average = if known == 0 { measured } else { known / 4 * 3 + measured / 4 };
         slot.store(average, Relaxed);
+    }
+
+    /// How long the next piece of a body waits before it goes to its client: of what is stored only, since others may read a fill as it comes.
+    pub(crate) fn paced(&self, ctx: &mut Context, piece: Option<&Bytes>) -> Option<Duration> {
+        let pace = ctx.pace.as_mut().filter(|_| matches!(ctx.outcome, Some(Outcome::Hit | Outcome::Stale)))?;
+        let wait = pace.delay(piece?.len(), Instant::now())?;
+        if !std::mem::replace(&mut ctx.is_paced, true) {
+            self.paced.fetch_add(1, Relaxed);
+        }
+        Some(wait)
+    }
+
+    /// Bodies that waited.
+    pub fn paced_bodies(&self) -> u64 {
+        self.paced.load(Relaxed)
     }
 
     fn rate_slot(&self, client: IpAddr) -> &AtomicU32 {

@@ -389,6 +389,17 @@ impl ProxyHttp for RequestPath {
         respond::add_fields(response, &self.node, ctx, outcome)
     }
 
+    /// A piece of the body, on its way to the client: how long it waits.
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<std::time::Duration>> {
+        Ok(self.node.rate.paced(ctx, body.as_ref()))
+    }
+
     /// Whether a failed attempt is worth another one.
     fn fail_to_connect(
         &self,
@@ -447,7 +458,9 @@ impl ProxyHttp for RequestPath {
         }
         figures.took(ctx.outcome, ctx.started.elapsed());
         crate::observe::tell(&self.node, session, ctx, error.is_none());
-        self.node.rate.delivered(session, sent, ctx.started.elapsed());
+        if !ctx.is_paced {
+            self.node.rate.delivered(session, sent, ctx.started.elapsed());
+        }
         tracing::debug!(
             host = ctx.host,
             path = session.req_header().uri.path(),

@@ -61,6 +61,8 @@ pub struct Site {
     pub compress: Option<config::Compress>,
     /// Whether `auto` segment URLs are answered.
     pub auto: bool,
+    /// Whether their bodies go at the pace of the rate policy.
+    pub pace: bool,
     /// Whether what players tell (CMCD) is read, and kept out of keys.
     pub knows_cmcd: bool,
     /// Whether paths are looked at on the shortest way: see [`Site::short_path`].
@@ -125,6 +127,7 @@ impl Site {
             unread: Arc::default(),
             compress: None,
             auto: false,
+            pace: false,
             knows_cmcd: false,
             looks_at_paths: false,
             video: None,
@@ -210,6 +213,7 @@ impl Sites {
                 unread: Arc::default(),
                 compress: raw.compress.clone(),
                 auto: raw.dash.auto,
+                pace: raw.dash.pace,
                 knows_cmcd,
                 looks_at_paths: knows_cmcd || raw.dash.rewrite.is_some(),
                 talks: video.as_ref().is_some_and(Video::sees_hits),

@@ -18,6 +18,8 @@ pub struct Dash {
     pub cmcd_path: Option<String>,
     /// Tell them what is known of the way to them.
     pub cmsd: bool,
+    /// Send the bodies of `auto` segments at the pace of the rate policy.
+    pub pace: bool,
     /// What to change in manifests.
     pub rewrite: Option<Rewrite>,
     /// What players will ask for next, fetched before they do.

@@ -225,6 +225,7 @@ fn what_a_site_does_for_players_is_told_its_key_and_its_bounds() {
         ("{ prefetch = { by_session = 65 } }", "site.dash.prefetch.by_session is 1 to 64"),
         ("{ prefetch = { rate = \"0bps\" } }", "site.dash.prefetch.rate is more than nothing"),
         ("{ prefetch = { rates = \"1Mbps\" } }", "did you mean \"rate\"?"),
+        ("{ pace = true }", "site.dash.pace needs site.dash.auto"),
         ("{ rewrite = {} }", "site.dash.rewrite changes nothing"),
         ("{ rewrite = { auto = true } }", "site.dash.rewrite.auto needs site.dash.auto"),
         ("{ rewrite = { base_urls = { \"o.example\" = \"https://e\" } } }", "write \"http://origin.example\" ="),

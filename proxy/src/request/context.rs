@@ -14,6 +14,7 @@ use crate::filters::points::Filtered;
 use crate::observe::access::Stamps;
 use crate::observe::figures::Figures;
 use crate::observe::trace::Traced;
+use crate::rate::pace::Pace;
 use crate::request::compress::Encoder;
 use crate::request::forward::Forwarded;
 use crate::request::pieces::Asked;
@@ -43,6 +44,10 @@ pub struct Context {
     pub(crate) told: Option<Told>,
     /// The representation an `auto` URL was resolved to.
     pub representation: Option<String>,
+    /// How fast it goes to its player.
+    pub(crate) pace: Option<Pace>,
+    /// It was held back for that.
+    pub(crate) is_paced: bool,
     /// The generation of the plugin that chose it.
     pub rate_generation: Option<u64>,
     /// The generation of the plugin that said whether the response is stored.
@@ -133,6 +138,8 @@ impl Context {
             background: false,
             told: None,
             representation: None,
+            pace: None,
+            is_paced: false,
             rate_generation: None,
             cache_generation: None,
             forward: None,

@@ -40,6 +40,7 @@ mod manifests;
 mod memory;
 mod names;
 mod origin;
+mod pacing;
 mod passing;
 mod pieces;
 mod plugins;

@@ -14,6 +14,12 @@ impl Config {
         if dash.cmcd_path.as_ref().is_some_and(|path| !path.starts_with('/') || path.contains(['?', '#'])) {
             return wrong("dash.cmcd_path", "site.dash.cmcd_path is a path without a query, such as \"/cmcd\"");
         }
+        if dash.pace && !dash.auto {
+            return wrong(
+                "dash.pace",
+                "site.dash.pace needs site.dash.auto: other segments are sent as fast as can be",
+            );
+        }
         if let Some(prefetch) = &dash.prefetch {
             if self.listen.http.is_empty() {
                 let fix =

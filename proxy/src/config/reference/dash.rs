@@ -32,6 +32,13 @@ pub(super) const KEYS: &[Key] = &[
         "Tell players, in `CMSD-Dynamic` of each response, the throughput and round-trip time to them, how long they waited for this node, and whether it is at its limit (docs/video.md).",
     ),
     key(
+        "site.dash.pace",
+        "true or false",
+        "`false`",
+        "live",
+        "Send stored `auto` segments no faster than the rate policy advises (`pace-kbps`), else than the player says it can use (CMCD `rtp`), and never slower than 1.5 times the representation's rate (docs/rate.md). Needs `site.dash.auto`.",
+    ),
+    key(
         "site.dash.rewrite",
         "table: the keys below",
         "none: manifests are what they are",

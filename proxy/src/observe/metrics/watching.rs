@@ -22,6 +22,11 @@ pub(super) const METRICS: &[Declared] = &[
         "direction: up, down",
         "Times a session got another representation than for its segment before.",
     ),
+    metric(
+        "littoral_rate_paced_total",
+        "",
+        "Bodies of auto URLs that were held back, to go at the pace of the rate policy or the player.",
+    ),
     metric("littoral_events_open", "", "Streams of /v1/events that are open."),
     metric(
         "littoral_events_streams_total",
@@ -36,6 +41,7 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
     match name {
         "littoral_rate_chosen_total" => by("kbps", Chosen::RATES.into_iter().zip(chosen.rates())),
         "littoral_rate_switches_total" => by("direction", Chosen::SWITCHES.into_iter().zip(chosen.switches())),
+        "littoral_rate_paced_total" => one(node.rate.paced_bodies()),
         "littoral_events_open" => one(watched.open.load(Relaxed) as u64),
         "littoral_events_streams_total" => {
             let counts = watched.streams.each_ref().map(|count| count.load(Relaxed));
