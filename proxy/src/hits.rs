@@ -39,7 +39,7 @@ use crate::video::told::Told;
 pub(crate) use file::Wire;
 use framing::{Follows, follows, has_bare_line_end, has_end};
 use fresh::{Fresh, Place, find, simple};
-use unsent::{Paged, Unsent};
+pub(crate) use unsent::{Paged, Unsent};
 
 mod buffers;
 mod file;

@@ -43,6 +43,7 @@ pub mod services;
 pub mod site;
 pub mod standing;
 pub mod storage;
+pub mod swarm;
 pub mod top;
 pub mod upgrade;
 pub mod video;

@@ -8,14 +8,12 @@
 //! said, else where it came from.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_util::FutureExt;
-use littoral_plugin_host::Place;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::socket::SocketAddr as L4Address;
@@ -27,16 +25,15 @@ use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
-use crate::config::Serve;
 use crate::forward::tunnel;
-use crate::hits::{Client, Connection, Next, Wire};
+use crate::hits::{Client, Connection, Next};
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
-use crate::services::connection::{self, Accepted, Duplex};
 use chunks::Checked;
 use clients::Guest;
 use front::Front;
+use hand::Raw;
 use socket::{Listening, Share};
 use tls::Secured;
 
@@ -45,6 +42,7 @@ pub(crate) mod chunks;
 pub mod clients;
 pub mod front;
 pub mod h2;
+mod hand;
 pub(crate) mod linger;
 pub mod proxy_protocol;
 pub mod rules;
@@ -353,36 +351,6 @@ impl Worker {
     }
 }
 
-/// A connection as it was accepted.
-trait Raw: Wire + AsRawFd + Into<L4Stream> + Send + 'static {
-    /// The same where it belongs to no runtime.
-    type Left: Send;
-    /// Leaves this runtime.
-    fn leave(self) -> std::io::Result<Self::Left>;
-    /// Arrives at this runtime.
-    fn arrive(left: Self::Left) -> std::io::Result<Box<dyn Duplex>>;
-}
-
-impl Raw for TcpStream {
-    type Left = std::net::TcpStream;
-    fn leave(self) -> std::io::Result<Self::Left> {
-        self.into_std()
-    }
-    fn arrive(left: Self::Left) -> std::io::Result<Box<dyn Duplex>> {
-        Ok(Box::new(Self::from_std(left)?))
-    }
-}
-
-impl Raw for UnixStream {
-    type Left = std::os::unix::net::UnixStream;
-    fn leave(self) -> std::io::Result<Self::Left> {
-        self.into_std()
-    }
-    fn arrive(left: Self::Left) -> std::io::Result<Box<dyn Duplex>> {
-        Ok(Box::new(Self::from_std(left)?))
-    }
-}
-
 /// Where connections come from.
 trait Listener: Send + Sync + 'static {
     type Stream: Raw;
@@ -437,6 +405,9 @@ impl Open {
             Ok(guest) => guest,
             Err(denied) => return node.figures.denied(denied),
         };
+        if let Some(at) = front.swarm {
+            return self.hand_to_swarm(stream, client, guest, at);
+        }
         if let Some(serve) = front.serve.load_full() {
             return self.hand_to_service(stream, client, guest, serve, front);
         }
@@ -458,30 +429,6 @@ impl Open {
                 tokio::spawn(async move { self.0.serve_tls(stream, client, guest, &tls).await });
             }
         }
-    }
-}
-
-impl Open {
-    /// Has a plugin serve a connection, on threads of its own: what a guest computes delays no request.
-    fn hand_to_service<S: Raw>(self, stream: S, client: SocketAddr, guest: Guest, serve: Arc<Serve>, front: &Front) {
-        let node = self.0.node.clone();
-        let services = &node.plugins.services;
-        let Some((running, runtime)) = services.named(&serve.plugin).zip(services.runtime().cloned()) else {
-            return;
-        };
-        let Some(place) = Place::take(&front.taken, serve.connections) else {
-            return running.service.refused();
-        };
-        let tls = front.tls.load_full().map(|tls| tls.config.clone());
-        let shutdown = self.0.shutdown.clone();
-        let moved = stream.leave();
-        runtime.spawn(async move {
-            let _held = (self, guest, place);
-            if let Ok(stream) = moved.and_then(S::arrive) {
-                let accepted = Accepted { stream, client, serve, tls, shutdown };
-                connection::serve(node, running, accepted).await;
-            }
-        });
     }
 }
 

@@ -240,7 +240,7 @@ pub(crate) fn key_of_url(node: &Node, url: &str) -> Option<Key> {
     Some(key_of(node, &host, &path))
 }
 
-fn key_of(node: &Node, host: &str, path: &str) -> Key {
+pub(crate) fn key_of(node: &Node, host: &str, path: &str) -> Key {
     let sites = node.sites.load();
     // The explicit proxy's are no site's.
     let site = sites.find(host).filter(|_| !host.contains('/'));

@@ -55,6 +55,7 @@ struct Sockets {
     dns: Option<littoral_geo::server::Listeners>,
     resolver: Option<littoral_geo::server::Listeners>,
     datagrams: Datagrams,
+    swarms: Datagrams,
     dot: Vec<std::net::TcpListener>,
     doh: Vec<std::net::TcpListener>,
 }
@@ -86,13 +87,14 @@ impl Assembled {
     /// The line that tells what is bound where.
     pub fn ready_line(&self) -> String {
         let join = |addresses: Vec<String>| addresses.join(",");
-        let kind = |front: &Front| [front.is_tls(), front.is_forward(), front.is_service()];
+        let kind = |front: &Front| [front.is_tls(), front.is_forward(), front.is_service(), front.is_swarm()];
         let mut parts = vec!["ready".to_owned()];
         let kinds = [
-            ("http", [false; 3]),
-            ("https", [true, false, false]),
-            ("forward", [false, true, false]),
-            ("service", [false, false, true]),
+            ("http", [false; 4]),
+            ("https", [true, false, false, false]),
+            ("forward", [false, true, false, false]),
+            ("service", [false, false, true, false]),
+            ("swarm", [false, false, false, true]),
         ];
         for (name, wanted) in kinds {
             let of = self.sockets.http.iter().filter(|bound| kind(&bound.front) == wanted);
@@ -109,9 +111,11 @@ impl Assembled {
                 parts.push(format!("{name}={}", join(sockets.addresses().iter().map(ToString::to_string).collect())));
             }
         }
-        let datagrams = self.sockets.datagrams.addresses();
-        if !datagrams.is_empty() {
-            parts.push(format!("datagram={}", join(datagrams)));
+        for (name, sockets) in [("datagram", &self.sockets.datagrams), ("swarm-datagram", &self.sockets.swarms)] {
+            let addresses = sockets.addresses();
+            if !addresses.is_empty() {
+                parts.push(format!("{name}={}", join(addresses)));
+            }
         }
         for (name, sockets) in [("dot", &self.sockets.dot), ("doh", &self.sockets.doh)] {
             let bound = sockets.iter().filter_map(|socket| socket.local_addr().ok());
@@ -144,7 +148,9 @@ impl Sockets {
         let resolver = config.resolver.as_ref().map_or(&[][..], |resolver| &resolver.listen);
         let resolver = dns::sockets("resolver.listen", resolver, 1, inherited)?;
         let addresses = config.listen.datagram.iter().map(|datagram| datagram.bind);
-        let datagrams = Datagrams::bind(addresses, inherited)?;
+        let datagrams = Datagrams::bind("listen.datagram", addresses, inherited)?;
+        let addresses = config.listen.swarm.iter().filter_map(|swarm| swarm.datagrams);
+        let swarms = Datagrams::bind("listen.swarm", addresses, inherited)?;
         let mut encrypted = |kind, inside, addresses: &[SocketAddr]| {
             let sockets = addresses.iter().map(|address| {
                 let socket = inherited.take(kind, &address.to_string()).into_iter().next();
@@ -154,7 +160,7 @@ impl Sockets {
         };
         let dot = encrypted(Kind::DnsTls, Inside::Dns, &config.listen.dot)?;
         let doh = encrypted(Kind::DnsHttps, Inside::Https, &config.listen.doh)?;
-        Ok(Self { http, admin: admin.transpose()?, dns, resolver, datagrams, dot, doh })
+        Ok(Self { http, admin: admin.transpose()?, dns, resolver, datagrams, swarms, dot, doh })
     }
 
     /// Duplicates of all of them, for a process that takes over.
@@ -183,6 +189,7 @@ impl Sockets {
             all.push(Handed::of(Kind::DnsTcp, written.to_string(), bound, &sockets.tcp)?);
         }
         all.extend(self.datagrams.duplicates()?);
+        all.extend(self.swarms.duplicates()?);
         Ok(all)
     }
 }
@@ -286,7 +293,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     let (stop, stopped) = watch::channel(false);
     let drain = node.settings.load().limits.drain.0;
     runtime.block_on(before_anybody(&node, &mut inherited));
-    let services = node.plugins.services.start(&node, workers, sockets.datagrams)?;
+    let services = node.plugins.services.start(&node, workers, (sockets.datagrams, sockets.swarms), &stopped)?;
     let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
     runtime.block_on(async {

@@ -21,6 +21,7 @@ use crate::config::{Config, Plugin};
 use crate::filters::dropped;
 use crate::node::Node;
 use crate::observe::metrics::Sample;
+use crate::swarm::Shard;
 
 pub(crate) mod connection;
 pub(crate) mod datagrams;
@@ -43,6 +44,8 @@ pub struct Services {
     host: Mutex<Option<Arc<ServiceHost>>>,
     loaded: Watched,
     runtime: OnceLock<Handle>,
+    /// Those who have all connections of a listener, in the order of the config.
+    shards: OnceLock<Vec<Arc<Shard>>>,
     /// What is believed of those whom services dial.
     pub(crate) trusts: dial::Trusts,
 }
@@ -78,8 +81,8 @@ impl Watched {
 pub(crate) struct Next(Vec<(Running, Option<Prepared>)>);
 
 impl Services {
-    /// Starts the threads that services run on, as many as the node has workers, and has datagrams answered; `None` where nothing
-    /// listens for a service. They end with what is returned.
+    /// Starts the threads that services run on, as many as the node has workers, and has datagrams answered and swarms begin; `None`
+    /// where nothing listens for a service. They end with what is returned.
     ///
     /// # Errors
     /// When the system has no more threads, or a socket is lost.
@@ -87,10 +90,12 @@ impl Services {
         &self,
         node: &Arc<Node>,
         threads: usize,
-        datagrams: datagrams::Sockets,
+        (datagrams, swarms): (datagrams::Sockets, datagrams::Sockets),
+        stopped: &watch::Receiver<bool>,
     ) -> Result<Option<Runtime>, String> {
         let config = node.settings.load();
-        if config.listen.service.is_empty() && config.listen.datagram.is_empty() {
+        let listen = &config.listen;
+        if listen.service.is_empty() && listen.datagram.is_empty() && listen.swarm.is_empty() {
             return Ok(None);
         }
         let mut builder = tokio::runtime::Builder::new_multi_thread();
@@ -98,7 +103,18 @@ impl Services {
         let runtime = runtime.map_err(|error| format!("cannot start the threads of services: {error}"))?;
         let _ = self.runtime.set(runtime.handle().clone());
         datagrams.serve(node, threads)?;
+        crate::swarm::start(node, swarms, stopped)?;
         Ok(Some(runtime))
+    }
+
+    /// Notes who has all connections of a listener. Once.
+    pub(crate) fn seat(&self, shards: Vec<Arc<Shard>>) {
+        let _ = self.shards.set(shards);
+    }
+
+    /// Who has all connections of the swarm at this place of the config.
+    pub(crate) fn shard(&self, at: usize) -> Option<&Arc<Shard>> {
+        self.shards.get()?.get(at)
     }
 
     /// Where their connections are served; `None` before [`Self::start`].
@@ -134,22 +150,7 @@ impl Services {
                 }
             });
         }
-        let is_of = |datagrams: bool, name: &str| {
-            let fits =
-                |running: &Running| running.service.name() == name && running.service.is_of_datagrams() == datagrams;
-            next.iter().any(|(running, _)| fits(running))
-        };
-        let told = |listener: &str, name: &str, what: &str, world: &str| {
-            format!("{listener}: plugin {name:?} is no service{what}: name another, or build it for the world {world}")
-        };
-        if let Some(serve) = config.listen.service.iter().find(|serve| !is_of(false, &serve.plugin)) {
-            let listener = format!("listen.service {}", serve.bind);
-            return Err(told(&listener, &serve.plugin, "", "stream-service"));
-        }
-        if let Some(datagram) = config.listen.datagram.iter().find(|datagram| !is_of(true, &datagram.plugin)) {
-            let listener = format!("listen.datagram {}", datagram.bind);
-            return Err(told(&listener, &datagram.plugin, " of datagrams", "datagram-service"));
-        }
+        seated(config, &next)?;
         Ok(Next(next))
     }
 
@@ -249,7 +250,31 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_service_durable_refused_total" => durable(status, |held| map("kind", &held.refused)),
         "littoral_service_durable_syncs_total" => durable(status, |held| one(held.syncs as f64)),
         "littoral_service_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
-        _ => Vec::new(),
+        _ => status.swarm.as_ref().map_or_else(Vec::new, |told| crate::swarm::samples(&label, told, name)),
+    }
+}
+
+/// Whether each listener has a plugin that is made for it, and each plugin what it may be granted.
+fn seated(config: &Config, next: &[(Running, Option<Prepared>)]) -> Result<(), String> {
+    let is = |name: &str, fits: fn(&Service) -> bool| {
+        next.iter().any(|(running, _)| running.service.name() == name && fits(&running.service))
+    };
+    let told = |listener: &str, name: &str, what: &str, world: &str| {
+        Err(format!("{listener}: plugin {name:?} is no {what}: name another, or build it for the world {world}"))
+    };
+    let serves = |service: &Service| !service.is_of_datagrams() && !service.is_swarm();
+    if let Some(serve) = config.listen.service.iter().find(|serve| !is(&serve.plugin, serves)) {
+        return told(&format!("listen.service {}", serve.bind), &serve.plugin, "service", "stream-service");
+    }
+    if let Some(one) = config.listen.datagram.iter().find(|one| !is(&one.plugin, Service::is_of_datagrams)) {
+        return told(&format!("listen.datagram {}", one.bind), &one.plugin, "service of datagrams", "datagram-service");
+    }
+    if let Some(swarm) = config.listen.swarm.iter().find(|swarm| !is(&swarm.plugin, Service::is_swarm)) {
+        return told("listen.swarm", &swarm.plugin, "swarm", "swarm-service");
+    }
+    match config.plugin.iter().find(|raw| raw.content.is_some() && is_one(raw) && !is(&raw.name, Service::is_swarm)) {
+        Some(raw) => Err(format!("plugin {:?}: content is for swarms, and this is none: remove it", raw.name)),
+        None => Ok(()),
     }
 }
 
@@ -281,6 +306,7 @@ fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
         store_bytes: raw.store.map_or(0, bytes),
         durable: durable_of(raw, config),
         dial: raw.dial.clone().map(|reaches| DialSpec { reaches, authorities: raw.dial_ca.clone() }),
+        content: raw.content.clone().unwrap_or_default(),
     }
 }
 

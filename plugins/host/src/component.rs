@@ -134,11 +134,9 @@ pub fn is_filter(file: &std::path::Path) -> bool {
     crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_filter())
 }
 
-/// Whether a file holds a service, of connections or of datagrams. One that cannot be read does not.
+/// Whether a file holds a service, of connections or of datagrams, or a swarm. One that cannot be read does not.
 pub fn is_service(file: &std::path::Path) -> bool {
-    crate::engine::read(file)
-        .and_then(|bytes| open(&bytes))
-        .is_ok_and(|opened| opened.is_service() || opened.is_datagrams())
+    crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_any_service())
 }
 
 /// What a policy may import.
@@ -147,6 +145,8 @@ pub(crate) const OF_POLICIES: [&str; 3] = ["env", "measured", "priced"];
 const OF_SERVICES: [&str; 6] = ["env", "ambient", "store", "connection", "durable", "dial"];
 /// What a service of datagrams may import.
 const OF_DATAGRAMS: [&str; 3] = ["env", "ambient", "store"];
+/// What a swarm may import.
+const OF_SWARMS: [&str; 5] = ["env", "ambient", "store", "durable", "swarm-host"];
 /// What a filter may import.
 const OF_FILTERS: [&str; 5] = ["env", "exchange", "ambient", "place", "store"];
 
@@ -191,6 +191,27 @@ impl Opened {
     /// Whether it exports `datagrams`.
     pub(crate) fn is_datagrams(&self) -> bool {
         self.exports.iter().any(|name| is_ours(name, "datagrams"))
+    }
+
+    /// Whether it exports `swarm`.
+    pub(crate) fn is_swarm(&self) -> bool {
+        self.exports.iter().any(|name| is_ours(name, "swarm"))
+    }
+
+    /// Whether it is a service of any kind.
+    pub(crate) fn is_any_service(&self) -> bool {
+        self.is_service() || self.is_datagrams() || self.is_swarm()
+    }
+
+    /// Checks that it is a swarm and asks for nothing that swarms do not get.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn check_swarm(&self) -> Result<(), String> {
+        if !self.is_swarm() {
+            return Err(self.is_not("swarm", "swarm-service", "listen.swarm"));
+        }
+        self.imports_only("swarm", &OF_SWARMS)
     }
 
     /// Checks that it is a service of datagrams and asks for nothing that those do not get.

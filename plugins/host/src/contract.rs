@@ -54,6 +54,7 @@ mod tests {
             "http-filter",
             "stream-service",
             "datagram-service",
+            "swarm-service",
         ] {
             assert!(contract.world(world).is_some(), "{world}");
         }

@@ -17,7 +17,7 @@ use crate::component::Opened;
 use crate::engine::{Content, HostSettings};
 use crate::filter::bindings::littoral::plugin::{ambient, env, store};
 use crate::filter::limits::{DEADLINE_MS_MAX, FIBER_BYTES, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS};
-use crate::limits::{MEMORY_BYTES_MAX, TABLE_ELEMENTS_MAX};
+use crate::limits::TABLE_ELEMENTS_MAX;
 use crate::service::Dialled;
 use crate::status::Counters;
 use crate::store::Store;
@@ -60,21 +60,21 @@ impl Shared {
 }
 
 impl<G: 'static> Runtime<G> {
-    /// For so many instances at a time, whose fuel is counted or not, which may import what every guest may, of `ambient`, and what `add` adds. Its clock is a thread.
+    /// For so many instances at a time, of so much memory at most, whose fuel is counted or not, which may import what every guest may, of `ambient`, and what `add` adds. Its clock is a thread.
     ///
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub(crate) fn new(
         kind: &'static str,
         settings: HostSettings,
-        (instances, metered): (u32, bool),
+        (instances, memory_bytes, metered): (u32, usize, bool),
         ambient_of: fn(&mut G) -> &mut Ambient,
         add: impl FnOnce(&mut Linker<G>) -> wasmtime::Result<()>,
     ) -> Result<Self, String> {
         make_directory(&settings)?;
         let started = || {
             let mut config = config();
-            config.allocation_strategy(pool(instances)).consume_fuel(metered);
+            config.allocation_strategy(pool(instances, memory_bytes)).consume_fuel(metered);
             let engine = Engine::new(&config)?;
             let mut linker = Linker::new(&engine);
             env::add_to_linker::<_, HasSelf<Ambient>>(&mut linker, ambient_of)?;
@@ -123,12 +123,12 @@ impl<G: 'static> Runtime<G> {
 /// # Errors
 /// Which key is too large, and its bound.
 pub(crate) fn check_grants(
-    memory_bytes: Option<usize>,
+    (memory_bytes, memory_bytes_max): (Option<usize>, usize),
     store_bytes: usize,
     deadline_ms: Option<u64>,
 ) -> Result<(), String> {
     let bounds = [
-        ("memory", memory_bytes.unwrap_or(0), MEMORY_BYTES_MAX),
+        ("memory", memory_bytes.unwrap_or(0), memory_bytes_max),
         ("store", store_bytes, STORE_BYTES_MAX),
         ("deadline", deadline_ms.unwrap_or(0) as usize, DEADLINE_MS_MAX as usize),
     ];
@@ -176,7 +176,7 @@ pub(crate) fn config() -> Config {
 }
 
 /// All memory that so many instances can have is reserved as addresses at the start; none of it is used before an instance is.
-fn pool(instances: u32) -> PoolingAllocationConfig {
+fn pool(instances: u32, memory_bytes: usize) -> PoolingAllocationConfig {
     let parts = instances * 2;
     let mut pool = PoolingAllocationConfig::default();
     pool.total_component_instances(instances)
@@ -189,7 +189,7 @@ fn pool(instances: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(PARTS_MAX)
         .max_component_instance_size(STRUCTURES_BYTES_MAX)
         .max_core_instance_size(STRUCTURES_BYTES_MAX)
-        .max_memory_size(MEMORY_BYTES_MAX)
+        .max_memory_size(memory_bytes)
         .table_elements(TABLE_ELEMENTS_MAX)
         // So much of an instance's memory stays for the next one, set back by hand instead of by the kernel: the pages that it wrote to where
         // the kernel says which (Linux 6.7), else the first ones.

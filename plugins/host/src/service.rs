@@ -1,5 +1,5 @@
 //! Services: components that each serve one connection, on fibers, with an instance for every connection; or that answer datagrams
-//! ([`Handler`]).
+//! ([`Handler`]); or of which one instance has all connections of a listener ([`swarm`]).
 //!
 //! Loading is [`ServiceHost`]'s, serving [`Service`]'s; what is below a connection (sockets, TLS, time-outs) is the caller's [`Wire`]. Who is
 //! accepted where, is the caller's too. Invariants: a guest computes for no longer than its deadline from one operation that moved bytes to the
@@ -18,6 +18,7 @@ mod outbound;
 mod plugin;
 pub mod reach;
 mod status;
+pub mod swarm;
 mod time;
 mod wire;
 

@@ -120,6 +120,9 @@ pub struct Grants {
     /// Whom it may dial.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dial: Option<Vec<String>>,
+    /// Which contents of the cache it may send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<Vec<String>>,
     /// Bytes it may keep on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable_bytes: Option<u64>,

@@ -10,6 +10,7 @@
 //! | `http-filter` | [`filter::Filter`] | [`export_filter!`] | [`filter::sketch::Sketch`] |
 //! | `stream-service` | [`service::Service`] | [`export_service!`] | [`service::sketch::Sketch`] |
 //! | `datagram-service` | [`datagrams::Datagrams`] | [`export_datagrams!`] | [`datagrams::sketch::Sketch`] |
+//! | `swarm-service` | [`swarm::Swarm`] | [`export_swarm!`] | [`swarm::sketch::Sketch`] |
 //!
 //! A service has more where the operator grants it: what it keeps on disk ([`durable`]), whom it dials ([`dial`]).
 //!
@@ -29,6 +30,7 @@ pub mod filter;
 pub mod memory;
 pub mod policy;
 pub mod service;
+pub mod swarm;
 
 pub use config::{config, no_config};
 pub use wit_bindgen;

@@ -31,6 +31,7 @@ mod resolver;
 mod rtt;
 mod serve;
 mod site;
+mod swarm;
 mod trace;
 
 use crate::origin::lookup::SERVERS_MAX;
@@ -49,6 +50,7 @@ impl Config {
         self.check_node()?;
         self.check_listen()?;
         self.check_services()?;
+        self.check_swarms()?;
         self.check_forward()?;
         self.check_acme()?;
         self.check_plugins()?;

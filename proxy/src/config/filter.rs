@@ -50,7 +50,8 @@ impl Plugin {
     /// # Errors
     /// One line with the key.
     pub fn check_no_service(&self) -> Result<(), String> {
-        let keys = [("durable", self.durable.is_some()), ("dial", self.dial.is_some())];
+        let keys =
+            [("durable", self.durable.is_some()), ("dial", self.dial.is_some()), ("content", self.content.is_some())];
         match keys.into_iter().find(|(_, is_there)| *is_there) {
             Some((key, _)) => {
                 Err(format!("plugin {:?}: {key} is for services, and this is none: remove it", self.name))

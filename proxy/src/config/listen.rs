@@ -9,7 +9,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::units::Prefix;
-use super::{Datagram, Serve};
+use super::{Datagram, Serve, Swarm};
 
 /// Certificates of one listener.
 pub const CERTS_MAX: usize = 1024;
@@ -30,6 +30,8 @@ pub struct Listen {
     pub service: Vec<Serve>,
     /// Datagrams that plugins answer.
     pub datagram: Vec<Datagram>,
+    /// Connections and datagrams that one instance of a plugin has.
+    pub swarm: Vec<Swarm>,
     /// Admin API, metrics and dashboard.
     pub admin: Option<SocketAddr>,
     /// DNS, UDP and TCP.
@@ -268,6 +270,7 @@ impl Listen {
             binds.push(bind);
             files.extend(named);
         }
+        binds.extend(self.swarm.iter_mut().filter_map(|swarm| swarm.bind.as_mut()));
         let sockets = plain.chain(binds).filter_map(|bind| match bind {
             Bind::Unix(path) => Some(path),
             Bind::Inet(_) => None,
@@ -280,7 +283,9 @@ impl Listen {
         let plain = self.http.iter().map(|http| (&http.bind, http.door.clone()));
         let tls = self.https.iter().map(|https| (&https.bind, https.door()));
         let forward = self.forward.iter().map(|forward| (&forward.bind, forward.door.clone()));
-        plain.chain(tls).chain(forward).chain(self.service.iter().map(|serve| (&serve.bind, serve.door())))
+        let services = self.service.iter().map(|serve| (&serve.bind, serve.door()));
+        let swarms = self.swarm.iter().filter_map(|swarm| swarm.bind.as_ref().map(|bind| (bind, swarm.door())));
+        plain.chain(tls).chain(forward).chain(services).chain(swarms)
     }
 
     /// Whether `self` needs other sockets than `old`, which is what a reload cannot give.
@@ -288,9 +293,11 @@ impl Listen {
         let fixed = |listen: &Self| {
             let bound: Vec<_> = listen.bound().map(|(bind, door)| (bind.clone(), door.backlog, door.mode)).collect();
             let datagrams: Vec<_> = listen.datagram.iter().map(|datagram| datagram.bind).collect();
+            let of_swarm = |swarm: &Swarm| (swarm.bind.clone(), swarm.datagrams, swarm.plugin.clone());
+            let swarms: Vec<_> = listen.swarm.iter().map(of_swarm).collect();
             (
                 bound,
-                datagrams,
+                (datagrams, swarms),
                 listen.http.len(),
                 listen.forward.len(),
                 listen.service.len(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use littoral_plugin_host::limits::MEMORY_TOTAL_BYTES_DEFAULT;
 use littoral_plugin_host::service::reach::Reach;
+use littoral_plugin_host::service::swarm::Content;
 use littoral_plugin_host::signature::{PublicKey, Trust};
 use serde::Deserialize;
 
@@ -79,6 +80,8 @@ pub struct Plugin {
     pub store: Option<Size>,
     /// Whom a service may dial.
     pub dial: Option<Vec<Reach>>,
+    /// Which contents of the cache a swarm may send.
+    pub content: Option<Vec<Content>>,
     /// Authorities that are believed then, beside the system's.
     pub dial_ca: Option<PathBuf>,
     /// Bytes that a service may keep on disk.

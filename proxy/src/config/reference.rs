@@ -15,6 +15,7 @@ mod resolver;
 mod rtt;
 mod serve;
 mod site;
+mod swarm;
 mod trace;
 mod zone;
 
@@ -48,6 +49,7 @@ pub const SECTIONS: &[&[Key]] = &[
     NODE,
     listen::KEYS,
     serve::KEYS,
+    swarm::KEYS,
     acme::KEYS,
     forward::KEYS,
     cache::KEYS,
@@ -234,6 +236,13 @@ const PLUGINS: &[Key] = &[
         "none",
         "live",
         "Grants a service connections that it makes itself. HOST is `*`, `*.example.org`, a name, an address or a prefix (IPv6 in brackets: `[2001:db8::]/32`); PORT is a number or `*`. A name must be listed, and an address public, or in a prefix that is listed.",
+    ),
+    key(
+        "plugin.content",
+        "list of `HOST/PATH`, at most 256",
+        "none",
+        "live",
+        "Grants a swarm what the cache has of these: it is sent by the node, past the site's filters. A `*` at the end of PATH leaves its end open.",
     ),
     key(
         "plugin.dial_ca",

@@ -334,6 +334,7 @@ fn keys_of(section: &str) -> HashSet<&'static str> {
         "control" => expected_keys("[control]\nno-such-key = 1").into_iter().chain(["nodes"]).collect(),
         "dns.key" => expected_keys("[dns]\nkey = [{ no-such-key = 1 }]"),
         "listen.datagram" => expected_keys("[listen]\ndatagram = [{ no-such-key = 1 }]"),
+        "listen.swarm" => expected_keys("[listen]\nswarm = [{ no-such-key = 1 }]"),
         "listen.service" => expected_keys("[listen]\nservice = [{ no-such-key = 1 }]"),
         "listen.service.certs" => expected_keys("[listen]\nservice = [{ certs = [{ no-such-key = 1 }] }]"),
         "listen.https.certs" => expected_keys("[listen]\nhttps = [{ certs = [{ no-such-key = 1 }] }]"),
@@ -358,7 +359,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 23] = [
+    const TABLES: [&str; 24] = [
+        "swarm",
         "dnssec",
         "transfer",
         "primary",

@@ -20,7 +20,7 @@ use super::file::{FIRST_BYTES, Wire};
 const SLICES_MAX: usize = 32;
 
 /// What is still to be written.
-pub(super) struct Unsent<'a> {
+pub(crate) struct Unsent<'a> {
     head: &'a [u8],
     blocks: &'a [Bytes],
     /// Bytes of the first block that are written.
@@ -34,14 +34,14 @@ pub(super) struct Unsent<'a> {
 
 /// What sending without a copy needs: the pages that blocks may lie in, and the socket of a plain connection that does not know it.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Paged<'a> {
-    pub(super) pages: Option<&'a Pages>,
-    pub(super) socket: Option<BorrowedFd<'a>>,
+pub(crate) struct Paged<'a> {
+    pub(crate) pages: Option<&'a Pages>,
+    pub(crate) socket: Option<BorrowedFd<'a>>,
 }
 
 impl<'a> Unsent<'a> {
     /// All of these.
-    pub(super) fn new(head: &'a [u8], blocks: &'a [Bytes], paged: Paged<'a>) -> Self {
+    pub(crate) fn new(head: &'a [u8], blocks: &'a [Bytes], paged: Paged<'a>) -> Self {
         Self { head, blocks, skip: 0, written: 0, paged, full: false }
     }
 
@@ -61,7 +61,7 @@ impl<'a> Unsent<'a> {
     }
 
     /// Writes it all. The time-out is per call that makes progress.
-    pub(super) async fn send<S: Wire>(&mut self, stream: &mut S, patience: Duration) -> Result<()> {
+    pub(crate) async fn send<S: Wire>(&mut self, stream: &mut S, patience: Duration) -> Result<()> {
         let late = |_| Error::from(ErrorKind::TimedOut);
         while !self.is_empty() {
             timeout(patience, poll_fn(|context| self.poll_once(context, stream))).await.map_err(late)??;

@@ -19,6 +19,7 @@ enum Kind {
     Tls,
     Forward,
     Service,
+    Swarm,
 }
 
 /// The changing side of one listener.
@@ -29,11 +30,13 @@ pub struct Front {
     pub(super) tls: ArcSwapOption<Tls>,
     /// Who serves its connections, where that is a plugin.
     pub(super) serve: ArcSwapOption<Serve>,
+    /// The place in the config of the swarm that has its connections, if one does.
+    pub(super) swarm: Option<usize>,
     /// How many connections a plugin has.
     pub(super) taken: Arc<AtomicUsize>,
 }
 
-/// The changing side of every listener: plain, TLS, forward, services, each in the order of the config.
+/// The changing side of every listener: plain, TLS, forward, services, swarms, each in the order of the config.
 pub struct Fronts(Vec<Arc<Front>>);
 
 /// What a config says of a listener, read and found good.
@@ -43,6 +46,7 @@ struct Read {
     rules: Rules,
     tls: Option<Tls>,
     serve: Option<Serve>,
+    swarm: Option<usize>,
 }
 
 /// What a config says of every listener, read and found good.
@@ -67,6 +71,11 @@ impl Front {
         self.kind == Kind::Forward
     }
 
+    /// Whether a swarm has its connections.
+    pub fn is_swarm(&self) -> bool {
+        self.kind == Kind::Swarm
+    }
+
     /// Whether a plugin serves its connections.
     pub fn is_service(&self) -> bool {
         self.kind == Kind::Service
@@ -80,6 +89,7 @@ struct Listener<'a> {
     door: Door,
     https: Option<Https>,
     serve: Option<&'a Serve>,
+    swarm: Option<usize>,
 }
 
 /// Every listener of a config in the order of [`Fronts`].
@@ -87,31 +97,35 @@ fn listeners(config: &Config) -> impl Iterator<Item = Listener<'_>> {
     let listen = &config.listen;
     let tls = listen.https.iter().map(|https| {
         let (bind, door) = (&https.bind, https.door());
-        Listener { bind, kind: Kind::Tls, door, https: Some(https.clone()), serve: None }
+        Listener { bind, kind: Kind::Tls, door, https: Some(https.clone()), serve: None, swarm: None }
     });
     let services = listen.service.iter().map(|serve| {
         let (bind, door) = (&serve.bind, serve.door());
-        Listener { bind, kind: Kind::Service, door, https: serve.https(), serve: Some(serve) }
+        Listener { bind, kind: Kind::Service, door, https: serve.https(), serve: Some(serve), swarm: None }
     });
     let http = listen.http.iter().map(|http| Listener::plain(http, Kind::Plain));
     let forward = listen.forward.iter().map(|forward| Listener::plain(forward, Kind::Forward));
-    http.chain(tls).chain(forward).chain(services)
+    let swarms = listen.swarm.iter().enumerate().filter_map(|(at, swarm)| {
+        let (bind, door) = (swarm.bind.as_ref()?, swarm.door());
+        Some(Listener { bind, kind: Kind::Swarm, door, https: None, serve: None, swarm: Some(at) })
+    });
+    http.chain(tls).chain(forward).chain(services).chain(swarms)
 }
 
 impl<'a> Listener<'a> {
     /// One without TLS.
     fn plain(http: &'a Http, kind: Kind) -> Self {
-        Self { bind: &http.bind, kind, door: http.door.clone(), https: None, serve: None }
+        Self { bind: &http.bind, kind, door: http.door.clone(), https: None, serve: None, swarm: None }
     }
 
     /// Reads the files it names. `before` is what it had until now.
     fn read(self, before: Option<&Tls>) -> Result<Read, String> {
-        let Self { bind, kind, door, https, serve } = self;
+        let Self { bind, kind, door, https, serve, swarm } = self;
         let mut tls = https.map(|https| Tls::load(&https, before)).transpose()?;
         if let (Kind::Service, Some(tls)) = (kind, &mut tls) {
             tls.agree_on_nothing();
         }
-        Ok(Read { bind: bind.clone(), kind, rules: Rules::new(&door), tls, serve: serve.cloned() })
+        Ok(Read { bind: bind.clone(), kind, rules: Rules::new(&door), tls, serve: serve.cloned(), swarm })
     }
 }
 
@@ -122,10 +136,10 @@ impl Fronts {
     /// One line that names the file.
     pub fn new(config: &Config) -> Result<Self, String> {
         let fronts = listeners(config).map(|listener| {
-            let Read { bind, kind, rules, tls, serve } = listener.read(None)?;
+            let Read { bind, kind, rules, tls, serve, swarm } = listener.read(None)?;
             let (rules, taken) = (ArcSwap::from_pointee(rules), Arc::default());
             let (tls, serve) = (ArcSwapOption::from_pointee(tls), ArcSwapOption::from_pointee(serve));
-            Ok(Arc::new(Front { bind, kind, rules, tls, serve, taken }))
+            Ok(Arc::new(Front { bind, kind, rules, tls, serve, swarm, taken }))
         });
         fronts.collect::<Result<_, String>>().map(Self)
     }

@@ -470,11 +470,17 @@ fn samples(node: &Node, name: &str) -> Vec<Sample> {
         }
         name if name.starts_with("littoral_forward_") => crate::observe::downstream::forward(node, name),
         name if name.starts_with("littoral_cache_") => one(cache::figure(&node.store, name)),
-        name if ["littoral_plugin_", "littoral_filter_", "littoral_service_"].iter().any(|of| name.starts_with(of)) => {
-            node.plugins.samples(name)
-        }
+        name if is_of_plugins(name) => node.plugins.samples(name),
         name => node.directing.as_ref().map_or_else(Vec::new, |directing| directing.samples(name)),
     }
+}
+
+/// Whether plugins tell it.
+fn is_of_plugins(name: &str) -> bool {
+    ["plugin", "filter", "service", "swarm"].iter().any(|of| {
+        let rest = name.strip_prefix("littoral_").and_then(|rest| rest.strip_prefix(of));
+        rest.is_some_and(|rest| rest.starts_with('_'))
+    })
 }
 
 /// A figure of traces; none while there are none.

@@ -27,15 +27,24 @@ impl Sockets {
     ///
     /// # Errors
     /// One line that names the address.
-    pub(crate) fn bind(addresses: impl Iterator<Item = SocketAddr>, inherited: &mut Inherited) -> Result<Self, String> {
+    pub(crate) fn bind(
+        listener: &str,
+        addresses: impl Iterator<Item = SocketAddr>,
+        inherited: &mut Inherited,
+    ) -> Result<Self, String> {
         let bound = addresses.map(|address| {
-            let problem = |error| format!("cannot listen on {address} (listen.datagram): {error}");
+            let problem = |error| format!("cannot listen on {address} ({listener}): {error}");
             let socket: Option<OwnedFd> = inherited.take(Kind::Datagram, &address.to_string()).into_iter().next();
             let socket = socket.map_or_else(|| Bound::bind(address), |socket| Ok(socket.into())).map_err(problem)?;
             socket.set_nonblocking(true).map_err(problem)?;
             Ok((address.to_string(), socket))
         });
         bound.collect::<Result<_, String>>().map(Self)
+    }
+
+    /// They, in their order.
+    pub(crate) fn into_each(self) -> impl Iterator<Item = Bound> {
+        self.0.into_iter().map(|(_, socket)| socket)
     }
 
     /// Where they are bound.

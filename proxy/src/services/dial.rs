@@ -102,6 +102,19 @@ impl Peer {
     }
 }
 
+/// A plain connection for a plugin that was granted whom it reaches.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) async fn plain(
+    node: &Node,
+    target: &Target,
+    granted: &DialSpec,
+) -> Result<(TcpStream, SocketAddr), Refused> {
+    let made = async { connected(&addresses(node, &target.host, target.port, granted).await?).await };
+    timeout(DIAL_TIME, made).await.unwrap_or(Err(Refused::Timeout))
+}
+
 /// The addresses of a target that may be connected to: at least one.
 async fn addresses(node: &Node, host: &str, port: u16, granted: &DialSpec) -> Result<Vec<SocketAddr>, Refused> {
     let list = &granted.reaches;

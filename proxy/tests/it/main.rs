@@ -61,6 +61,7 @@ mod shield;
 mod slices;
 mod smuggling;
 mod steer;
+mod swarms;
 mod tidy;
 mod tls;
 mod trace;

@@ -69,8 +69,15 @@ pub(super) fn has_wasm_target() -> bool {
 #[test]
 fn a_new_project_in_rust_passes_its_tests_and_is_loaded() {
     let _alone = alone();
-    for world in ["routing-policy", "rate-policy", "cache-policy", "http-filter", "stream-service", "datagram-service"]
-    {
+    for world in [
+        "routing-policy",
+        "rate-policy",
+        "cache-policy",
+        "http-filter",
+        "stream-service",
+        "datagram-service",
+        "swarm-service",
+    ] {
         let (_directory, project, name) = project(world, "rust");
         let said = done(&project, &cargo(), &["test", "--quiet"]);
         assert!(said.contains("test result: ok. ") && !said.contains("warning"), "{world}: {said}");
@@ -153,8 +160,9 @@ fn a_project_is_not_written_over_and_its_name_is_checked() {
     assert!(!ok && said.contains("is no name of a plugin"), "{said}");
     let (ok, said) = run(directory.path(), BINARY, &["plugin", "new", "--world", "smtp", "other"]);
     assert!(
-        !ok && said
-            .contains("[possible values: routing-policy, rate-policy, cache-policy, http-filter, stream-service"),
+        !ok && said.contains(
+            "[possible values: routing-policy, rate-policy, cache-policy, http-filter, stream-service, datagram-service, swarm-service"
+        ),
         "{said}"
     );
 }

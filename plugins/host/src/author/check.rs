@@ -61,7 +61,7 @@ pub fn check(file: &Path, config: &str) -> Result<Vec<Finding>, String> {
         let tried = crate::filter::try_out(file, config);
         return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/filter.wit")).into_iter().collect());
     }
-    if opened.is_service() || opened.is_datagrams() {
+    if opened.is_any_service() {
         let tried = crate::service::try_out(file, config);
         return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/service.wit")).into_iter().collect());
     }

@@ -90,8 +90,9 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
     let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world);
     let filter = opened.is_filter().then_some("http-filter");
     let service = opened.is_service().then_some("stream-service");
-    let worlds =
-        policies.chain(filter).chain(service).chain(opened.is_datagrams().then_some("datagram-service")).collect();
+    let datagrams = opened.is_datagrams().then_some("datagram-service");
+    let swarm = opened.is_swarm().then_some("swarm-service");
+    let worlds = policies.chain(filter).chain(service).chain(datagrams).chain(swarm).collect();
     let core = &bytes[opened.core.clone()];
     let custom_sections = sections(&bytes).map_err(told)?;
     Ok(Inspection {

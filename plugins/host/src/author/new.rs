@@ -32,6 +32,8 @@ pub enum World {
     StreamService,
     /// Datagrams.
     DatagramService,
+    /// All connections in one place.
+    SwarmService,
 }
 
 /// What it is written in.
@@ -49,13 +51,14 @@ pub enum Language {
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RoutingPolicy,
         Self::RatePolicy,
         Self::CachePolicy,
         Self::HttpFilter,
         Self::StreamService,
         Self::DatagramService,
+        Self::SwarmService,
     ];
 
     /// Its name in the contract.
@@ -67,6 +70,7 @@ impl World {
             Self::HttpFilter => "http-filter",
             Self::StreamService => "stream-service",
             Self::DatagramService => "datagram-service",
+            Self::SwarmService => "swarm-service",
         }
     }
 
@@ -81,12 +85,13 @@ impl World {
             ),
             Self::StreamService => format!("[[listen.service]]\nbind = \"127.0.0.1:2525\"\nplugin = \"{name}\""),
             Self::DatagramService => format!("[[listen.datagram]]\nbind = \"127.0.0.1:2525\"\nplugin = \"{name}\""),
+            Self::SwarmService => format!("[[listen.swarm]]\nbind = \"127.0.0.1:6881\"\nplugin = \"{name}\""),
         }
     }
 
     /// Whether `littoral plugin test` asks plugins of it their author's vectors.
     fn has_vectors(self) -> bool {
-        !matches!(self, Self::StreamService | Self::DatagramService)
+        !matches!(self, Self::StreamService | Self::DatagramService | Self::SwarmService)
     }
 }
 
@@ -106,7 +111,10 @@ impl Language {
 
     /// Whether there is a template of a world in it.
     fn speaks(self, world: World) -> bool {
-        matches!(self, Self::Rust | Self::JavaScript) || world.has_vectors()
+        match world {
+            World::SwarmService => self == Self::Rust,
+            _ => matches!(self, Self::Rust | Self::JavaScript) || world.has_vectors(),
+        }
     }
 }
 

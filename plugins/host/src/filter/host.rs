@@ -68,7 +68,7 @@ impl FilterHost {
             exchange::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             place::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
-        let instances = (INSTANCES_TOTAL, metered);
+        let instances = (INSTANCES_TOTAL, MEMORY_BYTES_MAX, metered);
         let runtime = Runtime::new("filter", settings, instances, |guest: &mut Guest| &mut guest.ambient, add);
         runtime.map(|runtime| Arc::new(Self(runtime)))
     }
@@ -172,7 +172,7 @@ fn generation_in(host: Arc<FilterHost>, file: &Path, config: &str) -> Result<(Ar
 
 /// Checks a spec and the imports and exports of its file.
 fn check(spec: &FilterSpec, bytes: &[u8]) -> Result<Opened, String> {
-    check_grants(spec.memory_bytes, spec.store_bytes, spec.deadline_ms)?;
+    check_grants((spec.memory_bytes, MEMORY_BYTES_MAX), spec.store_bytes, spec.deadline_ms)?;
     let opened = open(bytes)?;
     opened.check_filter()?;
     check_store(&opened, spec.store_bytes).map(|()| opened)

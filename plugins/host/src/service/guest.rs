@@ -12,6 +12,7 @@ use super::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as T
 use super::connection::{Connection, NoLine};
 use super::limits::{AHEAD_BYTES_MAX, MOVED_BYTES_MAX};
 use super::outbound::Dials;
+use super::swarm::Calls;
 use super::time::Time;
 use super::wire::Trouble;
 use crate::ambient::{Ambient, nonsense};
@@ -32,6 +33,8 @@ pub(super) struct Guest {
     pub(super) draft: Option<Draft>,
     /// Whom it may dial and has dialled, where it is granted that.
     pub(super) dials: Option<Dials>,
+    /// What is outside of a swarm, where it is one.
+    pub(super) swarm: Option<Calls>,
     /// Whether it is in its `init`.
     pub(super) begins: bool,
 }

@@ -1,7 +1,7 @@
 //! The way of a file to a service, on a runtime of their own.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::{HasSelf, Linker};
 
@@ -12,12 +12,14 @@ use super::guest::Guest;
 use super::limits::CONNECTIONS_TOTAL;
 use super::outbound::DialSpec;
 use super::plugin::{Code, Generation, Kind, Service, recipe, start};
+use super::swarm::{self, Content as Named, swarm_host};
 use super::wire::Nowhere;
+use crate::ambient::Ambient;
 use crate::bounds::at_once;
 use crate::component::open;
 use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
 use crate::durable::{DurableSpec, Stores};
-use crate::engine::{Content, HostSettings, LoadError};
+use crate::engine::{Content, HostSettings, LoadError, read};
 use crate::filter::limits::STORE_BYTES_MAX;
 use crate::limits::MEMORY_BYTES_MAX;
 use crate::runtime::{Runtime, Shared, check_grants, check_store};
@@ -46,12 +48,17 @@ pub struct ServiceSpec {
     pub durable: Option<DurableSpec>,
     /// Whom it may dial.
     pub dial: Option<DialSpec>,
+    /// Which contents of the cache it may send, if it is a swarm.
+    pub content: Vec<Named>,
 }
 
 /// The host of services.
 #[derive(Debug)]
 pub struct ServiceHost {
     runtime: Runtime<Guest>,
+    settings: HostSettings,
+    /// Of swarms, whose instances are few and large; made when the first is loaded.
+    swarms: OnceLock<Runtime<Guest>>,
     stores: Stores,
 }
 
@@ -67,8 +74,22 @@ impl ServiceHost {
             dial::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
         let runtime =
-            Runtime::new("service", settings, (CONNECTIONS_TOTAL, false), |guest: &mut Guest| &mut guest.ambient, add);
-        runtime.map(|runtime| Arc::new(Self { runtime, stores: Stores::default() }))
+            Runtime::new("service", settings.clone(), (CONNECTIONS_TOTAL, MEMORY_BYTES_MAX, false), ambient_of, add)?;
+        Ok(Arc::new(Self { runtime, settings, swarms: OnceLock::new(), stores: Stores::default() }))
+    }
+
+    /// What swarms run on.
+    fn swarms(&self) -> Result<&Runtime<Guest>, String> {
+        if let Some(runtime) = self.swarms.get() {
+            return Ok(runtime);
+        }
+        let add = |linker: &mut Linker<Guest>| {
+            durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            swarm_host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+        };
+        let pool = (swarm::limits::INSTANCES_TOTAL, swarm::limits::MEMORY_BYTES_MAX, false);
+        let made = Runtime::new("swarm", self.settings.clone(), pool, ambient_of, add)?;
+        Ok(self.swarms.get_or_init(|| made))
     }
 
     /// Closes the files of what services keep on disk for good: the process that replaces this one has them now. Services here that ask for
@@ -99,7 +120,11 @@ impl ServiceHost {
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
         let kind = check(&spec, content.bytes()).map_err(problem)?;
-        let pre = self.runtime.prepare(content).map_err(problem)?;
+        let runtime = match kind {
+            Kind::Swarm => self.swarms().map_err(problem)?,
+            Kind::Connections | Kind::Datagrams => &self.runtime,
+        };
+        let pre = runtime.prepare(content).map_err(problem)?;
         let durable = spec.durable.as_ref().map(|granted| self.stores.open(&granted.file));
         let durable = durable.transpose().map_err(problem)?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
@@ -114,6 +139,10 @@ impl ServiceHost {
     }
 }
 
+fn ambient_of(guest: &mut Guest) -> &mut Ambient {
+    &mut guest.ambient
+}
+
 /// Starts an instance that serves nobody.
 async fn try_one(generation: &Generation, shared: &Shared) -> Result<(), String> {
     match generation.code.kind {
@@ -125,6 +154,7 @@ async fn try_one(generation: &Generation, shared: &Shared) -> Result<(), String>
             let recipe = recipe(generation, shared).map_err(|failure| failure.text)?;
             datagrams::Instance::start(recipe, 1, false).await.map(drop).map_err(|failure| failure.text)
         }
+        Kind::Swarm => swarm::try_one(generation, shared).await.map_err(|failure| failure.text),
     }
 }
 
@@ -136,7 +166,8 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     let host = ServiceHost::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 })?;
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (file, config) = (file.to_owned(), config.to_owned());
-    let memory_bytes = Some(MEMORY_BYTES_MAX);
+    let is_swarm = read(&file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_swarm());
+    let memory_bytes = Some(if is_swarm { swarm::limits::MEMORY_BYTES_MAX } else { MEMORY_BYTES_MAX });
     let kept = tempfile::tempdir().map_err(|error| format!("no directory to try it in: {error}"))?;
     let durable = Some(DurableSpec {
         file: kept.path().join("durable.redb"),
@@ -151,10 +182,15 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
 
 /// Checks a spec and the imports and exports of its file, which say what kind it is of.
 fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
-    check_grants(spec.memory_bytes, spec.store_bytes, spec.deadline_ms)?;
     let opened = open(bytes)?;
-    let kind = if opened.is_datagrams() { Kind::Datagrams } else { Kind::Connections };
+    let (kind, memory_bytes_max) = match () {
+        () if opened.is_swarm() => (Kind::Swarm, swarm::limits::MEMORY_BYTES_MAX),
+        () if opened.is_datagrams() => (Kind::Datagrams, MEMORY_BYTES_MAX),
+        () => (Kind::Connections, MEMORY_BYTES_MAX),
+    };
+    check_grants((spec.memory_bytes, memory_bytes_max), spec.store_bytes, spec.deadline_ms)?;
     match kind {
+        Kind::Swarm => opened.check_swarm()?,
         Kind::Datagrams => opened.check_datagrams()?,
         Kind::Connections => opened.check_service()?,
     }

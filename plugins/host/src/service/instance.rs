@@ -102,6 +102,7 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
         connection,
         draft: durable.cloned().map(Draft::of),
         dials: dial.map(|spec| Dials::new(spec.clone(), shared.dialled.clone())),
+        swarm: None,
         begins: true,
     };
     let mut store = Store::new(pre.component().engine(), guest);

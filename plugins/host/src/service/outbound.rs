@@ -90,7 +90,7 @@ fn security(asked: Asked) -> Security {
 }
 
 /// What a guest wants to dial, if any entry is about it. Whether its addresses may be connected to is seen when they are known.
-fn target(reaches: &[Reach], host: &str, port: u16, security: Security) -> Option<Target> {
+pub(super) fn target(reaches: &[Reach], host: &str, port: u16, security: Security) -> Option<Target> {
     let host = match host.parse::<IpAddr>() {
         Ok(address) => reach::may_be_literal(reaches, address, port).then(|| address.to_string())?,
         Err(_) => reach::name(host).filter(|name| reach::names(reaches, name, port))?,

@@ -19,6 +19,7 @@ use super::host::{ServiceHost, ServiceSpec};
 use super::instance::{Instance, Recipe};
 use super::limits::{CONNECTIONS_TOTAL, DEADLINE_MS_DEFAULT};
 use super::status::{DialledStatus, Figures, Outcome, ServiceStatus};
+use super::swarm::{self, SwarmFigures};
 use super::wire::Wire;
 use crate::bounds::Place;
 use crate::durable::Durable;
@@ -53,6 +54,8 @@ pub(super) enum Kind {
     Connections,
     /// World `datagram-service`.
     Datagrams,
+    /// World `swarm-service`.
+    Swarm,
 }
 
 impl Kind {
@@ -61,6 +64,7 @@ impl Kind {
         match self {
             Self::Connections => "service",
             Self::Datagrams => "datagrams",
+            Self::Swarm => "swarm",
         }
     }
 
@@ -69,6 +73,15 @@ impl Kind {
         match self {
             Self::Connections => DEADLINE_MS_DEFAULT,
             Self::Datagrams => filter::limits::DEADLINE_MS_DEFAULT,
+            Self::Swarm => swarm::limits::DEADLINE_MS_DEFAULT,
+        }
+    }
+
+    /// Linear memory, where the operator says nothing.
+    fn memory_bytes(self) -> usize {
+        match self {
+            Self::Connections | Self::Datagrams => MEMORY_BYTES_DEFAULT,
+            Self::Swarm => swarm::limits::MEMORY_BYTES_DEFAULT,
         }
     }
 }
@@ -193,6 +206,21 @@ impl Service {
         self.generations.current().code.kind == Kind::Datagrams
     }
 
+    /// Whether one instance of it has all connections and datagrams of a listener.
+    pub fn is_swarm(&self) -> bool {
+        self.generations.current().code.kind == Kind::Swarm
+    }
+
+    /// What the operator said of what runs.
+    pub fn running_spec(&self) -> ServiceSpec {
+        self.current().spec.clone()
+    }
+
+    /// What is counted where it is a swarm.
+    pub fn swarm(&self) -> &Arc<SwarmFigures> {
+        &self.figures.swarm
+    }
+
     /// What runs.
     pub(super) fn current(&self) -> Arc<Generation> {
         self.generations.current()
@@ -219,6 +247,20 @@ impl Service {
             self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
         }
         Outcome::Fault
+    }
+
+    /// Counts a fault of a swarm of generation `number`, and does what it leads to. All that is its own, whoever made it fail.
+    pub(super) fn swarm_failed(&self, failure: &Failure, number: u64) {
+        let fault = failure.fault;
+        self.figures.faults[fault as usize].fetch_add(1, Relaxed);
+        if !fault.is_its_own() {
+            return;
+        }
+        if self.shared.counters.may_log() {
+            tracing::warn!(plugin = self.name(), fault = %failure.text, "a swarm failed: its connections are closed");
+        }
+        *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
+        self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
     }
 
     /// Makes it the generation that runs; its number.
@@ -318,19 +360,23 @@ impl Service {
         status.file = spec.file.display().to_string();
         status.interfaces = [generation.code.kind.as_str()];
         status.deadline_ms = spec.deadline_ms.unwrap_or(generation.code.kind.deadline_ms());
-        status.memory_bound_bytes = spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
+        status.memory_bound_bytes = spec.memory_bytes.unwrap_or(generation.code.kind.memory_bytes()) as u64;
         status.grants = Grants {
             memory_bytes: status.memory_bound_bytes,
             deadline_ms: Some(status.deadline_ms),
             store_bytes: Some(spec.store_bytes as u64),
             dial: spec.dial.as_ref().map(|granted| granted.reaches.iter().map(ToString::to_string).collect()),
+            content: (generation.code.kind == Kind::Swarm)
+                .then(|| spec.content.iter().map(ToString::to_string).collect()),
             durable_bytes: spec.durable.as_ref().map(|granted| granted.bytes),
             durable_keys: spec.durable.as_ref().map(|granted| granted.keys),
             ..Grants::default()
         };
         status.store = (spec.store_bytes > 0).then(|| self.shared.store.held());
         status.durable = generation.code.durable.as_ref().map(|durable| durable.held());
-        if spec.dial.is_some() {
+        if generation.code.kind == Kind::Swarm {
+            self.figures.tell_of_swarm(&mut status);
+        } else if spec.dial.is_some() {
             status.dialled = Some(DialledStatus::of(&self.shared.dialled));
         }
         status.generation = generation.number;
@@ -360,7 +406,7 @@ pub(super) fn recipe<'a>(generation: &'a Generation, shared: &'a Shared) -> Resu
     Ok(Recipe {
         pre: &code.pre,
         config: &spec.config,
-        memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
+        memory_bytes: spec.memory_bytes.unwrap_or(code.kind.memory_bytes()),
         deadline_ms: spec.deadline_ms.unwrap_or(code.kind.deadline_ms()),
         shared,
         durable: code.durable.as_ref(),

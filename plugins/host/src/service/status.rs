@@ -1,12 +1,14 @@
 //! What a service is and did, for whoever operates it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::outbound::Dialled;
+use super::swarm::{SwarmFigures, SwarmStatus};
 use super::wire::Trouble;
 use crate::durable::DurableHeld;
 use crate::filter::Fault;
@@ -49,6 +51,8 @@ pub(super) struct Figures {
     pub(super) busy_ns: AtomicU64,
     pub(super) memory_bytes: AtomicU64,
     pub(super) last_fault: Mutex<Option<String>>,
+    /// Of a swarm, the rest.
+    pub(super) swarm: Arc<SwarmFigures>,
 }
 
 /// What a service has dialled.
@@ -132,6 +136,9 @@ pub struct ServiceStatus {
     pub store: Option<Held>,
     /// What it has dialled, where it is granted that.
     pub dialled: Option<DialledStatus>,
+    /// What it has and did beside that, where it is a swarm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<SwarmStatus>,
     /// What it keeps on disk, where it is granted that.
     pub durable: Option<DurableHeld>,
     /// Clients that are refused for now, as it failed in their connections.
@@ -147,6 +154,19 @@ pub struct ServiceStatus {
 }
 
 impl Figures {
+    /// Adds what is counted of a swarm.
+    pub(super) fn tell_of_swarm(&self, status: &mut ServiceStatus) {
+        let (swarm, told) = (&self.swarm, self.swarm.status());
+        status.calls = told.events.values().sum();
+        status.open = swarm.open.load(Relaxed);
+        status.ended.insert("done", swarm.closed.load(Relaxed));
+        status.ended.insert("refused", swarm.refused.load(Relaxed));
+        (status.read_bytes, status.written_bytes) = (swarm.read.load(Relaxed), swarm.written.load(Relaxed));
+        status.busy_ns = swarm.busy_ns();
+        status.mean_ns = status.busy_ns.checked_div(status.calls).unwrap_or(0);
+        status.swarm = Some(told);
+    }
+
     /// A status with what was counted; what the service is remains to be said.
     pub(super) fn status(&self, counters: &Counters) -> ServiceStatus {
         let of = |labels: &'static [&'static str], counts: &[AtomicU64]| -> BTreeMap<&'static str, u64> {

@@ -29,6 +29,11 @@ impl Time {
         self.left = self.whole;
     }
 
+    /// From now on it has what `init` has.
+    pub(super) fn begin_long(&mut self) {
+        self.left = INIT_MS / TICK_MS;
+    }
+
     /// Notes a tick; whether it has any time left.
     pub(super) fn tick(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);

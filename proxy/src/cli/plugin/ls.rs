@@ -87,6 +87,9 @@ fn grants(plugin: &Value, points: &str) -> String {
     if let Some(dial) = plugin["grants"]["dial"].as_array() {
         grants.push(format!("dial {}", dial.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")));
     }
+    if let Some(content) = plugin["grants"]["content"].as_array().filter(|content| !content.is_empty()) {
+        grants.push(format!("content {}", content.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")));
+    }
     if let Some(granted) = plugin["durable"]["granted"].as_u64() {
         grants.push(format!("durable {} KiB", granted >> 10));
     }

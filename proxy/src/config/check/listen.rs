@@ -10,7 +10,8 @@ impl Config {
     pub(super) fn check_listen(&self) -> Result<(), Wrong> {
         let listen = &self.listen;
         let for_dns = !listen.dns.is_empty() || self.resolver.is_some();
-        if listen.bound().next().is_none() && !for_dns && listen.datagram.is_empty() {
+        let for_datagrams = !listen.datagram.is_empty() || !listen.swarm.is_empty();
+        if listen.bound().next().is_none() && !for_dns && !for_datagrams {
             return wrong("listen", "nothing to listen on: give [listen] http, https, forward, service or dns");
         }
         if !listen.dns.is_empty() && self.zone.is_empty() {
@@ -50,6 +51,9 @@ impl Config {
         let plain = plain.chain(forward.map(|(at, forward)| (format!("listen.forward.{at}"), &forward.bind)));
         let service = listen.service.iter().enumerate();
         let plain = plain.chain(service.map(|(at, serve)| (format!("listen.service.{at}.bind"), &serve.bind)));
+        let swarm =
+            listen.swarm.iter().enumerate().filter_map(|(at, swarm)| swarm.bind.as_ref().map(|bind| (at, bind)));
+        let plain = plain.chain(swarm.map(|(at, bind)| (format!("listen.swarm.{at}.bind"), bind)));
         let inet = |(key, bind): (String, &Bind)| match bind {
             Bind::Inet(address) => Some((key, *address)),
             Bind::Unix(_) => None,
@@ -66,7 +70,10 @@ impl Config {
         let dns = listen.dns.iter().enumerate().map(|(at, address)| (format!("listen.dns.{at}"), *address));
         let datagrams = listen.datagram.iter().enumerate();
         let datagrams = datagrams.map(|(at, datagram)| (format!("listen.datagram.{at}.bind"), datagram.bind));
-        unique("UDP address", dns.chain(datagrams).filter(|(_, address)| address.port() != 0))
+        let swarms = listen.swarm.iter().enumerate();
+        let swarms =
+            swarms.filter_map(|(at, swarm)| swarm.datagrams.map(|bind| (format!("listen.swarm.{at}.datagrams"), bind)));
+        unique("UDP address", dns.chain(datagrams).chain(swarms).filter(|(_, address)| address.port() != 0))
     }
 }
 

@@ -25,7 +25,7 @@ impl Config {
         Ok(())
     }
 
-    fn check_seat(&self, at: &str, listener: &str, name: &str) -> Result<(), Wrong> {
+    pub(super) fn check_seat(&self, at: &str, listener: &str, name: &str) -> Result<(), Wrong> {
         if self.plugin.iter().any(|plugin| plugin.name == name) {
             return Ok(());
         }

@@ -113,4 +113,29 @@ pub(super) const METRICS: &[Declared] = &[
         "How often a store on disk waited for the disk to have what was committed; several commits may be one.",
     ),
     metric("littoral_service_store_bytes", "plugin", "Bytes in the store of a service that was granted one."),
+    metric("littoral_swarm_starts_total", "plugin", "Instances of a swarm that were started."),
+    metric(
+        "littoral_swarm_events_total",
+        "plugin, event: opened, data, ended, writable, closed, datagram, timer, found, digested",
+        "What a swarm was told.",
+    ),
+    metric(
+        "littoral_swarm_spliced_bytes_total",
+        "plugin",
+        "Bytes that went from the cache to a swarm's peers, unseen by it.",
+    ),
+    metric("littoral_swarm_summed_bytes_total", "plugin", "Bytes of contents that were summed up for a swarm."),
+    metric(
+        "littoral_swarm_datagrams_total",
+        "plugin, outcome: dropped, sent, refused",
+        "Datagrams that came and were not told, as the swarm was behind or there was none; that it sent; that it might not send.",
+    ),
+    metric("littoral_swarm_timers", "plugin", "Timers that a swarm has set."),
+    metric("littoral_swarm_contents", "plugin", "Contents of the cache that a swarm holds."),
+    metric("littoral_swarm_queued_bytes", "plugin", "Bytes queued for a swarm's peers."),
+    metric(
+        "littoral_swarm_paused_seconds_total",
+        "plugin",
+        "Time in which a swarm was told nothing, as it had computed for more than its share.",
+    ),
 ];

@@ -10,7 +10,7 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use crate::contract::Contract;
 
 /// What a module exports when it is of a world.
-const WORLDS: [(&str, &str); 7] = [
+const WORLDS: [(&str, &str); 8] = [
     ("littoral:plugin/filter@0.1.0#init", "http-filter"),
     ("littoral:plugin/routing@0.1.0#decide", "routing-policy"),
     ("littoral:plugin/rate@0.1.0#select", "rate-policy"),
@@ -18,6 +18,7 @@ const WORLDS: [(&str, &str); 7] = [
     ("littoral:plugin/service@0.1.0#serve", "stream-service"),
     ("littoral:plugin/cache-exact@0.1.0#step", "cache-exact-policy"),
     ("littoral:plugin/datagrams@0.1.0#handle", "datagram-service"),
+    ("littoral:plugin/swarm@0.1.0#start", "swarm-service"),
 ];
 
 /// Makes a component of a core module.
