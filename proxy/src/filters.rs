@@ -15,6 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
 use crate::config::{Config, OnFault, Plugin, PluginTrust, Ranges};
+use crate::fetch::{Fetchers, fetched};
 use crate::observe::metrics::Sample;
 use crate::plugins::rollouts;
 use crate::plugins::watch::{tell, tell_candidate};
@@ -71,6 +72,8 @@ impl Chain {
 pub struct Filters {
     host: Mutex<Option<Arc<FilterHost>>>,
     loaded: Watched,
+    /// Asks by HTTP for them.
+    pub(crate) fetchers: Fetchers,
 }
 
 /// Those whose files are watched, and the databases they ask.
@@ -174,6 +177,7 @@ impl Filters {
         }
         let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
         let made = FilterHost::new(HostSettings { cache_dir, compiler: compiler.cloned(), now_ms })?;
+        made.fetch_by(Arc::new(self.fetchers.clone()));
         Ok(host.insert(made).clone())
     }
 
@@ -232,6 +236,7 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
             };
             each.map(of).collect()
         }
+        name if name.starts_with(fetched::FAMILY) => fetched::samples(name, &label, status.fetched.as_ref()),
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
         name => rollouts::samples(name, &label, status.rollout.as_ref()),
@@ -288,6 +293,7 @@ fn spec(raw: &Plugin, trust: &PluginTrust) -> FilterSpec {
         memory_bytes: raw.memory.map(bytes),
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),
+        http: raw.fetch(),
         closed: raw.on_fault == Some(OnFault::Closed),
         vectors: raw.vectors.clone(),
     }

@@ -17,6 +17,7 @@ pub mod demo;
 pub mod directing;
 pub mod disks;
 mod dot;
+mod fetch;
 pub mod fileserver;
 pub mod filters;
 pub mod forward;

@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use crate::clock::now_ms;
 use crate::config::{self, Config};
 use crate::filters::{self, Filters};
+use crate::node::Node;
 use crate::observe::metrics::Sample;
 use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 use crate::services::{self, Services};
@@ -132,6 +133,12 @@ impl Plugins {
         self.native.name(config.native_eviction());
         self.tell_again();
         Ok(())
+    }
+
+    /// From now on what plugins ask others is asked by this node.
+    pub(crate) fn serve(&self, node: &Arc<Node>) {
+        self.filters.fetchers.serve(node);
+        self.services.fetchers.serve(node);
     }
 
     /// The host, made when the first plugin is.

@@ -224,7 +224,7 @@ fn assemble(
     let rtt = crate::rtt::Rtt::default();
     rtt.put(&config.rtt);
     let token = Node::secret();
-    Ok(Arc::new(Node {
+    let node = Arc::new(Node {
         control: crate::control::Control::new(&config)?,
         sites: ArcSwap::from_pointee(sites),
         probes: crate::origin::Probes::default(),
@@ -258,7 +258,9 @@ fn assemble(
         hot: ArcSwap::from_pointee(hot),
         settings: ArcSwap::from_pointee(config),
         reloading: tokio::sync::Mutex::default(),
-    }))
+    });
+    node.plugins.serve(&node);
+    Ok(node)
 }
 
 /// What comes before anybody is accepted: on inherited sockets clients come at once.

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::clock::now_ms;
 use crate::config::{Config, Plugin};
+use crate::fetch::{Fetchers, fetched};
 use crate::filters::dropped;
 use crate::node::Node;
 use crate::observe::metrics::Sample;
@@ -46,6 +47,8 @@ pub struct Services {
     runtime: OnceLock<Handle>,
     /// Those who have all connections of a listener, in the order of the config.
     shards: OnceLock<Vec<Arc<Shard>>>,
+    /// Asks by HTTP for them.
+    pub(crate) fetchers: Fetchers,
     /// What is believed of those whom services dial.
     pub(crate) trusts: dial::Trusts,
 }
@@ -179,6 +182,7 @@ impl Services {
         }
         let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
         let made = ServiceHost::new(HostSettings { cache_dir, compiler: compiler.cloned(), now_ms })?;
+        made.fetch_by(Arc::new(self.fetchers.clone()));
         Ok(host.insert(made).clone())
     }
 
@@ -227,6 +231,7 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
             let counts = status.counters.iter();
             counts.map(|(at, count)| (*count as f64, vec![label.clone(), ("counter", at.to_string())])).collect()
         }
+        name if name.starts_with(fetched::FAMILY) => fetched::samples(name, &label, status.fetched.as_ref()),
         "littoral_service_connections" => one(status.open as f64),
         "littoral_service_connections_total" => map("outcome", &status.ended),
         "littoral_service_bytes_total" => by(
@@ -307,6 +312,7 @@ fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
         durable: durable_of(raw, config),
         dial: raw.dial.clone().map(|reaches| DialSpec { reaches, authorities: raw.dial_ca.clone() }),
         content: raw.content.clone().unwrap_or_default(),
+        http: raw.fetch(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use wasmtime::{PoolConcurrencyLimitError, ResourceLimiter, Trap};
 
 use crate::ambient::Nonsense;
+use crate::fetch::GaveUp;
 use crate::filter::{Failure, Fault};
 use crate::limits::TABLE_ELEMENTS_MAX;
 use crate::total::Share;
@@ -81,6 +82,7 @@ impl Drop for Place {
 pub(crate) fn failure_of(error: &wasmtime::Error, bounds: &Bounds) -> Failure {
     let fault = match error.downcast_ref::<Trap>() {
         _ if error.is::<Nonsense>() => Fault::Nonsense,
+        _ if error.is::<GaveUp>() => Fault::GaveUp,
         _ if bounds.refused => Fault::Memory,
         _ if bounds.crowded => Fault::Busy,
         _ if error.is::<PoolConcurrencyLimitError>() => Fault::Busy,

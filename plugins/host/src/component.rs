@@ -142,13 +142,13 @@ pub fn is_service(file: &std::path::Path) -> bool {
 /// What a policy may import.
 pub(crate) const OF_POLICIES: [&str; 3] = ["env", "measured", "priced"];
 /// What a service may import.
-const OF_SERVICES: [&str; 6] = ["env", "ambient", "store", "connection", "durable", "dial"];
+const OF_SERVICES: [&str; 7] = ["env", "ambient", "store", "connection", "durable", "dial", "fetch"];
 /// What a service of datagrams may import.
-const OF_DATAGRAMS: [&str; 3] = ["env", "ambient", "store"];
+const OF_DATAGRAMS: [&str; 4] = ["env", "ambient", "store", "fetch"];
 /// What a swarm may import.
 const OF_SWARMS: [&str; 5] = ["env", "ambient", "store", "durable", "swarm-host"];
 /// What a filter may import.
-const OF_FILTERS: [&str; 5] = ["env", "exchange", "ambient", "place", "store"];
+const OF_FILTERS: [&str; 6] = ["env", "exchange", "ambient", "place", "store", "fetch"];
 
 impl Opened {
     /// Whether it exports `filter`.

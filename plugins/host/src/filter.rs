@@ -3,6 +3,7 @@
 //! Loading is [`FilterHost`]'s, calling [`Filter`]'s. Which filters a request has, and what becomes of it when one fails, is the
 //! caller's. Invariants: a call ends by its deadline; what it changed is checked, and is nothing if it failed.
 
+mod answers;
 pub(crate) mod bench;
 pub(crate) mod bindings;
 mod body;
@@ -25,5 +26,6 @@ pub use guest::Point;
 pub use host::{FilterHost, FilterSpec};
 pub(crate) use host::{generation, try_out};
 pub use message::{Change, Changes, Exchange, Reply};
+pub(crate) use message::{own_name, target, value};
 pub use plugin::{Called, Filter, Kept, Planned, Verdict};
 pub use status::FilterStatus;

@@ -20,6 +20,7 @@ mod component;
 mod contract;
 mod durable;
 mod engine;
+pub mod fetch;
 pub mod filter;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -4,8 +4,8 @@
 //! Each kind has a runtime and a pool of its own: connections that are open for hours must not take the instances that requests need.
 //! All are configured alike, so that what was compiled for one fits the other. Invariant: a clock ends with its engine.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
@@ -15,6 +15,8 @@ use crate::ambient::Ambient;
 use crate::artifact::{Source, compiled, make_directory};
 use crate::component::Opened;
 use crate::engine::{Content, HostSettings};
+use crate::fetch::limits::{BODY_BYTES_MAX, ORIGINS_MAX, TIMEOUT_MS_MAX};
+use crate::fetch::{self, FetchSpec, Fetched, Fetchers};
 use crate::filter::bindings::littoral::plugin::{ambient, env, store};
 use crate::filter::limits::{DEADLINE_MS_MAX, FIBER_BYTES, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS};
 use crate::limits::TABLE_ELEMENTS_MAX;
@@ -31,6 +33,8 @@ pub(crate) struct Runtime<G: 'static> {
     settings: HostSettings,
     /// Whether fuel is counted, which costs time: for measurements.
     metered: bool,
+    /// Who asks by HTTP for guests; before it is said, nobody can be reached.
+    fetchers: OnceLock<Arc<dyn Fetchers>>,
 }
 
 impl<G> std::fmt::Debug for Runtime<G> {
@@ -46,6 +50,10 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     /// What a service has dialled.
     pub(crate) dialled: Arc<Dialled>,
+    /// What it has asked by HTTP.
+    pub(crate) fetched: Arc<Fetched>,
+    /// Who answers instead of those whom it is granted: of a script.
+    pub(crate) scripted: Option<Arc<fetch::Granted>>,
     pub(crate) now_ms: fn() -> u64,
     pub(crate) instances: Arc<AtomicUsize>,
 }
@@ -54,8 +62,8 @@ impl Shared {
     /// Of the plugin of this name, with a store of so many bytes.
     pub(crate) fn new(name: &str, store_bytes: usize, now_ms: fn() -> u64) -> Self {
         let (counters, store) = (Arc::default(), Arc::new(Store::new(store_bytes)));
-        let (dialled, instances) = (Arc::default(), Arc::default());
-        Self { name: name.to_owned(), counters, store, dialled, now_ms, instances }
+        let (dialled, fetched, instances) = (Arc::default(), Arc::default(), Arc::default());
+        Self { name: name.to_owned(), counters, store, dialled, fetched, scripted: None, now_ms, instances }
     }
 }
 
@@ -86,12 +94,26 @@ impl<G: 'static> Runtime<G> {
         };
         let (engine, linker) =
             started().map_err(|error: wasmtime::Error| format!("the {kind} engine cannot start: {error}"))?;
-        Ok(Self { kind, engine, linker, settings, metered })
+        Ok(Self { kind, engine, linker, settings, metered, fetchers: OnceLock::new() })
     }
 
     /// Whether fuel is counted.
     pub(crate) fn is_metered(&self) -> bool {
         self.metered
+    }
+
+    /// Says who asks by HTTP for guests that are loaded from now on. Once.
+    pub(crate) fn fetch_by(&self, fetchers: Arc<dyn Fetchers>) {
+        let _ = self.fetchers.set(fetchers);
+    }
+
+    /// Who asks for a guest, where it is granted that.
+    ///
+    /// # Errors
+    /// What of the grant cannot be used.
+    pub(crate) fn granted(&self, http: Option<&FetchSpec>) -> Result<Option<Arc<fetch::Granted>>, String> {
+        let open = |spec| fetch::Granted::open(spec, self.fetchers.get()).map(Arc::new);
+        http.map(open).transpose()
     }
 
     /// The clock that guests are told.
@@ -146,6 +168,31 @@ pub(crate) fn check_store(opened: &Opened, store_bytes: usize) -> Result<(), Str
     match opened.imports_ours("store") && store_bytes == 0 {
         true => Err("it wants a store: grant it one, such as `store = \"1MiB\"` in its [[plugin]]".into()),
         false => Ok(()),
+    }
+}
+
+/// Whether a guest that asks by HTTP may, and no more is granted than can be.
+///
+/// # Errors
+/// What is too much, or that nobody is granted, and how.
+pub(crate) fn check_fetch(opened: &Opened, http: Option<&FetchSpec>) -> Result<(), String> {
+    let Some(spec) = http else {
+        return match opened.imports_ours("fetch") {
+            true => Err(
+                "it asks by HTTP: say whom it may, such as `http = [\"https://api.example.org\"]` in its [[plugin]]"
+                    .into(),
+            ),
+            false => Ok(()),
+        };
+    };
+    let bounds = [
+        ("http entries", spec.reaches(true).len() + spec.reaches(false).len(), ORIGINS_MAX),
+        ("http_timeout in ms", spec.timeout.as_millis() as usize, TIMEOUT_MS_MAX as usize),
+        ("http_body", spec.body_bytes, BODY_BYTES_MAX),
+    ];
+    match bounds.into_iter().find(|(_, value, most)| value > most) {
+        Some((key, value, most)) => Err(format!("{key}: at most {most}, not {value}")),
+        None => Ok(()),
     }
 }
 

@@ -19,7 +19,7 @@ mod plugin;
 pub mod reach;
 mod status;
 pub mod swarm;
-mod time;
+pub(crate) mod time;
 mod wire;
 
 pub use crate::durable::{DurableHeld, DurableSpec, Refusal, limits as durable_limits};

@@ -123,6 +123,9 @@ pub struct Grants {
     /// Which contents of the cache it may send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<Vec<String>>,
+    /// Whom it may ask by HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Vec<String>>,
     /// Bytes it may keep on disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub durable_bytes: Option<u64>,

@@ -4,6 +4,7 @@
 //! An instance is handed one datagram after another; what several are to share goes through the store. In native tests,
 //! [`sketch::Sketch`] is the host. The contract in `plugins/wit/datagram.wit` says what is allowed, and what a fault costs.
 
+pub use crate::fetch::{Refused, Request, Response};
 pub use crate::filter::Store;
 
 /// What is outside of a datagram: the store, and besides it clock and entropy.
@@ -12,6 +13,13 @@ pub trait Host: Store {
     fn now_ms(&self) -> u64;
     /// 64 bits that nobody can guess.
     fn random(&self) -> u64;
+    /// Asks somebody by HTTP and waits for the whole response. One that calls this is refused by a node whose operator has not granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn fetch(&mut self, request: &Request) -> Result<Response, Refused>;
+    /// Ends this call as one that cannot be answered, because somebody else has not: the datagram stays unanswered. In native tests it panics.
+    fn give_up(&mut self, why: &str) -> !;
 }
 
 /// A service of datagrams.
@@ -29,7 +37,8 @@ pub trait Datagrams: Sized {
 pub mod sketch {
     //! A host for native tests of services of datagrams.
 
-    use super::{Host, Store};
+    use super::{Host, Refused, Request, Response, Store};
+    use crate::fetch::sketch::{Web, gave_up};
     use crate::filter::sketch::Shelf;
 
     /// What a service is told, and its store.
@@ -39,6 +48,8 @@ pub mod sketch {
         pub shelf: Shelf,
         pub now_ms: u64,
         pub random: u64,
+        /// Whom it may ask by HTTP.
+        pub web: Web,
     }
 
     impl Host for Sketch {
@@ -47,6 +58,12 @@ pub mod sketch {
         }
         fn random(&self) -> u64 {
             self.random
+        }
+        fn fetch(&mut self, request: &Request) -> Result<Response, Refused> {
+            self.web.fetch(request)
+        }
+        fn give_up(&mut self, why: &str) -> ! {
+            gave_up(why)
         }
     }
 
@@ -90,6 +107,8 @@ macro_rules! export_datagrams {
             struct Exported;
             struct Live;
 
+            $crate::bind_fetch!();
+
             thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
 
             impl $crate::datagrams::Host for Live {
@@ -98,6 +117,12 @@ macro_rules! export_datagrams {
                 }
                 fn random(&self) -> u64 {
                     ambient::random()
+                }
+                fn fetch(&mut self, request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
+                    fetched(request)
+                }
+                fn give_up(&mut self, why: &str) -> ! {
+                    gave_up(why)
                 }
             }
 

@@ -24,6 +24,8 @@
 
 pub mod sketch;
 
+pub use crate::fetch::{Refused, Request, Response};
+
 /// Where a filter is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Point {
@@ -77,6 +79,13 @@ pub trait Exchange {
     fn country(&self) -> Option<String>;
     /// The client's autonomous system; 0: not known.
     fn asn(&self) -> u32;
+    /// Asks somebody by HTTP and waits for the whole response, at `request` and `origin`. One that calls this is refused by a node whose operator has not granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn fetch(&mut self, request: &Request) -> Result<Response, Refused>;
+    /// Ends this call as one that cannot be answered, because somebody else has not: the request goes on by `on_fault`. In native tests it panics.
+    fn give_up(&mut self, why: &str) -> !;
 }
 
 /// What all instances of a filter share. Only a filter that names it needs a grant.
@@ -196,6 +205,8 @@ macro_rules! export_filter {
             struct Live;
             struct Shared;
 
+            $crate::bind_fetch!();
+
             thread_local!(static FILTER: RefCell<Option<$filter>> = const { RefCell::new(None) });
 
             fn text(value: Vec<u8>) -> String {
@@ -259,6 +270,12 @@ macro_rules! export_filter {
                 }
                 fn asn(&self) -> u32 {
                     place::asn()
+                }
+                fn fetch(&mut self, request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
+                    fetched(request)
+                }
+                fn give_up(&mut self, why: &str) -> ! {
+                    gave_up(why)
                 }
             }
 

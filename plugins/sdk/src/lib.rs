@@ -12,7 +12,8 @@
 //! | `datagram-service` | [`datagrams::Datagrams`] | [`export_datagrams!`] | [`datagrams::sketch::Sketch`] |
 //! | `swarm-service` | [`swarm::Swarm`] | [`export_swarm!`] | [`swarm::sketch::Sketch`] |
 //!
-//! A service has more where the operator grants it: what it keeps on disk ([`durable`]), whom it dials ([`dial`]).
+//! A service has more where the operator grants it: what it keeps on disk ([`durable`]), whom it dials ([`dial`]). Filters and services ask others by HTTP
+//! ([`fetch`](mod@fetch)), where the operator grants whom.
 //!
 //! Each takes the operator's `config` table in its `new`, as JSON: [`config`](config()) makes a type of it. [`info!`] and its like write to
 //! the node's log, [`env::count`] counts. What a trait does not offer is there all the same: [`wit_bindgen`] generates the bindings of a world.
@@ -26,6 +27,7 @@ pub mod datagrams;
 pub mod dial;
 pub mod durable;
 pub mod env;
+pub mod fetch;
 pub mod filter;
 pub mod memory;
 pub mod policy;

@@ -26,6 +26,8 @@
 
 pub mod sketch;
 
+use crate::fetch;
+
 pub use crate::dial::{Outbound, Refused, Security};
 pub use crate::durable::{Durable, Refusal, Usage};
 pub use crate::filter::Store;
@@ -120,6 +122,13 @@ pub trait Connection {
     /// # Errors
     /// As the contract says.
     fn dial(&mut self, host: &str, port: u16, security: Security) -> Result<impl Outbound + use<Self>, Refused>;
+    /// Asks somebody by HTTP and waits for the whole response. One that calls this is refused by a node whose operator has not granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn fetch(&mut self, request: &fetch::Request) -> Result<fetch::Response, fetch::Refused>;
+    /// Ends this call as one that cannot be answered, because somebody else has not: the connection is closed. In native tests it panics.
+    fn give_up(&mut self, why: &str) -> !;
 }
 
 /// A service, which each connection has one of.
@@ -238,9 +247,17 @@ macro_rules! export_service {
                         dial::Refusal::Tls => Refused::Tls,
                     })
                 }
+                fn fetch(&mut self, request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
+                    fetched(request)
+                }
+                fn give_up(&mut self, why: &str) -> ! {
+                    gave_up(why)
+                }
             }
 
             struct Far(dial::Outbound);
+
+            $crate::bind_fetch!();
 
             impl $crate::service::Outbound for Far {
                 fn peer(&self) -> (String, u16) {

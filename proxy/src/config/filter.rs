@@ -69,6 +69,7 @@ impl Plugin {
             ("deadline", self.deadline.is_some()),
             ("store", self.store.is_some()),
             ("on_fault", self.on_fault.is_some()),
+            ("http", self.http.is_some()),
         ];
         self.check_no_service()?;
         match keys.into_iter().find(|(_, is_there)| *is_there) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use littoral_plugin_host::fetch::{FetchSpec, Origin};
 use littoral_plugin_host::limits::MEMORY_TOTAL_BYTES_DEFAULT;
 use littoral_plugin_host::service::reach::Reach;
 use littoral_plugin_host::service::swarm::Content;
@@ -84,6 +85,14 @@ pub struct Plugin {
     pub content: Option<Vec<Content>>,
     /// Authorities that are believed then, beside the system's.
     pub dial_ca: Option<PathBuf>,
+    /// Whom it may ask by HTTP.
+    pub http: Option<Vec<Origin>>,
+    /// Authorities that are believed then, beside the system's.
+    pub http_ca: Option<PathBuf>,
+    /// How long the requests of one call may take together.
+    pub http_timeout: Option<Span>,
+    /// Bytes of a body of them, in either direction.
+    pub http_body: Option<Size>,
     /// Bytes that a service may keep on disk.
     pub durable: Option<Size>,
     /// Entries that it may keep there.
@@ -93,10 +102,21 @@ pub struct Plugin {
 }
 
 impl Plugin {
+    /// Whom it may ask by HTTP, as the host of plugins takes it.
+    pub fn fetch(&self) -> Option<FetchSpec> {
+        let mut spec = FetchSpec::of(self.http.as_ref()?);
+        spec.authorities.clone_from(&self.http_ca);
+        spec.timeout = self.http_timeout.map_or(spec.timeout, |timeout| timeout.0);
+        let bytes = |size: Size| usize::try_from(size.0).unwrap_or(usize::MAX);
+        spec.body_bytes = self.http_body.map_or(spec.body_bytes, bytes);
+        Some(spec)
+    }
+
     /// All it names, to be found from the config's directory.
     pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
-        let others = [&mut self.candidate, &mut self.vectors, &mut self.record, &mut self.dial_ca];
-        [&mut self.file].into_iter().chain(others.into_iter().flatten())
+        let authorities = [&mut self.dial_ca, &mut self.http_ca];
+        let others = [&mut self.candidate, &mut self.vectors, &mut self.record].into_iter().chain(authorities);
+        [&mut self.file].into_iter().chain(others.flatten())
     }
 }
 

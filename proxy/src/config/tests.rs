@@ -385,10 +385,11 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
         "sign",
         "steer",
     ];
-    // Of [listen] it is a list of tables, at the top a section; of site.steer it is a name.
+    // Of [listen] it is a list of tables, at the top a section; of site.steer it is a name, of [[plugin]] a list of names.
     let is_section = |key: &str| {
         (["forward", "service"].contains(&key) && keys.contains("listen"))
             || (key == "service" && keys.contains("redirect"))
+            || (key == "http" && keys.contains("http_ca"))
     };
     let has_key_table = keys.contains("hosts") || keys.contains("nsid");
     let is_table = |key: &str| (TABLES.contains(&key) && !is_section(key)) || (key == "key" && has_key_table);

@@ -40,7 +40,7 @@ impl Trusts {
     /// # Errors
     /// The file and what is wrong.
     pub(super) fn read(&self, granted: &DialSpec) -> Result<(), String> {
-        let config = client_config(granted.authorities.as_deref())?;
+        let config = client_config(granted.authorities.as_deref()).map_err(|problem| format!("dial_ca: {problem}"))?;
         self.0.write().insert(granted.authorities.clone(), Arc::new(config));
         Ok(())
     }
@@ -50,12 +50,12 @@ impl Trusts {
     }
 }
 
-fn client_config(authorities: Option<&Path>) -> Result<ClientConfig, String> {
+pub(crate) fn client_config(authorities: Option<&Path>) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     // What the system has and cannot be used is left out; that nothing is there shows when somebody is dialled.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(file) = authorities {
-        let problem = |what: String| format!("dial_ca: {} has to hold certificates, PEM: {what}", file.display());
+        let problem = |what: String| format!("{} has to hold certificates, PEM: {what}", file.display());
         let read = CertificateDer::pem_file_iter(file)
             .and_then(|all| all.take(AUTHORITIES_MAX).collect::<Result<Vec<_>, _>>());
         let read = read.map_err(|error| problem(error.to_string()))?;
@@ -81,7 +81,7 @@ impl Peer {
     async fn dialled_in_time(&mut self, target: Target, granted: &DialSpec) -> Result<Box<dyn Wire>, Refused> {
         let Target { host, port, security } = target;
         let node = self.node.clone();
-        let addresses = addresses(&node, &host, port, granted).await?;
+        let addresses = addresses(&node, &host, port, &granted.reaches).await?;
         let (stream, address) = connected(&addresses).await?;
         let hands = match security {
             Security::Plain => None,
@@ -111,13 +111,17 @@ pub(crate) async fn plain(
     target: &Target,
     granted: &DialSpec,
 ) -> Result<(TcpStream, SocketAddr), Refused> {
-    let made = async { connected(&addresses(node, &target.host, target.port, granted).await?).await };
+    let made = async { connected(&addresses(node, &target.host, target.port, &granted.reaches).await?).await };
     timeout(DIAL_TIME, made).await.unwrap_or(Err(Refused::Timeout))
 }
 
 /// The addresses of a target that may be connected to: at least one.
-async fn addresses(node: &Node, host: &str, port: u16, granted: &DialSpec) -> Result<Vec<SocketAddr>, Refused> {
-    let list = &granted.reaches;
+pub(crate) async fn addresses(
+    node: &Node,
+    host: &str,
+    port: u16,
+    list: &[reach::Reach],
+) -> Result<Vec<SocketAddr>, Refused> {
     let permitted: Vec<IpAddr> = match host.parse::<IpAddr>() {
         Ok(literal) => {
             let may = reach::permits_literal(list, literal, port, is_public_of_others(literal));
@@ -139,7 +143,7 @@ async fn addresses(node: &Node, host: &str, port: u16, granted: &DialSpec) -> Re
 }
 
 /// A connection to the first address that takes one.
-async fn connected(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Refused> {
+pub(crate) async fn connected(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Refused> {
     let mut last = Refused::Unreachable;
     for address in addresses.iter().take(ADDRESSES_TRIED_MAX) {
         match timeout(ADDRESS_TIME, TcpStream::connect(address)).await {

@@ -23,6 +23,7 @@ mod durable;
 mod exact;
 mod examples;
 mod faults;
+mod fetch;
 mod fills;
 mod filters;
 mod forward;

@@ -33,7 +33,7 @@ pub(crate) fn bench(file: &Path, vectors: Option<&Path>, config: &str, calls: u6
     for (name, script, own) in &scripts {
         let config = own.as_deref().unwrap_or(config);
         let (_host, generation) = metered(file, config)?;
-        let filter = loaded(file, config, now_ms)?;
+        let filter = loaded(file, config, now_ms, &script.fetch)?;
         for step in script.steps(&generation, config) {
             measured.push(measure(&filter, &step, name, calls)?);
         }
@@ -108,6 +108,6 @@ fn plain() -> (String, Script, Option<String>) {
     let line = "<p>All the world's a stage, and all the men and women merely players.</p>\n";
     let body = line.repeat(BODY_BYTES / line.len());
     let origin = Response::page(body);
-    let script = Script { request: Request::default(), origin: Some(origin), now_ms: 0, times: 1 };
+    let script = Script { request: Request::default(), origin: Some(origin), now_ms: 0, fetch: Vec::new(), times: 1 };
     ("a GET of 64 KiB of HTML".to_owned(), script, None)
 }

@@ -4,6 +4,6 @@
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "http-filter",
-    imports: { default: trappable },
+    imports: { "littoral:plugin/fetch.send": async | trappable, default: trappable },
     exports: { default: async },
 });

@@ -24,15 +24,19 @@ pub enum Fault {
     /// It is in quarantine; nothing was called.
     #[error("it is in quarantine")]
     Quarantined,
+    /// It gave up: somebody whom it asked has not answered. Not held against it.
+    #[error("it gave up")]
+    GaveUp,
 }
 
 impl Fault {
     /// Labels of all kinds.
-    pub const KINDS: [&'static str; 7] = ["trap", "deadline", "memory", "nonsense", "init", "busy", "quarantined"];
+    pub const KINDS: [&'static str; 8] =
+        ["trap", "deadline", "memory", "nonsense", "init", "busy", "quarantined", "gave-up"];
 
     /// Whether it is the guest's own doing.
     pub(crate) fn is_its_own(self) -> bool {
-        !matches!(self, Self::Busy | Self::Quarantined)
+        !matches!(self, Self::Busy | Self::Quarantined | Self::GaveUp)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a filter imports, on the host's side.
 //!
-//! Invariants: every function here returns at once, takes no lock of the request path and calls no guest; what a guest says that
+//! Invariants: every function here but those of `fetch` ([`crate::fetch`]) returns at once, takes no lock of the request path and calls no guest; what a guest says that
 //! is not allowed ends its call with [`Nonsense`].
 
 use wasmtime::Result;
@@ -10,6 +10,8 @@ use super::limits::KEPT_BYTES_MAX;
 use super::message::{Change, Changes, Exchange, name, own_name, target, value};
 use crate::ambient::{Ambient, nonsense};
 use crate::bounds::Bounds;
+use crate::fetch::{Asker, Asking};
+use crate::service::time::Time;
 
 /// Where in a request a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,16 +48,37 @@ impl Point {
 pub(super) struct Guest {
     pub(super) ambient: Ambient,
     pub(super) bounds: Bounds,
-    /// Ticks that the call under way may still compute, and whether it lets others run at each.
-    pub(super) ticks_left: u64,
+    /// What the call under way may still compute, and whether it lets others run at each tick.
+    pub(super) time: Time,
     pub(super) may_yield: bool,
     pub(super) point: Point,
     pub(super) exchange: Option<Box<dyn Exchange>>,
     pub(super) kept: Vec<u8>,
     pub(super) changes: Changes,
+    /// Whom it may ask by HTTP.
+    pub(super) asking: Asking,
+    /// Whether it is in its `init`.
+    pub(super) begins: bool,
 }
 
 impl Guest {
+    /// Itself, as it asks by HTTP.
+    pub(super) fn asker(&mut self) -> Asker<'_> {
+        let forbidden = match self.point {
+            _ if self.begins => Some("it asks by HTTP in its `init`: a node only tries that"),
+            Point::Request | Point::Origin => None,
+            Point::Lookup | Point::Response | Point::Body => {
+                Some("it asks by HTTP at another point than `request` and `origin`")
+            }
+        };
+        let exchange = self.exchange.as_deref().filter(|_| forbidden.is_none());
+        let of = |exchange: &dyn Exchange| -> Vec<Vec<u8>> {
+            (0..).map_while(|index| exchange.field(true, "cdn-loop", index).map(<[u8]>::to_vec)).collect()
+        };
+        let passed = exchange.map_or_else(Vec::new, of);
+        Asker { asking: &mut self.asking, time: &mut self.time, passed, forbidden }
+    }
+
     fn at_hand(&self) -> (Option<&dyn Exchange>, bool) {
         (self.exchange.as_deref(), matches!(self.point, Point::Request | Point::Lookup))
     }

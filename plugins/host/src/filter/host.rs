@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings::littoral::plugin::{exchange, place};
+use super::answers::{Told, granted};
+use super::bindings::littoral::plugin::{exchange, fetch, place};
 use super::guest::Guest;
 use super::instance::Manifest;
 use super::limits::{INSTANCES_TOTAL, STORE_BYTES_MAX};
@@ -18,8 +19,9 @@ use super::vectors::canary;
 use crate::bounds::at_once;
 use crate::component::{Opened, open};
 use crate::engine::{Content, HostSettings, LoadError};
+use crate::fetch::{FetchSpec, Fetchers, OfGuest};
 use crate::limits::MEMORY_BYTES_MAX;
-use crate::runtime::{Runtime, Shared, check_grants, check_store};
+use crate::runtime::{Runtime, Shared, check_fetch, check_grants, check_store};
 use crate::signature::Trust;
 
 /// A filter as the operator configures it.
@@ -41,6 +43,8 @@ pub struct FilterSpec {
     pub deadline_ms: Option<u64>,
     /// Bytes of the store it is granted; 0: none.
     pub store_bytes: usize,
+    /// Whom it may ask by HTTP.
+    pub http: Option<FetchSpec>,
     /// Whether a request fails when the filter does.
     pub closed: bool,
     /// Questions whose answers must be right before a generation goes live.
@@ -66,11 +70,17 @@ impl FilterHost {
     fn start(settings: HostSettings, metered: bool) -> Result<Arc<Self>, String> {
         let add = |linker: &mut Linker<Guest>| {
             exchange::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-            place::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+            place::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            fetch::add_to_linker::<_, OfGuest>(linker, Guest::asker)
         };
         let instances = (INSTANCES_TOTAL, MEMORY_BYTES_MAX, metered);
         let runtime = Runtime::new("filter", settings, instances, |guest: &mut Guest| &mut guest.ambient, add);
         runtime.map(|runtime| Arc::new(Self(runtime)))
+    }
+
+    /// Says who asks by HTTP for filters that are loaded from now on. Once.
+    pub fn fetch_by(&self, fetchers: Arc<dyn Fetchers>) {
+        self.0.fetch_by(fetchers);
     }
 
     /// Loads a filter.
@@ -78,8 +88,12 @@ impl FilterHost {
     /// # Errors
     /// One line: the file, what it is, what was expected.
     pub fn load(self: &Arc<Self>, spec: FilterSpec) -> Result<Arc<Filter>, LoadError> {
-        let content = Content::read(&spec.file)?;
         let shared = self.shared(&spec);
+        self.load_with(spec, shared)
+    }
+
+    fn load_with(self: &Arc<Self>, spec: FilterSpec, shared: Shared) -> Result<Arc<Filter>, LoadError> {
+        let content = Content::read(&spec.file)?;
         let generation = self.generation(spec, &content, &shared)?;
         let id = IDS.fetch_add(1, Relaxed) as usize;
         Ok(Arc::new(Filter::new(id, self.clone(), shared, generation)))
@@ -103,7 +117,8 @@ impl FilterHost {
         let pre = self.0.prepare(content).map_err(problem)?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.0.now_ms())());
         let wants_places = opened.imports_ours("place");
-        let code = Code { pre, manifest: Manifest::default(), wants_places, metered: self.0.is_metered() };
+        let fetch = self.0.granted(spec.http.as_ref()).map_err(problem)?;
+        let code = Code { pre, manifest: Manifest::default(), wants_places, fetch, metered: self.0.is_metered() };
         let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async { Ok(start(&generation, shared, false).await) });
@@ -143,12 +158,14 @@ pub(super) fn metered(file: &Path, config: &str) -> Result<(Arc<FilterHost>, Gen
     generation_in(FilterHost::start(settings(|| 0), true)?, file, config)
 }
 
-/// Such a filter as a node would have it, with a clock.
+/// Such a filter as a node would have it, with a clock, and told what others answer to its requests.
 ///
 /// # Errors
 /// As [`generation`].
-pub(super) fn loaded(file: &Path, config: &str, now_ms: fn() -> u64) -> Result<Arc<Filter>, String> {
-    FilterHost::new(settings(now_ms))?.load(with_all(file, config)).map_err(|error| error.to_string())
+pub(super) fn loaded(file: &Path, config: &str, now_ms: fn() -> u64, told: &[Told]) -> Result<Arc<Filter>, String> {
+    let (host, spec) = (FilterHost::new(settings(now_ms))?, with_all(file, config));
+    let shared = Shared { scripted: Some(granted(told)), ..host.shared(&spec) };
+    host.load_with(spec, shared).map_err(|error| error.to_string())
 }
 
 fn settings(now_ms: fn() -> u64) -> HostSettings {
@@ -159,7 +176,8 @@ fn with_all(file: &Path, config: &str) -> FilterSpec {
     let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let (file, config) = (file.to_owned(), config.to_owned());
     let memory_bytes = Some(MEMORY_BYTES_MAX);
-    FilterSpec { name, file, config, memory_bytes, store_bytes: STORE_BYTES_MAX, ..FilterSpec::default() }
+    let (store_bytes, http) = (STORE_BYTES_MAX, Some(FetchSpec::of(&[])));
+    FilterSpec { name, file, config, memory_bytes, store_bytes, http, ..FilterSpec::default() }
 }
 
 fn generation_in(host: Arc<FilterHost>, file: &Path, config: &str) -> Result<(Arc<FilterHost>, Generation), String> {
@@ -175,5 +193,6 @@ fn check(spec: &FilterSpec, bytes: &[u8]) -> Result<Opened, String> {
     check_grants((spec.memory_bytes, MEMORY_BYTES_MAX), spec.store_bytes, spec.deadline_ms)?;
     let opened = open(bytes)?;
     opened.check_filter()?;
+    check_fetch(&opened, spec.http.as_ref())?;
     check_store(&opened, spec.store_bytes).map(|()| opened)
 }

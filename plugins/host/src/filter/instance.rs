@@ -3,6 +3,8 @@
 //! A call ends by its deadline: at each tick of the engine's clock that meets the guest computing, one of its ticks is gone, and
 //! others get the thread. Invariant: what an exchange is lent for comes back, whatever the guest did.
 
+use std::sync::Arc;
+
 use wasmtime::component::InstancePre;
 use wasmtime::{Store, UpdateDeadline};
 
@@ -10,12 +12,14 @@ use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Point
 use super::bindings::{HttpFilter, HttpFilterPre};
 use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
-use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, INIT_MS, OUT_BYTES_MAX, TICK_MS};
+use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, OUT_BYTES_MAX};
 use super::message::{Changes, Exchange, Reply, reply, target};
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, at_once, failure_of};
+use crate::fetch::{Asking, Granted, Scope};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::runtime::Shared;
+use crate::service::time::Time;
 
 /// What a filter asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +65,6 @@ pub(super) struct Instance {
     pub(super) manifest: Manifest,
     pub(super) generation: u64,
     pub(super) calls: u64,
-    deadline_ticks: u64,
     _place: Place,
 }
 
@@ -70,7 +73,8 @@ pub(super) struct Recipe<'a> {
     pub(super) pre: &'a InstancePre<Guest>,
     pub(super) config: &'a str,
     pub(super) memory_bytes: usize,
-    pub(super) deadline_ticks: u64,
+    pub(super) deadline_ms: u64,
+    pub(super) fetch: Option<&'a Arc<Granted>>,
     pub(super) generation: u64,
     /// Whether its engine counts fuel.
     pub(super) metered: bool,
@@ -81,16 +85,18 @@ pub(super) struct Recipe<'a> {
 impl Instance {
     /// Starts an instance and has it take its config.
     pub(super) async fn start(recipe: Recipe<'_>, may_yield: bool) -> Result<Self, Failure> {
-        let Recipe { pre, config, memory_bytes, deadline_ticks, generation, metered, shared, place } = recipe;
+        let Recipe { pre, config, memory_bytes, deadline_ms, fetch, generation, metered, shared, place } = recipe;
         let guest = Guest {
             ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
             bounds: Bounds::of(memory_bytes),
-            ticks_left: INIT_MS / TICK_MS,
+            time: Time::of(deadline_ms),
             may_yield,
             point: Point::Lookup,
             exchange: None,
             kept: Vec::new(),
             changes: Changes::default(),
+            asking: Asking::of(shared.scripted.as_ref().or(fetch), &shared.fetched, Scope::Call),
+            begins: true,
         };
         let mut store = Store::new(pre.component().engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
@@ -101,11 +107,10 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let guest = context.data_mut();
-            guest.ticks_left = guest.ticks_left.saturating_sub(1);
-            Ok(match guest.ticks_left {
-                0 => UpdateDeadline::Interrupt,
-                _ if guest.may_yield => UpdateDeadline::Yield(1),
-                _ => UpdateDeadline::Continue(1),
+            Ok(match guest.time.tick() {
+                false => UpdateDeadline::Interrupt,
+                true if guest.may_yield => UpdateDeadline::Yield(1),
+                true => UpdateDeadline::Continue(1),
             })
         });
         let started = async {
@@ -126,7 +131,8 @@ impl Instance {
             }
         };
         let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;
-        Ok(Self { store, exports, manifest, generation, calls: 0, deadline_ticks, _place: place })
+        store.data_mut().begins = false;
+        Ok(Self { store, exports, manifest, generation, calls: 0, _place: place })
     }
 
     /// Fuel it has used since it was started; 0 where none is counted.
@@ -142,7 +148,9 @@ impl Instance {
     fn begin(&mut self, point: Point, may_yield: bool) {
         self.calls += 1;
         let guest = self.store.data_mut();
-        (guest.ticks_left, guest.may_yield, guest.point) = (self.deadline_ticks, may_yield, point);
+        (guest.may_yield, guest.point) = (may_yield, point);
+        guest.time.begin_anew();
+        guest.asking.begin();
         // At the next tick: the one under way is not counted whole.
         self.store.set_epoch_deadline(1);
     }

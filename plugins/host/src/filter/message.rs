@@ -157,7 +157,7 @@ pub(super) fn name(mut name: String) -> Result<String, String> {
 ///
 /// # Errors
 /// Why not.
-pub(super) fn own_name(of: String) -> Result<String, String> {
+pub(crate) fn own_name(of: String) -> Result<String, String> {
     let name = name(of)?;
     match is_the_nodes(&name) {
         true => Err(format!("{name} is the node's own field")),
@@ -195,7 +195,7 @@ fn is_the_nodes(name: &str) -> bool {
 ///
 /// # Errors
 /// Why it is none.
-pub(super) fn value(mut value: Vec<u8>) -> Result<Vec<u8>, String> {
+pub(crate) fn value(mut value: Vec<u8>) -> Result<Vec<u8>, String> {
     let is_allowed = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
     if value.len() > VALUE_BYTES_MAX || !value.iter().all(is_allowed) {
         return Err("a field value with control characters, or of too many bytes".into());
@@ -210,7 +210,7 @@ pub(super) fn value(mut value: Vec<u8>) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// Why it is none.
-pub(super) fn target(target: String) -> Result<String, String> {
+pub(crate) fn target(target: String) -> Result<String, String> {
     let visible = |byte: u8| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte);
     match target.len() <= VALUE_BYTES_MAX && target.starts_with('/') && target.bytes().all(visible) {
         true => Ok(target),

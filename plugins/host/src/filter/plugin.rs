@@ -16,10 +16,11 @@ use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
 use super::host::{FilterHost, FilterSpec};
 use super::instance::{Instance, Manifest, Recipe, Said};
-use super::limits::{DEADLINE_MS_DEFAULT, INSTANCES_MAX, MEMORY_BYTES_DEFAULT, TICK_MS};
+use super::limits::{DEADLINE_MS_DEFAULT, INSTANCES_MAX, MEMORY_BYTES_DEFAULT};
 use super::message::{Changes, Exchange, Reply};
 use super::status::{Figures, FilterStatus};
 use crate::bounds::Place;
+use crate::fetch::{FetchSpec, Granted};
 use crate::generations::{self, Chosen, Generations, Spec, Stands};
 use crate::rollout::Side;
 use crate::runtime::Shared;
@@ -52,6 +53,8 @@ pub(crate) struct Code {
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
     pub(super) wants_places: bool,
+    /// Whom it may ask by HTTP.
+    pub(super) fetch: Option<Arc<Granted>>,
     /// Whether its fuel is counted.
     pub(super) metered: bool,
 }
@@ -250,6 +253,9 @@ impl Filter {
         let fault = failure.fault;
         self.figures.faults[point as usize][fault as usize].fetch_add(1, Relaxed);
         self.generations.running().faulted(number);
+        if fault == Fault::GaveUp && self.shared.counters.may_log() {
+            tracing::warn!(plugin = self.name(), point = point.as_str(), why = %failure.text, "it gave up");
+        }
         if !fault.is_its_own() {
             return;
         }
@@ -276,8 +282,10 @@ impl Filter {
             store_bytes: Some(generation.spec.store_bytes as u64),
             bodies: Some(manifest.bodies),
             places: Some(generation.code.wants_places),
+            http: generation.spec.http.as_ref().map(FetchSpec::written),
             ..Grants::default()
         };
+        status.fetched = generation.spec.http.is_some().then(|| self.shared.fetched.told());
         status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
@@ -307,8 +315,8 @@ pub(super) async fn started(
         pre: &generation.code.pre,
         config,
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
-        // One more: the first tick may come at once.
-        deadline_ticks: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT).div_ceil(TICK_MS) + 1,
+        deadline_ms: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT),
+        fetch: generation.code.fetch.as_ref(),
         generation: generation.number,
         metered: generation.code.metered,
         shared,

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use serde::{Deserialize, Serialize};
 
+use super::answers::{Told, granted};
 use super::fault::Failure;
 use super::guest::Point;
 use super::instance::{Instance, Said};
@@ -74,6 +75,8 @@ pub(crate) struct Script {
     pub(crate) origin: Option<Response>,
     /// Unix milliseconds.
     pub(crate) now_ms: u64,
+    /// What others answer to the filter's own requests.
+    pub(crate) fetch: Vec<Told>,
     /// How often it is asked; what comes of the last time is what is seen.
     pub(crate) times: u32,
 }
@@ -149,7 +152,7 @@ impl Fields {
 
     /// # Errors
     /// Which name is not one that filters are told.
-    fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         match self.0.keys().find(|known| name((*known).clone()).ok().as_ref() != Some(*known)) {
             Some(known) => Err(format!("{known:?} is no field name in lower case")),
             None => Ok(()),
@@ -255,7 +258,7 @@ impl Script {
         let origin = self.origin.as_ref().map_or(Ok(()), |origin| origin.fields.check());
         let country = self.request.country.as_deref().unwrap_or("XX");
         match country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            true => self.request.fields.check().and(origin),
+            true => self.request.fields.check().and(origin).and(self.fetch.iter().try_for_each(Told::check)),
             false => Err(format!("country {country:?}: two capital letters")),
         }
     }
@@ -280,9 +283,15 @@ impl Script {
         }
     }
 
+    /// What its guest shares with nobody.
+    fn shared(&self, generation: &Generation) -> Shared {
+        let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, now_ms);
+        Shared { scripted: Some(granted(&self.fetch)), ..shared }
+    }
+
     fn seen(&self, generation: &Generation, config: &str, piece_bytes: usize) -> Result<Seen, Failure> {
         NOW_MS.set(self.now_ms);
-        let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, now_ms);
+        let shared = self.shared(generation);
         let mut seen = Seen::default();
         for _ in 0..self.times {
             seen = Pass::new(generation, config, &shared, piece_bytes).all(self)?;
@@ -293,7 +302,7 @@ impl Script {
     /// The calls that it leads to when it is taken past a generation once, up to one that fails. The clock is set for more of them.
     pub(super) fn steps(&self, generation: &Generation, config: &str) -> Vec<Step> {
         NOW_MS.set(self.now_ms);
-        let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, now_ms);
+        let shared = self.shared(generation);
         let mut pass = Pass::new(generation, config, &shared, PIECE_BYTES_MAX);
         let failed = pass.all(self).err();
         if let (Some(failure), Some(last)) = (failed, pass.steps.last_mut()) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::guest::Point;
+use crate::fetch::FetchedStatus;
 use crate::rollout::Rollout;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
@@ -72,6 +73,8 @@ pub struct FilterStatus {
     pub memory_bytes: u64,
     /// What it holds in its store, where it is granted one.
     pub store: Option<Held>,
+    /// What it has asked by HTTP, where it is granted that.
+    pub fetched: Option<FetchedStatus>,
     /// Unix milliseconds; 0 when it is in use.
     pub quarantined_until_ms: u64,
     /// The candidate that is tried beside it, or was last.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use super::answers::Told;
 use super::fault::Failure;
 use super::plugin::Generation;
 use super::script::{Fields, Left, Request, Response, Script, Seen};
@@ -35,6 +36,8 @@ struct Case {
     request: Request,
     origin: Option<Response>,
     now_ms: Option<u64>,
+    #[serde(default)]
+    fetch: Vec<Told>,
     times: Option<u32>,
     expect: Option<Expect>,
 }
@@ -128,7 +131,7 @@ impl Case {
             return Err(format!("times = {times}: 1 to {TIMES_MAX}"));
         }
         let (request, origin, now_ms) = (self.request.clone(), self.origin.clone(), self.now_ms.unwrap_or(now_ms));
-        let script = Script { request, origin, now_ms, times };
+        let script = Script { request, origin, now_ms, fetch: self.fetch.clone(), times };
         script.check().map(|()| script)
     }
 }

@@ -28,6 +28,7 @@ wasmtime::component::bindgen!({
         "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
         "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
         "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,
+        "littoral:plugin/fetch": crate::filter::bindings::littoral::plugin::fetch,
     },
 });
 
@@ -42,6 +43,7 @@ pub(super) mod datagram {
             "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
             "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
             "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,
+            "littoral:plugin/fetch": crate::filter::bindings::littoral::plugin::fetch,
         },
     });
 }

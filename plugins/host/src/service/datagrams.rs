@@ -47,7 +47,10 @@ impl Instance {
             wasmtime::Result::Ok((exports, told))
         };
         match started.await {
-            Ok((exports, Ok(()))) => Ok(Self { store, exports, generation, calls: 0, _place: recipe.place }),
+            Ok((exports, Ok(()))) => {
+                store.data_mut().begins = false;
+                Ok(Self { store, exports, generation, calls: 0, _place: recipe.place })
+            }
             Ok((_, Err(text))) => Err(Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text)))),
             Err(error) => {
                 let failure = failure_of(&error, &store.data().bounds);
@@ -59,7 +62,9 @@ impl Instance {
 
     async fn handle(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
         self.calls += 1;
-        self.store.data_mut().time.begin_anew();
+        let guest = self.store.data_mut();
+        guest.time.begin_anew();
+        guest.asking.begin();
         self.store.set_epoch_deadline(1);
         let sender = Sender { address: from.ip().to_canonical().to_string(), port: from.port() };
         let called = self.exports.littoral_plugin_datagrams().call_handle(&mut self.store, &sender, data).await;

@@ -18,6 +18,7 @@ use super::wire::Trouble;
 use crate::ambient::{Ambient, nonsense};
 use crate::bounds::Bounds;
 use crate::durable::Draft;
+use crate::fetch::{Asker, Asking};
 use crate::filter::limits::TICK_MS;
 
 /// What a store's owner has besides its guest.
@@ -35,11 +36,19 @@ pub(super) struct Guest {
     pub(super) dials: Option<Dials>,
     /// What is outside of a swarm, where it is one.
     pub(super) swarm: Option<Calls>,
+    /// Whom it may ask by HTTP.
+    pub(super) asking: Asking,
     /// Whether it is in its `init`.
     pub(super) begins: bool,
 }
 
 impl Guest {
+    /// Itself, as it asks by HTTP.
+    pub(super) fn asker(&mut self) -> Asker<'_> {
+        let forbidden = self.begins.then_some("it asks by HTTP in its `init`: a node only tries that");
+        Asker { asking: &mut self.asking, time: &mut self.time, passed: Vec::new(), forbidden }
+    }
+
     pub(super) fn moved<T>(
         &mut self,
         outcome: Result<T, Trouble>,

@@ -20,9 +20,11 @@ use crate::component::open;
 use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
 use crate::durable::{DurableSpec, Stores};
 use crate::engine::{Content, HostSettings, LoadError, read};
+use crate::fetch::{FetchSpec, Fetchers, OfGuest};
+use crate::filter::bindings::littoral::plugin::fetch;
 use crate::filter::limits::STORE_BYTES_MAX;
 use crate::limits::MEMORY_BYTES_MAX;
-use crate::runtime::{Runtime, Shared, check_grants, check_store};
+use crate::runtime::{Runtime, Shared, check_fetch, check_grants, check_store};
 use crate::signature::Trust;
 
 /// A service as the operator configures it.
@@ -50,6 +52,8 @@ pub struct ServiceSpec {
     pub dial: Option<DialSpec>,
     /// Which contents of the cache it may send, if it is a swarm.
     pub content: Vec<Named>,
+    /// Whom it may ask by HTTP.
+    pub http: Option<FetchSpec>,
 }
 
 /// The host of services.
@@ -71,7 +75,8 @@ impl ServiceHost {
         let add = |linker: &mut Linker<Guest>| {
             connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-            dial::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
+            dial::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            fetch::add_to_linker::<_, OfGuest>(linker, Guest::asker)
         };
         let runtime =
             Runtime::new("service", settings.clone(), (CONNECTIONS_TOTAL, MEMORY_BYTES_MAX, false), ambient_of, add)?;
@@ -96,6 +101,11 @@ impl ServiceHost {
     /// what is there are told that it is busy.
     pub fn release(&self) {
         self.stores.release();
+    }
+
+    /// Says who asks by HTTP for services that are loaded from now on. Once.
+    pub fn fetch_by(&self, fetchers: Arc<dyn Fetchers>) {
+        self.runtime.fetch_by(fetchers);
     }
 
     /// Loads a service.
@@ -127,9 +137,10 @@ impl ServiceHost {
         let pre = runtime.prepare(content).map_err(problem)?;
         let durable = spec.durable.as_ref().map(|granted| self.stores.open(&granted.file));
         let durable = durable.transpose().map_err(problem)?;
+        let fetch = self.runtime.granted(spec.http.as_ref()).map_err(problem)?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
         let generation =
-            Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind, durable } };
+            Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind, durable, fetch } };
         // The canary: it starts and takes its config before any connection depends on it.
         let tried = at_once(async { Ok(try_one(&generation, shared).await) });
         match tried.map_err(|error| error.to_string()).and_then(|tried| tried) {
@@ -176,7 +187,9 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     });
     let store_bytes = STORE_BYTES_MAX;
     let dial = Some(DialSpec { reaches: Vec::new(), authorities: None });
-    let spec = ServiceSpec { name, file, config, memory_bytes, store_bytes, durable, dial, ..ServiceSpec::default() };
+    let http = Some(FetchSpec::of(&[]));
+    let spec =
+        ServiceSpec { name, file, config, memory_bytes, store_bytes, durable, dial, http, ..ServiceSpec::default() };
     host.load(spec).map(drop).map_err(|error| error.to_string())
 }
 
@@ -200,5 +213,6 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
     if opened.imports_ours("dial") && spec.dial.is_none() {
         return Err("it dials: say whom it may, such as `dial = [\"mail.example.org:25\"]` in its [[plugin]]".into());
     }
+    check_fetch(&opened, spec.http.as_ref())?;
     check_store(&opened, spec.store_bytes).map(|()| kind)
 }

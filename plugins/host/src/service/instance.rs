@@ -13,6 +13,7 @@ use super::time::Time;
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, failure_of};
 use crate::durable::{Draft, Durable};
+use crate::fetch::{Asking, Granted, Scope};
 use crate::filter::limits::HANDED_BYTES_MAX;
 use crate::filter::{Failure, Fault};
 use crate::limits::ERROR_BYTES_MAX;
@@ -34,6 +35,9 @@ pub(super) struct Recipe<'a> {
     pub(super) shared: &'a Shared,
     pub(super) durable: Option<&'a Arc<Durable>>,
     pub(super) dial: Option<&'a DialSpec>,
+    pub(super) fetch: Option<&'a Arc<Granted>>,
+    /// What a call of it is.
+    pub(super) scope: Scope,
     pub(super) place: Place,
 }
 
@@ -93,7 +97,7 @@ impl Instance {
 
 /// A store for an instance, bounded as its recipe says.
 pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: bool) -> Store<Guest> {
-    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, dial, .. } = recipe;
+    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, dial, fetch, scope, .. } = recipe;
     let guest = Guest {
         ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
         bounds: Bounds::of(*memory_bytes),
@@ -103,6 +107,7 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
         draft: durable.cloned().map(Draft::of),
         dials: dial.map(|spec| Dials::new(spec.clone(), shared.dialled.clone())),
         swarm: None,
+        asking: Asking::of(*fetch, &shared.fetched, *scope),
         begins: true,
     };
     let mut store = Store::new(pre.component().engine(), guest);

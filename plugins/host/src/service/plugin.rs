@@ -24,6 +24,7 @@ use super::wire::Wire;
 use crate::bounds::Place;
 use crate::durable::Durable;
 use crate::engine::{Content, LoadError};
+use crate::fetch::{FetchSpec, Granted, Scope};
 use crate::filter::limits::MEMORY_BYTES_DEFAULT;
 use crate::filter::{self, Failure, Fault};
 use crate::generations::{self, Generations, Spec, Stands};
@@ -45,6 +46,8 @@ pub(super) struct Code {
     pub(super) kind: Kind,
     /// What it keeps on disk, where it was granted that.
     pub(super) durable: Option<Arc<Durable>>,
+    /// Whom it may ask by HTTP.
+    pub(super) fetch: Option<Arc<Granted>>,
 }
 
 /// What it serves.
@@ -65,6 +68,15 @@ impl Kind {
             Self::Connections => "service",
             Self::Datagrams => "datagrams",
             Self::Swarm => "swarm",
+        }
+    }
+
+    /// What of it has requests by HTTP in common.
+    fn scope(self) -> Scope {
+        match self {
+            Self::Connections => Scope::Connection,
+            // A swarm imports no `fetch`.
+            Self::Datagrams | Self::Swarm => Scope::Call,
         }
     }
 
@@ -236,6 +248,9 @@ impl Service {
     pub(super) fn datagram_failed(&self, failure: &Failure, number: u64) -> Outcome {
         let fault = failure.fault;
         self.figures.faults[fault as usize].fetch_add(1, Relaxed);
+        if fault == Fault::GaveUp {
+            return self.gave_up(failure);
+        }
         if !fault.is_its_own() {
             return Outcome::Refused;
         }
@@ -261,6 +276,14 @@ impl Service {
         }
         *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
         self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
+    }
+
+    /// Notes that it gave up, which is not held against anybody.
+    fn gave_up(&self, failure: &Failure) -> Outcome {
+        if self.shared.counters.may_log() {
+            tracing::warn!(plugin = self.name(), why = %failure.text, "it gave up");
+        }
+        Outcome::Fault
     }
 
     /// Makes it the generation that runs; its number.
@@ -335,6 +358,9 @@ impl Service {
     fn failed(&self, failure: &Failure, client: IpAddr, has_heard: bool, number: u64) -> Outcome {
         let fault = failure.fault;
         self.figures.faults[fault as usize].fetch_add(1, Relaxed);
+        if fault == Fault::GaveUp {
+            return self.gave_up(failure);
+        }
         if !fault.is_its_own() {
             return Outcome::Refused;
         }
@@ -368,6 +394,7 @@ impl Service {
             dial: spec.dial.as_ref().map(|granted| granted.reaches.iter().map(ToString::to_string).collect()),
             content: (generation.code.kind == Kind::Swarm)
                 .then(|| spec.content.iter().map(ToString::to_string).collect()),
+            http: spec.http.as_ref().map(FetchSpec::written),
             durable_bytes: spec.durable.as_ref().map(|granted| granted.bytes),
             durable_keys: spec.durable.as_ref().map(|granted| granted.keys),
             ..Grants::default()
@@ -379,6 +406,7 @@ impl Service {
         } else if spec.dial.is_some() {
             status.dialled = Some(DialledStatus::of(&self.shared.dialled));
         }
+        status.fetched = spec.http.is_some().then(|| self.shared.fetched.told());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
         status.signed_by = generation.signed_by.map(|key| key.to_string());
@@ -411,6 +439,8 @@ pub(super) fn recipe<'a>(generation: &'a Generation, shared: &'a Shared) -> Resu
         shared,
         durable: code.durable.as_ref(),
         dial: spec.dial.as_ref(),
+        fetch: code.fetch.as_ref(),
+        scope: code.kind.scope(),
         place: place.ok_or(Fault::Busy)?,
     })
 }

@@ -11,6 +11,7 @@ use super::outbound::Dialled;
 use super::swarm::{SwarmFigures, SwarmStatus};
 use super::wire::Trouble;
 use crate::durable::DurableHeld;
+use crate::fetch::FetchedStatus;
 use crate::filter::Fault;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
@@ -139,6 +140,8 @@ pub struct ServiceStatus {
     /// What it has and did beside that, where it is a swarm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub swarm: Option<SwarmStatus>,
+    /// What it has asked by HTTP, where it is granted that.
+    pub fetched: Option<FetchedStatus>,
     /// What it keeps on disk, where it is granted that.
     pub durable: Option<DurableHeld>,
     /// Clients that are refused for now, as it failed in their connections.

@@ -10,7 +10,7 @@ use crate::filter::limits::{INIT_MS, TICK_MS};
 const TICK: Duration = Duration::from_millis(TICK_MS);
 
 #[derive(Debug)]
-pub(super) struct Time {
+pub(crate) struct Time {
     left: u64,
     whole: u64,
     /// Waited, and not given back yet.
@@ -19,13 +19,13 @@ pub(super) struct Time {
 
 impl Time {
     /// What `init` has; then so many milliseconds each time.
-    pub(super) fn of(deadline_ms: u64) -> Self {
+    pub(crate) fn of(deadline_ms: u64) -> Self {
         // Two more: the first tick may come at once, and one is due after each time that was waited.
         Self { left: INIT_MS / TICK_MS, whole: deadline_ms.div_ceil(TICK_MS) + 2, waited: Duration::ZERO }
     }
 
     /// From now on it has all of it.
-    pub(super) fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.left = self.whole;
     }
 
@@ -35,14 +35,14 @@ impl Time {
     }
 
     /// Notes a tick; whether it has any time left.
-    pub(super) fn tick(&mut self) -> bool {
+    pub(crate) fn tick(&mut self) -> bool {
         self.left = self.left.saturating_sub(1);
         self.left > 0
     }
 
     /// Notes that it waited so long for what gives it no time anew: at most one tick of that is held against it, and of several short waits
     /// as many as there were ticks.
-    pub(super) fn waited(&mut self, time: Duration) {
+    pub(crate) fn waited(&mut self, time: Duration) {
         self.waited += time.min(TICK);
         if self.waited >= TICK {
             self.waited -= TICK;

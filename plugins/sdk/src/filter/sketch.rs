@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Exchange, Store};
+use super::{Exchange, Refused, Request, Response, Store};
+use crate::fetch::sketch::gave_up;
+
+pub use crate::fetch::sketch::Web;
 
 /// Fields, in their order.
 pub type Fields = Vec<(String, String)>;
@@ -24,6 +27,8 @@ pub struct Sketch {
     pub random: u64,
     pub country: Option<String>,
     pub asn: u32,
+    /// Whom it may ask by HTTP.
+    pub web: Web,
 }
 
 impl Sketch {
@@ -114,6 +119,12 @@ impl Exchange for Sketch {
     }
     fn asn(&self) -> u32 {
         self.asn
+    }
+    fn fetch(&mut self, request: &Request) -> Result<Response, Refused> {
+        self.web.fetch(request)
+    }
+    fn give_up(&mut self, why: &str) -> ! {
+        gave_up(why)
     }
 }
 

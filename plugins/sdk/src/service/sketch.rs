@@ -4,8 +4,12 @@ use std::collections::VecDeque;
 
 use super::{Connection, Durable, Outbound, Refused, Security, Trouble};
 
+use crate::fetch;
+use crate::fetch::sketch::gave_up;
+
 pub use crate::dial::sketch::Far;
 pub use crate::durable::sketch::Vault;
+pub use crate::fetch::sketch::Web;
 pub use crate::filter::sketch::Shelf;
 
 /// A peer and what it says.
@@ -21,6 +25,8 @@ pub struct Sketch {
     pub durable: Vault,
     /// Whom the service may dial.
     pub dials: Vec<Far>,
+    /// Whom the service may ask by HTTP.
+    pub web: Web,
     /// What it says, as it comes; after it, its end.
     pub says: VecDeque<u8>,
     /// What it hears.
@@ -106,6 +112,12 @@ impl Connection for Sketch {
     }
     fn dial(&mut self, host: &str, port: u16, security: Security) -> Result<impl Outbound + use<>, Refused> {
         Far::dialled(&self.dials, host, port, security)
+    }
+    fn fetch(&mut self, request: &fetch::Request) -> Result<fetch::Response, fetch::Refused> {
+        self.web.fetch(request)
+    }
+    fn give_up(&mut self, why: &str) -> ! {
+        gave_up(why)
     }
 }
 

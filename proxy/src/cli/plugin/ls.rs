@@ -90,6 +90,9 @@ fn grants(plugin: &Value, points: &str) -> String {
     if let Some(content) = plugin["grants"]["content"].as_array().filter(|content| !content.is_empty()) {
         grants.push(format!("content {}", content.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")));
     }
+    if let Some(http) = plugin["grants"]["http"].as_array() {
+        grants.push(format!("asks {}", http.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")));
+    }
     if let Some(granted) = plugin["durable"]["granted"].as_u64() {
         grants.push(format!("durable {} KiB", granted >> 10));
     }

@@ -1,6 +1,7 @@
 //! Filters: bounds in `[[plugin]]`, names in `[[site]]`.
 
 use littoral_plugin_host::Share;
+use littoral_plugin_host::fetch::limits::{BODY_BYTES_MAX, ORIGINS_MAX, TIMEOUT_MS_MAX};
 use littoral_plugin_host::filter::limits::{DEADLINE_MS_MAX, STORE_BYTES_MAX};
 use littoral_plugin_host::service::reach::REACHES_MAX;
 
@@ -58,7 +59,31 @@ impl Plugin {
         if self.dial_ca.is_some() && self.dial.is_none() {
             return wrong("dial_ca", "plugin.dial_ca needs plugin.dial: write it, or leave this out");
         }
+        self.check_fetch()?;
         self.check_candidate()
+    }
+
+    fn check_fetch(&self) -> Result<(), Wrong> {
+        let others = [
+            ("http_ca", self.http_ca.is_some()),
+            ("http_timeout", self.http_timeout.is_some()),
+            ("http_body", self.http_body.is_some()),
+        ];
+        if let (None, Some((key, _))) = (&self.http, others.into_iter().find(|(_, is_there)| *is_there)) {
+            return wrong(key, format!("plugin.{key} needs plugin.http: write it, or leave this out"));
+        }
+        if self.http.as_ref().is_some_and(|list| list.is_empty() || list.len() > ORIGINS_MAX) {
+            let problem = format!("plugin.http has 1 to {ORIGINS_MAX} entries, such as \"https://api.example.org\"");
+            return wrong("http", problem);
+        }
+        let longest = u128::from(TIMEOUT_MS_MAX);
+        if self.http_timeout.is_some_and(|time| !(10..=longest).contains(&time.0.as_millis())) {
+            return wrong("http_timeout", "plugin.http_timeout is 10ms to 30s; leave it out for 2s");
+        }
+        if self.http_body.is_some_and(|body| body.0 > BODY_BYTES_MAX as u64) {
+            return wrong("http_body", "plugin.http_body is at most 1MiB; leave it out for 64KiB");
+        }
+        Ok(())
     }
 
     fn check_candidate(&self) -> Result<(), Wrong> {

@@ -95,6 +95,22 @@ pub(super) const METRICS: &[Declared] = &[
         "plugin, kind: closed, timeout, tls, ending",
         "Operations on these connections that did not do what they were asked.",
     ),
+    metric(
+        "littoral_plugin_fetches_open",
+        "plugin",
+        "Requests by HTTP that a plugin has under way, where it was granted whom.",
+    ),
+    metric(
+        "littoral_plugin_fetches_total",
+        "plugin, outcome: not-granted, not-found, unreachable, timeout, too-many, tls, too-large, broken, answered",
+        "What became of a plugin's requests by HTTP.",
+    ),
+    metric(
+        "littoral_plugin_fetches_bytes_total",
+        "plugin, direction: in, out",
+        "Bytes of the bodies of those that were answered.",
+    ),
+    metric("littoral_plugin_fetches_seconds_total", "plugin", "Time that a plugin waited for its requests."),
     metric("littoral_service_durable_keys", "plugin", "Entries that a service keeps on disk."),
     metric("littoral_service_durable_file_bytes", "plugin", "Bytes of the file they are in."),
     metric(

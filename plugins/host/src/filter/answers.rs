@@ -1,0 +1,78 @@
+//! What others answer to a filter's own requests, as a text tells it ([`super::script`]): nobody else is asked then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::script::Fields;
+use crate::fetch::{Answer, Asked, FetchSpec, Fetcher, Fetching, Granted, Refused};
+
+/// An answer to whatever is asked of a URL.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Told {
+    url: String,
+    /// Asked so; any where it is not said.
+    method: Option<String>,
+    #[serde(default = "ok")]
+    status: u16,
+    #[serde(default)]
+    fields: Fields,
+    #[serde(default)]
+    body: String,
+    /// Why there is no answer.
+    refused: Option<String>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl Told {
+    /// # Errors
+    /// Why nobody can be asked so.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let url = format!("fetch {:?}", self.url);
+        Asked::check_url(&self.url).map_err(|why| format!("{url}: {why}"))?;
+        self.fields.check()?;
+        match &self.refused {
+            Some(label) if Refused::of(label).is_none() => {
+                Err(format!("{url}: refused is one of {}", Refused::labels()))
+            }
+            _ if !(200..=599).contains(&self.status) => Err(format!("{url}: status is 200 to 599")),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_for(&self, asked: &Asked) -> bool {
+        asked.is_of(&self.url) && self.method.as_ref().is_none_or(|method| *method == asked.method)
+    }
+
+    fn answer(&self) -> Result<Answer, Refused> {
+        if let Some(refused) = self.refused.as_deref().and_then(Refused::of) {
+            return Err(refused);
+        }
+        let of = |(name, values): (&str, &[String])| {
+            let (name, values) = (name.to_owned(), values.to_vec());
+            values.into_iter().map(move |value| (name.clone(), value.into_bytes()))
+        };
+        let fields = self.fields.iter().flat_map(of).collect();
+        Ok(Answer { status: self.status, fields, body: self.body.clone().into_bytes() })
+    }
+}
+
+struct Answers(Vec<Told>);
+
+impl Fetcher for Answers {
+    fn fetch(&self, asked: Asked, _within: Duration) -> Fetching {
+        let told = self.0.iter().find(|told| told.is_for(&asked));
+        let answer = told.map_or(Err(Refused::NotGranted), Told::answer);
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// Whoever is told of answers so; anybody else is not granted.
+pub(super) fn granted(told: &[Told]) -> Arc<Granted> {
+    Arc::new(Granted { spec: FetchSpec::anybody(), fetcher: Arc::new(Answers(told.to_vec())) })
+}
