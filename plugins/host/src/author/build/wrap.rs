@@ -2,6 +2,7 @@
 //!
 //! Bindings that `wit-bindgen` makes say themselves which world a module is of. What was written by hand says it by what it exports.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use wasmparser::{Parser, Payload};
@@ -79,7 +80,9 @@ fn looked_at(core: &[u8]) -> Result<(Vec<String>, bool), String> {
 /// One line with the file.
 pub(super) fn write(component: &[u8], name: &str, out: &Path) -> Result<PathBuf, String> {
     let file = out.join(format!("{name}.wasm"));
-    let written = tempfile::NamedTempFile::new_in(out).and_then(|mut temporary| {
+    // As any file that is made: a node may run as somebody else than who builds.
+    let mode = std::fs::Permissions::from_mode(0o666);
+    let written = tempfile::Builder::new().permissions(mode).tempfile_in(out).and_then(|mut temporary| {
         std::io::Write::write_all(&mut temporary, component)?;
         temporary.persist(&file).map(drop).map_err(|error| error.error)
     });
@@ -114,5 +117,13 @@ mod tests {
         let module = "(module (memory (export \"memory\") 1) (func (export \"littoral:plugin/cache@0.1.0#admit\")))";
         let said = wrap(wat::parse_str(module).unwrap()).unwrap_err();
         assert!(said.contains("littoral:plugin/c"), "{said}");
+    }
+    #[test]
+    fn a_component_is_for_whoever_may_read_other_files_that_are_made_there() {
+        let out = tempfile::tempdir().unwrap();
+        let mode = |file: &Path| std::fs::metadata(file).unwrap().permissions().mode();
+        let other = out.path().join("other");
+        std::fs::write(&other, "").unwrap();
+        assert_eq!(mode(&write(b"x", "mine", out.path()).unwrap()), mode(&other));
     }
 }
