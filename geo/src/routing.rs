@@ -13,7 +13,7 @@ use crate::rtt::Measured;
 pub const NONE: u16 = u16::MAX;
 
 /// What a policy knows of a cluster.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ClusterRow {
     /// Its place among the clusters, below [`crate::limits::CLUSTERS_MAX`].
     pub index: u16,
@@ -31,6 +31,8 @@ pub struct ClusterRow {
     pub rtt_us: u32,
     /// Microseconds by which its load makes it farther away, when that is priced; see [`Routing::reads_prices`].
     pub price_us: Option<u32>,
+    /// Its name in the config.
+    pub name: String,
 }
 
 /// One question to a policy.
@@ -162,6 +164,7 @@ mod tests {
             load_permille,
             rtt_us: 0,
             price_us: None,
+            name: String::new(),
         }
     }
 

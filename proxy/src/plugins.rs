@@ -313,6 +313,7 @@ impl Routing for GuestRouting {
             load_permille: row.load_permille,
             rtt_us: row.rtt_us,
             price_us: row.price_us,
+            name: row.name.clone(),
         };
         let rows: Vec<_> = clusters.iter().map(row).collect();
         *self.pushed.lock() = (version, rows.clone());

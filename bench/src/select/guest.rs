@@ -27,8 +27,9 @@ impl Guest {
 impl Routing for Guest {
     fn push(&self, version: u64, clusters: &[ClusterRow]) {
         let told = |row: &ClusterRow| {
-            let ClusterRow { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, price_us } = *row;
-            types::ClusterRow { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, price_us }
+            let ClusterRow { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, price_us, name } =
+                row.clone();
+            types::ClusterRow { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, price_us, name }
         };
         self.0.push_clusters(version, clusters.iter().map(told).collect());
     }

@@ -38,7 +38,7 @@ impl<P: policy::Routing + Send + Sync> Routing for Native<P> {
     fn push(&self, _version: u64, clusters: &[ClusterRow]) {
         let prices: Vec<_> = clusters.iter().filter_map(|row| Some((row.index, row.price_us?))).collect();
         let told = |row: &ClusterRow| {
-            let ClusterRow { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, .. } = *row;
+            let &ClusterRow { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, .. } = row;
             Cluster { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us }
         };
         let clusters: Vec<_> = clusters.iter().map(told).collect();

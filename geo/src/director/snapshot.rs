@@ -162,6 +162,7 @@ impl Snapshot {
             load_permille: state.load_permille,
             rtt_us: 0,
             price_us: self.prices.map(|prices| prices.us[index]),
+            name: cluster.id.clone(),
         };
         self.config.clusters.iter().zip(&self.states).enumerate().map(row).collect()
     }

@@ -140,7 +140,7 @@ pub fn is_service(file: &std::path::Path) -> bool {
 }
 
 /// What a policy may import.
-pub(crate) const OF_POLICIES: [&str; 3] = ["env", "measured", "priced"];
+pub(crate) const OF_POLICIES: [&str; 4] = ["env", "measured", "priced", "named"];
 /// What a service may import.
 const OF_SERVICES: [&str; 7] = ["env", "ambient", "store", "connection", "durable", "dial", "fetch"];
 /// What a service of datagrams may import.

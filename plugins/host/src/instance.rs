@@ -17,7 +17,7 @@ use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Objec
 
 use bounds::Bounds;
 use exports::{Exports, Posts};
-use told::Prices;
+use told::{Names, Prices};
 
 mod bounds;
 mod exact;
@@ -43,6 +43,8 @@ pub(crate) struct Guest {
     measured: Measured,
     /// What `priced` tells while it is told the clusters.
     prices: Prices,
+    /// What `named` knows then.
+    names: Names,
 }
 
 /// A warm instance. Used by one thread only.
@@ -81,6 +83,7 @@ pub(crate) fn linker(engine: &wasmtime::Engine, module: &Module) -> Result<Linke
             ("measured", "clusters") => linker.func_wrap(import.module(), "clusters", told::clusters).map(drop),
             ("measured", "rtt-us") => linker.func_wrap(import.module(), "rtt-us", told::rtt_us).map(drop),
             ("priced", "clusters") => linker.func_wrap(import.module(), "clusters", told::priced).map(drop),
+            ("named", "cluster") => linker.func_wrap(import.module(), "cluster", told::named).map(drop),
             ("priced", "price-us") => linker.func_wrap(import.module(), "price-us", told::price_us).map(drop),
             _ => Ok(()),
         };
@@ -177,8 +180,8 @@ impl Instance {
             .tables(4)
             .trap_on_grow_failure(true)
             .build();
-        let (measured, prices) = (Measured::NONE, Prices::NONE);
-        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters, measured, prices };
+        let (measured, prices, names) = (Measured::NONE, Prices::NONE, Names::new());
+        let guest = Guest { name: name.to_owned(), limits: Bounds::new(own), counters, measured, prices, names };
         let mut store = Store::new(linker.engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL_CONTROL).map_err(|error| error.to_string())?;
@@ -282,9 +285,9 @@ impl Instance {
             bytes.extend_from_slice(&row.rtt_us.to_le_bytes());
         }
         let (pointer, _) = self.give(&bytes, 4)?;
-        self.store.data_mut().prices = Prices::of(rows);
+        (self.store.data_mut().prices, self.store.data_mut().names) = (Prices::of(rows), told::names(rows));
         let called = self.clusters.call(&mut self.store, (version as i64, pointer, rows.len() as i32));
-        self.store.data_mut().prices = Prices::NONE;
+        (self.store.data_mut().prices, self.store.data_mut().names) = (Prices::NONE, Names::new());
         called.map_err(|error| self.broken(&error))?;
         self.told(|posts| &posts.clusters)
     }

@@ -12,7 +12,7 @@ pub use measured::Measured;
 pub const NONE: u16 = u16::MAX;
 
 /// `control.cluster`
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the contract documents each field")]
 pub struct ClusterRow {
@@ -26,6 +26,9 @@ pub struct ClusterRow {
     /// What `priced` tells of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price_us: Option<u32>,
+    /// What `named` knows it by.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 /// `routing.flow`
@@ -59,8 +62,9 @@ pub struct Choice {
 
 impl Default for ClusterRow {
     fn default() -> Self {
-        let (index, place) = (0, [0.0; 3]);
-        Self { index, deep: false, healthy: true, place, capacity_mbps: 0, load_permille: 0, rtt_us: 0, price_us: None }
+        let (index, place, name) = (0, [0.0; 3], String::new());
+        let (deep, healthy, capacity_mbps, load_permille, rtt_us, price_us) = (false, true, 0, 0, 0, None);
+        Self { index, deep, healthy, place, capacity_mbps, load_permille, rtt_us, price_us, name }
     }
 }
 

@@ -26,6 +26,7 @@
 
 mod export;
 pub mod measured;
+pub mod named;
 pub mod priced;
 pub mod sketch;
 

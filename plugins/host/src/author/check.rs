@@ -32,6 +32,7 @@ const IMPORTS: &[(&str, &str, &str)] = &[
     ("measured", "rtt-us", "(i32) -> i32"),
     ("priced", "clusters", "() -> i64"),
     ("priced", "price-us", "(i32) -> i32"),
+    ("named", "cluster", "(i32, i32) -> i32"),
 ];
 
 /// Something for which a node refuses a component.
@@ -122,10 +123,10 @@ fn why_not(name: &str) -> &'static str {
             "it is of another version of the contract: this node speaks 0.1.x; build it against that"
         }
         _ if name.starts_with("littoral:plugin/") => {
-            "that belongs to filters and services: a policy imports env, measured and priced, and nothing else"
+            "that belongs to filters and services: a policy imports env, measured, priced and named, and nothing else"
         }
         _ if name == "env" => "the linker left a symbol undefined: link what defines it, and pass no --allow-undefined",
-        _ => "a node gives a policy littoral:plugin/env, measured and priced, and nothing else: leave it out",
+        _ => "a node gives a policy littoral:plugin/env, measured, priced and named, and nothing else: leave it out",
     }
 }
 

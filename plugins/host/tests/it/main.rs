@@ -72,13 +72,9 @@ fn rows() -> Vec<ClusterRow> {
     let places = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     let row = |(index, place): (usize, [f32; 3])| ClusterRow {
         index: index as u16,
-        deep: false,
-        healthy: true,
         place,
         capacity_mbps: 1000,
-        load_permille: 0,
-        rtt_us: 0,
-        price_us: None,
+        ..ClusterRow::default()
     };
     places.into_iter().enumerate().map(row).collect()
 }

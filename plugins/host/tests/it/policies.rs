@@ -166,3 +166,20 @@ fn prices_are_told_with_the_clusters_and_hold_until_they_are_told_again() {
     assert_eq!(push(4, [None; 3]), 1, "nothing is left of what was told before");
     assert_eq!(route.status().faults.values().sum::<u64>(), 0);
 }
+
+#[test]
+fn clusters_are_known_by_name_and_an_order_that_changes_changes_nothing() {
+    let config = r#"{"chain": ["lhr", "ams"]}"#.to_owned();
+    let asked = PluginSpec { config, ..spec("route-failover", guest("route-failover")) };
+    let route = host().load(asked, Some(Interface::Routing)).unwrap();
+    let first = |version: u64, names: [&str; 3]| {
+        let named = rows().into_iter().zip(names).map(|(row, name)| ClusterRow { name: name.to_owned(), ..row });
+        route.push_clusters(version, named.collect());
+        route.decide(&flow()).unwrap().clusters
+    };
+    assert_eq!(first(1, ["ams", "fra", "lhr"]), [2, 0, 1]);
+    assert_eq!(first(2, ["lhr", "fra", "ams"]), [0, 2, 1]);
+    // Whom nobody has any more is passed over; nothing is left of the names before.
+    assert_eq!(first(3, ["", "ams", "fra"])[0], 1);
+    assert_eq!(route.status().faults.values().sum::<u64>(), 0);
+}

@@ -2,14 +2,18 @@
 //! nearest, which everybody else would get, too.
 //!
 //! ```toml
-//! config = { chain = [0, 2, 1] }                   # one for all
-//! config = { backups = [[2, 1], [2], [0, 1]] }     # of each cluster, for the clients it is nearest to
+//! config = { chain = ["ams", "lhr", "fra"] }                              # one for all
+//! config = { backups = { ams = ["lhr", "fra"], fra = ["ams"] } }          # of each cluster, for the clients it is nearest to
 //! ```
 //!
-//! Clusters are numbers in the order of `[[cluster]]`, from 0. With `backups` the primary of a client is that of the coverage zone
+//! Clusters are named as in `[[cluster]]`, or numbered in that order, from 0 (`backups = [[2, 1], [2], [0, 1]]`). A name that none has is
+//! logged and passed over. With `backups` the primary of a client is that of the coverage zone
 //! it is in, else the nearest of all that serve everybody, whether it is there or not; where the place is unknown, the first.
 //! Candidates that no chain names come last, by distance; without any config that is all of them.
 
+use std::collections::BTreeMap;
+
+use littoral_plugin::policy::named::Who;
 use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, NONE, Routing};
 use serde::Deserialize;
 
@@ -18,15 +22,47 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 struct Config {
     /// Primary and backups of everybody.
-    chain: Vec<u16>,
+    chain: Vec<Who>,
     /// Backups of each cluster.
-    backups: Vec<Vec<u16>>,
+    backups: Backups,
+}
+
+/// Backups of clusters.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected backups of clusters: a table by name, or a list in the order of [[cluster]]")]
+enum Backups {
+    InOrder(Vec<Vec<Who>>),
+    ByName(BTreeMap<String, Vec<Who>>),
+}
+
+impl Default for Backups {
+    fn default() -> Self {
+        Self::InOrder(Vec::new())
+    }
+}
+
+impl Backups {
+    /// Whose, and which.
+    fn all(&self) -> Vec<(Who, &[Who])> {
+        match self {
+            Self::InOrder(all) => (0..).zip(all).map(|(number, backups)| (Who::Number(number), &backups[..])).collect(),
+            Self::ByName(all) => all.iter().map(|(name, backups)| (Who::Name(name.clone()), &backups[..])).collect(),
+        }
+    }
+}
+
+/// The places of clusters in candidate masks; those that are not there are left out.
+fn places(named: &[Who]) -> Vec<u16> {
+    named.iter().map(Who::index).filter(|index| *index != NONE).collect()
 }
 
 /// The policy.
 #[derive(Debug)]
 pub struct RouteFailover {
     config: Config,
+    /// The chain of everybody, and the backups of each cluster, by their places.
+    chain: Vec<u16>,
+    backups: Vec<Vec<u16>>,
     /// Place of each cluster, and whether it may be a primary.
     rows: [([f32; 3], bool); CLUSTERS_MAX],
 }
@@ -51,14 +87,16 @@ impl RouteFailover {
 impl Routing for RouteFailover {
     fn new(config: &str) -> Result<Self, String> {
         let config: Config = littoral_plugin::config(config)?;
-        if !config.chain.is_empty() && !config.backups.is_empty() {
+        let backups = config.backups.all();
+        if !config.chain.is_empty() && !backups.is_empty() {
             return Err("it has both chain and backups: keep one of them".into());
         }
-        let named = config.chain.iter().chain(config.backups.iter().flatten());
-        if let Some(wrong) = named.copied().find(|index| usize::from(*index) >= CLUSTERS_MAX) {
-            return Err(format!("there is no cluster {wrong}: they are 0 to {}", CLUSTERS_MAX - 1));
+        config.chain.iter().try_for_each(Who::check)?;
+        for (whose, backups) in backups {
+            whose.check()?;
+            backups.iter().try_for_each(Who::check)?;
         }
-        Ok(Self { config, rows: [([0.0; 3], false); CLUSTERS_MAX] })
+        Ok(Self { config, chain: Vec::new(), backups: Vec::new(), rows: [([0.0; 3], false); CLUSTERS_MAX] })
     }
 
     fn clusters(&mut self, all: &[Cluster]) {
@@ -66,11 +104,18 @@ impl Routing for RouteFailover {
         for cluster in all {
             self.rows[usize::from(cluster.index)] = (cluster.place, !cluster.deep);
         }
+        self.chain = places(&self.config.chain);
+        self.backups = vec![Vec::new(); CLUSTERS_MAX];
+        for (whose, backups) in self.config.backups.all() {
+            if let Some(room) = self.backups.get_mut(usize::from(whose.index())) {
+                *room = places(backups);
+            }
+        }
     }
 
     fn decide(&self, flow: &Flow) -> Choice {
         let primary = if self.config.chain.is_empty() { self.primary(flow) } else { NONE };
-        let backups = self.config.backups.get(usize::from(primary)).unwrap_or(&self.config.chain);
+        let backups = self.backups.get(usize::from(primary)).unwrap_or(&self.chain);
         let (mut left, mut choice, mut at) = (flow.candidates, Choice::NOBODY, 0);
         for index in std::iter::once(primary).chain(backups.iter().copied()) {
             let bit = 1_u64.checked_shl(index.into()).unwrap_or(0) & left;
@@ -89,6 +134,8 @@ littoral_plugin::export_policy!(RouteFailover, routing, "../../wit");
 
 #[cfg(test)]
 mod tests {
+    use littoral_plugin::env::logged;
+    use littoral_plugin::policy::named;
     use littoral_plugin::policy::sketch::Seat;
 
     use super::*;
@@ -126,10 +173,23 @@ mod tests {
     }
 
     #[test]
+    fn clusters_are_named_and_whoever_is_not_there_is_passed_over() {
+        named::tell(&["ams", "fra", "lhr"]);
+        assert_eq!(chosen(r#"{"chain": ["lhr", "nyc", "fra"]}"#, HERE, NONE, 0b111), [2, 1, 0]);
+        let backups = r#"{"backups": {"ams": ["lhr"], "nyc": ["fra"], "fra": [0]}}"#;
+        assert_eq!(chosen(backups, HERE, NONE, 0b111), [0, 2, 1]);
+        assert_eq!(chosen(backups, HERE, 1, 0b101), [0, 2]);
+        assert!(logged().iter().any(|(_, line)| line.contains("\"nyc\"")));
+        named::tell(&[]);
+    }
+
+    #[test]
     fn a_config_that_names_two_orders_or_nobody_is_refused() {
         for (config, problem) in [
             (r#"{"chain": [1], "backups": [[1]]}"#, "both chain and backups"),
             (r#"{"chain": [64]}"#, "there is no cluster 64: they are 0 to 63"),
+            (r#"{"backups": {"ams": [99]}}"#, "there is no cluster 99"),
+            (r#"{"backups": "ams"}"#, "expected backups of clusters"),
             (r#"{"chains": [1]}"#, "unknown field `chains`"),
         ] {
             assert!(RouteFailover::new(config).unwrap_err().contains(problem), "{config}");

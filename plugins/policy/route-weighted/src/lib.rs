@@ -1,14 +1,17 @@
 //! Which cluster: each gets the share of the clients that the operator gives it, or that its capacity is of all, wherever they are.
 //!
 //! ```toml
-//! config = { shares = [70, 20, 10], zones = true }
+//! config = { shares = { ams = 70, fra = 20, lhr = 10 }, zones = true }
 //! ```
 //!
-//! Shares are in the order of `[[cluster]]`, as weights; a cluster without one, or with 0, is named only when nobody else is a candidate.
+//! Shares are weights, by the names of `[[cluster]]` or as a list in that order; a name that none has is logged and passed over. A cluster without one, or with 0, is named only when nobody else is a candidate.
 //! Without `shares` capacities are the weights.
 //! A client stays where it is (its prefix and service decide, by weighted rendezvous hashing): a share that grows takes clients of
 //! the others, and nobody else moves. With `zones` a client in a coverage zone is not drawn for: its cluster comes first.
 
+use std::collections::BTreeMap;
+
+use littoral_plugin::policy::named::Who;
 use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing};
 use serde::Deserialize;
 
@@ -17,14 +20,50 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields, default)]
 struct Config {
     /// Of each cluster; none: their capacities.
-    shares: Vec<f32>,
+    shares: Shares,
     /// Whether coverage zones come first.
     zones: bool,
+}
+
+/// Shares of clusters.
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected shares: a table by name, or a list in the order of [[cluster]]")]
+enum Shares {
+    InOrder(Vec<f32>),
+    ByName(BTreeMap<String, f32>),
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self::InOrder(Vec::new())
+    }
+}
+
+impl Shares {
+    /// Whose, and how much.
+    fn all(&self) -> Vec<(Who, f32)> {
+        match self {
+            Self::InOrder(all) => (0..).map(Who::Number).zip(all.iter().copied()).collect(),
+            Self::ByName(all) => all.iter().map(|(name, share)| (Who::Name(name.clone()), *share)).collect(),
+        }
+    }
+}
+
+/// Shares by the places of clusters in candidate masks; what is of none of them is left out.
+fn by_place(given: impl Iterator<Item = (u16, f32)>) -> [f32; CLUSTERS_MAX] {
+    let mut shares = [0.0; CLUSTERS_MAX];
+    for (index, share) in given {
+        if let Some(room) = shares.get_mut(usize::from(index)) {
+            *room = share;
+        }
+    }
+    shares
 }
 
 /// The policy.
 #[derive(Debug)]
 pub struct RouteWeighted {
+    given: Shares,
     shares: [f32; CLUSTERS_MAX],
     by_capacity: bool,
     zones: bool,
@@ -33,26 +72,27 @@ pub struct RouteWeighted {
 impl Routing for RouteWeighted {
     fn new(config: &str) -> Result<Self, String> {
         let Config { shares: given, zones } = littoral_plugin::config(config)?;
-        if given.len() > CLUSTERS_MAX {
-            return Err(format!("{} shares: there are at most {CLUSTERS_MAX} clusters", given.len()));
+        let shares = given.all();
+        if shares.len() > CLUSTERS_MAX {
+            return Err(format!("{} shares: there are at most {CLUSTERS_MAX} clusters", shares.len()));
         }
-        if let Some(wrong) = given.iter().find(|share| !(0.0..=1e6).contains(*share)) {
+        if let Some((_, wrong)) = shares.iter().find(|(_, share)| !(0.0..=1e6).contains(share)) {
             return Err(format!("a share is 0 to 1000000, not {wrong}"));
         }
-        let by_capacity = given.is_empty();
-        if !by_capacity && given.iter().all(|share| *share == 0.0) {
-            return Err("all shares are 0: give clusters some, in the order of [[cluster]]".into());
+        let by_capacity = shares.is_empty();
+        if !by_capacity && shares.iter().all(|(_, share)| *share == 0.0) {
+            return Err("all shares are 0: give clusters some".into());
         }
-        let mut shares = [0.0; CLUSTERS_MAX];
-        shares[..given.len()].copy_from_slice(&given);
-        Ok(Self { shares, by_capacity, zones })
+        let numbered = shares.iter().filter(|(who, _)| matches!(who, Who::Number(_)));
+        let shares = by_place(numbered.map(|(who, share)| (who.index(), *share)));
+        Ok(Self { given, shares, by_capacity, zones })
     }
 
     fn clusters(&mut self, all: &[Cluster]) {
-        if self.by_capacity {
-            self.shares = [0.0; CLUSTERS_MAX];
-            all.iter().for_each(|cluster| self.shares[usize::from(cluster.index)] = cluster.capacity_mbps as f32);
-        }
+        self.shares = match self.by_capacity {
+            true => by_place(all.iter().map(|cluster| (cluster.index, cluster.capacity_mbps as f32))),
+            false => by_place(self.given.all().iter().map(|(who, share)| (who.index(), *share))),
+        };
     }
 
     fn decide(&self, flow: &Flow) -> Choice {
@@ -79,6 +119,8 @@ littoral_plugin::export_policy!(RouteWeighted, routing, "../../wit");
 
 #[cfg(test)]
 mod tests {
+    use littoral_plugin::env::logged;
+    use littoral_plugin::policy::named;
     use littoral_plugin::policy::sketch::Seat;
 
     use super::*;
@@ -118,10 +160,21 @@ mod tests {
     }
 
     #[test]
+    fn shares_are_given_by_name_whatever_the_order() {
+        named::tell(&["ams", "fra"]);
+        let by_name = seat(r#"{"shares": {"fra": 1, "nyc": 5, "ams": 0}}"#);
+        let first = |rand| by_name.decide(&Flow { rand, candidates: 0b111, ..Flow::default() }).unwrap().clusters[0];
+        assert!((0..100).all(|rand| first(rand) == 1));
+        assert!(logged().iter().any(|(_, line)| line.contains("\"nyc\"")));
+        named::tell(&[]);
+    }
+
+    #[test]
     fn shares_that_are_none_are_refused() {
         for (config, problem) in [
             (r#"{"shares": [0, 0]}"#, "all shares are 0"),
             (r#"{"shares": [1, -1]}"#, "a share is 0 to 1000000, not -1"),
+            (r#"{"shares": "all"}"#, "expected shares: a table by name"),
             (r#"{"share": [1]}"#, "unknown field `share`"),
         ] {
             assert!(RouteWeighted::new(config).unwrap_err().contains(problem), "{config}");
