@@ -67,23 +67,7 @@ pub mod sketch {
         }
     }
 
-    impl Store for Sketch {
-        fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-            self.shelf.get(key)
-        }
-        fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
-            self.shelf.put(key, value, ttl_ms);
-        }
-        fn remove(&mut self, key: &[u8]) {
-            self.shelf.remove(key);
-        }
-        fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
-            self.shelf.swap(key, expected, value, ttl_ms)
-        }
-        fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
-            self.shelf.add(key, delta, ttl_ms)
-        }
-    }
+    crate::filter::sketch::has_shelf!(Sketch);
 }
 
 /// Exports [`Datagrams`] and binds what they see to their host. The second argument is the directory of the contract, seen from the crate.
@@ -99,7 +83,7 @@ macro_rules! export_datagrams {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::datagrams::{Guest, Sender};
-            use littoral::plugin::{ambient, store};
+            use littoral::plugin::ambient;
             use $crate::datagrams::Datagrams;
 
             use super::*;
@@ -126,23 +110,7 @@ macro_rules! export_datagrams {
                 }
             }
 
-            impl $crate::datagrams::Store for Live {
-                fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-                    store::get(key)
-                }
-                fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
-                    store::put(key, value, ttl_ms);
-                }
-                fn remove(&mut self, key: &[u8]) {
-                    store::remove(key);
-                }
-                fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
-                    store::swap(key, expected, value, ttl_ms)
-                }
-                fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
-                    store::add(key, delta, ttl_ms)
-                }
-            }
+            $crate::bind_store!(Live);
 
             impl Guest for Exported {
                 fn init(config: String) -> Result<(), String> {

@@ -118,3 +118,56 @@ impl<D: Durable> Durable for &mut D {
         (**self).used()
     }
 }
+
+/// Binds a durable store to the host, inside what the export macros make.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bind_durable {
+    ($kept:ty) => {
+        impl $crate::durable::Durable for $kept {
+            fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, $crate::durable::Refusal> {
+                littoral::plugin::durable::get(key).map_err(durable_refusal)
+            }
+            fn keys(
+                &self,
+                prefix: &[u8],
+                after: Option<&[u8]>,
+                max: usize,
+            ) -> Result<Vec<Vec<u8>>, $crate::durable::Refusal> {
+                let max = u32::try_from(max).unwrap_or(u32::MAX);
+                littoral::plugin::durable::keys(prefix, after, max).map_err(durable_refusal)
+            }
+            fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), $crate::durable::Refusal> {
+                littoral::plugin::durable::put(key, value).map_err(durable_refusal)
+            }
+            fn remove(&mut self, key: &[u8]) -> Result<(), $crate::durable::Refusal> {
+                littoral::plugin::durable::remove(key).map_err(durable_refusal)
+            }
+            fn expect(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), $crate::durable::Refusal> {
+                littoral::plugin::durable::expect(key, value).map_err(durable_refusal)
+            }
+            fn commit(&mut self) -> Result<(), $crate::durable::Refusal> {
+                littoral::plugin::durable::commit().map_err(durable_refusal)
+            }
+            fn discard(&mut self) {
+                littoral::plugin::durable::discard();
+            }
+            fn used(&self) -> $crate::durable::Usage {
+                let littoral::plugin::durable::Usage { keys, keys_max, bytes, bytes_max } =
+                    littoral::plugin::durable::used();
+                $crate::durable::Usage { keys, keys_max, bytes, bytes_max }
+            }
+        }
+
+        fn durable_refusal(told: littoral::plugin::durable::Refusal) -> $crate::durable::Refusal {
+            use littoral::plugin::durable::Refusal;
+            match told {
+                Refusal::Full => $crate::durable::Refusal::Full,
+                Refusal::Conflict => $crate::durable::Refusal::Conflict,
+                Refusal::TooMuch => $crate::durable::Refusal::TooMuch,
+                Refusal::Busy => $crate::durable::Refusal::Busy,
+                Refusal::Failed => $crate::durable::Refusal::Failed,
+            }
+        }
+    };
+}

@@ -183,6 +183,31 @@ pub trait Filter: Sized {
     }
 }
 
+/// Binds the store to the host, inside what the export macros make.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bind_store {
+    ($shared:ty) => {
+        impl $crate::filter::Store for $shared {
+            fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+                littoral::plugin::store::get(key)
+            }
+            fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
+                littoral::plugin::store::put(key, value, ttl_ms);
+            }
+            fn remove(&mut self, key: &[u8]) {
+                littoral::plugin::store::remove(key);
+            }
+            fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
+                littoral::plugin::store::swap(key, expected, value, ttl_ms)
+            }
+            fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
+                littoral::plugin::store::add(key, delta, ttl_ms)
+            }
+        }
+    };
+}
+
 /// Exports a [`Filter`], and binds what it sees to its host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
 #[macro_export]
@@ -196,7 +221,7 @@ macro_rules! export_filter {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::filter::{Guest, Manifest, Piece, Points, Reply};
-            use littoral::plugin::{ambient, exchange, place, store};
+            use littoral::plugin::{ambient, exchange, place};
             use $crate::filter::Filter;
 
             use super::*;
@@ -279,23 +304,7 @@ macro_rules! export_filter {
                 }
             }
 
-            impl $crate::filter::Store for Shared {
-                fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-                    store::get(key)
-                }
-                fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
-                    store::put(key, value, ttl_ms);
-                }
-                fn remove(&mut self, key: &[u8]) {
-                    store::remove(key);
-                }
-                fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
-                    store::swap(key, expected, value, ttl_ms)
-                }
-                fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
-                    store::add(key, delta, ttl_ms)
-                }
-            }
+            $crate::bind_store!(Shared);
 
             fn with<R>(call: impl FnOnce(&mut $filter) -> R) -> R {
                 FILTER.with_borrow_mut(|filter| call(filter.as_mut().expect("init is called first")))

@@ -159,8 +159,8 @@ macro_rules! export_service {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::service::Guest;
-            use littoral::plugin::{ambient, connection, dial, durable, store};
-            use $crate::service::{MOVED_BYTES_MAX, Refusal, Refused, Security, Service, Trouble, Usage};
+            use littoral::plugin::{ambient, connection, dial};
+            use $crate::service::{MOVED_BYTES_MAX, Refused, Security, Service, Trouble};
 
             use super::*;
 
@@ -288,61 +288,9 @@ macro_rules! export_service {
                 }
             }
 
-            fn refusal(told: durable::Refusal) -> Refusal {
-                match told {
-                    durable::Refusal::Full => Refusal::Full,
-                    durable::Refusal::Conflict => Refusal::Conflict,
-                    durable::Refusal::TooMuch => Refusal::TooMuch,
-                    durable::Refusal::Busy => Refusal::Busy,
-                    durable::Refusal::Failed => Refusal::Failed,
-                }
-            }
+            $crate::bind_durable!(Kept);
 
-            impl $crate::service::Durable for Kept {
-                fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-                    durable::get(key).map_err(refusal)
-                }
-                fn keys(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Vec<u8>>, Refusal> {
-                    durable::keys(prefix, after, bounded(max)).map_err(refusal)
-                }
-                fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
-                    durable::put(key, value).map_err(refusal)
-                }
-                fn remove(&mut self, key: &[u8]) -> Result<(), Refusal> {
-                    durable::remove(key).map_err(refusal)
-                }
-                fn expect(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Refusal> {
-                    durable::expect(key, value).map_err(refusal)
-                }
-                fn commit(&mut self) -> Result<(), Refusal> {
-                    durable::commit().map_err(refusal)
-                }
-                fn discard(&mut self) {
-                    durable::discard();
-                }
-                fn used(&self) -> Usage {
-                    let durable::Usage { keys, keys_max, bytes, bytes_max } = durable::used();
-                    Usage { keys, keys_max, bytes, bytes_max }
-                }
-            }
-
-            impl $crate::service::Store for Shared {
-                fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-                    store::get(key)
-                }
-                fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
-                    store::put(key, value, ttl_ms);
-                }
-                fn remove(&mut self, key: &[u8]) {
-                    store::remove(key);
-                }
-                fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
-                    store::swap(key, expected, value, ttl_ms)
-                }
-                fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
-                    store::add(key, delta, ttl_ms)
-                }
-            }
+            $crate::bind_store!(Shared);
 
             impl Guest for Exported {
                 fn init(config: String) -> Result<(), String> {

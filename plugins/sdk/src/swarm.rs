@@ -149,8 +149,8 @@ macro_rules! export_swarm {
             use std::net::SocketAddr;
 
             use exports::littoral::plugin::swarm::{Endpoint, Guest};
-            use littoral::plugin::{ambient, durable, store, swarm_host};
-            use $crate::swarm::{self, Algorithm, Refusal, Refused, Swarm, Unsent, Usage};
+            use littoral::plugin::{ambient, swarm_host};
+            use $crate::swarm::{self, Algorithm, Refused, Swarm, Unsent};
 
             use super::*;
 
@@ -234,61 +234,9 @@ macro_rules! export_swarm {
                 }
             }
 
-            impl swarm::Store for Live {
-                fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-                    store::get(key)
-                }
-                fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
-                    store::put(key, value, ttl_ms);
-                }
-                fn remove(&mut self, key: &[u8]) {
-                    store::remove(key);
-                }
-                fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
-                    store::swap(key, expected, value, ttl_ms)
-                }
-                fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
-                    store::add(key, delta, ttl_ms)
-                }
-            }
+            $crate::bind_store!(Live);
 
-            fn refusal(told: durable::Refusal) -> Refusal {
-                match told {
-                    durable::Refusal::Full => Refusal::Full,
-                    durable::Refusal::Conflict => Refusal::Conflict,
-                    durable::Refusal::TooMuch => Refusal::TooMuch,
-                    durable::Refusal::Busy => Refusal::Busy,
-                    durable::Refusal::Failed => Refusal::Failed,
-                }
-            }
-
-            impl swarm::Durable for Kept {
-                fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Refusal> {
-                    durable::get(key).map_err(refusal)
-                }
-                fn keys(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Vec<u8>>, Refusal> {
-                    durable::keys(prefix, after, u32::try_from(max).unwrap_or(u32::MAX)).map_err(refusal)
-                }
-                fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), Refusal> {
-                    durable::put(key, value).map_err(refusal)
-                }
-                fn remove(&mut self, key: &[u8]) -> Result<(), Refusal> {
-                    durable::remove(key).map_err(refusal)
-                }
-                fn expect(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), Refusal> {
-                    durable::expect(key, value).map_err(refusal)
-                }
-                fn commit(&mut self) -> Result<(), Refusal> {
-                    durable::commit().map_err(refusal)
-                }
-                fn discard(&mut self) {
-                    durable::discard();
-                }
-                fn used(&self) -> Usage {
-                    let durable::Usage { keys, keys_max, bytes, bytes_max } = durable::used();
-                    Usage { keys, keys_max, bytes, bytes_max }
-                }
-            }
+            $crate::bind_durable!(Kept);
 
             impl Guest for Exported {
                 fn start(config: String, handoff: Option<Vec<u8>>) -> Result<(), String> {

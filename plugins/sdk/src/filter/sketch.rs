@@ -132,6 +132,30 @@ impl Exchange for Sketch {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shelf(pub BTreeMap<Vec<u8>, Vec<u8>>);
 
+/// Has a sketch that has a `shelf` be a store by it.
+macro_rules! has_shelf {
+    ($sketch:ty) => {
+        impl Store for $sketch {
+            fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+                self.shelf.get(key)
+            }
+            fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
+                self.shelf.put(key, value, ttl_ms);
+            }
+            fn remove(&mut self, key: &[u8]) {
+                self.shelf.remove(key);
+            }
+            fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
+                self.shelf.swap(key, expected, value, ttl_ms)
+            }
+            fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
+                self.shelf.add(key, delta, ttl_ms)
+            }
+        }
+    };
+}
+pub(crate) use has_shelf;
+
 impl Store for Shelf {
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.0.get(key).cloned()

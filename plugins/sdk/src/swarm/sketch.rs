@@ -105,20 +105,4 @@ impl Host for Sketch {
     }
 }
 
-impl Store for Sketch {
-    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.shelf.get(key)
-    }
-    fn put(&mut self, key: &[u8], value: &[u8], ttl_ms: u64) {
-        self.shelf.put(key, value, ttl_ms);
-    }
-    fn remove(&mut self, key: &[u8]) {
-        self.shelf.remove(key);
-    }
-    fn swap(&mut self, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl_ms: u64) -> bool {
-        self.shelf.swap(key, expected, value, ttl_ms)
-    }
-    fn add(&mut self, key: &[u8], delta: i64, ttl_ms: u64) -> i64 {
-        self.shelf.add(key, delta, ttl_ms)
-    }
-}
+crate::filter::sketch::has_shelf!(Sketch);
