@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 
 use super::AskedBy;
-use crate::services::dial::{addresses, connected};
+use crate::services::dial::reached;
 
 /// Connects for one grant.
 #[derive(Clone)]
@@ -46,8 +46,7 @@ impl Grant {
         let secure = uri.scheme_str() == Some("https");
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let addresses = addresses(&node, &host, port, self.spec.reaches(secure)).await.map_err(same)?;
-        let (stream, _) = connected(&addresses).await.map_err(same)?;
+        let (stream, _) = reached(&node, &host, port, self.spec.reaches(secure)).await.map_err(same)?;
         let stream: Box<dyn Stream> = match secure {
             false => Box::new(stream),
             true => {

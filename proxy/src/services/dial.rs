@@ -81,8 +81,7 @@ impl Peer {
     async fn dialled_in_time(&mut self, target: Target, granted: &DialSpec) -> Result<Box<dyn Wire>, Refused> {
         let Target { host, port, security } = target;
         let node = self.node.clone();
-        let addresses = addresses(&node, &host, port, &granted.reaches).await?;
-        let (stream, address) = connected(&addresses).await?;
+        let (stream, address) = reached(&node, &host, port, &granted.reaches).await?;
         let hands = match security {
             Security::Plain => None,
             Security::Tls | Security::Starttls => {
@@ -102,26 +101,34 @@ impl Peer {
     }
 }
 
-/// A plain connection for a plugin that was granted whom it reaches.
+/// A plain connection for a plugin that was granted these.
 ///
 /// # Errors
 /// Why there is none.
 pub(crate) async fn plain(
     node: &Node,
     target: &Target,
-    granted: &DialSpec,
+    list: &[reach::Reach],
 ) -> Result<(TcpStream, SocketAddr), Refused> {
-    let made = async { connected(&addresses(node, &target.host, target.port, &granted.reaches).await?).await };
+    let made = reached(node, &target.host, target.port, list);
     timeout(DIAL_TIME, made).await.unwrap_or(Err(Refused::Timeout))
 }
 
-/// The addresses of a target that may be connected to: at least one.
-pub(crate) async fn addresses(
+/// A connection to a host that a list names: its addresses are judged, and what was judged is connected to.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) async fn reached(
     node: &Node,
     host: &str,
     port: u16,
     list: &[reach::Reach],
-) -> Result<Vec<SocketAddr>, Refused> {
+) -> Result<(TcpStream, SocketAddr), Refused> {
+    connected(&addresses(node, host, port, list).await?).await
+}
+
+/// The addresses of a target that may be connected to: at least one.
+async fn addresses(node: &Node, host: &str, port: u16, list: &[reach::Reach]) -> Result<Vec<SocketAddr>, Refused> {
     let permitted: Vec<IpAddr> = match host.parse::<IpAddr>() {
         Ok(literal) => {
             let may = reach::permits_literal(list, literal, port, is_public_of_others(literal));
@@ -143,7 +150,7 @@ pub(crate) async fn addresses(
 }
 
 /// A connection to the first address that takes one.
-pub(crate) async fn connected(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Refused> {
+async fn connected(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Refused> {
     let mut last = Refused::Unreachable;
     for address in addresses.iter().take(ADDRESSES_TRIED_MAX) {
         match timeout(ADDRESS_TIME, TcpStream::connect(address)).await {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use littoral_plugin_host::service::swarm::limits::{CONTENTS_MAX, DIGESTS_MAX};
 use littoral_plugin_host::service::swarm::{Algorithm, Event, Outside, Quotas, Refusal, Unsent};
-use littoral_plugin_host::service::{DialSpec, ServiceSpec, Target};
+use littoral_plugin_host::service::{ServiceSpec, Target};
 use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -161,9 +161,9 @@ impl Desk {
         let connection = self.numbered();
         self.connections.insert(connection, Arc::new(Outgoing::new(self.shard.figures().clone())));
         let (events, shard) = (self.events.clone(), self.shard.clone());
-        let granted = self.spec.dial.clone().unwrap_or(DialSpec { reaches: Vec::new(), authorities: None });
+        let list = self.spec.dial.as_ref().map(|granted| granted.reaches.clone()).unwrap_or_default();
         self.tasks.spawn(async move {
-            let letter = match dial::plain(shard.node(), &target, &granted).await {
+            let letter = match dial::plain(shard.node(), &target, &list).await {
                 Ok((stream, peer)) => Letter::Dialled { connection, stream, peer, place },
                 Err(_) => Letter::Event(Event::Closed { connection }),
             };
