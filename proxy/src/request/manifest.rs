@@ -113,14 +113,14 @@ fn ask_for_it(request: &RequestHeader, node: &Node, ctx: &Context) -> Option<req
     if !is_one || cdn_loop::is_from_below(&request.headers) {
         return None;
     }
-    let mut asking = node.slices.get(format!("http://{}{path}", node.door?));
+    let mut asking = slices::of_itself(node, &ctx.host, path)?;
     let ending = littoral_cache::entry::hop_by_hop(&request.headers);
     for (name, value) in &request.headers {
         if !ABOUT_THE_ANSWER.contains(name) && !ending.contains(name) {
             asking = asking.header(name, value);
         }
     }
-    Some(asking.header(HOST, &ctx.host).header(AS_IS, format!("{} {INNER}", node.token)))
+    Some(asking.header(AS_IS, format!("{} {INNER}", node.token)))
 }
 
 fn may_be_changed(headers: &HeaderMap) -> bool {

@@ -240,9 +240,7 @@ struct Fetch {
 impl Fetch {
     async fn slice(&self, index: u64) -> Result<reqwest::Response> {
         let no_door = || Error::explain(ErrorType::InternalError, "slices need a listener for plain HTTP");
-        let door = self.node.door.ok_or_else(no_door)?;
-        let url = format!("http://{door}{}", self.path);
-        let asking = self.node.slices.get(url).header(HOST, &self.host);
+        let asking = of_itself(&self.node, &self.host, &self.path).ok_or_else(no_door)?;
         let reply = ask(asking.header(SLICE, format!("{} {index}", self.node.token))).await;
         reply.map_err(|error| failed(&error))
     }
@@ -251,6 +249,11 @@ impl Fetch {
         let fetch = self.clone();
         tokio::spawn(async move { fetch.slice(index).await })
     }
+}
+
+/// A GET of a URL of one of its hosts for the node itself; `None` where it has no listener for plain HTTP.
+pub(crate) fn of_itself(node: &Node, host: &str, path: &str) -> Option<reqwest::RequestBuilder> {
+    Some(node.slices.get(format!("http://{}{path}", node.door?)).header(HOST, host))
 }
 
 /// Sends a GET to the node itself; once more where it fails, since a kept connection may be closed just when it is used again

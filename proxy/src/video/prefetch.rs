@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::time::SystemTime;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, HOST, ORIGIN, RANGE, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN, RANGE, USER_AGENT};
 use http::{HeaderName, Method};
 use littoral_cache::entry::millis;
 use littoral_cache::{Found, Key, Outcome};
@@ -267,7 +267,6 @@ fn range_of(text: &str) -> Option<String> {
 /// Begins one fetch, where there is room for it.
 fn begin(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>, next: Next) -> Result<(), Unfetched> {
     let (prefetch, _) = of(site).ok_or(Unfetched::Foreign)?;
-    let door = node.door.ok_or(Unfetched::Foreign)?;
     let key = crate::request::key(site, asked.host, &next.path);
     let is_there = match node.store.lookup(&key, None) {
         Some(Found::Filling(_)) => true,
@@ -284,7 +283,7 @@ fn begin(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>, next: Next) -> R
         return Err(Unfetched::Budget);
     }
     let place = prefetch.place(asked.session)?;
-    let mut asking = node.slices.get(format!("http://{door}{}", next.path)).header(HOST, asked.host);
+    let mut asking = slices::of_itself(node, asked.host, &next.path).ok_or(Unfetched::Foreign)?;
     for name in &KEPT {
         if let Some(value) = (asked.field)(name.as_str()) {
             asking = asking.header(name, value);
