@@ -20,19 +20,18 @@ impl Config {
                 "site.dash.pace needs site.dash.auto: other segments are sent as fast as can be",
             );
         }
-        if let Some(prefetch) = &dash.prefetch {
-            if self.listen.http.is_empty() {
-                let fix =
-                    "site.dash.prefetch needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
-                return wrong("dash.prefetch", fix);
+        for (key, is_there) in [("prefetch", dash.prefetch.is_some()), ("rewrite", dash.rewrite.is_some())] {
+            if is_there && self.listen.http.is_empty() {
+                let fix = format!(
+                    "site.dash.{key} needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it"
+                );
+                return wrong(format!("dash.{key}"), fix);
             }
+        }
+        if let Some(prefetch) = &dash.prefetch {
             prefetch.check().map_err(|(key, problem)| (format!("dash.prefetch.{key}"), problem))?;
         }
         let Some(rewrite) = &dash.rewrite else { return Ok(()) };
-        if self.listen.http.is_empty() {
-            let fix = "site.dash.rewrite needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
-            return wrong("dash.rewrite", fix);
-        }
         if rewrite.auto && !dash.auto {
             return wrong(
                 "dash.rewrite.auto",
