@@ -23,10 +23,7 @@ const LINE_BYTES_MAX: u64 = 16 << 10;
 /// # Errors
 /// When the peer cannot be reached, answers another status, or sends fewer or more bytes than announced.
 pub fn get(peer: SocketAddr, path: &str) -> Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
-    read_body(&mut BufReader::new(stream)).with_context(|| format!("GET http://{peer}{path}"))
+    read_body(&mut asked(peer, path)?).with_context(|| format!("GET http://{peer}{path}"))
 }
 
 /// GETs a path and gives the lines of the answer's head, names in small letters.
@@ -34,16 +31,21 @@ pub fn get(peer: SocketAddr, path: &str) -> Result<Vec<u8>> {
 /// # Errors
 /// When the peer cannot be reached or does not answer.
 pub fn head(peer: SocketAddr, path: &str) -> Result<Vec<String>> {
-    let mut stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
-    stream.set_read_timeout(Some(SILENCE_MAX))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
-    let (mut reader, mut lines) = (BufReader::new(stream), Vec::new());
+    let (mut reader, mut lines) = (asked(peer, path)?, Vec::new());
     loop {
         match next_line(&mut reader)? {
             line if line.is_empty() => return Ok(lines),
             line => lines.push(line.to_ascii_lowercase()),
         }
     }
+}
+
+/// A GET on a connection of its own, whose answer is still to be read.
+fn asked(peer: SocketAddr, path: &str) -> Result<BufReader<TcpStream>> {
+    let mut stream = TcpStream::connect(peer).with_context(|| format!("cannot connect to {peer}"))?;
+    stream.set_read_timeout(Some(SILENCE_MAX))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n")?;
+    Ok(BufReader::new(stream))
 }
 
 /// A connection that is kept.
