@@ -1,10 +1,11 @@
-//! How nodes hear of each other: how they are, how far clients are from them, what is purged, and by which config they go.
+//! How nodes hear of each other: how they are, what those that direct find of clusters, how far clients are from them, what is purged, and by which config they go.
 //!
 //! [`ControlPlane`] is what can carry that: [`local`] asks the others over HTTP and carries no purge, [`nats`] goes by a server. Here is what
 //! is common: what a node says of itself, what it believes of what it hears, and when that is too old. What it means for an answer is
 //! `standing`'s and the director's. Invariants: nothing here is waited for on the way of a request or a DNS query; what is heard is bounded,
 //! read strictly and refused from strangers; what is refused, lost or too old is counted and said.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::config::{Config, PlaneKind};
 use crate::node::Node;
 use counts::{Counts, Outcome};
 use heard::{Bounds, Expected, Freshness, Heard, Speaker};
-use message::{Report, VERSION};
+use message::{Report, VERSION, VOTES_MAX, Votes};
+use votes::{Ballot, Outcome as Voted};
 
 mod counts;
 pub mod heard;
@@ -28,6 +30,9 @@ pub mod message;
 mod nats;
 mod rtts;
 pub mod status;
+pub mod votes;
+
+const _: () = assert!(VOTES_MAX >= crate::config::CLUSTERS_MAX, "a decider can vote on all clusters");
 
 /// What carries it between nodes.
 #[async_trait]
@@ -69,6 +74,8 @@ pub enum Spread {
 pub struct Control {
     plane: Box<dyn ControlPlane>,
     heard: Mutex<Heard>,
+    /// Locked after `heard`.
+    ballot: Mutex<Ballot>,
     rtts: Mutex<rtts::Told>,
     /// When this process began, in Unix milliseconds.
     run: u64,
@@ -97,6 +104,7 @@ impl Control {
         Ok(Self {
             plane,
             heard: Mutex::new(heard),
+            ballot: Mutex::default(),
             rtts: Mutex::default(),
             run: now_ms(),
             reports: AtomicU64::new(0),
@@ -120,7 +128,10 @@ impl Control {
     /// Goes by another config from now on. Within a runtime.
     pub fn follow(&self, node: &Node, config: &Config) {
         self.generation.fetch_add(1, Relaxed);
-        self.heard.lock().expect(expected(config));
+        let mut heard = self.heard.lock();
+        heard.expect(expected(config));
+        self.ballot.lock().expect(&heard);
+        drop(heard);
         self.plane.follow(node, config);
     }
 
@@ -140,6 +151,14 @@ impl Control {
         }
     }
 
+    /// What this node's probes find of clusters; none where it directs nobody.
+    fn votes(&self, node: &Node) -> Option<Votes> {
+        let found = node.directing.as_ref()?.standing().found();
+        let of =
+            |wanted: bool| found.iter().filter(|(_, up)| **up == wanted).map(|(cluster, _)| cluster.clone()).collect();
+        Some(Votes { v: VERSION, run: self.run, seq: self.reports.load(Relaxed), up: of(true), down: of(false) })
+    }
+
     /// What came as a report of somebody; `own` is this node.
     fn hear_report(&self, own: &Speaker, speaker: Option<Speaker>, bytes: &[u8]) {
         let now_ms = elapsed_ms();
@@ -155,6 +174,21 @@ impl Control {
                     heard.way_is_there(now_ms);
                 }
                 taken.err().filter(|_| !is_own).map_or(Outcome::Taken, Outcome::from)
+            }
+        };
+        self.counts.heard(outcome);
+    }
+
+    /// What came as votes of somebody; `own` is this node, whose own are known better.
+    fn hear_votes(&self, own: &Speaker, speaker: Option<Speaker>, bytes: &[u8]) {
+        let outcome = match (speaker, Votes::read(bytes)) {
+            (None, _) => Outcome::Malformed,
+            (_, Err(unread)) => unread.into(),
+            (Some(speaker), Ok(_)) if speaker == *own => Outcome::Taken,
+            (Some(speaker), Ok(votes)) => {
+                let mut heard = self.heard.lock();
+                let taken = self.ballot.lock().hear(&mut heard, speaker, votes, elapsed_ms());
+                taken.err().map_or(Outcome::Taken, Outcome::from)
             }
         };
         self.counts.heard(outcome);
@@ -178,7 +212,13 @@ impl Control {
             (heard.verdicts(now_ms), heard.freshness(now_ms), heard.age_ms(now_ms).unwrap_or(0))
         };
         if let Some(directing) = &node.directing {
-            directing.standing().told(&verdicts);
+            let (own, quorum) = (directing.standing().found(), node.settings.load().control.quorum);
+            let (before, outcomes) = {
+                let (heard, mut ballot) = (self.heard.lock(), self.ballot.lock());
+                (ballot.outcomes().clone(), ballot.count(&heard, &own, quorum, now_ms).clone())
+            };
+            directing.standing().told(&verdicts, &outcomes);
+            say(&before, &outcomes);
         }
         let before = std::mem::replace(&mut *self.said.lock(), freshness);
         match freshness {
@@ -207,6 +247,30 @@ impl Control {
         });
         if let Err(error) = handing.await {
             tracing::error!(%error, "round-trip times were not taken");
+        }
+    }
+}
+
+/// Says where the deciders begin or cease to find something else than this node's own probes, and that nobody else is left to ask.
+fn say(before: &BTreeMap<String, Voted>, now: &BTreeMap<String, Voted>) {
+    if now.is_empty() && !before.is_empty() {
+        tracing::warn!("no other decider's votes count any more: clusters are as this node's own probes say");
+    }
+    for (cluster, Voted { up, down, of, needed, .. }) in now.iter().filter(|(_, outcome)| outcome.is_overruled()) {
+        if !before.get(cluster).is_some_and(Voted::is_overruled) {
+            tracing::warn!(
+                cluster,
+                up,
+                down,
+                of,
+                needed,
+                "deciders overrule what this node's own probes find of a cluster"
+            );
+        }
+    }
+    for (cluster, _) in before.iter().filter(|(_, outcome)| outcome.is_overruled()) {
+        if !now.get(cluster).is_some_and(Voted::is_overruled) {
+            tracing::info!(cluster, "a cluster is as this node's own probes find it");
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::config::{Cluster, Config, Health};
-use crate::standing::Standing;
+use crate::standing::{Probed, Standing};
 
 /// Bytes of an answer that are read; one with more is not healthy.
 pub const ANSWER_BYTES_MAX: usize = 4096;
@@ -78,7 +78,8 @@ async fn probe(standing: Arc<Standing>, target: Target, mut up: bool) {
         Ok(client) => client,
         Err(error) => return tracing::error!(cluster, %error, "a cluster cannot be probed"),
     };
-    let mut streak = 0_u32;
+    // A prober that has just begun has not found anything yet: others are told when it has.
+    let (mut streak, mut is_sure) = (0_u32, false);
     let mut every = tokio::time::interval(health.every.0.max(Duration::from_millis(10)));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -91,8 +92,10 @@ async fn probe(standing: Arc<Standing>, target: Target, mut up: bool) {
             (up, streak) = (healthy, 0);
             tracing::warn!(cluster, up, "cluster changed state");
         }
+        is_sure |= healthy == up;
         let load = loads.iter().sum::<u64>().checked_div(loads.len() as u64).unwrap_or(0);
-        standing.probed(&cluster, Some((up, u16::try_from(load).unwrap_or(u16::MAX))));
+        let load = u16::try_from(load).unwrap_or(u16::MAX);
+        standing.probed(&cluster, Some(Probed { up, load, is_sure }));
     }
 }
 

@@ -76,13 +76,15 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
 fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
     let node = crate::config::Node { resolvers: old.node.resolvers.clone(), ..new.node.clone() };
     let dns = crate::config::Dns { key: old.dns.key.clone(), ..new.dns.clone() };
+    let (nodes, quorum) = (old.control.nodes.clone(), old.control.quorum);
+    let control = crate::config::Control { nodes, quorum, ..new.control.clone() };
     let differing = [
         ("node", old.node != node),
         ("listen", new.listen.needs_restart(&old.listen)),
         ("dns", old.dns != dns),
         ("resolver", old.resolver != new.resolver),
         ("cache", old.cache != new.cache),
-        ("control", old.control != crate::config::Control { nodes: old.control.nodes.clone(), ..new.control.clone() }),
+        ("control", old.control != control),
         ("limits.threads", old.limits.threads != new.limits.threads),
         ("limits.origin_connections_idle", old.limits.origin_connections_idle != new.limits.origin_connections_idle),
         ("limits.drain", old.limits.drain != new.limits.drain),

@@ -6,13 +6,17 @@
 #[path = "../../src/control/message.rs"]
 mod message;
 
-use message::{HASH_DIGITS, NAME_BYTES_MAX, PURGE_BYTES_MAX, Purge, REPORT_BYTES_MAX, Report};
+use message::{HASH_DIGITS, NAME_BYTES_MAX, PURGE_BYTES_MAX, Purge, REPORT_BYTES_MAX, Report, VOTES_BYTES_MAX, VOTES_MAX, Votes};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok(report) = Report::read(input) {
         assert!(input.len() <= REPORT_BYTES_MAX && !report.program.is_empty());
         assert!([&report.serving, &report.directing].into_iter().flatten().all(|hash| hash.len() == HASH_DIGITS));
         assert_eq!(Report::read(&report.written()), Ok(report));
+    }
+    if let Ok(votes) = Votes::read(input) {
+        assert!(input.len() <= VOTES_BYTES_MAX && votes.up.len() + votes.down.len() <= VOTES_MAX);
+        assert_eq!(Votes::read(&votes.written()), Ok(votes));
     }
     if let Ok(purge) = Purge::read(input) {
         assert!(input.len() <= PURGE_BYTES_MAX && purge.order.is_object());

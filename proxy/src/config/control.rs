@@ -1,13 +1,16 @@
 //! `[control]`: how nodes hear of each other, and by what nodes with the same config are known.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use sha2::{Digest, Sha256};
 
 use super::units::{Size, Span};
+use crate::control::votes::DECIDERS_MAX;
 
 /// Servers of one config.
 pub const SERVERS_MAX: usize = 16;
@@ -38,6 +41,8 @@ pub struct Control {
     pub prefix: String,
     /// Nodes that are believed; none: all who are let in there.
     pub nodes: Vec<String>,
+    /// How many deciders make a cluster down.
+    pub quorum: Quorum,
     /// How often a node tells how it is.
     pub every: Span,
     /// How often it tells round-trip times.
@@ -65,6 +70,52 @@ pub enum PlaneKind {
     Nats,
 }
 
+/// How many of the deciders that are heard have to find a cluster down.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Quorum {
+    /// More than half of them.
+    #[default]
+    Majority,
+    /// So many, or all where they are fewer.
+    Number(usize),
+}
+
+impl Quorum {
+    /// Of so many deciders.
+    pub fn of(self, deciders: usize) -> usize {
+        match self {
+            Self::Majority => deciders / 2 + 1,
+            Self::Number(number) => number.min(deciders).max(1),
+        }
+    }
+}
+
+/// Reads a quorum.
+struct ReadQuorum;
+
+impl Visitor<'_> for ReadQuorum {
+    type Value = Quorum;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"majority\" or a number of deciders, 1 to {DECIDERS_MAX}")
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<Quorum, E> {
+        match text {
+            "majority" => Ok(Quorum::Majority),
+            other => Err(E::invalid_value(Unexpected::Str(other), &self)),
+        }
+    }
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Quorum, E> {
+        let count = usize::try_from(number).ok().filter(|count| (1..=DECIDERS_MAX).contains(count));
+        count.map(Quorum::Number).ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+}
+
+impl<'de> Deserialize<'de> for Quorum {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReadQuorum)
+    }
+}
+
 impl Default for Control {
     fn default() -> Self {
         let seconds = |seconds| Span(Duration::from_secs(seconds));
@@ -80,6 +131,7 @@ impl Default for Control {
             key: None,
             prefix: "littoral".into(),
             nodes: Vec::new(),
+            quorum: Quorum::Majority,
             every: seconds(1),
             rtt_every: seconds(30),
             silent_after: seconds(5),

@@ -441,7 +441,9 @@ fn a_control_plane_is_whole_or_refused_with_the_key() {
         Config::parse(Path::new("node.toml"), &text).err().map_or_else(String::new, |error| error.to_string())
     };
     let nats = "plane = \"nats\"\nservers = [\"nats://127.0.0.1:4222\"]\n";
-    assert_eq!(problem(nats), "");
+    for good in ["", "quorum = 2", "quorum = \"majority\""] {
+        assert_eq!(problem(&format!("{nats}{good}")), "");
+    }
     for (control, says) in [
         ("plane = \"nats\"".to_owned(), "need each other"),
         ("servers = [\"nats://a:1\"]".to_owned(), "need each other"),
@@ -449,6 +451,10 @@ fn a_control_plane_is_whole_or_refused_with_the_key() {
         ("plane = \"nats\"\nservers = [\"nats://u:p@a:1\"]".to_owned(), "is no server"),
         (format!("{nats}user = \"u\""), "come together"),
         (format!("{nats}ca = \"no-such.pem\""), "is not a readable file"),
+        (format!("{nats}quorum = \"all\""), "a number of deciders, 1 to 256"),
+        (format!("{nats}quorum = 0"), "\"majority\" or a number"),
+        (format!("{nats}quorum = 257"), "1 to 256"),
+        (format!("{nats}quorum = [1]"), "a number of deciders"),
         (format!("{nats}prefix = \"a.b\""), "letters, digits and -"),
         (format!("{nats}every = \"0s\""), "more than 0s"),
         (format!("{nats}silent_after = \"1500ms\""), "at least twice"),

@@ -174,7 +174,12 @@ impl Heard {
 
     /// Whether a node has been silent while others were not.
     pub fn is_silent(&self, known: &Known) -> bool {
-        let since = known.heard_ms.max(self.resumed_ms);
+        self.is_silent_since(known.heard_ms)
+    }
+
+    /// The same of one that was heard last at a time.
+    pub fn is_silent_since(&self, heard_ms: u64) -> bool {
+        let since = heard_ms.max(self.resumed_ms);
         self.last_ms.is_some_and(|last| last.saturating_sub(since) > self.bounds.silent_after_ms)
     }
 

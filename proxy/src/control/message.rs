@@ -3,6 +3,8 @@
 //! It stands alone, so that its fuzz target builds nothing else. Whether a node is one that may speak is `heard`'s question. Invariant:
 //! what is read is bounded, has no field that is not known, and written again it reads the same.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,6 +12,10 @@ use serde_json::Value;
 pub const VERSION: u32 = 1;
 /// Bytes of a report of how a node is.
 pub const REPORT_BYTES_MAX: usize = 1024;
+/// Bytes of a decider's votes.
+pub const VOTES_BYTES_MAX: usize = 128 << 10;
+/// Clusters that one decider votes on.
+pub const VOTES_MAX: usize = 64;
 /// Bytes of a purge: what the admin API takes, and who sent it.
 pub const PURGE_BYTES_MAX: usize = (64 << 10) + 1024;
 /// Bytes of a text of round-trip times; of more, the prefixes with fewest measurements are left out.
@@ -43,6 +49,22 @@ pub struct Report {
     pub directing: Option<String>,
     /// How many configs this process has put in force.
     pub generation: u64,
+}
+
+/// What a decider's probes find of clusters, those it is not sure of left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Votes {
+    /// [`VERSION`].
+    pub v: u32,
+    /// As of [`Report`].
+    pub run: u64,
+    /// Grows with each word of a process.
+    pub seq: u64,
+    /// Clusters that are up.
+    pub up: Vec<String>,
+    /// Clusters that are down.
+    pub down: Vec<String>,
 }
 
 /// A purge.
@@ -89,6 +111,29 @@ impl Report {
     }
 
     /// As it is sent.
+    pub fn written(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl Votes {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Why they are not taken.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unread> {
+        let votes: Self = parsed(bytes, VOTES_BYTES_MAX)?;
+        let names: Vec<&String> = votes.up.iter().chain(&votes.down).collect();
+        let distinct: HashSet<&String> = names.iter().copied().collect();
+        let are_names = names.iter().all(|name| (1..=NAME_BYTES_MAX).contains(&name.len()));
+        match (votes.v == VERSION, are_names && names.len() <= VOTES_MAX && distinct.len() == names.len()) {
+            (false, _) => Err(Unread::Version),
+            (true, false) => Err(Unread::Malformed),
+            (true, true) => Ok(votes),
+        }
+    }
+
+    /// As they are sent.
     pub fn written(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
     }
@@ -179,6 +224,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         assert_eq!(Report::read(&report().written()), Ok(report()));
+        let (up, down) = (vec!["ams".to_owned(), "a \"b\"".to_owned()], vec!["fra".to_owned()]);
+        let votes = Votes { v: 1, run: 7, seq: 3, up, down };
+        assert_eq!(Votes::read(&votes.written()), Ok(votes));
         let purge = Purge { v: 1, run: 7, seq: 1, order: serde_json::json!({"url": "http://a.example/x"}) };
         assert_eq!(Purge::read(&purge.written()), Ok(purge));
     }
@@ -196,6 +244,20 @@ mod tests {
             (text + &" ".repeat(REPORT_BYTES_MAX), Unread::Large),
         ] {
             assert_eq!(Report::read(what.as_bytes()), Err(problem), "{what}");
+        }
+        let too_many: Vec<String> = (0..=VOTES_MAX).map(|number| format!("\"{number}\"")).collect();
+        for (v, up, down, problem) in [
+            (1, "\"a\"", "\"a\"", Unread::Malformed),
+            (1, "\"a\",\"a\"", "", Unread::Malformed),
+            (1, "\"\"", "", Unread::Malformed),
+            (1, "1", "", Unread::Malformed),
+            (1, &format!("{:?}", "a".repeat(NAME_BYTES_MAX + 1)), "", Unread::Malformed),
+            (1, &too_many.join(","), "", Unread::Malformed),
+            (1, &"x".repeat(VOTES_BYTES_MAX), "", Unread::Large),
+            (2, "", "", Unread::Version),
+        ] {
+            let text = format!("{{\"v\":{v},\"run\":1,\"seq\":1,\"up\":[{up}],\"down\":[{down}]}}");
+            assert_eq!(Votes::read(text.as_bytes()), Err(problem), "{text:.80}");
         }
         assert_eq!(Purge::read(br#"{"v":1,"run":1,"seq":1,"order":[]}"#), Err(Unread::Malformed));
         assert_eq!(Purge::read(&vec![b' '; PURGE_BYTES_MAX + 1]), Err(Unread::Large));

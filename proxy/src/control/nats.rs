@@ -1,7 +1,7 @@
 //! The plane that goes by NATS: the only module, with those below it, that names its client.
 //!
-//! How nodes are and round-trip times go by plain subjects, `PREFIX.state.CLUSTER.NODE` and `PREFIX.rtt.CLUSTER.NODE`: the next one replaces
-//! what is lost. Purges go by a stream of JetStream ([`purges`]). Who may write what is the server's to say; the names in a subject are what
+//! How nodes are, what deciders find and round-trip times go by plain subjects, `PREFIX.state.CLUSTER.NODE`, `PREFIX.votes.…` and
+//! `PREFIX.rtt.…`: the next one replaces what is lost. Purges go by a stream of JetStream ([`purges`]). Who may write what is the server's to say; the names in a subject are what
 //! it can hold a node to, so no message says who it is from. Invariant: a server that is away, slow or hostile costs what it carries and
 //! nothing else.
 
@@ -160,6 +160,7 @@ impl Carrying {
         tokio::spawn(self.clone().follow_purges(client.clone()));
         tokio::spawn(self.clone().hear_states(client.clone()));
         if self.node.directing.is_some() {
+            tokio::spawn(self.clone().hear_votes(client.clone()));
             tokio::spawn(self.clone().hear_rtts(client.clone()));
         }
         self.tell_on(client).await;
@@ -192,6 +193,14 @@ impl Carrying {
         }
     }
 
+    async fn hear_votes(self, client: Client) {
+        let Some(mut votes) = self.subscribe(&client, "votes").await else { return };
+        while let Some(message) = votes.next().await {
+            let speaker = self.speaker("votes", &message.subject);
+            self.node.control.hear_votes(&self.own, speaker, &message.payload);
+        }
+    }
+
     async fn hear_rtts(self, client: Client) {
         let Some(mut texts) = self.subscribe(&client, "rtt").await else { return };
         while let Some(message) = texts.next().await {
@@ -209,12 +218,15 @@ impl Carrying {
     async fn tell_on(self, client: Client) {
         let mut every = tokio::time::interval(self.settings.every.0);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (state, rtt) = (self.subject("state"), self.subject("rtt"));
+        let [state, votes, rtt] = ["state", "votes", "rtt"].map(|kind| self.subject(kind));
         let mut rtts_at = Instant::now();
         loop {
             every.tick().await;
             let control = &self.node.control;
             self.tell(&client, &state, control.report(&self.node).written()).await;
+            if let Some(found) = control.votes(&self.node) {
+                self.tell(&client, &votes, found.written()).await;
+            }
             if Instant::now() >= rtts_at {
                 rtts_at = Instant::now() + self.settings.rtt_every.0;
                 let (text, left_out) = rtts::cut(self.node.rtt.text());

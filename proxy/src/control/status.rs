@@ -8,11 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::counts::Purged;
-use super::heard::{Freshness, Known, Speaker};
+use super::heard::{Freshness, Heard, Known, Speaker};
 use super::message::Report;
+use super::votes::Outcome;
 use crate::cli::{Admin, Failed, call};
 use crate::clock::elapsed_ms;
 use crate::node::Node;
+use crate::observe::metrics::{Sample, by, one};
 
 /// All that is known of others.
 #[derive(Debug, Serialize, Deserialize)]
@@ -136,6 +138,7 @@ pub(crate) fn explained(node: &Node) -> Option<Value> {
     let (control, now_ms) = (&node.control, elapsed_ms());
     control.plane().is_connected()?;
     let heard = control.heard.lock();
+    let quorum = quorum(node, &heard, now_ms);
     let (freshness, verdicts) = (heard.freshness(now_ms), heard.verdicts(now_ms));
     let says = match freshness {
         Freshness::None => "nothing was heard of other nodes yet",
@@ -156,12 +159,42 @@ pub(crate) fn explained(node: &Node) -> Option<Value> {
             };
             (cluster, told)
         }).collect::<serde_json::Map<_, _>>(),
+        "quorum": quorum,
     }))
 }
 
+/// How deciders find each cluster that any of them probes, and what that makes it.
+fn quorum(node: &Node, heard: &Heard, now_ms: u64) -> Value {
+    let Some(directing) = &node.directing else { return Value::Null };
+    let (own, ballot) = (directing.standing().found(), node.control.ballot.lock());
+    let vote = |up: bool| if up { "up" } else { "down" };
+    let of_cluster = |cluster: &String| {
+        let others = ballot.of(cluster).map(|((of, node), up, heard_ms)| {
+            let counts = !heard.is_silent_since(heard_ms);
+            let heard_s = seconds(now_ms.saturating_sub(heard_ms));
+            json!({ "node": node, "cluster": of, "vote": vote(up), "heard_s": heard_s, "counts": counts })
+        });
+        let ours = own.get(cluster).map(|up| json!({ "node": node.name, "vote": vote(*up), "counts": true }));
+        let (state, by, says) = match ballot.outcomes().get(cluster) {
+            Some(Outcome { up, down, of, needed, .. }) => {
+                let says = format!("{down} of {of} find it down, {needed} are needed");
+                (Some(*up), "quorum", says)
+            }
+            None => (
+                own.get(cluster).copied(),
+                "own probes",
+                "no other decider says anything, or this node has found something else since".into(),
+            ),
+        };
+        json!({ "state": state.map(vote), "by": by, "says": says, "votes": ours.into_iter().chain(others).collect::<Vec<_>>() })
+    };
+    let known = |cluster: &String| own.contains_key(cluster) || ballot.of(cluster).next().is_some();
+    let clusters = heard.expected().clusters.iter().filter(|cluster| known(cluster));
+    clusters.map(|cluster| (cluster.clone(), of_cluster(cluster))).collect::<serde_json::Map<_, _>>().into()
+}
+
 /// A figure of the control plane; none where nothing is carried.
-pub(crate) fn samples(node: &Node, name: &str) -> Vec<crate::observe::metrics::Sample> {
-    use crate::observe::metrics::{by, one};
+pub(crate) fn samples(node: &Node, name: &str) -> Vec<Sample> {
     let (control, now_ms) = (&node.control, elapsed_ms());
     let Some(connected) = control.plane().is_connected() else { return Vec::new() };
     let heard = || control.heard.lock();
@@ -181,6 +214,15 @@ pub(crate) fn samples(node: &Node, name: &str) -> Vec<crate::observe::metrics::S
             let states = ["up", "stopping", "silent"].map(|state| (state, of(state)));
             by("state", states.into_iter().chain([("differing", differing)]))
         }
+        "littoral_control_votes" => votes(node),
+        "littoral_control_overruled" => {
+            let ballot = control.ballot.lock();
+            ballot
+                .outcomes()
+                .iter()
+                .map(|(of, voted)| (f64::from(voted.is_overruled()), vec![("cluster", of.clone())]))
+                .collect()
+        }
         "littoral_control_heard_total" => by("outcome", control.counts.all_heard()),
         "littoral_control_told_total" => {
             by("outcome", [("sent", control.counts.sent.sum()), ("unsent", control.counts.unsent.sum())])
@@ -191,6 +233,18 @@ pub(crate) fn samples(node: &Node, name: &str) -> Vec<crate::observe::metrics::S
         "littoral_control_purges_missed_total" => one(control.counts.missed.sum()),
         _ => Vec::new(),
     }
+}
+
+/// Votes that count, by cluster and what they find; where no other decider's do, this node's own.
+fn votes(node: &Node) -> Vec<Sample> {
+    let Some(directing) = &node.directing else { return Vec::new() };
+    let (own, ballot) = (directing.standing().found(), node.control.ballot.lock());
+    let alone = own.iter().filter(|(cluster, _)| !ballot.outcomes().contains_key(*cluster));
+    let alone = alone.map(|(cluster, up)| (cluster, usize::from(*up), usize::from(!up)));
+    let counted = ballot.outcomes().iter().map(|(cluster, voted)| (cluster, voted.of - voted.down, voted.down));
+    let all = alone.chain(counted).flat_map(|(cluster, up, down)| [(cluster, "up", up), (cluster, "down", down)]);
+    all.map(|(cluster, vote, count)| (count as f64, vec![("cluster", cluster.clone()), ("vote", vote.to_owned())]))
+        .collect()
 }
 
 /// `littoral nodes`.

@@ -13,14 +13,15 @@ use serde_json::{Value, json};
 
 use super::BINARY;
 
-const ZONE: &[u8] = b"$ORIGIN cdn.example.\n$TTL 60\n@ IN SOA ns h 1 1 1 1 30\n@ IN NS ns\nns IN A 192.0.2.1\n";
+pub(crate) const ZONE: &[u8] =
+    b"$ORIGIN cdn.example.\n$TTL 60\n@ IN SOA ns h 1 1 1 1 30\n@ IN NS ns\nns IN A 192.0.2.1\n";
 /// A client near the cluster `one`.
 const CLIENT: &str = "198.51.100.0/24";
 /// The addresses of the clusters, which nobody has to listen at.
 const ONE: &str = "192.0.2.11";
 const TWO: &str = "192.0.2.22";
 
-fn control(url: &str, more: &str) -> String {
+pub(crate) fn control(url: &str, more: &str) -> String {
     format!("[control]\nplane = \"nats\"\nservers = [\"{url}\"]\n{more}\n")
 }
 
@@ -73,7 +74,7 @@ async fn director(url: &str, more: &str) -> Node {
     Node::start(BINARY, &config, &files).await
 }
 
-async fn asked(address: SocketAddr) -> String {
+pub(crate) async fn asked(address: SocketAddr) -> String {
     let mut command = Command::new("dig");
     command
         .args([format!("@{}", address.ip()), "-p".into(), address.port().to_string(), format!("+subnet={CLIENT}")])
@@ -83,7 +84,7 @@ async fn asked(address: SocketAddr) -> String {
     told.lines().next().unwrap_or_default().to_owned()
 }
 
-async fn until_answered(node: &Node, address: &str) {
+pub(crate) async fn until_answered(node: &Node, address: &str) {
     let asking = async { while asked(node.address("dns")).await != address {} };
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{CLIENT} never gets {address}"));
 }
@@ -122,7 +123,7 @@ impl Drop for Crowded {
     }
 }
 
-async fn explained(node: &Node) -> Value {
+pub(crate) async fn explained(node: &Node) -> Value {
     let (_, told) = node.admin("GET", "/v1/explain?client=198.51.100.7&name=svc.cdn.example", "").await;
     serde_json::from_str(&told).unwrap()
 }
@@ -313,13 +314,15 @@ async fn what_strangers_and_hostile_nodes_write_is_refused_counted_and_changes_n
         ("littoral.state.three.x", full.clone()),
         ("littoral.state.one.stranger", full.clone()),
         ("littoral.state._zz.x", full.clone()),
+        ("littoral.votes._.x", b"{\"v\":1}".to_vec()),
+        ("littoral.votes._.stranger", br#"{"v":1,"run":1,"seq":1,"up":[],"down":["one"]}"#.to_vec()),
         ("littoral.rtt.one.x", b"littoral-rtt 1\n198.51.100.0/24 0 1 1\n".to_vec()),
         ("littoral.rtt.one.stranger", b"littoral-rtt 1\n198.51.100.0/24 9000 1 1\n".to_vec()),
         ("littoral.rtt.one.x", vec![b'x'; 600 << 10]),
     ] {
         nats.publish(subject, &bytes).await;
     }
-    for (outcome, count) in [("malformed", 3.0), ("large", 2.0), ("version", 1.0), ("cluster", 1.0), ("node", 3.0)] {
+    for (outcome, count) in [("malformed", 4.0), ("large", 2.0), ("version", 1.0), ("cluster", 1.0), ("node", 4.0)] {
         // The edge, which is no director's, is a stranger here, too, and speaks again and again.
         until_at_least(&node, &format!("littoral_control_heard_total{{outcome=\"{outcome}\"}}"), count).await;
     }

@@ -69,6 +69,7 @@ mod trace;
 mod upgrade;
 mod upstreams;
 mod video;
+mod votes;
 mod warm;
 
 use littoral_testkit::{Node, Origin, Reply};

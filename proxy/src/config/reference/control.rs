@@ -58,6 +58,15 @@ pub(super) const KEYS: &[Key] = &[
         "Nodes (`node.name`) that are believed; others are refused and counted. None: all whom the server lets write there. A node that has \
          `[[cluster]]` believes nodes of those clusters only.",
     ),
+    key(
+        "control.quorum",
+        "`\"majority\"` or number, 1 to 256",
+        "`\"majority\"`",
+        "live",
+        "How many deciders (nodes that direct clients) have to find a cluster down by their probes (`[cluster.health]`) before this node takes it for \
+         down: more than half of those that are heard, this node included, or a number; where fewer are heard, all of them. A node that hears no other \
+         one goes by its own probes.",
+    ),
     key("control.every", "duration", "`1s`", "restart", "How often this node tells how it is."),
     key(
         "control.rtt_every",

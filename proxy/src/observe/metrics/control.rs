@@ -17,12 +17,22 @@ pub(super) const METRICS: &[Declared] = &[
         "Nodes that were heard, and those among them whose config differs from this node's.",
     ),
     metric(
+        "littoral_control_votes",
+        "cluster, vote: up, down",
+        "Deciders by what they find of a cluster, this node included; where none but this node counts, its own vote.",
+    ),
+    metric(
+        "littoral_control_overruled",
+        "cluster",
+        "1 while the quorum of the deciders makes a cluster something else than this node's own probes find.",
+    ),
+    metric(
         "littoral_control_heard_total",
         "outcome: taken, large, malformed, version, cluster, node, late, full",
-        "Reports and round-trip times that came: taken, or refused for their size, form or version, because their cluster or node is not known \
+        "Reports, votes and round-trip times that came: taken, or refused for their size, form or version, because their cluster or node is not known \
          here, because a later one was taken, for want of room.",
     ),
-    metric("littoral_control_told_total", "outcome: sent, unsent", "Reports and round-trip times of this node."),
+    metric("littoral_control_told_total", "outcome: sent, unsent", "Reports, votes and round-trip times of this node."),
     metric(
         "littoral_control_slow_total",
         "",
