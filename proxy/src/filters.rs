@@ -20,6 +20,7 @@ use crate::observe::metrics::Sample;
 use crate::plugins::rollouts;
 use crate::plugins::watch::{tell, tell_candidate};
 use crate::site::Sites;
+use crate::ticks;
 
 pub(crate) mod hit;
 mod lent;
@@ -236,6 +237,7 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
             };
             each.map(of).collect()
         }
+        "littoral_plugin_ticks_total" => ticks::samples(&label, status.ticks.as_ref()),
         name if name.starts_with(fetched::FAMILY) => fetched::samples(name, &label, status.fetched.as_ref()),
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),

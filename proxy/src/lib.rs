@@ -45,6 +45,7 @@ pub mod site;
 pub mod standing;
 pub mod storage;
 pub mod swarm;
+mod ticks;
 pub mod top;
 pub mod upgrade;
 pub mod video;

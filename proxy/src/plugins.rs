@@ -14,6 +14,7 @@ use littoral_cache::Eviction;
 use littoral_geo::{NativeGeo, Routing};
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::limits::RECORD_BYTES_DEFAULT;
+use littoral_plugin_host::tick::Ticks as Ticking;
 use littoral_plugin_host::{
     Ask, Host, HostSettings, Interface, Planned, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
 };
@@ -27,6 +28,7 @@ use crate::node::Node;
 use crate::observe::metrics::Sample;
 use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 use crate::services::{self, Services};
+use crate::ticks::Ticks;
 
 mod evict;
 pub(crate) mod rollouts;
@@ -64,6 +66,8 @@ pub struct Plugins {
     pub filters: Filters,
     /// Those that serve connections.
     pub services: Services,
+    /// What filters and services do outside of requests.
+    pub(crate) ticks: Ticks,
     compiler: Option<Compiler>,
     host: Mutex<Option<Arc<Host>>>,
     loaded: Arc<RwLock<Vec<Arc<Plugin>>>>,
@@ -131,6 +135,8 @@ impl Plugins {
             seat.store(plugin);
         }
         self.native.name(config.native_eviction());
+        let filters = self.filters.all().into_iter().map(|filter| filter as Arc<dyn Ticking>);
+        self.ticks.adopt(filters.chain(self.services.all().into_iter().map(|service| service as _)).collect());
         self.tell_again();
         Ok(())
     }

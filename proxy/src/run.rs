@@ -319,10 +319,8 @@ pub fn run(file: &Path) -> Result<(), String> {
         dns::answer(&node, sockets.dns, sockets.dot, sockets.doh, &stopped);
         dns::resolve(&node, sockets.resolver, &stopped);
         let _watch = node.plugins.watch();
-        // Whoever started the process may have stopped listening to it.
-        let _ = writeln!(std::io::stdout(), "{ready}");
-        inherited.ready();
-        crate::upgrade::notify("READY=1");
+        say_ready(&ready, inherited);
+        node.plugins.ticks.begin(&node, &stopped);
         signals.obey(&node, file).await;
         tracing::info!("stopping");
         node.stopping.store(true, Relaxed);
@@ -342,6 +340,14 @@ pub fn run(file: &Path) -> Result<(), String> {
     crate::disks::finish(&node.store, drain);
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())
+}
+
+/// Tells whoever waits for it that the node answers.
+fn say_ready(line: &str, inherited: Inherited) {
+    // Whoever started the process may have stopped listening to it.
+    let _ = writeln!(std::io::stdout(), "{line}");
+    inherited.ready();
+    crate::upgrade::notify("READY=1");
 }
 
 type WorkerThread = std::thread::JoinHandle<()>;

@@ -23,11 +23,12 @@ use crate::filters::dropped;
 use crate::node::Node;
 use crate::observe::metrics::Sample;
 use crate::swarm::Shard;
+use crate::ticks;
 
 pub(crate) mod connection;
 pub(crate) mod datagrams;
 pub(crate) mod dial;
-mod wire;
+pub(crate) mod wire;
 
 /// Stands for the generation of a service that is no longer in the config; numbers begin at 1.
 const NONE: u64 = 0;
@@ -198,6 +199,10 @@ impl Services {
         self.loaded.0.read().iter().find(|running| running.service.name() == name).cloned()
     }
 
+    pub(crate) fn all(&self) -> Vec<Arc<Service>> {
+        self.loaded.0.read().iter().map(|running| running.service.clone()).collect()
+    }
+
     pub(crate) fn watched(&self) -> Watched {
         self.loaded.clone()
     }
@@ -231,6 +236,7 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
             let counts = status.counters.iter();
             counts.map(|(at, count)| (*count as f64, vec![label.clone(), ("counter", at.to_string())])).collect()
         }
+        "littoral_plugin_ticks_total" => ticks::samples(&label, status.ticks.as_ref()),
         name if name.starts_with(fetched::FAMILY) => fetched::samples(name, &label, status.fetched.as_ref()),
         "littoral_service_connections" => one(status.open as f64),
         "littoral_service_connections_total" => map("outcome", &status.ended),

@@ -166,6 +166,11 @@ impl Opened {
         self.exports.iter().any(|name| is_ours(name, "service"))
     }
 
+    /// Whether it exports `timer`: it ticks, if it is a filter or a service.
+    pub(crate) fn ticks(&self) -> bool {
+        self.exports.iter().any(|name| is_ours(name, "timer"))
+    }
+
     /// Checks that it is a filter and asks for nothing that filters do not get.
     ///
     /// # Errors
@@ -210,6 +215,9 @@ impl Opened {
     pub(crate) fn check_swarm(&self) -> Result<(), String> {
         if !self.is_swarm() {
             return Err(self.is_not("swarm", "swarm-service", "listen.swarm"));
+        }
+        if self.ticks() {
+            return Err("it exports timer, and a swarm sets timers (swarm-host.set-timer): leave it out".into());
         }
         self.imports_only("swarm", &OF_SWARMS)
     }

@@ -55,6 +55,9 @@ mod tests {
             "stream-service",
             "datagram-service",
             "swarm-service",
+            "timed-http-filter",
+            "timed-stream-service",
+            "timed-datagram-service",
         ] {
             assert!(contract.world(world).is_some(), "{world}");
         }

@@ -8,6 +8,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
@@ -228,6 +229,12 @@ impl<S: Spec, C> Generations<S, C> {
             let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
         }
         lasts
+    }
+
+    /// How long nothing is to be called, where that is so.
+    pub(crate) fn quarantined_for(&self) -> Option<Duration> {
+        let until = self.quarantined_until_ms.load(Relaxed);
+        self.is_quarantined().then(|| Duration::from_millis(until.saturating_sub((self.now_ms)())))
     }
 
     /// Whether one fault too many would be a rollback: what runs was loaded a moment ago, and there is something to go back to.

@@ -38,6 +38,7 @@ pub mod service;
 pub mod signature;
 mod status;
 mod store;
+pub mod tick;
 pub mod total;
 pub mod types;
 pub mod vectors;

@@ -23,6 +23,7 @@ use crate::limits::TABLE_ELEMENTS_MAX;
 use crate::service::Dialled;
 use crate::status::Counters;
 use crate::store::Store;
+use crate::tick::Tally;
 
 /// Of guests with this data.
 pub(crate) struct Runtime<G: 'static> {
@@ -52,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) dialled: Arc<Dialled>,
     /// What it has asked by HTTP.
     pub(crate) fetched: Arc<Fetched>,
+    /// What it does outside of requests.
+    pub(crate) ticks: Tally,
     /// Who answers instead of those whom it is granted: of a script.
     pub(crate) scripted: Option<Arc<fetch::Granted>>,
     pub(crate) now_ms: fn() -> u64,
@@ -62,8 +65,8 @@ impl Shared {
     /// Of the plugin of this name, with a store of so many bytes.
     pub(crate) fn new(name: &str, store_bytes: usize, now_ms: fn() -> u64) -> Self {
         let (counters, store) = (Arc::default(), Arc::new(Store::new(store_bytes)));
-        let (dialled, fetched, instances) = (Arc::default(), Arc::default(), Arc::default());
-        Self { name: name.to_owned(), counters, store, dialled, fetched, scripted: None, now_ms, instances }
+        let (dialled, fetched, ticks, instances) = Default::default();
+        Self { name: name.to_owned(), counters, store, dialled, fetched, ticks, scripted: None, now_ms, instances }
     }
 }
 

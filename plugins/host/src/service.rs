@@ -19,6 +19,7 @@ mod plugin;
 pub mod reach;
 mod status;
 pub mod swarm;
+mod ticks;
 pub(crate) mod time;
 mod wire;
 
@@ -30,4 +31,4 @@ pub use outbound::DialSpec;
 pub(crate) use outbound::Dialled;
 pub use plugin::{Prepared, Service};
 pub use status::{DialledStatus, Outcome, ServiceStatus};
-pub use wire::{Dialling, Refused, Security, Step, Target, Trouble, Wire};
+pub use wire::{Dialling, Nowhere, Refused, Security, Step, Target, Trouble, Wire};

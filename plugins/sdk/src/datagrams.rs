@@ -72,13 +72,20 @@ pub mod sketch {
 
 /// Exports [`Datagrams`] and binds what they see to their host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
+/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer)).
 #[macro_export]
 macro_rules! export_datagrams {
     ($service:ty, $wit:literal) => {
+        $crate::export_datagrams!(@ $service, $wit, "datagram-service", {});
+    };
+    ($service:ty, $wit:literal, timer) => {
+        $crate::export_datagrams!(@ $service, $wit, "timed-datagram-service", { $crate::bind_timer!(Exported, SERVICE, Live); });
+    };
+    (@ $service:ty, $wit:literal, $world:literal, { $($timer:tt)* }) => {
         #[cfg(target_arch = "wasm32")]
         mod exported {
             $crate::wit_bindgen::generate!({
-                path: $wit, world: "datagram-service", runtime_path: "littoral_plugin::wit_bindgen::rt",
+                path: $wit, world: $world, runtime_path: "littoral_plugin::wit_bindgen::rt",
             });
             use std::cell::RefCell;
 
@@ -125,6 +132,8 @@ macro_rules! export_datagrams {
                     })
                 }
             }
+
+            $($timer)*
 
             export!(Exported);
         }

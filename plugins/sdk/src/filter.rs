@@ -210,13 +210,20 @@ macro_rules! bind_store {
 
 /// Exports a [`Filter`], and binds what it sees to its host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
+/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer)).
 #[macro_export]
 macro_rules! export_filter {
     ($filter:ty, $wit:literal) => {
+        $crate::export_filter!(@ $filter, $wit, "http-filter", {});
+    };
+    ($filter:ty, $wit:literal, timer) => {
+        $crate::export_filter!(@ $filter, $wit, "timed-http-filter", { $crate::bind_timer!(Exported, FILTER, Shared); });
+    };
+    (@ $filter:ty, $wit:literal, $world:literal, { $($timer:tt)* }) => {
         #[cfg(target_arch = "wasm32")]
         mod exported {
             $crate::wit_bindgen::generate!({
-                path: $wit, world: "http-filter", runtime_path: "littoral_plugin::wit_bindgen::rt",
+                path: $wit, world: $world, runtime_path: "littoral_plugin::wit_bindgen::rt",
             });
             use std::cell::RefCell;
 
@@ -343,6 +350,8 @@ macro_rules! export_filter {
                     Piece { out: piece.out, hold: piece.hold as u32 }
                 }
             }
+
+            $($timer)*
 
             export!(Exported);
         }

@@ -13,7 +13,7 @@
 //! | `swarm-service` | [`swarm::Swarm`] | [`export_swarm!`] | [`swarm::sketch::Sketch`] |
 //!
 //! A service has more where the operator grants it: what it keeps on disk ([`durable`]), whom it dials ([`dial`]). Filters and services ask others by HTTP
-//! ([`fetch`](mod@fetch)), where the operator grants whom.
+//! ([`fetch`](mod@fetch)), where the operator grants whom, and do by themselves what they do at times that they say ([`timer`]).
 //!
 //! Each takes the operator's `config` table in its `new`, as JSON: [`config`](config()) makes a type of it. [`info!`] and its like write to
 //! the node's log, [`env::count`] counts. What a trait does not offer is there all the same: [`wit_bindgen`] generates the bindings of a world.
@@ -33,6 +33,7 @@ pub mod memory;
 pub mod policy;
 pub mod service;
 pub mod swarm;
+pub mod timer;
 
 pub use config::{config, no_config};
 pub use wit_bindgen;

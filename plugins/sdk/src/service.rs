@@ -148,13 +148,20 @@ pub trait Service: Sized {
 
 /// Exports a [`Service`] and binds what it sees to its host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
+/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer)).
 #[macro_export]
 macro_rules! export_service {
     ($service:ty, $wit:literal) => {
+        $crate::export_service!(@ $service, $wit, "stream-service", {});
+    };
+    ($service:ty, $wit:literal, timer) => {
+        $crate::export_service!(@ $service, $wit, "timed-stream-service", { $crate::bind_timer!(Exported, SERVICE, Shared); });
+    };
+    (@ $service:ty, $wit:literal, $world:literal, { $($timer:tt)* }) => {
         #[cfg(target_arch = "wasm32")]
         mod exported {
             $crate::wit_bindgen::generate!({
-                path: $wit, world: "stream-service", runtime_path: "littoral_plugin::wit_bindgen::rt",
+                path: $wit, world: $world, runtime_path: "littoral_plugin::wit_bindgen::rt",
             });
             use std::cell::RefCell;
 
@@ -306,6 +313,8 @@ macro_rules! export_service {
                     }
                 }
             }
+
+            $($timer)*
 
             export!(Exported);
         }

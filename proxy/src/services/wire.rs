@@ -22,6 +22,9 @@ use crate::listen::linger::linger;
 use crate::listen::tls;
 use crate::node::Node;
 
+/// How long somebody may be silent, and a write or handshake takes, who was dialled where there is no listener to say so. The contract says so.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// The bytes of a connection.
 pub(super) enum Channel {
     Plain(Box<dyn Duplex>),
@@ -39,7 +42,7 @@ pub(super) enum Hands {
 }
 
 /// A client, or who was dialled.
-pub(super) struct Peer {
+pub(crate) struct Peer {
     pub(super) node: Arc<Node>,
     channel: Channel,
     address: SocketAddr,
@@ -66,6 +69,13 @@ impl Peer {
         let (idle, write_timeout) = (serve.idle.0, serve.write_timeout.0);
         let tls = tls.map(Hands::Serve);
         Self { node, channel, address, tls, may_start_tls, idle, write_timeout, ending, is_told: false }
+    }
+
+    /// No connection, which others are dialled from: what is outside of one.
+    pub(crate) fn none(node: Arc<Node>, ending: watch::Receiver<bool>) -> Self {
+        let (channel, address) = (Channel::Gone, SocketAddr::from(([0, 0, 0, 0], 0)));
+        let (idle, write_timeout, tls) = (PATIENCE, PATIENCE, None);
+        Self { node, channel, address, tls, may_start_tls: false, idle, write_timeout, ending, is_told: false }
     }
 
     /// Who was dialled for this one, with its time-outs and its end.

@@ -63,6 +63,7 @@ mod slices;
 mod smuggling;
 mod steer;
 mod swarms;
+mod ticks;
 mod tidy;
 mod tls;
 mod trace;

@@ -88,9 +88,10 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
     let bytes = read(file).map_err(told)?;
     let opened = open(&bytes).map_err(told)?;
     let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world);
-    let filter = opened.is_filter().then_some("http-filter");
-    let service = opened.is_service().then_some("stream-service");
-    let datagrams = opened.is_datagrams().then_some("datagram-service");
+    let of = |is: bool, plain, timed| is.then_some(if opened.ticks() { timed } else { plain });
+    let filter = of(opened.is_filter(), "http-filter", "timed-http-filter");
+    let service = of(opened.is_service(), "stream-service", "timed-stream-service");
+    let datagrams = of(opened.is_datagrams(), "datagram-service", "timed-datagram-service");
     let swarm = opened.is_swarm().then_some("swarm-service");
     let worlds = policies.chain(filter).chain(service).chain(datagrams).chain(swarm).collect();
     let core = &bytes[opened.core.clone()];

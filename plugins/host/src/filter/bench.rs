@@ -108,6 +108,7 @@ fn plain() -> (String, Script, Option<String>) {
     let line = "<p>All the world's a stage, and all the men and women merely players.</p>\n";
     let body = line.repeat(BODY_BYTES / line.len());
     let origin = Response::page(body);
-    let script = Script { request: Request::default(), origin: Some(origin), now_ms: 0, fetch: Vec::new(), times: 1 };
+    let (request, origin) = (Request::default(), Some(origin));
+    let script = Script { request, origin, now_ms: 0, fetch: Vec::new(), ticks: 0, times: 1 };
     ("a GET of 64 KiB of HTML".to_owned(), script, None)
 }

@@ -59,6 +59,8 @@ pub(super) struct Guest {
     pub(super) asking: Asking,
     /// Whether it is in its `init`.
     pub(super) begins: bool,
+    /// Whether it ticks, and has no exchange at hand.
+    pub(super) ticks: bool,
 }
 
 impl Guest {
@@ -66,6 +68,7 @@ impl Guest {
     pub(super) fn asker(&mut self) -> Asker<'_> {
         let forbidden = match self.point {
             _ if self.begins => Some("it asks by HTTP in its `init`: a node only tries that"),
+            _ if self.ticks => None,
             Point::Request | Point::Origin => None,
             Point::Lookup | Point::Response | Point::Body => {
                 Some("it asks by HTTP at another point than `request` and `origin`")

@@ -116,12 +116,19 @@ impl FilterHost {
         let opened = check(&spec, content.bytes()).map_err(problem)?;
         let pre = self.0.prepare(content).map_err(problem)?;
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.0.now_ms())());
-        let wants_places = opened.imports_ours("place");
+        let (wants_places, ticks) = (opened.imports_ours("place"), opened.ticks());
         let fetch = self.0.granted(spec.http.as_ref()).map_err(problem)?;
-        let code = Code { pre, manifest: Manifest::default(), wants_places, fetch, metered: self.0.is_metered() };
+        let metered = self.0.is_metered();
+        let code = Code { pre, manifest: Manifest::default(), wants_places, ticks, fetch, metered };
         let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
-        let tried = at_once(async { Ok(start(&generation, shared, false).await) });
+        let tried = at_once(async {
+            let mut tried = start(&generation, shared, false).await;
+            if ticks {
+                tried = tried.and_then(|mut instance| instance.check_timer().map(|()| instance));
+            }
+            Ok(tried)
+        });
         let tried = tried.map_err(|error| error.to_string()).and_then(|tried| tried.map_err(|failure| failure.text));
         match tried {
             Ok(instance) => generation.code.manifest = instance.manifest,

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Instance as Component, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 
+use super::bindings::HttpFilter;
 use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points};
-use super::bindings::{HttpFilter, HttpFilterPre};
 use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, OUT_BYTES_MAX};
@@ -20,6 +20,7 @@ use crate::fetch::{Asking, Granted, Scope};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::runtime::Shared;
 use crate::service::time::Time;
+use crate::tick;
 
 /// What a filter asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +62,7 @@ pub(super) enum Said {
 /// A started instance.
 pub(super) struct Instance {
     store: Store<Guest>,
+    component: Component,
     exports: HttpFilter,
     pub(super) manifest: Manifest,
     pub(super) generation: u64,
@@ -97,6 +99,7 @@ impl Instance {
             changes: Changes::default(),
             asking: Asking::of(shared.scripted.as_ref().or(fetch), &shared.fetched, Scope::Call),
             begins: true,
+            ticks: false,
         };
         let mut store = Store::new(pre.component().engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
@@ -114,12 +117,13 @@ impl Instance {
             })
         });
         let started = async {
-            let exports = HttpFilterPre::new(pre.clone())?.instantiate_async(&mut store).await?;
+            let component = pre.instantiate_async(&mut store).await?;
+            let exports = HttpFilter::new(&mut store, &component)?;
             let told = exports.littoral_plugin_filter().call_init(&mut store, config).await?;
-            wasmtime::Result::Ok((exports, told))
+            wasmtime::Result::Ok(((component, exports), told))
         };
-        let (exports, told) = match started.await {
-            Ok((exports, Ok(told))) => (exports, told),
+        let ((component, exports), told) = match started.await {
+            Ok((made, Ok(told))) => (made, told),
             Ok((_, Err(mut text))) => {
                 text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
                 return Err(Failure::new(Fault::Init, format!("it refuses its config: {text}")));
@@ -132,7 +136,7 @@ impl Instance {
         };
         let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;
         store.data_mut().begins = false;
-        Ok(Self { store, exports, manifest, generation, calls: 0, _place: place })
+        Ok(Self { store, component, exports, manifest, generation, calls: 0, _place: place })
     }
 
     /// Fuel it has used since it was started; 0 where none is counted.
@@ -177,6 +181,21 @@ impl Instance {
         };
         let said = said.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         said.map_err(|why| Failure::new(Fault::Nonsense, why))
+    }
+
+    /// Whether it has what it says it has, if that is a timer.
+    pub(super) fn check_timer(&mut self) -> Result<(), Failure> {
+        let found = tick::function(&mut self.store, &self.component);
+        found.map(drop).map_err(|error| Failure::new(Fault::Init, format!("{error:#}")))
+    }
+
+    /// Has it tick, without an exchange. When it wants to again.
+    pub(super) async fn tick(&mut self) -> Result<u64, Failure> {
+        // A point at which nothing is changed.
+        self.begin(Point::Lookup, true);
+        self.store.data_mut().ticks = true;
+        let said = tick::call(&mut self.store, &self.component).await;
+        said.map_err(|error| failure_of(&error, &self.store.data().bounds))
     }
 
     /// Lends it an exchange for [`Self::ask`].

@@ -28,6 +28,7 @@ use crate::status::Grants;
 
 mod idle;
 mod rollouts;
+mod ticks;
 
 pub use rollouts::Planned;
 
@@ -53,6 +54,8 @@ pub(crate) struct Code {
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
     pub(super) wants_places: bool,
+    /// Whether it ticks.
+    pub(super) ticks: bool,
     /// Whom it may ask by HTTP.
     pub(super) fetch: Option<Arc<Granted>>,
     /// Whether its fuel is counted.
@@ -162,6 +165,7 @@ impl Filter {
     fn runs(&self, running: &Running) {
         self.shared.store.grant(running.present.spec.store_bytes);
         self.asks.store(asks_of(running), Release);
+        self.shared.ticks.turn();
     }
 
     /// Calls it at a point that it asks for. Whose client the exchange is says which generation, where there are two.
@@ -291,6 +295,7 @@ impl Filter {
         status.sha256.clone_from(&generation.sha256);
         status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.instances = self.shared.instances.load(Acquire);
+        self.tell_ticks(&generation, &mut status);
         status.quarantined_until_ms = quarantined_until_ms;
         status.rollout = rollout;
         status

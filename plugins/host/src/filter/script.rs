@@ -77,6 +77,8 @@ pub(crate) struct Script {
     pub(crate) now_ms: u64,
     /// What others answer to the filter's own requests.
     pub(crate) fetch: Vec<Told>,
+    /// How often it ticks before it is asked.
+    pub(crate) ticks: u32,
     /// How often it is asked; what comes of the last time is what is seen.
     pub(crate) times: u32,
 }
@@ -93,6 +95,9 @@ pub(crate) struct Left {
 /// What came of a script, as far as it went.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Seen {
+    /// What its last tick said, ms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) tick: Option<u64>,
     /// The filter's own answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) reply: Option<Left>,
@@ -292,11 +297,24 @@ impl Script {
     fn seen(&self, generation: &Generation, config: &str, piece_bytes: usize) -> Result<Seen, Failure> {
         NOW_MS.set(self.now_ms);
         let shared = self.shared(generation);
-        let mut seen = Seen::default();
+        let (mut seen, tick) = (Seen::default(), self.tick(generation, config, &shared)?);
         for _ in 0..self.times {
             seen = Pass::new(generation, config, &shared, piece_bytes).all(self)?;
         }
-        Ok(seen)
+        Ok(Seen { tick, ..seen })
+    }
+
+    /// Has it tick, each time in an instance of its own; what it said last.
+    fn tick(&self, generation: &Generation, config: &str, shared: &Shared) -> Result<Option<u64>, Failure> {
+        if self.ticks > 0 && !generation.code.ticks {
+            return Err(Failure::new(super::Fault::Nonsense, "it exports no timer, and is to tick"));
+        }
+        let mut said = None;
+        for _ in 0..self.ticks {
+            let mut instance = run_to_end(started(generation, config, shared, false))?;
+            said = Some(run_to_end(instance.tick())?);
+        }
+        Ok(said)
     }
 
     /// The calls that it leads to when it is taken past a generation once, up to one that fails. The clock is set for more of them.
@@ -304,7 +322,7 @@ impl Script {
         NOW_MS.set(self.now_ms);
         let shared = self.shared(generation);
         let mut pass = Pass::new(generation, config, &shared, PIECE_BYTES_MAX);
-        let failed = pass.all(self).err();
+        let failed = self.tick(generation, config, &shared).and_then(|_| pass.all(self)).err();
         if let (Some(failure), Some(last)) = (failed, pass.steps.last_mut()) {
             last.failure = Some(failure.told());
         }

@@ -13,6 +13,7 @@ use crate::fetch::FetchedStatus;
 use crate::rollout::Rollout;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
+use crate::tick::TicksStatus;
 
 const POINTS: usize = Point::ALL.len();
 const KINDS: usize = Fault::KINDS.len();
@@ -75,6 +76,8 @@ pub struct FilterStatus {
     pub store: Option<Held>,
     /// What it has asked by HTTP, where it is granted that.
     pub fetched: Option<FetchedStatus>,
+    /// What it does outside of requests, where it ticks.
+    pub ticks: Option<TicksStatus>,
     /// Unix milliseconds; 0 when it is in use.
     pub quarantined_until_ms: u64,
     /// The candidate that is tried beside it, or was last.
@@ -91,7 +94,12 @@ impl Figures {
     pub(super) fn timed(&self, took: Duration, memory_bytes: usize) {
         self.timed.fetch_add(1, Relaxed);
         self.timed_ns.fetch_add(took.as_nanos() as u64, Relaxed);
-        self.memory_bytes.fetch_max(memory_bytes as u64, Relaxed);
+        self.has_memory(memory_bytes);
+    }
+
+    /// Notes how much an instance has.
+    pub(super) fn has_memory(&self, bytes: usize) {
+        self.memory_bytes.fetch_max(bytes as u64, Relaxed);
     }
 
     /// A status with what was counted; what the filter is remains to be said.

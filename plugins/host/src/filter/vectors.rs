@@ -38,6 +38,7 @@ struct Case {
     now_ms: Option<u64>,
     #[serde(default)]
     fetch: Vec<Told>,
+    ticks: u32,
     times: Option<u32>,
     expect: Option<Expect>,
 }
@@ -46,6 +47,8 @@ struct Case {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Expect {
+    /// What its last tick says.
+    tick: Option<u64>,
     /// That it does not answer by itself.
     passes: Option<bool>,
     reply: Option<Message>,
@@ -130,8 +133,11 @@ impl Case {
         if !(1..=TIMES_MAX).contains(&times) {
             return Err(format!("times = {times}: 1 to {TIMES_MAX}"));
         }
+        if self.ticks > TIMES_MAX {
+            return Err(format!("ticks = {}: at most {TIMES_MAX}", self.ticks));
+        }
         let (request, origin, now_ms) = (self.request.clone(), self.origin.clone(), self.now_ms.unwrap_or(now_ms));
-        let script = Script { request, origin, now_ms, fetch: self.fetch.clone(), times };
+        let script = Script { request, origin, now_ms, fetch: self.fetch.clone(), ticks: self.ticks, times };
         script.check().map(|()| script)
     }
 }
@@ -164,8 +170,12 @@ impl Expect {
         let of_request = [self.request.is_some(), self.target.is_some(), self.lookup.is_some(), self.passes.is_some()];
         let goes_on = of_origin || of_request.contains(&true);
         let kinds = [goes_on, self.reply.is_some(), self.fault.is_some(), self.refused.is_some()];
-        if kinds.into_iter().filter(|kind| *kind).count() != 1 || self.passes == Some(false) {
+        let is_of_tick = self.tick.is_some() && kinds == [false; 4];
+        if !is_of_tick && kinds.into_iter().filter(|kind| *kind).count() != 1 || self.passes == Some(false) {
             return Err("expect has one or more of: passes = true, request, target, lookup, stored, response; or reply, fault or refused alone".into());
+        }
+        if self.tick.is_some() && asked.ticks == 0 {
+            return Err("it expects something of a tick: write how often it `ticks`".into());
         }
         match of_origin && asked.origin.is_none() {
             true => Err("it expects something of a response: write what the origin answers".into()),
@@ -181,6 +191,11 @@ impl Expect {
             (Ok(_), Some(text)) => return Err(format!("expected that it fails with {text:?}, it did not")),
             (Ok(seen), None) => seen,
         };
+        equal("tick", self.tick.as_ref(), seen.tick.as_ref())?;
+        let is_of_tick = *self == Self { tick: self.tick, ..Self::default() };
+        if is_of_tick {
+            return Ok(());
+        }
         match (&self.reply, &seen.reply) {
             (Some(expected), Some(reply)) => return expected.compare("reply", reply),
             (Some(_), None) => return Err("expected that it replies, it did not".into()),

@@ -39,6 +39,11 @@ impl Connection {
         Self { wire, figures, ahead, from: 0, to: 0, is_finished: false, is_over: false, silence, has_heard: false }
     }
 
+    /// None, with a wire that is dialled by.
+    pub(super) fn none(wire: Box<dyn Wire>) -> Self {
+        Self { is_over: true, ..Self::new(wire, Arc::default()) }
+    }
+
     pub(super) fn wire(&self) -> &dyn Wire {
         &*self.wire
     }

@@ -9,16 +9,17 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use wasmtime::Store;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Instance as Component, InstancePre};
 
+use super::bindings::datagram::DatagramService;
 use super::bindings::datagram::exports::littoral::plugin::datagrams::Sender;
-use super::bindings::datagram::{DatagramService, DatagramServicePre};
 use super::connection::Connection;
 use super::guest::Guest;
 use super::instance::{Recipe, bounded, store_of};
 use super::limits::ANSWERS_MAX;
 use super::plugin::{Generation, Service, recipe};
 use super::status::Outcome;
+use super::ticks::Ticker;
 use super::wire::Nowhere;
 use crate::bounds::{Place, failure_of};
 use crate::filter::{Failure, Fault};
@@ -29,6 +30,7 @@ const CALLS_MAX: u64 = 10_000;
 /// A started instance.
 pub(super) struct Instance {
     store: Store<Guest>,
+    component: Component,
     exports: DatagramService,
     generation: u64,
     calls: u64,
@@ -37,19 +39,24 @@ pub(super) struct Instance {
 
 impl Instance {
     /// Starts an instance and has it take its config.
-    pub(super) async fn start(recipe: Recipe<'_>, generation: u64, may_yield: bool) -> Result<Self, Failure> {
-        let nowhere = Connection::new(Box::new(Nowhere), Arc::default());
+    pub(super) async fn start(
+        recipe: Recipe<'_>,
+        connection: Connection,
+        generation: u64,
+        may_yield: bool,
+    ) -> Result<Self, Failure> {
         let (pre, config): (&InstancePre<Guest>, &str) = (recipe.pre, recipe.config);
-        let mut store = store_of(&recipe, nowhere, may_yield);
+        let mut store = store_of(&recipe, connection, may_yield);
         let started = async {
-            let exports = DatagramServicePre::new(pre.clone())?.instantiate_async(&mut store).await?;
+            let component = pre.instantiate_async(&mut store).await?;
+            let exports = DatagramService::new(&mut store, &component)?;
             let told = exports.littoral_plugin_datagrams().call_init(&mut store, config).await?;
-            wasmtime::Result::Ok((exports, told))
+            wasmtime::Result::Ok(((component, exports), told))
         };
         match started.await {
-            Ok((exports, Ok(()))) => {
+            Ok(((component, exports), Ok(()))) => {
                 store.data_mut().begins = false;
-                Ok(Self { store, exports, generation, calls: 0, _place: recipe.place })
+                Ok(Self { store, component, exports, generation, calls: 0, _place: recipe.place })
             }
             Ok((_, Err(text))) => Err(Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text)))),
             Err(error) => {
@@ -58,6 +65,11 @@ impl Instance {
                 Err(Failure::new(fault, format!("its init failed: {}", failure.text)))
             }
         }
+    }
+
+    /// Itself, as what ticks.
+    pub(super) fn ticker(&mut self) -> Ticker<'_> {
+        Ticker { store: &mut self.store, component: &self.component }
     }
 
     async fn handle(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
@@ -113,7 +125,9 @@ impl Handler {
             Some(instance) => instance,
             None => {
                 let recipe = recipe(&generation, &self.service.shared).map_err(told)?;
-                Box::new(Instance::start(recipe, number, true).await.map_err(told)?)
+                Box::new(
+                    Instance::start(recipe, Connection::none(Box::new(Nowhere)), number, true).await.map_err(told)?,
+                )
             }
         };
         let answers = instance.handle(from, data).await.map_err(told)?;

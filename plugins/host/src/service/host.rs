@@ -13,6 +13,7 @@ use super::limits::CONNECTIONS_TOTAL;
 use super::outbound::DialSpec;
 use super::plugin::{Code, Generation, Kind, Service, recipe, start};
 use super::swarm::{self, Content as Named, swarm_host};
+use super::ticks;
 use super::wire::Nowhere;
 use crate::ambient::Ambient;
 use crate::bounds::at_once;
@@ -129,7 +130,7 @@ impl ServiceHost {
         let problem = |problem: String| LoadError::new(&spec.file, problem);
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
-        let kind = check(&spec, content.bytes()).map_err(problem)?;
+        let (kind, ticks) = check(&spec, content.bytes()).map_err(problem)?;
         let runtime = match kind {
             Kind::Swarm => self.swarms().map_err(problem)?,
             Kind::Connections | Kind::Datagrams => &self.runtime,
@@ -138,9 +139,9 @@ impl ServiceHost {
         let durable = spec.durable.as_ref().map(|granted| self.stores.open(&granted.file));
         let durable = durable.transpose().map_err(problem)?;
         let fetch = self.runtime.granted(spec.http.as_ref()).map_err(problem)?;
+        let code = Code { pre, kind, ticks, durable, fetch };
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
-        let generation =
-            Generation { number: 1, spec, sha256, signed_by, loaded_ms, code: Code { pre, kind, durable, fetch } };
+        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts and takes its config before any connection depends on it.
         let tried = at_once(async { Ok(try_one(&generation, shared).await) });
         match tried.map_err(|error| error.to_string()).and_then(|tried| tried) {
@@ -158,12 +159,15 @@ fn ambient_of(guest: &mut Guest) -> &mut Ambient {
 async fn try_one(generation: &Generation, shared: &Shared) -> Result<(), String> {
     match generation.code.kind {
         Kind::Connections => {
-            let nowhere = Connection::new(Box::new(Nowhere), Arc::default());
-            start(generation, shared, nowhere, false).await.map(drop).map_err(|(failure, _)| failure.text)
+            let nowhere = Connection::none(Box::new(Nowhere));
+            let tried = start(generation, shared, nowhere, false).await.map_err(|(failure, _)| failure.text);
+            tried.and_then(|mut instance| ticks::check(generation, instance.ticker()))
         }
         Kind::Datagrams => {
             let recipe = recipe(generation, shared).map_err(|failure| failure.text)?;
-            datagrams::Instance::start(recipe, 1, false).await.map(drop).map_err(|failure| failure.text)
+            let nowhere = Connection::none(Box::new(Nowhere));
+            let tried = datagrams::Instance::start(recipe, nowhere, 1, false).await.map_err(|failure| failure.text);
+            tried.and_then(|mut instance| ticks::check(generation, instance.ticker()))
         }
         Kind::Swarm => swarm::try_one(generation, shared).await.map_err(|failure| failure.text),
     }
@@ -193,8 +197,8 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     host.load(spec).map(drop).map_err(|error| error.to_string())
 }
 
-/// Checks a spec and the imports and exports of its file, which say what kind it is of.
-fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
+/// Checks a spec and the imports and exports of its file, which say what kind it is of, and whether it ticks.
+fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(Kind, bool), String> {
     let opened = open(bytes)?;
     let (kind, memory_bytes_max) = match () {
         () if opened.is_swarm() => (Kind::Swarm, swarm::limits::MEMORY_BYTES_MAX),
@@ -214,5 +218,5 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<Kind, String> {
         return Err("it dials: say whom it may, such as `dial = [\"mail.example.org:25\"]` in its [[plugin]]".into());
     }
     check_fetch(&opened, spec.http.as_ref())?;
-    check_store(&opened, spec.store_bytes).map(|()| kind)
+    check_store(&opened, spec.store_bytes).map(|()| (kind, opened.ticks()))
 }

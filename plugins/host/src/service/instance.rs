@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Instance as Component, InstancePre};
 use wasmtime::{Store, UpdateDeadline};
 
-use super::bindings::{StreamService, StreamServicePre};
+use super::bindings::StreamService;
 use super::connection::Connection;
 use super::guest::Guest;
 use super::outbound::{DialSpec, Dials};
+use super::ticks::Ticker;
 use super::time::Time;
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, failure_of};
@@ -22,6 +23,7 @@ use crate::runtime::Shared;
 /// A started instance.
 pub(super) struct Instance {
     store: Store<Guest>,
+    component: Component,
     exports: StreamService,
     _place: Place,
 }
@@ -51,16 +53,17 @@ impl Instance {
         let mut store = store_of(&recipe, connection, may_yield);
         let Recipe { pre, config, place, .. } = recipe;
         let started = async {
-            let exports = StreamServicePre::new(pre.clone())?.instantiate_async(&mut store).await?;
+            let component = pre.instantiate_async(&mut store).await?;
+            let exports = StreamService::new(&mut store, &component)?;
             let told = exports.littoral_plugin_service().call_init(&mut store, config).await?;
-            wasmtime::Result::Ok((exports, told))
+            wasmtime::Result::Ok(((component, exports), told))
         };
         match started.await {
-            Ok((exports, Ok(()))) => {
+            Ok(((component, exports), Ok(()))) => {
                 let guest = store.data_mut();
                 guest.time.begin_anew();
                 guest.begins = false;
-                Ok(Self { store, exports, _place: place })
+                Ok(Self { store, component, exports, _place: place })
             }
             Ok((_, Err(text))) => {
                 Err((Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text))), false))
@@ -82,6 +85,11 @@ impl Instance {
             Ok(said) => Ok(said.map_err(bounded)),
             Err(error) => Err((failure_of(&error, &guest.bounds), guest.connection.has_heard)),
         }
+    }
+
+    /// Itself, as what ticks.
+    pub(super) fn ticker(&mut self) -> Ticker<'_> {
+        Ticker { store: &mut self.store, component: &self.component }
     }
 
     /// Ends the connection so that the peer gets what was written last.

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::InstancePre;
 
@@ -44,6 +44,8 @@ impl Spec for ServiceSpec {
 pub(super) struct Code {
     pub(super) pre: InstancePre<Guest>,
     pub(super) kind: Kind,
+    /// Whether it ticks.
+    pub(super) ticks: bool,
     /// What it keeps on disk, where it was granted that.
     pub(super) durable: Option<Arc<Durable>>,
     /// Whom it may ask by HTTP.
@@ -233,6 +235,11 @@ impl Service {
         &self.figures.swarm
     }
 
+    /// How long nothing is to be called, where that is so.
+    pub(super) fn quarantined_for(&self) -> Option<Duration> {
+        self.generations.quarantined_for()
+    }
+
     /// What runs.
     pub(super) fn current(&self) -> Arc<Generation> {
         self.generations.current()
@@ -262,6 +269,23 @@ impl Service {
             self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
         }
         Outcome::Fault
+    }
+
+    /// Counts a fault of a tick of generation `number`. Nobody is served worse for it, so that it has consequences only where the generation is new.
+    pub(super) fn tick_failed(&self, failure: &Failure, number: u64) {
+        let fault = failure.fault;
+        self.shared.ticks.failed(fault);
+        self.figures.faults[fault as usize].fetch_add(1, Relaxed);
+        if self.shared.counters.may_log() {
+            tracing::warn!(plugin = self.name(), %fault, why = %failure.text, "a tick failed");
+        }
+        if !fault.is_its_own() {
+            return;
+        }
+        *self.figures.last_fault.lock() = Some(format!("at tick: {fault}: {}", failure.text));
+        if self.generations.is_on_trial() {
+            self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
+        }
     }
 
     /// Counts a fault of a swarm of generation `number`, and does what it leads to. All that is its own, whoever made it fail.
@@ -300,6 +324,7 @@ impl Service {
         if let Some(announce) = self.announce.get() {
             announce(generation.number);
         }
+        self.shared.ticks.turn();
     }
 
     /// Notes a connection that found all places of its listener taken.
@@ -407,6 +432,7 @@ impl Service {
             status.dialled = Some(DialledStatus::of(&self.shared.dialled));
         }
         status.fetched = spec.http.is_some().then(|| self.shared.fetched.told());
+        status.ticks = generation.code.ticks.then(|| self.shared.ticks.status());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
         status.signed_by = generation.signed_by.map(|key| key.to_string());

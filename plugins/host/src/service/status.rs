@@ -15,6 +15,7 @@ use crate::fetch::FetchedStatus;
 use crate::filter::Fault;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
+use crate::tick::TicksStatus;
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +143,8 @@ pub struct ServiceStatus {
     pub swarm: Option<SwarmStatus>,
     /// What it has asked by HTTP, where it is granted that.
     pub fetched: Option<FetchedStatus>,
+    /// What it does outside of connections and datagrams, where it ticks.
+    pub ticks: Option<TicksStatus>,
     /// What it keeps on disk, where it is granted that.
     pub durable: Option<DurableHeld>,
     /// Clients that are refused for now, as it failed in their connections.

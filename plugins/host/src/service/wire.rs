@@ -109,8 +109,9 @@ pub trait Wire: Send {
     fn close(&mut self) -> Step<'_, ()>;
 }
 
-/// No connection: for whoever only wants to see whether a guest starts.
-pub(super) struct Nowhere;
+/// No connection, and none is made: for whoever only wants to see whether a guest starts.
+#[derive(Debug)]
+pub struct Nowhere;
 
 impl Wire for Nowhere {
     fn peer(&self) -> SocketAddr {

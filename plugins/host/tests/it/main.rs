@@ -20,6 +20,7 @@ mod rates;
 mod records;
 mod reloads;
 mod rollouts;
+mod ticks;
 mod vectors;
 
 thread_local!(
@@ -40,8 +41,12 @@ fn guest(name: &str) -> PathBuf {
     let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
     let file = built.join(format!("{name}.wasm"));
     if !file.is_file() {
-        let kind =
-            if ["spin", "grow", "trap", "nonsense", "policy-faults"].contains(&name) { "fixtures" } else { "policy" };
+        let fixtures = ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-ticks"];
+        let kind = match name {
+            _ if fixtures.contains(&name) => "fixtures",
+            "filter-headers" => "examples",
+            _ => "policy",
+        };
         author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");
     }
     file

@@ -111,6 +111,11 @@ pub(super) const METRICS: &[Declared] = &[
         "Bytes of the bodies of those that were answered.",
     ),
     metric("littoral_plugin_fetches_seconds_total", "plugin", "Time that a plugin waited for its requests."),
+    metric(
+        "littoral_plugin_ticks_total",
+        "plugin, outcome: done, trap, deadline, memory, nonsense, init, busy, gave-up",
+        "Ticks of a plugin that ticks, by how they ended.",
+    ),
     metric("littoral_service_durable_keys", "plugin", "Entries that a service keeps on disk."),
     metric("littoral_service_durable_file_bytes", "plugin", "Bytes of the file they are in."),
     metric(

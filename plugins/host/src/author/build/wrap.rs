@@ -22,6 +22,9 @@ const WORLDS: [(&str, &str); 8] = [
     ("littoral:plugin/swarm@0.1.0#start", "swarm-service"),
 ];
 
+/// What one that ticks exports beside.
+const TIMER: &str = "littoral:plugin/timer@0.1.0#tick";
+
 /// Makes a component of a core module.
 ///
 /// # Errors
@@ -31,7 +34,9 @@ pub(super) fn wrap(mut core: Vec<u8>) -> Result<Vec<u8>, String> {
     if !says_its_world {
         let world = world_of(&exports)?;
         let contract = Contract::read()?;
-        let id = contract.world(world).ok_or_else(|| format!("plugins/wit has no world {world}"))?;
+        let world =
+            if exports.iter().any(|found| found == TIMER) { format!("timed-{world}") } else { world.to_owned() };
+        let id = contract.world(&world).ok_or_else(|| format!("plugins/wit has no world {world}"))?;
         let embedded = embed_component_metadata(&mut core, &contract.resolve, id, StringEncoding::UTF8, false);
         embedded.map_err(|error| format!("{error:#}"))?;
     }
@@ -118,6 +123,14 @@ mod tests {
         let said = wrap(wat::parse_str(module).unwrap()).unwrap_err();
         assert!(said.contains("littoral:plugin/c"), "{said}");
     }
+
+    #[test]
+    fn a_module_that_ticks_is_of_the_world_beside() {
+        let text = "(module (func (export \"littoral:plugin/cache@0.1.0#admit\")) (func (export \"littoral:plugin/timer@0.1.0#tick\")))";
+        let said = wrap(wat::parse_str(text).unwrap()).unwrap_err();
+        assert_eq!(said, "plugins/wit has no world timed-cache-policy");
+    }
+
     #[test]
     fn a_component_is_for_whoever_may_read_other_files_that_are_made_there() {
         let out = tempfile::tempdir().unwrap();

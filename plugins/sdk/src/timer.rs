@@ -1,0 +1,132 @@
+//! What the author of a plugin that does something by itself depends on: [`Timer`], and what a tick has ([`Host`]).
+//!
+//! ```ignore
+//! impl Timer for BlockList {
+//!     fn tick(&mut self, host: &mut impl Host, store: &mut impl Store) -> Option<Duration> {
+//!         match host.fetch(&Request::get(&self.url)) {
+//!             Ok(answer) => self.keep(&answer, store),
+//!             Err(refused) => host.give_up(&refused.to_string()),
+//!         }
+//!         Some(Duration::from_secs(60))
+//!     }
+//! }
+//!
+//! littoral_plugin::export_filter!(BlockList, "../../wit", timer);
+//! ```
+//!
+//! A filter, a service of connections or one of datagrams ticks if it is exported so. Each tick has an instance of its own: what it finds is for the store,
+//! where requests look for it. The contract in `plugins/wit/timer.wit` says when a tick comes, what it may do, and what a fault costs. In native tests,
+//! [`sketch::Sketch`] is the host, and [`Shelf`](crate::filter::sketch::Shelf) the store.
+
+use std::time::Duration;
+
+pub use crate::fetch::{Refused, Request, Response};
+pub use crate::filter::Store;
+
+/// What is outside of a tick.
+pub trait Host {
+    /// Unix milliseconds.
+    fn now_ms(&self) -> u64;
+    /// 64 bits that nobody can guess.
+    fn random(&self) -> u64;
+    /// Asks somebody by HTTP and waits for the whole response. One that calls this is refused by a node whose operator has not granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn fetch(&mut self, request: &Request) -> Result<Response, Refused>;
+    /// Ends this tick as one that cannot do what it is for, because somebody else has not answered: the next comes as after a fault, and it is held against
+    /// nobody. In native tests it panics.
+    fn give_up(&mut self, why: &str) -> !;
+}
+
+/// A plugin that ticks.
+pub trait Timer {
+    /// A tick. How long to wait for the next one, 100 ms to a day; `None`: this generation ticks no more.
+    fn tick(&mut self, host: &mut impl Host, store: &mut impl Store) -> Option<Duration>;
+}
+
+/// What a tick says, as the contract has it: no time at all is not the same as never.
+#[doc(hidden)]
+pub fn told(after: Option<Duration>) -> u64 {
+    after.map_or(0, |after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
+pub mod sketch {
+    //! A host for native tests of ticks.
+
+    use super::{Host, Refused, Request, Response};
+    use crate::fetch::sketch::{Web, gave_up};
+
+    /// What a tick is told.
+    #[derive(Debug, Clone, Default, PartialEq, Eq)]
+    #[allow(missing_docs, reason = "each is what the method of `Host` with its name says")]
+    pub struct Sketch {
+        pub now_ms: u64,
+        pub random: u64,
+        /// Whom it may ask by HTTP.
+        pub web: Web,
+    }
+
+    impl Host for Sketch {
+        fn now_ms(&self) -> u64 {
+            self.now_ms
+        }
+        fn random(&self) -> u64 {
+            self.random
+        }
+        fn fetch(&mut self, request: &Request) -> Result<Response, Refused> {
+            self.web.fetch(request)
+        }
+        fn give_up(&mut self, why: &str) -> ! {
+            gave_up(why)
+        }
+    }
+}
+
+/// Exports the timer of what lies in a place, inside what the export macros make. The third argument is a store.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bind_timer {
+    ($exported:ty, $place:ident, $store:expr) => {
+        struct Outside;
+
+        impl $crate::timer::Host for Outside {
+            fn now_ms(&self) -> u64 {
+                ambient::now_ms()
+            }
+            fn random(&self) -> u64 {
+                ambient::random()
+            }
+            fn fetch(
+                &mut self,
+                request: &$crate::fetch::Request,
+            ) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
+                fetched(request)
+            }
+            fn give_up(&mut self, why: &str) -> ! {
+                gave_up(why)
+            }
+        }
+
+        impl exports::littoral::plugin::timer::Guest for $exported {
+            fn tick() -> u64 {
+                let after = $place.with_borrow_mut(|guest| {
+                    let guest = guest.as_mut().expect("init is called first");
+                    $crate::timer::Timer::tick(guest, &mut Outside, &mut $store)
+                });
+                $crate::timer::told(after)
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_never_is_told_as_never() {
+        assert_eq!([told(None), told(Some(Duration::ZERO)), told(Some(Duration::from_secs(60)))], [0, 1, 60_000]);
+        assert_eq!(told(Some(Duration::MAX)), u64::MAX);
+    }
+}
