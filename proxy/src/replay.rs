@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Failed;
 
-mod input;
+pub(crate) mod input;
 mod plot;
 mod policy;
 

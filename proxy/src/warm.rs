@@ -2,7 +2,8 @@
 //!
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
-//! is what an operator may ask for, [`listing`] what that means, [`job`] how it is done; here are the jobs of a node, and [`book`] keeps those that have not ended for the process after this one. Invariant: at most [`JOBS_MAX`] jobs
+//! is what an operator may ask for, [`listing`] what that means, [`choice`] what of it is fetched in which order, by what [`learn`] reads in access logs,
+//! [`job`] how it is done; here are the jobs of a node, and [`book`] keeps those that have not ended for the process after this one. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -15,13 +16,16 @@ use serde_json::Value;
 
 mod args;
 mod book;
+mod choice;
 mod job;
+mod learn;
 mod listing;
 mod order;
 mod window;
 
 pub use args::{WarmArgs, main};
 pub(crate) use book::resume;
+pub use choice::Place;
 pub use order::Order;
 
 use crate::node::Node;
@@ -29,8 +33,9 @@ use job::Job;
 
 /// Jobs remembered; the oldest ended one makes room.
 pub const JOBS_MAX: usize = 64;
-/// Bytes of an order: a list, as JSON writes it.
-pub const ORDER_BYTES_MAX: usize = littoral_manifests::limits::CATALOGUE_BYTES_MAX + (1 << 20);
+/// Bytes of an order: a list, as JSON writes it, and popularity.
+pub const ORDER_BYTES_MAX: usize =
+    littoral_manifests::limits::CATALOGUE_BYTES_MAX + littoral_cache::popularity::FIGURES_BYTES_MAX + (1 << 20);
 /// Jobs open at a time.
 pub const OPEN_MAX: usize = 8;
 

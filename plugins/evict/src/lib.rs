@@ -18,6 +18,7 @@ pub mod tinylfu;
 
 pub use counts::mix;
 pub use gdsf::Gdsf;
+pub use littoral::audience::Audience;
 pub use littoral::{Littoral, Metric};
 pub use lru::Lru;
 pub use s3fifo::S3Fifo;

@@ -15,7 +15,7 @@
 use crate::counts::{ByKey, mix};
 use crate::{Exact, Gdsf, HANDLES_MAX, Object, Place, S3Fifo};
 
-mod audience;
+pub mod audience;
 mod title;
 
 use audience::Audience;

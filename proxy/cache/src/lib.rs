@@ -25,6 +25,7 @@ pub mod key;
 pub mod limits;
 mod memory;
 pub mod outcome;
+pub mod popularity;
 pub mod query;
 pub mod range;
 mod remembered;

@@ -14,6 +14,8 @@ mod log;
 mod oracle;
 pub mod place;
 
+pub use log::id_of;
+
 /// Bytes of one line.
 pub const LINE_BYTES_MAX: usize = 64 << 10;
 /// Bytes read at a time.

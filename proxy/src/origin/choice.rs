@@ -88,6 +88,19 @@ impl Origins {
         None
     }
 
+    /// Whose an object is, the first so many, whatever they have to do and however they are: what every node says alike. Backups own nothing,
+    /// and nobody does with another way of balancing.
+    pub fn owners(&self, key: u64, count: usize) -> Vec<&Arc<Origin>> {
+        if self.balance != Balance::Hash {
+            return Vec::new();
+        }
+        let mut owners: Vec<&Arc<Origin>> = self.all.iter().filter(|origin| !origin.backup).collect();
+        let score = |origin: &Arc<Origin>| origin.score(f64::from(origin.weight), key);
+        owners.sort_by(|one, other| score(other).total_cmp(&score(one)));
+        owners.truncate(count);
+        owners
+    }
+
     /// Notes a failure of one of them.
     pub fn failed(&self, origin: &Origin, now_ms: u64) -> Verdict {
         let others = self.all.iter().filter(|other| !other.is_same_as(origin) && other.live.health.is_ailing()).count();
@@ -140,13 +153,18 @@ impl Origins {
             let share = (under_way + 1) as f64 * *weight as f64 / weights as f64;
             ((self.all[*place].under_way() + 1) as f64) <= (share * LOAD_FACTOR).ceil()
         };
-        let score = |(place, weight): &&Candidate| {
-            // In (0, 1): the exponential variates of rendezvous hashing, scaled by weight.
-            let uniform = (mix(key ^ self.all[*place].name_hash) >> 11) as f64 + 0.5;
-            -(*weight as f64) / (uniform / (1_u64 << 53) as f64).ln()
-        };
+        let score = |(place, weight): &&Candidate| self.all[*place].score(*weight as f64, key);
         let best = candidates.iter().filter(has_share).max_by(|a, b| score(a).total_cmp(&score(b)));
         best.or(candidates.first()).map(|(place, _)| *place)
+    }
+}
+
+impl Origin {
+    /// How much it wants a key: who scores highest has it.
+    fn score(&self, weight: f64, key: u64) -> f64 {
+        // In (0, 1): the exponential variates of rendezvous hashing, scaled by weight.
+        let uniform = (mix(key ^ self.name_hash) >> 11) as f64 + 0.5;
+        -weight / (uniform / (1_u64 << 53) as f64).ln()
     }
 }
 

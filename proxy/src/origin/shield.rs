@@ -34,6 +34,14 @@ impl Shield {
         let node = self.nodes.pick_in(wish).filter(|node| !is_named(node, own) && node.has_room())?;
         Slot::at(node).await.ok()
     }
+
+    /// Whether the node called `own` is among the first so many that an object belongs to. Where it is no node of this list, or nothing says whose an
+    /// object is, it has no siblings and all is its own.
+    pub fn owns(&self, own: &str, key: u64, copies: usize) -> bool {
+        let owners = self.nodes.owners(key, copies);
+        let is_sibling = self.nodes.all().iter().any(|node| is_named(node, own));
+        !is_sibling || owners.is_empty() || owners.into_iter().any(|node| is_named(node, own))
+    }
 }
 
 fn is_named(node: &Arc<Origin>, name: &str) -> bool {
@@ -71,6 +79,19 @@ mod tests {
         }
         assert_eq!(one.tier, other.tier);
         assert_ne!(one.tier, shield(&ABC[..2]).tier);
+    }
+
+    #[tokio::test]
+    async fn what_is_placed_at_a_sibling_is_what_it_is_asked_for_and_copies_are_at_others() {
+        let one = shield(&ABC);
+        for key in (0..200_u64).map(|key| key.wrapping_mul(0x9e37_79b9_7f4a_7c15)) {
+            let name = owner(&one, key, "elsewhere").await.unwrap();
+            for copies in 1..=3 {
+                let having = ABC.iter().filter(|(node, _)| one.owns(&node.to_uppercase(), key, copies)).count();
+                assert_eq!((having, one.owns(&name, key, copies)), (copies, true));
+            }
+            assert!(one.owns("elsewhere", key, 1), "it has no siblings");
+        }
     }
 
     #[tokio::test]

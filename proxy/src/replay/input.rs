@@ -34,7 +34,7 @@ pub(super) enum FormArg {
 }
 
 /// A trace.
-pub(super) struct Input {
+pub(crate) struct Input {
     path: PathBuf,
     form: Form,
     shows: bool,
@@ -84,6 +84,16 @@ impl Input {
             None => Form::of_name(&named),
         };
         Self { path: path.to_owned(), form, shows }
+    }
+
+    /// The access log at `path`, whatever it is called.
+    pub(crate) fn of_log(path: &Path) -> Self {
+        Self { path: path.to_owned(), form: Form::Log, shows: false }
+    }
+
+    /// Its requests, for who reads it alone.
+    pub(crate) fn reader(&self) -> Result<Reader<Box<dyn Read>>, String> {
+        self.open().map(|opened| opened.reader)
     }
 
     fn open(&self) -> Result<Opened, String> {

@@ -12,7 +12,8 @@ use littoral_manifests::limits::CATALOGUE_BYTES_MAX;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::Order;
+use super::learn::learn;
+use super::{Order, Place};
 use crate::cli::{Admin, Failed, call};
 use crate::fileserver::stop_signal;
 
@@ -39,6 +40,25 @@ pub struct WarmArgs {
     /// How long it is kept from eviction [default: 24h]
     #[arg(long, value_name = "TIME")]
     pub pin: Option<String>,
+    /// Access logs, of this node or of all its siblings; what they say is asked for most for its bytes is fetched first. In any of the
+    /// named formats, also compressed with zstd or gzip.
+    #[arg(long, value_name = "LOG", value_delimiter = ',', help_heading = "What is popular")]
+    pub by_popularity: Vec<PathBuf>,
+    /// Of each set of representations those that viewers see, until together they have this share, such as 0.95.
+    #[arg(long, value_name = "SHARE", requires = "by_popularity", help_heading = "What is popular")]
+    pub share: Option<f64>,
+    /// Fetch no more than this, such as 40GB.
+    #[arg(long, value_name = "SIZE", help_heading = "What is popular")]
+    pub bytes: Option<String>,
+    /// Only this node's part among its siblings, the nodes of the site's shield, and of that the part of a tier.
+    #[arg(long, value_enum, value_name = "TIER", help_heading = "What is popular")]
+    pub place: Option<Place>,
+    /// The share of all expected requests that the head has [default: 0.8]
+    #[arg(long, value_name = "SHARE", requires = "place", help_heading = "What is popular")]
+    pub head: Option<f64>,
+    /// How many siblings have each object of the head [default: 1]
+    #[arg(long, value_name = "COUNT", requires = "place", help_heading = "What is popular")]
+    pub copies: Option<usize>,
     /// Only read what names the objects, and say what would be fetched.
     #[arg(long, conflicts_with = "detach")]
     pub dry_run: bool,
@@ -58,9 +78,15 @@ pub struct WarmArgs {
 /// # Errors
 /// When an argument is wrong, the node is not there or refuses the job.
 pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
-    let WarmArgs { url, list, representations, rate, window, pin, dry_run, detach, json, admin } = args;
+    let WarmArgs { url, list, representations, rate, window, pin, by_popularity, share, bytes, .. } = args;
+    let WarmArgs { place, head, copies, dry_run, detach, json, admin, .. } = args;
     let list = list.map(|file| read(&file)).transpose()?;
-    let order = Order { url, list, representations, rate, window, pin, dry_run };
+    let popularity = match by_popularity.is_empty() {
+        true => None,
+        false => Some(learn(&by_popularity).map_err(Failed::Use)?),
+    };
+    let order =
+        Order { url, list, representations, rate, window, pin, dry_run, popularity, share, bytes, place, head, copies };
     order.parsed(SystemTime::now()).map_err(Failed::Use)?;
     let order = serde_json::to_value(order).map_err(Failed::outcome)?;
     let job = ask(&admin, Method::POST, "/v1/warm", Some(order)).await?;
@@ -195,6 +221,19 @@ fn planned(expected: &Value) -> String {
     if count("unmeasured") > 0 {
         told += &format!("; nothing tells how large {} of them are", count("unmeasured"));
     }
+    if count("left_out") > 0 {
+        told += &format!("; {} others are left out", count("left_out"));
+    }
+    let gain = &expected["gain"];
+    if let (Some(requests), Some(bytes), Some(share)) =
+        (gain["requests"].as_f64(), gain["bytes"].as_u64(), gain["share"].as_f64())
+    {
+        told += &format!(
+            "; by the log some {requests:.0} requests for {}, {:.1} % of all bytes, are hits then that were misses",
+            bytesize::ByteSize(bytes),
+            100.0 * share
+        );
+    }
     told
 }
 
@@ -211,6 +250,11 @@ mod tests {
             &serde_json::json!({ "objects": 9, "stored": 0, "bytes": 3_u64 << 30, "unmeasured": 0, "seconds": 7200 }),
         );
         assert_eq!(told, "9 objects, 0 of them stored already; about 3.0 GiB, which take 2 hours at the rate given");
+        let gain = serde_json::json!({ "requests": 12.4, "bytes": 5_u64 << 20, "share": 0.1234 });
+        let told = planned(&serde_json::json!({ "objects": 2, "stored": 0, "left_out": 7, "gain": gain }));
+        assert!(told.ends_with(
+            "; 7 others are left out; by the log some 12 requests for 5.0 MiB, 12.3 % of all bytes, are hits then that were misses"
+        ));
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub(super) struct Progress {
     hits: usize,
     /// Fetches that were tried again.
     pub(super) retries: u64,
+    /// Objects that were not fetched because the bytes of the order were spent.
+    left_out: usize,
     failed: Vec<Failure>,
     failed_count: usize,
     error: Option<String>,
@@ -77,18 +79,38 @@ pub(super) struct Progress {
 }
 
 /// What is to be fetched, before it is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub(super) struct Expected {
     /// Objects, without what was read to know them.
     pub(super) objects: usize,
     /// Of these, stored here already.
     pub(super) stored: usize,
-    /// What the objects of titles take by the bit rates and durations their manifests tell.
+    /// What the objects take by what the log says of their representation, else by the bit rates and durations that manifests tell.
     pub(super) bytes: u64,
     /// Objects of which nothing tells how large they are.
     pub(super) unmeasured: usize,
     /// How long `bytes` take at the rate of the order; `None` without one.
     pub(super) seconds: Option<u64>,
+    /// Objects that the bytes of the order, or this node's part, leave out.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(super) left_out: usize,
+    /// What is gained by it, where the order has popularity.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) gain: Option<Gain>,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// What would be hits and are misses else, in a time as long as the log's: the first request for each object that is fetched. Estimated, not
+/// replayed: requests for an object that the cache would have given up between them are not counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+pub(super) struct Gain {
+    pub(super) requests: f64,
+    pub(super) bytes: u64,
+    /// Of all bytes that the log's requests moved.
+    pub(super) share: f64,
 }
 
 /// A job and its progress.
@@ -126,6 +148,7 @@ impl Job {
             bytes: 0,
             hits: 0,
             retries: 0,
+            left_out: 0,
             failed: Vec::new(),
             failed_count: 0,
             error: None,
@@ -166,6 +189,7 @@ impl Job {
             "bytes": progress.bytes,
             "hits": progress.hits,
             "retries": progress.retries,
+            "left_out": progress.left_out,
             "failed_count": progress.failed_count,
             "failed": progress.failed,
             "error": progress.error,
@@ -197,6 +221,12 @@ impl Job {
         if matches!(progress.state, State::Waiting | State::Running) {
             progress.state = state;
         }
+    }
+
+    fn leave_out(&self, count: usize) {
+        let mut progress = self.progress.lock();
+        progress.left_out += count;
+        progress.total -= count;
     }
 
     pub(super) fn give_up(&self, url: &Url, error: String) {
@@ -231,13 +261,15 @@ pub(super) struct Work<'a> {
     client: reqwest::Client,
     /// When the rate allows the next fetch.
     next_at: Instant,
+    /// Bytes fetched that were not there.
+    spent: u64,
 }
 
 impl<'a> Work<'a> {
     fn new(job: &'a Job, node: &'a Node, door: SocketAddr) -> Result<Self, String> {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.timeout(FETCH_WAIT).build().map_err(|error| error.to_string())?;
-        Ok(Self { job, node, door, client, next_at: Instant::now() })
+        Ok(Self { job, node, door, client, next_at: Instant::now(), spent: 0 })
     }
 
     async fn all(&mut self) {
@@ -270,7 +302,11 @@ impl<'a> Work<'a> {
     async fn round(&mut self, urls: Vec<Url>, last: bool) -> Vec<Url> {
         let mut again = Vec::new();
         let at_once = if self.job.plan.rate.is_some() { 1 } else { AT_ONCE };
-        for batch in urls.chunks(at_once) {
+        for (number, batch) in urls.chunks(at_once).enumerate() {
+            if self.job.plan.bytes.is_some_and(|most| self.spent >= most) {
+                self.job.leave_out(urls.len() - number * at_once);
+                break;
+            }
             self.window().await;
             self.pace().await;
             let this = &*self;
@@ -354,6 +390,7 @@ impl<'a> Work<'a> {
         progress.hits += usize::from(got.hit);
         // A hit cost the origin nothing.
         let spent = if got.hit { 0 } else { got.bytes };
+        self.spent += spent;
         if let Some(rate) = self.job.plan.rate {
             let cost = Duration::from_secs_f64(spent as f64 * 8.0 / rate as f64);
             self.next_at = self.next_at.max(Instant::now()) + cost;

@@ -1,13 +1,17 @@
 //! What an operator may ask of a warm job, and whether this node can do it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use littoral_cache::popularity::{Estimate, Figures};
 use littoral_manifests::catalogue::Catalogue;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::choice::{COPIES_MAX, HEAD_DEFAULT, Part, Place};
 use super::window::Window;
-use crate::config::units::{Bandwidth, Span};
+use crate::config::Tier;
+use crate::config::units::{Bandwidth, Size, Span};
 use crate::node::Node;
 
 /// Pinned for so long when the order says nothing.
@@ -43,6 +47,25 @@ pub struct Order {
     /// Only read what names the objects, and say what would be fetched.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// What access logs say (`littoral warm --by-popularity`): the most requests for its bytes is fetched first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub popularity: Option<Figures>,
+    /// Of each set of representations those that viewers see, until together they have this share of them; 0 to 1. Needs `popularity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<f64>,
+    /// Fetch no more than this, such as `40GB`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<String>,
+    /// Only this node's part of it: what siblings, the nodes of the site's shield by consistent hash, do not have, and of that the part of a
+    /// tier. A tier needs `popularity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// The share of all expected requests that the head has, 0 to 1; 0.8 when it is left out. Needs `place`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<f64>,
+    /// How many siblings have each object of the head; 1 when it is left out. Needs `place`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<usize>,
 }
 
 /// What tells a job its objects.
@@ -63,12 +86,19 @@ pub(super) struct Plan {
     pub(super) window: Option<Window>,
     pub(super) pin_until: SystemTime,
     pub(super) dry_run: bool,
+    pub(super) popularity: Option<Arc<Estimate>>,
+    pub(super) share: f64,
+    pub(super) bytes: Option<u64>,
+    pub(super) part: Option<Part>,
 }
 
 impl Order {
     /// Checks the order against the node.
     pub(super) fn checked(&self, node: &Node) -> Result<(Plan, Source), String> {
-        let (plan, source) = self.parsed(SystemTime::now())?;
+        let (mut plan, source) = self.parsed(SystemTime::now())?;
+        if let Some(part) = plan.part.as_mut().filter(|part| part.place == Place::Node) {
+            part.place = place_of(&node.settings.load())?;
+        }
         let urls = match &source {
             Source::At(url) => std::slice::from_ref(url),
             Source::Given(list) => &list.urls,
@@ -103,8 +133,43 @@ impl Order {
             window: self.window.as_deref().map(str::parse).transpose()?,
             pin_until: now + pin,
             dry_run: self.dry_run,
+            popularity: self.estimate()?,
+            share: self.share.unwrap_or(1.0),
+            bytes: self.bytes.as_deref().map(str::parse::<Size>).transpose()?.map(|size| size.0),
+            part: self.part()?,
         };
         Ok((plan, source))
+    }
+
+    fn estimate(&self) -> Result<Option<Arc<Estimate>>, String> {
+        let Some(figures) = &self.popularity else {
+            let needs = |what| Err(format!("{what} needs popularity: give --by-popularity LOG"));
+            return match (self.share, self.place) {
+                (Some(_), _) => needs("a share"),
+                (_, Some(Place::Node | Place::Deep | Place::Home)) => needs("the part of a tier"),
+                _ => Ok(None),
+            };
+        };
+        figures.check()?;
+        if self.share.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+            return Err("a share is more than 0 and at most 1".into());
+        }
+        Ok(Some(Arc::new(Estimate::new(figures.clone()))))
+    }
+
+    fn part(&self) -> Result<Option<Part>, String> {
+        let Some(place) = self.place else {
+            let needless = self.head.is_some() || self.copies.is_some();
+            return if needless { Err("head and copies are of a place: give it too".into()) } else { Ok(None) };
+        };
+        let (head, copies) = (self.head.unwrap_or(HEAD_DEFAULT), self.copies.unwrap_or(1));
+        if !(0.0..=1.0).contains(&head) {
+            return Err("the head is a share of all requests, from 0 to 1".into());
+        }
+        if !(1..=COPIES_MAX).contains(&copies) {
+            return Err(format!("an object has 1 to {COPIES_MAX} copies among siblings"));
+        }
+        Ok(Some(Part { place, head, copies }))
     }
 
     fn source(&self) -> Result<Source, String> {
@@ -130,6 +195,18 @@ impl Order {
             Err("the list names nothing: nothing to warm".into())
         } else {
             Ok(Source::Given(list))
+        }
+    }
+}
+
+/// The part of a node of such a cluster.
+fn place_of(config: &crate::config::Config) -> Result<Place, String> {
+    let own = |cluster: &&crate::config::Cluster| Some(&cluster.id) == config.node.cluster.as_ref();
+    match config.cluster.iter().find(own).map(|cluster| cluster.tier) {
+        Some(Tier::Deep) => Ok(Place::Deep),
+        Some(Tier::Home) => Ok(Place::Home),
+        None => {
+            Err("node.cluster names no [[cluster]] of this node's config: give the place as deep, home or all".into())
         }
     }
 }
@@ -170,5 +247,43 @@ mod tests {
         assert!(refusal(|order| order.window = Some("night".into())).contains("02:00-06:00"));
         assert!(refusal(|order| order.pin = Some("400d".into())).contains("30 days"));
         assert!(refusal(|order| order.representations = vec!["x".into(); 65]).contains("64"));
+    }
+
+    #[test]
+    fn what_needs_popularity_says_so_and_shares_copies_and_sizes_have_bounds() {
+        let with = |change: fn(&mut Order)| {
+            refusal(|order| {
+                order.popularity = Some(Figures::default());
+                change(order);
+            })
+        };
+        assert!(refusal(|order| order.share = Some(0.9)).contains("--by-popularity"));
+        assert!(refusal(|order| order.place = Some(Place::Deep)).contains("--by-popularity"));
+        assert!(refusal(|order| order.bytes = Some("much".into())).contains("64MiB"));
+        assert!(refusal(|order| order.copies = Some(2)).contains("of a place"));
+        assert!(with(|order| order.share = Some(0.0)).contains("at most 1"));
+        assert!(with(|order| order.share = Some(f64::NAN)).contains("at most 1"));
+        assert!(with(|order| (order.place, order.head) = (Some(Place::Deep), Some(1.5))).contains("from 0 to 1"));
+        assert!(with(|order| (order.place, order.copies) = (Some(Place::All), Some(0))).contains("1 to 64"));
+        assert!(
+            with(|order| order.popularity = Some(Figures { reach: vec![2.0], ..Figures::default() }))
+                .contains("0 to 1")
+        );
+        let order = Order { url: "http://video.example/m.mpd".into(), place: Some(Place::All), ..Order::default() };
+        let (plan, _) = order.parsed(SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(plan.part, Some(Part { place: Place::All, head: HEAD_DEFAULT, copies: 1 }));
+    }
+
+    #[test]
+    fn a_node_has_the_part_of_its_own_clusters_tier() {
+        let config = |cluster: &str| {
+            let text = format!(
+                "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://127.0.0.1:1\"]\n[node]\n{cluster}\n[[cluster]]\nid = \"isp\"\ntier = \"deep\"\n\
+                 at = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"192.0.2.1\" }}]\n"
+            );
+            crate::config::Config::parse(std::path::Path::new("node.toml"), &text).unwrap()
+        };
+        assert_eq!(place_of(&config("cluster = \"isp\"")), Ok(Place::Deep));
+        assert!(place_of(&config("")).unwrap_err().contains("names no [[cluster]]"));
     }
 }

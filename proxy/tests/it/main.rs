@@ -50,6 +50,7 @@ mod posts;
 mod prefetch;
 mod projects;
 mod purge;
+mod push;
 mod records;
 mod reload;
 mod rollouts;

@@ -20,7 +20,7 @@ fn url(node: &Node) -> String {
 }
 
 /// `a` and `b` with each other in their lists.
-async fn siblings(origin: &Origin, named: bool) -> [Node; 2] {
+pub(crate) async fn siblings(origin: &Origin, named: bool) -> [Node; 2] {
     let nodes = [node("a", origin, "").await, node("b", origin, "").await];
     let entry = |(name, node): (&str, &Node)| match named {
         true => format!("{{ url = {:?}, name = {name:?} }}", url(node)),

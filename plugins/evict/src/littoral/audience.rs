@@ -1,8 +1,8 @@
 //! What viewers of all titles have in common: how far they get, which representation they see and how often they stay with it, and
-//! how long a segment takes.
+//! how long a segment takes. Eviction and the order in which titles are pushed both go by it.
 
 /// Segments told apart; those behind count as the last.
-const SEGMENTS: usize = 1024;
+pub const SEGMENTS: usize = 1024;
 /// Representations told apart; those beyond are taken for one.
 const RUNGS: usize = 64;
 /// Requests after which older ones count half.
@@ -14,7 +14,7 @@ const PAST: f64 = 0.99;
 
 /// The audience.
 #[derive(Debug, Clone)]
-pub(super) struct Audience {
+pub struct Audience {
     /// Requests by the number of the segment.
     reached: Vec<f32>,
     rungs: Vec<(u16, f32)>,
@@ -33,7 +33,7 @@ impl Default for Audience {
 
 impl Audience {
     /// A segment was asked for.
-    pub(super) fn saw(&mut self, segment: u32, rung: u16) {
+    pub fn saw(&mut self, segment: u32, rung: u16) {
         self.reached[(segment as usize).min(SEGMENTS - 1)] += 1.0;
         match self.rungs.iter().position(|(known, _)| *known == rung) {
             Some(at) => self.rungs[at].1 += 1.0,
@@ -50,7 +50,7 @@ impl Audience {
     }
 
     /// A viewer went on to the next segment after so long.
-    pub(super) fn went_on(&mut self, same_rung: bool, ms: u64) {
+    pub fn went_on(&mut self, same_rung: bool, ms: u64) {
         *if same_rung { &mut self.stayed } else { &mut self.moved } += 1.0;
         // Who fills a buffer or pauses says nothing of how long a segment takes.
         let ms = ms as f64;
@@ -60,24 +60,30 @@ impl Audience {
     }
 
     /// Milliseconds that a segment takes.
-    pub(super) fn segment_ms(&self) -> f64 {
+    pub fn segment_ms(&self) -> f64 {
         self.segment_ms
     }
 
-    /// The share of those at segment `from` who get to `to`.
-    pub(super) fn survive(&self, from: u32, to: u32) -> f64 {
+    /// Requests of late for the segment of this number.
+    pub fn reached(&self, segment: u32) -> f64 {
+        f64::from(self.reached[(segment as usize).min(SEGMENTS - 1)])
+    }
+
+    /// The share of those at segment `from` who get to `to`. Who stands at 0 has started: most packagers number from 1.
+    pub fn survive(&self, from: u32, to: u32) -> f64 {
         let at = |segment: u32| f64::from(self.reached[(segment as usize).min(SEGMENTS - 1)]) + 1.0;
-        (at(to) / at(from)).min(1.0)
+        let here = if from == 0 { at(0).max(at(1)) } else { at(from) };
+        (at(to) / here).min(1.0)
     }
 
     /// The share of a representation.
-    pub(super) fn share(&self, rung: u16) -> f64 {
+    pub fn share(&self, rung: u16) -> f64 {
         let known = self.rungs.iter().find(|(known, _)| *known == rung).map_or(0.0, |(_, count)| *count);
         f64::from(known + 1.0) / f64::from(self.requests + self.rungs.len() as f32 + 1.0)
     }
 
     /// The chance of seeing `rung` so many segments after `from`.
-    pub(super) fn sees(&self, from: u16, rung: u16, ahead: u32) -> f64 {
+    pub fn sees(&self, from: u16, rung: u16, ahead: u32) -> f64 {
         let stays = f64::from(self.stayed + 1.0) / f64::from(self.stayed + self.moved + 2.0);
         let still = stays.powi(ahead.min(1_000) as i32);
         (1.0 - still) * self.share(rung) + if from == rung { still } else { 0.0 }

@@ -42,10 +42,15 @@ impl Lines {
         let Some((now_ms, host, path, bytes)) = told else { return Ok(Line::Other) };
         // Lines are written when requests end, by several threads: their times go back a little.
         self.latest_ms = self.latest_ms.max(now_ms);
-        let id = digest(&[host.as_bytes(), without_cmcd(&path).as_bytes()]) as u64;
+        let id = id_of(&host, &path);
         let place = place_of(&host, &path);
         Ok(Line::Request(Request { now_ms: self.latest_ms, id, bytes, next: None, place }))
     }
+}
+
+/// The number of the object that `path` (query included) on `host` is; what players tell of themselves names no other.
+pub fn id_of(host: &str, path: &str) -> u64 {
+    digest(&[host.as_bytes(), without_cmcd(path).as_bytes()]) as u64
 }
 
 /// What a player tells of itself in the query names no other object.
