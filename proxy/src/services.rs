@@ -106,7 +106,7 @@ impl Services {
         let runtime = builder.worker_threads(threads).thread_name("service").enable_all().build();
         let runtime = runtime.map_err(|error| format!("cannot start the threads of services: {error}"))?;
         let _ = self.runtime.set(runtime.handle().clone());
-        datagrams.serve(node, threads)?;
+        datagrams.serve(node, threads, stopped)?;
         crate::swarm::start(node, swarms, stopped)?;
         Ok(Some(runtime))
     }

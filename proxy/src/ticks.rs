@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::sync::{Arc, Weak};
 
-use littoral_plugin_host::service::{Nowhere, Wire};
+use littoral_plugin_host::service::Wire;
 use littoral_plugin_host::tick::limits::TICK_TIME_MAX;
 use littoral_plugin_host::tick::{Ticked, Ticks as Plugin, TicksStatus, backoff};
 use parking_lot::Mutex;
@@ -95,10 +95,7 @@ impl State {
 impl Begun {
     /// What a tick dials by.
     fn wire(&self) -> Box<dyn Wire> {
-        match self.node.upgrade() {
-            Some(node) => Box::new(Peer::none(node, self.stopped.clone())),
-            None => Box::new(Nowhere),
-        }
+        Peer::none_of(&self.node, &self.stopped)
     }
 }
 
@@ -165,6 +162,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
     use std::time::Duration;
 
+    use littoral_plugin_host::service::Nowhere;
     use littoral_plugin_host::tick::Ticking;
     use tokio::sync::Notify;
     use tokio::time::Instant;

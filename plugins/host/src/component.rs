@@ -143,8 +143,8 @@ pub fn is_service(file: &std::path::Path) -> bool {
 pub(crate) const OF_POLICIES: [&str; 4] = ["env", "measured", "priced", "named"];
 /// What a service may import.
 const OF_SERVICES: [&str; 7] = ["env", "ambient", "store", "connection", "durable", "dial", "fetch"];
-/// What a service of datagrams may import.
-const OF_DATAGRAMS: [&str; 4] = ["env", "ambient", "store", "fetch"];
+/// What a service of datagrams may import; of `connection` the types that `dial` uses.
+const OF_DATAGRAMS: [&str; 7] = ["env", "ambient", "store", "connection", "durable", "dial", "fetch"];
 /// What a swarm may import.
 const OF_SWARMS: [&str; 5] = ["env", "ambient", "store", "durable", "swarm-host"];
 /// What a filter may import.

@@ -20,7 +20,7 @@ use crate::fetch::{self, FetchSpec, Fetched, Fetchers};
 use crate::filter::bindings::littoral::plugin::{ambient, env, store};
 use crate::filter::limits::{DEADLINE_MS_MAX, FIBER_BYTES, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS};
 use crate::limits::TABLE_ELEMENTS_MAX;
-use crate::service::Dialled;
+use crate::service::{Dialled, Rate};
 use crate::status::Counters;
 use crate::store::Store;
 use crate::tick::Tally;
@@ -51,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) store: Arc<Store>,
     /// What a service has dialled.
     pub(crate) dialled: Arc<Dialled>,
+    /// How often datagrams may have it commit.
+    pub(crate) commits: Arc<Rate>,
     /// What it has asked by HTTP.
     pub(crate) fetched: Arc<Fetched>,
     /// What it does outside of requests.
@@ -65,8 +67,9 @@ impl Shared {
     /// Of the plugin of this name, with a store of so many bytes.
     pub(crate) fn new(name: &str, store_bytes: usize, now_ms: fn() -> u64) -> Self {
         let (counters, store) = (Arc::default(), Arc::new(Store::new(store_bytes)));
-        let (dialled, fetched, ticks, instances) = Default::default();
-        Self { name: name.to_owned(), counters, store, dialled, fetched, ticks, scripted: None, now_ms, instances }
+        let (dialled, commits, fetched, ticks, instances) = Default::default();
+        let name = name.to_owned();
+        Self { name, counters, store, dialled, commits, fetched, ticks, scripted: None, now_ms, instances }
     }
 }
 

@@ -4,6 +4,8 @@
 //! An instance is handed one datagram after another; what several are to share goes through the store. In native tests,
 //! [`sketch::Sketch`] is the host. The contract in `plugins/wit/datagram.wit` says what is allowed, and what a fault costs.
 
+pub use crate::dial::{Outbound, Security};
+pub use crate::durable::Durable;
 pub use crate::fetch::{Refused, Request, Response};
 pub use crate::filter::Store;
 
@@ -13,6 +15,19 @@ pub trait Host: Store {
     fn now_ms(&self) -> u64;
     /// 64 bits that nobody can guess.
     fn random(&self) -> u64;
+    /// What the service keeps on disk. One that calls this is refused by a node whose operator has not granted it.
+    fn durable(&mut self) -> impl Durable;
+    /// Connects to a host, a name or an address, at a port, until this datagram has been handled. One that calls this is refused by a node whose operator has not
+    /// granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn dial(
+        &mut self,
+        host: &str,
+        port: u16,
+        security: Security,
+    ) -> Result<impl Outbound + use<Self>, crate::dial::Refused>;
     /// Asks somebody by HTTP and waits for the whole response. One that calls this is refused by a node whose operator has not granted anybody.
     ///
     /// # Errors
@@ -37,7 +52,9 @@ pub trait Datagrams: Sized {
 pub mod sketch {
     //! A host for native tests of services of datagrams.
 
-    use super::{Host, Refused, Request, Response, Store};
+    use super::{Durable, Host, Outbound, Refused, Request, Response, Security, Store};
+    use crate::dial::sketch::Far;
+    use crate::durable::sketch::Vault;
     use crate::fetch::sketch::{Web, gave_up};
     use crate::filter::sketch::Shelf;
 
@@ -50,6 +67,10 @@ pub mod sketch {
         pub random: u64,
         /// Whom it may ask by HTTP.
         pub web: Web,
+        /// What the service keeps on disk.
+        pub durable: Vault,
+        /// Whom the service may dial.
+        pub dials: Vec<Far>,
     }
 
     impl Host for Sketch {
@@ -58,6 +79,17 @@ pub mod sketch {
         }
         fn random(&self) -> u64 {
             self.random
+        }
+        fn durable(&mut self) -> impl Durable {
+            &mut self.durable
+        }
+        fn dial(
+            &mut self,
+            host: &str,
+            port: u16,
+            security: Security,
+        ) -> Result<impl Outbound + use<>, crate::dial::Refused> {
+            Far::dialled(&self.dials, host, port, security)
         }
         fn fetch(&mut self, request: &Request) -> Result<Response, Refused> {
             self.web.fetch(request)
@@ -97,8 +129,13 @@ macro_rules! export_datagrams {
 
             struct Exported;
             struct Live;
+            struct Kept;
 
             $crate::bind_fetch!();
+
+            $crate::bind_dial!();
+
+            $crate::bind_durable!(Kept);
 
             thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
 
@@ -108,6 +145,17 @@ macro_rules! export_datagrams {
                 }
                 fn random(&self) -> u64 {
                     ambient::random()
+                }
+                fn durable(&mut self) -> impl $crate::durable::Durable {
+                    Kept
+                }
+                fn dial(
+                    &mut self,
+                    host: &str,
+                    port: u16,
+                    security: $crate::dial::Security,
+                ) -> Result<impl $crate::dial::Outbound + use<>, $crate::dial::Refused> {
+                    dialled(host, port, security)
                 }
                 fn fetch(&mut self, request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
                     fetched(request)

@@ -70,3 +70,74 @@ pub trait Outbound {
     /// From now on the other side may be silent for so long, ms, and no longer than the operator allows. 0: as the operator says.
     fn idle_limit(&mut self, ms: u32);
 }
+
+/// Binds dialling to the host, inside what the export macros make: the function `dialled`, and what the bindings of connections need.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bind_dial {
+    () => {
+        struct Far(littoral::plugin::dial::Outbound);
+
+        fn trouble(told: littoral::plugin::connection::Trouble) -> $crate::service::Trouble {
+            use littoral::plugin::connection::Trouble;
+            match told {
+                Trouble::Closed => $crate::service::Trouble::Closed,
+                Trouble::Timeout => $crate::service::Trouble::Timeout,
+                Trouble::TooLong => $crate::service::Trouble::TooLong,
+                Trouble::Tls => $crate::service::Trouble::Tls,
+                Trouble::Ending => $crate::service::Trouble::Ending,
+            }
+        }
+
+        fn bounded(max: usize) -> u32 {
+            u32::try_from(max).unwrap_or(u32::MAX)
+        }
+
+        fn dialled(host: &str, port: u16, security: $crate::dial::Security) -> Result<Far, $crate::dial::Refused> {
+            use littoral::plugin::dial::{Refusal, Security, open};
+            let security = match security {
+                $crate::dial::Security::Plain => Security::Plain,
+                $crate::dial::Security::Tls => Security::Tls,
+                $crate::dial::Security::Starttls => Security::Starttls,
+            };
+            open(host, port, security).map(Far).map_err(|told| match told {
+                Refusal::NotGranted => $crate::dial::Refused::NotGranted,
+                Refusal::NotFound => $crate::dial::Refused::NotFound,
+                Refusal::Unreachable => $crate::dial::Refused::Unreachable,
+                Refusal::Timeout => $crate::dial::Refused::Timeout,
+                Refusal::TooMany => $crate::dial::Refused::TooMany,
+                Refusal::Tls => $crate::dial::Refused::Tls,
+            })
+        }
+
+        impl $crate::dial::Outbound for Far {
+            fn peer(&self) -> (String, u16) {
+                let peer = self.0.peer();
+                (peer.address, peer.port)
+            }
+            fn secure(&self) -> bool {
+                self.0.secure()
+            }
+            fn read(&mut self, max: usize) -> Result<Vec<u8>, $crate::service::Trouble> {
+                self.0.read(bounded(max)).map_err(trouble)
+            }
+            fn read_line(&mut self, max: usize) -> Result<Option<Vec<u8>>, $crate::service::Trouble> {
+                let line = self.0.read_line(bounded(max)).map_err(trouble)?;
+                Ok((!line.is_empty()).then_some(line))
+            }
+            fn write(&mut self, data: &[u8]) -> Result<(), $crate::service::Trouble> {
+                let mut pieces = data.chunks($crate::service::MOVED_BYTES_MAX);
+                pieces.try_for_each(|piece| self.0.write(piece).map_err(trouble))
+            }
+            fn finish(&mut self) -> Result<(), $crate::service::Trouble> {
+                self.0.finish().map_err(trouble)
+            }
+            fn start_tls(&mut self) -> Result<(), $crate::service::Trouble> {
+                self.0.start_tls().map_err(trouble)
+            }
+            fn idle_limit(&mut self, ms: u32) {
+                self.0.idle_limit(ms);
+            }
+        }
+    };
+}

@@ -166,7 +166,7 @@ macro_rules! export_service {
             use std::cell::RefCell;
 
             use exports::littoral::plugin::service::Guest;
-            use littoral::plugin::{ambient, connection, dial};
+            use littoral::plugin::{ambient, connection};
             use $crate::service::{MOVED_BYTES_MAX, Refused, Security, Service, Trouble};
 
             use super::*;
@@ -177,20 +177,6 @@ macro_rules! export_service {
             struct Kept;
 
             thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
-
-            fn trouble(told: connection::Trouble) -> Trouble {
-                match told {
-                    connection::Trouble::Closed => Trouble::Closed,
-                    connection::Trouble::Timeout => Trouble::Timeout,
-                    connection::Trouble::TooLong => Trouble::TooLong,
-                    connection::Trouble::Tls => Trouble::Tls,
-                    connection::Trouble::Ending => Trouble::Ending,
-                }
-            }
-
-            fn bounded(max: usize) -> u32 {
-                u32::try_from(max).unwrap_or(u32::MAX)
-            }
 
             impl $crate::service::Connection for Live {
                 fn peer(&self) -> (String, u16) {
@@ -240,19 +226,7 @@ macro_rules! export_service {
                     port: u16,
                     security: Security,
                 ) -> Result<impl $crate::service::Outbound + use<>, Refused> {
-                    let security = match security {
-                        Security::Plain => dial::Security::Plain,
-                        Security::Tls => dial::Security::Tls,
-                        Security::Starttls => dial::Security::Starttls,
-                    };
-                    dial::open(host, port, security).map(Far).map_err(|told| match told {
-                        dial::Refusal::NotGranted => Refused::NotGranted,
-                        dial::Refusal::NotFound => Refused::NotFound,
-                        dial::Refusal::Unreachable => Refused::Unreachable,
-                        dial::Refusal::Timeout => Refused::Timeout,
-                        dial::Refusal::TooMany => Refused::TooMany,
-                        dial::Refusal::Tls => Refused::Tls,
-                    })
+                    dialled(host, port, security)
                 }
                 fn fetch(&mut self, request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
                     fetched(request)
@@ -262,38 +236,9 @@ macro_rules! export_service {
                 }
             }
 
-            struct Far(dial::Outbound);
-
             $crate::bind_fetch!();
 
-            impl $crate::service::Outbound for Far {
-                fn peer(&self) -> (String, u16) {
-                    let peer = self.0.peer();
-                    (peer.address, peer.port)
-                }
-                fn secure(&self) -> bool {
-                    self.0.secure()
-                }
-                fn read(&mut self, max: usize) -> Result<Vec<u8>, Trouble> {
-                    self.0.read(bounded(max)).map_err(trouble)
-                }
-                fn read_line(&mut self, max: usize) -> Result<Option<Vec<u8>>, Trouble> {
-                    let line = self.0.read_line(bounded(max)).map_err(trouble)?;
-                    Ok((!line.is_empty()).then_some(line))
-                }
-                fn write(&mut self, data: &[u8]) -> Result<(), Trouble> {
-                    data.chunks(MOVED_BYTES_MAX).try_for_each(|piece| self.0.write(piece).map_err(trouble))
-                }
-                fn finish(&mut self) -> Result<(), Trouble> {
-                    self.0.finish().map_err(trouble)
-                }
-                fn start_tls(&mut self) -> Result<(), Trouble> {
-                    self.0.start_tls().map_err(trouble)
-                }
-                fn idle_limit(&mut self, ms: u32) {
-                    self.0.idle_limit(ms);
-                }
-            }
+            $crate::bind_dial!();
 
             $crate::bind_durable!(Kept);
 

@@ -8,12 +8,16 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use littoral_plugin_host::service::Handler;
-use littoral_plugin_host::service::limits::DATAGRAM_BYTES_MAX;
+use littoral_plugin_host::service::limits::{DATAGRAM_BYTES_MAX, DATAGRAM_TIME_MAX};
+use littoral_plugin_host::service::{Handler, Wires};
 use tokio::net::UdpSocket;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::handover::{Handed, Inherited, Kind};
 use crate::node::Node;
+
+use super::wire::Peer;
 
 /// How long a task rests when its socket fails, or nobody handles.
 const REST: Duration = Duration::from_millis(50);
@@ -67,14 +71,14 @@ impl Sockets {
     ///
     /// # Errors
     /// When a socket is lost.
-    pub(crate) fn serve(self, node: &Arc<Node>, tasks: usize) -> Result<(), String> {
+    pub(crate) fn serve(self, node: &Arc<Node>, tasks: usize, stopped: &watch::Receiver<bool>) -> Result<(), String> {
         let Some(runtime) = node.plugins.services.runtime().cloned() else { return Ok(()) };
         let _entered = runtime.enter();
         for (at, (written, socket)) in self.0.into_iter().enumerate() {
             let socket = UdpSocket::from_std(socket).map_err(|error| format!("{written} is lost: {error}"))?;
             let socket = Arc::new(socket);
             for _ in 0..tasks {
-                runtime.spawn(answer(node.clone(), at, socket.clone()));
+                runtime.spawn(answer(node.clone(), at, socket.clone(), stopped.clone()));
             }
         }
         Ok(())
@@ -82,7 +86,7 @@ impl Sockets {
 }
 
 /// Takes turns on a socket, the one of the listener at this place of the config.
-async fn answer(node: Arc<Node>, at: usize, socket: Arc<UdpSocket>) {
+async fn answer(node: Arc<Node>, at: usize, socket: Arc<UdpSocket>, stopped: watch::Receiver<bool>) {
     let (mut handler, mut buffer): (Option<(String, Handler)>, _) = (None, vec![0; DATAGRAM_BYTES_MAX]);
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
@@ -92,14 +96,25 @@ async fn answer(node: Arc<Node>, at: usize, socket: Arc<UdpSocket>) {
         let Some((plugin, times)) = told(&node, at) else { continue };
         if handler.as_ref().is_none_or(|(of, _)| *of != plugin) {
             let service = node.plugins.services.named(&plugin).map(|running| running.service);
-            handler = service.map(|service| (plugin, Handler::of(service)));
+            handler = service.map(|service| (plugin, Handler::of(service, wires(&node, &stopped))));
         }
         let Some((_, handler)) = &mut handler else { continue };
-        for answer in handler.handle(from, &buffer[..length], length.saturating_mul(times)).await {
+        let handled = handler.handle(from, &buffer[..length], length.saturating_mul(times));
+        let Ok(answers) = timeout(DATAGRAM_TIME_MAX, handled).await else {
+            handler.overdue();
+            continue;
+        };
+        for answer in answers {
             // A datagram may be lost anywhere.
             let _ = socket.send_to(&answer, from).await;
         }
     }
+}
+
+/// What a datagram's service dials by.
+fn wires(node: &Arc<Node>, stopped: &watch::Receiver<bool>) -> Wires {
+    let (node, stopped) = (Arc::downgrade(node), stopped.clone());
+    Box::new(move || Peer::none_of(&node, &stopped))
 }
 
 /// Who handles what comes there, and how many times its bytes the answers may have.

@@ -4,10 +4,10 @@
 //! fails.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use littoral_plugin_host::service::{DialSpec, Dialling, Step, Target, Trouble, Wire};
+use littoral_plugin_host::service::{DialSpec, Dialling, Nowhere, Step, Target, Trouble, Wire};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -72,10 +72,18 @@ impl Peer {
     }
 
     /// No connection, which others are dialled from: what is outside of one.
-    pub(crate) fn none(node: Arc<Node>, ending: watch::Receiver<bool>) -> Self {
+    fn none(node: Arc<Node>, ending: watch::Receiver<bool>) -> Self {
         let (channel, address) = (Channel::Gone, SocketAddr::from(([0, 0, 0, 0], 0)));
         let (idle, write_timeout, tls) = (PATIENCE, PATIENCE, None);
         Self { node, channel, address, tls, may_start_tls: false, idle, write_timeout, ending, is_told: false }
+    }
+
+    /// The same of a node, as long as it is there. `ending` turns true when it stops.
+    pub(crate) fn none_of(node: &Weak<Node>, ending: &watch::Receiver<bool>) -> Box<dyn Wire> {
+        match node.upgrade() {
+            Some(node) => Box::new(Self::none(node, ending.clone())),
+            None => Box::new(Nowhere),
+        }
     }
 
     /// Who was dialled for this one, with its time-outs and its end.

@@ -92,6 +92,12 @@ impl Draft {
         self.store.noted.fetch_sub(std::mem::take(&mut self.bytes), Relaxed);
     }
 
+    /// Forgets what was noted, as nothing may be committed now.
+    pub(crate) fn refuse(&mut self) {
+        self.discard();
+        self.store.held.figures.refused(Refusal::Busy);
+    }
+
     /// Makes the changes, all or none; whether there were any.
     pub(crate) async fn commit(&mut self) -> Result<bool, Refusal> {
         let batch = std::mem::take(&mut self.batch);

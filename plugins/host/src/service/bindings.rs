@@ -40,6 +40,9 @@ pub(super) mod datagram {
         imports: { default: trappable },
         exports: { default: async },
         with: {
+            "littoral:plugin/connection": crate::service::bindings::littoral::plugin::connection,
+            "littoral:plugin/dial": crate::service::bindings::littoral::plugin::dial,
+            "littoral:plugin/durable": crate::service::bindings::littoral::plugin::durable,
             "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
             "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
             "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,

@@ -20,7 +20,7 @@ use super::limits::ANSWERS_MAX;
 use super::plugin::{Generation, Service, recipe};
 use super::status::Outcome;
 use super::ticks::Ticker;
-use super::wire::Nowhere;
+use super::wire::Wire;
 use crate::bounds::{Place, failure_of};
 use crate::filter::{Failure, Fault};
 
@@ -47,6 +47,7 @@ impl Instance {
     ) -> Result<Self, Failure> {
         let (pre, config): (&InstancePre<Guest>, &str) = (recipe.pre, recipe.config);
         let mut store = store_of(&recipe, connection, may_yield);
+        store.data_mut().commits = Some(recipe.shared.commits.clone());
         let started = async {
             let component = pre.instantiate_async(&mut store).await?;
             let exports = DatagramService::new(&mut store, &component)?;
@@ -80,20 +81,39 @@ impl Instance {
         self.store.set_epoch_deadline(1);
         let sender = Sender { address: from.ip().to_canonical().to_string(), port: from.port() };
         let called = self.exports.littoral_plugin_datagrams().call_handle(&mut self.store, &sender, data).await;
-        called.map_err(|error| failure_of(&error, &self.store.data().bounds))
+        let answers = called.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
+        if let Some(draft) = &mut self.store.data_mut().draft {
+            draft.discard();
+        }
+        Ok(answers)
+    }
+
+    /// Whether it may handle another one: what it has dialled ends with it.
+    fn is_good_for_more(&self) -> bool {
+        self.calls < CALLS_MAX && self.store.data().dials.as_ref().is_none_or(|dials| dials.count == 0)
     }
 }
+
+/// What datagrams are dialled from.
+pub type Wires = Box<dyn Fn() -> Box<dyn Wire> + Send + Sync>;
 
 /// Who handles datagrams, one after another.
 pub struct Handler {
     service: Arc<Service>,
+    wires: Wires,
     instance: Option<Box<Instance>>,
 }
 
 impl Handler {
-    /// One of a service's.
-    pub fn of(service: Arc<Service>) -> Self {
-        Self { service, instance: None }
+    /// One of a service's, which dials by one of `wires` for each instance.
+    pub fn of(service: Arc<Service>, wires: Wires) -> Self {
+        Self { service, wires, instance: None }
+    }
+
+    /// Notes that handling a datagram was ended as it lasted too long, a fault.
+    pub fn overdue(&self) {
+        let outcome = self.service.datagram_failed(&Fault::Deadline.into(), self.service.generation());
+        self.service.figures.ended[outcome as usize].fetch_add(1, Relaxed);
     }
 
     /// Answers to a datagram, of at most `room` bytes together; none when it is not answered.
@@ -116,7 +136,7 @@ impl Handler {
     async fn answers(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, (Failure, u64)> {
         let generation: Arc<Generation> = self.service.current();
         let number = generation.number;
-        let kept = self.instance.take().filter(|kept| kept.generation == number && kept.calls < CALLS_MAX);
+        let kept = self.instance.take().filter(|kept| kept.generation == number);
         if self.service.is_quarantined() {
             return Err((Fault::Quarantined.into(), number));
         }
@@ -125,14 +145,12 @@ impl Handler {
             Some(instance) => instance,
             None => {
                 let recipe = recipe(&generation, &self.service.shared).map_err(told)?;
-                Box::new(
-                    Instance::start(recipe, Connection::none(Box::new(Nowhere)), number, true).await.map_err(told)?,
-                )
+                Box::new(Instance::start(recipe, Connection::none((self.wires)()), number, true).await.map_err(told)?)
             }
         };
         let answers = instance.handle(from, data).await.map_err(told)?;
         self.service.figures.memory_bytes.fetch_max(instance.memory_bytes() as u64, Relaxed);
-        self.instance = Some(instance);
+        self.instance = Some(instance).filter(|instance| instance.is_good_for_more());
         Ok(answers)
     }
 }

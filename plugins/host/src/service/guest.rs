@@ -4,6 +4,7 @@
 //! Invariant: what a guest says that is not allowed ends its call; an operation that moved bytes, and none other, gives it its time anew.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::Result;
@@ -12,6 +13,7 @@ use super::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as T
 use super::connection::{Connection, NoLine};
 use super::limits::{AHEAD_BYTES_MAX, MOVED_BYTES_MAX};
 use super::outbound::Dials;
+use super::rate::Rate;
 use super::swarm::Calls;
 use super::time::Time;
 use super::wire::Trouble;
@@ -32,6 +34,8 @@ pub(super) struct Guest {
     pub(super) connection: Connection,
     /// What it notes for its durable store, where it has one.
     pub(super) draft: Option<Draft>,
+    /// How often it may commit, where anybody can have it do so.
+    pub(super) commits: Option<Arc<Rate>>,
     /// Whom it may dial and has dialled, where it is granted that.
     pub(super) dials: Option<Dials>,
     /// What is outside of a swarm, where it is one.

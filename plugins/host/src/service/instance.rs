@@ -113,6 +113,7 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
         may_yield,
         connection,
         draft: durable.cloned().map(Draft::of),
+        commits: None,
         dials: dial.map(|spec| Dials::new(spec.clone(), shared.dialled.clone())),
         swarm: None,
         asking: Asking::of(*fetch, &shared.fetched, *scope),

@@ -87,6 +87,11 @@ impl Host for Guest {
     }
 
     async fn commit(&mut self) -> Result<Result<(), Told>> {
+        self.draft()?;
+        if self.commits.as_ref().is_some_and(|commits| !commits.may()) {
+            self.draft()?.refuse();
+            return Ok(Err(Told::Busy));
+        }
         let since = Instant::now();
         let committed = self.draft()?.commit().await;
         match committed {

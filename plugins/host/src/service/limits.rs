@@ -1,5 +1,7 @@
 //! Named bounds on services, beside those of all guests in [`crate::limits`] and those of components in [`crate::filter::limits`].
 
+use std::time::Duration;
+
 /// Time a guest may compute between two operations that moved bytes, when the operator says nothing, ms.
 pub const DEADLINE_MS_DEFAULT: u64 = 50;
 /// Instances, which is connections, of all services at a time.
@@ -8,6 +10,10 @@ pub const CONNECTIONS_TOTAL: u32 = 4096;
 pub const MOVED_BYTES_MAX: usize = 64 << 10;
 /// Answers to one datagram.
 pub const ANSWERS_MAX: usize = 8;
+/// Handling a datagram, with all that it waits for.
+pub const DATAGRAM_TIME_MAX: Duration = Duration::from_secs(30);
+/// Commits of all datagrams of a plugin in a second.
+pub const COMMITS_PER_SECOND: u64 = 64;
 /// Bytes of a datagram: what IPv4 has room for.
 pub const DATAGRAM_BYTES_MAX: usize = 65_507;
 /// Bytes of a line, its line feed counted, and what is read ahead of a guest.
