@@ -17,6 +17,18 @@ use crate::engine::HostSettings;
 pub(crate) struct Source<'a> {
     pub(crate) bytes: &'a [u8],
     pub(crate) sha256: &'a str,
+    pub(crate) part: Part,
+}
+
+/// What of a file is compiled, and for which engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The core module of a policy.
+    Policy,
+    /// All of it.
+    Component,
+    /// The core module of a filter.
+    Filter,
 }
 
 /// Its compiled form. `precompile` is the engine's way to compile it here, `load` the one to take up what was compiled.
@@ -27,12 +39,14 @@ pub(crate) fn compiled<T>(
     precompile: fn(&Engine, &[u8]) -> wasmtime::Result<Vec<u8>>,
     load: impl Fn(&[u8]) -> wasmtime::Result<T>,
 ) -> Result<T, String> {
-    let name = |hash: u64| format!("{}-{hash:x}.cwasm", source.sha256);
+    // One engine compiles components and modules: of a file they have different names.
+    let part = if source.part == Part::Filter { "core-" } else { "" };
+    let name = |hash: u64| format!("{}-{part}{hash:x}.cwasm", source.sha256);
     let cached = settings.cache_dir.as_ref().map(|directory| directory.join(name(hash_of(engine))));
     if let Some(found) = cached.as_ref().and_then(|path| load(&read(path)?).ok()) {
         return Ok(found);
     }
-    let code = code(engine, settings, source.bytes, precompile)?;
+    let code = code(engine, settings, source, precompile)?;
     // A cache that cannot be written costs time at the next start and nothing else.
     if let Some(path) = cached
         && let Err(error) = write(&path, &code)
@@ -46,16 +60,16 @@ pub(crate) fn compiled<T>(
 fn code(
     engine: &Engine,
     settings: &HostSettings,
-    bytes: &[u8],
+    source: &Source<'_>,
     precompile: fn(&Engine, &[u8]) -> wasmtime::Result<Vec<u8>>,
 ) -> Result<Vec<u8>, String> {
-    match settings.compiler.as_ref().map(|compiler| compile(compiler, bytes)) {
+    match settings.compiler.as_ref().map(|compiler| compile(compiler, source)) {
         Some(Ok(code)) => return Ok(code),
         Some(Err(Failed::Refused(problem))) => return Err(problem),
         Some(Err(Failed::Absent(error))) => tracing::warn!(%error, "plugins are compiled in this process"),
         None => {}
     }
-    precompile(engine, bytes).map_err(|error| format!("it cannot be compiled: {error:#}"))
+    precompile(engine, source.bytes).map_err(|error| format!("it cannot be compiled: {error:#}"))
 }
 
 fn hash_of(engine: &Engine) -> u64 {

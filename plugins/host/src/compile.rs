@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use wasmtime::Engine;
 
+use crate::artifact::{Part, Source};
 use crate::engine::config;
 use crate::limits::{ARTIFACT_BYTES_MAX, COMPILE_BYTES, COMPILE_CPU_S, ERROR_BYTES_MAX, FILE_BYTES_MAX};
 
@@ -23,6 +24,9 @@ pub struct Compiler {
     pub arguments: Vec<String>,
 }
 
+/// Set where what comes is the core module of a filter.
+const OF_FILTER: &str = "LITTORAL_COMPILE_OF_FILTER";
+
 /// Why there is no compiled module.
 #[derive(Debug)]
 pub(crate) enum Failed {
@@ -32,15 +36,18 @@ pub(crate) enum Failed {
     Refused(String),
 }
 
-/// Has `core` compiled. Waits for it.
-pub(crate) fn compile(compiler: &Compiler, core: &[u8]) -> Result<Vec<u8>, Failed> {
+/// Has it compiled. Waits for it.
+pub(crate) fn compile(compiler: &Compiler, source: &Source<'_>) -> Result<Vec<u8>, Failed> {
     let mut command = Command::new(&compiler.program);
     command.args(&compiler.arguments).env_clear();
+    if source.part == Part::Filter {
+        command.env(OF_FILTER, "1");
+    }
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = spawned.map_err(Failed::Absent)?;
     let refused = |why: String| Failed::Refused(format!("it cannot be compiled: {why}"));
     // The other side reads all of it before it says anything.
-    let told = child.stdin.take().map_or(Ok(()), |mut into| into.write_all(core));
+    let told = child.stdin.take().map_or(Ok(()), |mut into| into.write_all(source.bytes));
     let mut code = Vec::new();
     let read = child.stdout.take().map_or(Ok(0), |from| from.take(ARTIFACT_BYTES_MAX + 1).read_to_end(&mut code));
     let mut problem = Vec::new();
@@ -79,10 +86,11 @@ pub fn serve() -> Result<(), String> {
     let read = std::io::stdin().lock().take(FILE_BYTES_MAX).read_to_end(&mut core);
     read.map_err(|error| format!("the compiler cannot read: {error}"))?;
     let engine_of = |config| Engine::new(&config).map_err(|error| format!("the compiler cannot start: {error}"));
-    // Policies come as the core module in them, filters as they are.
-    let code = match wasmparser::Parser::is_component(&core) {
-        true => engine_of(crate::runtime::config())?.precompile_component(&core),
-        false => engine_of(config())?.precompile_module(&core),
+    // Policies come as the core module in them, everything else as it is; filters also as a core module for the engine of components.
+    let code = match (wasmparser::Parser::is_component(&core), std::env::var_os(OF_FILTER).is_some()) {
+        (true, _) => engine_of(crate::runtime::config())?.precompile_component(&core),
+        (false, true) => engine_of(crate::runtime::config())?.precompile_module(&core),
+        (false, false) => engine_of(config())?.precompile_module(&core),
     };
     let code = code.map_err(|error| format!("it cannot be compiled: {error:#}"))?;
     std::io::stdout().lock().write_all(&code).map_err(|error| format!("the compiler cannot write: {error}"))
@@ -96,11 +104,16 @@ mod tests {
         Compiler { program: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] }
     }
 
+    fn compile(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<u8>, Failed> {
+        super::compile(compiler, &Source { bytes, sha256: "", part: Part::Filter })
+    }
+
     #[test]
     fn what_a_compiler_says_or_how_it_ends_is_told_in_one_line() {
         assert_eq!(compile(&shell("cat"), b"code").unwrap(), b"code");
         for (script, expected) in [
             ("cat >&2; exit 1", "the module"),
+            ("cat >/dev/null; echo of a filter: $LITTORAL_COMPILE_OF_FILTER >&2; exit 1", "of a filter: 1"),
             ("cat >/dev/null; kill -9 $$", "signal: 9"),
             ("cat >/dev/null; exit 3", "exit status: 3"),
             ("cat >/dev/null; cat /dev/zero", "more than"),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 
-use crate::artifact::{Source, compiled, make_directory};
+use crate::artifact::{Part, Source, compiled, make_directory};
 use crate::compile::Compiler;
 use crate::component::{Interface, Opened, open};
 use crate::instance::linker;
@@ -190,7 +190,7 @@ impl Host {
         if memory_bytes > memory_max {
             return Err(problem(format!("memory is at most {memory_max} bytes, not {memory_bytes}")));
         }
-        let source = Source { bytes: &bytes[opened.core.clone()], sha256 };
+        let source = Source { bytes: &bytes[opened.core.clone()], sha256, part: Part::Policy };
         let load = |code: &[u8]| self.module_of(code);
         let module =
             compiled(&self.engine, &self.settings, &source, Engine::precompile_module, load).map_err(problem)?;

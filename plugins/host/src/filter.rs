@@ -1,4 +1,4 @@
-//! Filters: components that see requests and responses of sites, on fibers, with pooled instances.
+//! Filters: components that see requests and responses of sites, on fibers or by the core path, with pooled instances.
 //!
 //! Loading is [`FilterHost`]'s, calling [`Filter`]'s. Which filters a request has, and what becomes of it when one fails, is the
 //! caller's. Invariants: a call ends by its deadline; what it changed is checked, and is nothing if it failed.
@@ -8,6 +8,7 @@ pub(crate) mod bench;
 pub(crate) mod bindings;
 mod body;
 mod fault;
+mod flat;
 mod guest;
 mod host;
 mod instance;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use crate::component::{Interface, open};
 use crate::engine::{Content, Host, PluginSpec};
+use crate::filter::Filter;
+pub use crate::service::{Fuzzed as Connection, NoLine};
 
 /// Larger core modules are looked into but not compiled: the compiler's time is not what is tried.
 const CORE_BYTES_MAX: usize = 64 << 10;
@@ -21,4 +23,14 @@ pub fn component(host: &Arc<Host>, bytes: &[u8]) -> bool {
     }
     let spec = PluginSpec::new("any", "any.wasm");
     host.generation(spec, None, &Content::of(bytes.to_vec())).is_ok()
+}
+
+/// Reads a URL that a guest asks for: whether with TLS, the host, the port, the target. `None`: it is none.
+pub fn url(text: &str) -> Option<(bool, String, u16, String)> {
+    crate::fetch::read_url(text)
+}
+
+/// Has all further calls of a filter go by the component runtime.
+pub fn by_fibers(filter: &Filter) {
+    filter.slowed();
 }

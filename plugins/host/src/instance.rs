@@ -16,7 +16,8 @@ use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Object, Verdict};
 
 use bounds::Bounds;
-use exports::{Exports, Posts};
+pub(crate) use exports::Exports;
+use exports::Posts;
 use told::{Names, Prices};
 
 mod bounds;

@@ -4,15 +4,16 @@
 //! Each kind has a runtime and a pool of its own: connections that are open for hours must not take the instances that requests need.
 //! All are configured alike, so that what was compiled for one fits the other. Invariant: a clock ends with its engine.
 
+use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
-use wasmtime::{Config, Enabled, Engine, PoolingAllocationConfig};
+use wasmtime::{Config, Enabled, Engine, Module, PoolingAllocationConfig};
 
 use crate::ambient::Ambient;
-use crate::artifact::{Source, compiled, make_directory};
+use crate::artifact::{Part, Source, compiled, make_directory};
 use crate::component::Opened;
 use crate::engine::{Content, HostSettings};
 use crate::fetch::limits::{BODY_BYTES_MAX, ORIGINS_MAX, TIMEOUT_MS_MAX};
@@ -132,11 +133,27 @@ impl<G: 'static> Runtime<G> {
     /// # Errors
     /// Why it cannot be started.
     pub(crate) fn prepare(&self, content: &Content) -> Result<InstancePre<G>, String> {
-        let source = Source { bytes: content.bytes(), sha256: &content.sha256 };
+        let source = Source { bytes: content.bytes(), sha256: &content.sha256, part: Part::Component };
         let load = |code: &[u8]| self.component_of(code);
         let component = compiled(&self.engine, &self.settings, &source, Engine::precompile_component, load)?;
         let pre = self.linker.instantiate_pre(&component);
         pre.map_err(|error| format!("it is no {} of this contract: {error:#}", self.kind))
+    }
+
+    /// The core module that lies at `range` of a file, compiled.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub(crate) fn prepare_core(&self, content: &Content, range: Range<usize>) -> Result<Module, String> {
+        let source = Source { bytes: &content.bytes()[range], sha256: &content.sha256, part: Part::Filter };
+        let load = |code: &[u8]| self.module_of(code);
+        compiled(&self.engine, &self.settings, &source, Engine::precompile_module, load)
+    }
+
+    #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]
+    fn module_of(&self, code: &[u8]) -> wasmtime::Result<Module> {
+        // SAFETY: as in `Host::module_of`.
+        unsafe { Module::deserialize(&self.engine, code) }
     }
 
     #[allow(unsafe_code, reason = "wasmtime has no other way to load compiled code")]

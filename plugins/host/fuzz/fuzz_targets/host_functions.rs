@@ -6,7 +6,6 @@
 #![no_main]
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock};
@@ -14,31 +13,32 @@ use std::task::{Context, Poll, Waker};
 
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use littoral_plugin_host::filter::{Change, Exchange, Fault, Filter, FilterHost, FilterSpec, Point, Verdict};
-use littoral_plugin_host::{Flow, Host, HostSettings, Plugin, PluginSpec};
+use littoral_plugin_host::{Flow, Host, HostSettings, Plugin, PluginSpec, fuzzing};
 
-/// A minute passes whenever somebody looks: the breaker forgives every fault.
+#[path = "../../tests/it/marionette.rs"]
+mod marionette;
+
+/// A minute passes with every input: the breaker forgives every fault, and both filters see the same time.
 static NOW_MS: AtomicU64 = AtomicU64::new(1);
 
-const SETTINGS: HostSettings =
-    HostSettings { cache_dir: None, compiler: None, now_ms: || NOW_MS.fetch_add(60_000, Relaxed) };
+const SETTINGS: HostSettings = HostSettings { cache_dir: None, compiler: None, now_ms: || NOW_MS.load(Relaxed) };
 
 /// Octets of its program and operations of 32 octets in it.
 const PROGRAM_BYTES_MAX: usize = 8 << 10;
 
-static MARIONETTE: LazyLock<Arc<Filter>> = LazyLock::new(|| {
-    let mut module = wat::parse_str(include_str!("../../tests/it/marionette.wat")).expect("invariant: it is tested");
-    let mut resolve = wit_parser::Resolve::default();
-    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_path(wit).expect("the contract");
-    let world = resolve.select_world(&[package], Some("http-filter")).expect("the world of filters");
-    let encoding = wit_component::StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding, false).expect("types");
-    let mut encoder = wit_component::ComponentEncoder::default();
-    let component = encoder.module(&module).and_then(|encoder| encoder.encode()).expect("a component");
-    let file = written(&component);
-    let host = FilterHost::new(SETTINGS).expect("a machine that runs plugins");
-    let (name, file) = ("marionette".to_owned(), file.path().to_owned());
-    host.load(FilterSpec { name, file, store_bytes: 64 << 10, ..FilterSpec::default() }).expect("invariant: it is tested")
+/// The same one by the core path and by the component runtime.
+static MARIONETTES: LazyLock<[Arc<Filter>; 2]> = LazyLock::new(|| {
+    let file = written(&marionette::Marionette::of("http-filter", &["fetch"]).component);
+    [false, true].map(|is_by_fibers| {
+        let host = FilterHost::new(SETTINGS).expect("a machine that runs plugins");
+        let (name, file) = ("marionette".to_owned(), file.path().to_owned());
+        let spec = FilterSpec { name, file, store_bytes: 64 << 10, ..FilterSpec::default() };
+        let filter = host.load(spec).expect("invariant: it is tested");
+        if is_by_fibers {
+            fuzzing::by_fibers(&filter);
+        }
+        filter
+    })
 });
 
 static SPEAKER: LazyLock<Arc<Plugin>> = LazyLock::new(|| {
@@ -55,6 +55,7 @@ fn written(component: &[u8]) -> tempfile::NamedTempFile {
 }
 
 /// A message with fields that the input brings.
+#[derive(Clone)]
 struct Message {
     status: u16,
     name: String,
@@ -91,6 +92,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 fn pose(input: &mut Unstructured) -> Result<()> {
+    NOW_MS.fetch_add(60_000, Relaxed);
     speak(input)?;
     let point = *input.choose(&[Point::Request, Point::Lookup, Point::Origin, Point::Response])?;
     let status = if matches!(point, Point::Request | Point::Lookup) { 0 } else { 200 };
@@ -99,8 +101,15 @@ fn pose(input: &mut Unstructured) -> Result<()> {
     let body = input.arbitrary::<&[u8]>()?.to_vec();
     let rest = input.bytes(input.len())?;
     let program = rest[..rest.len().min(PROGRAM_BYTES_MAX)].to_vec();
-    let message = Box::new(Message { status, name, value });
-    let mut called = pin!(MARIONETTE.call(point, message, program.clone().into()));
+    let message = Message { status, name, value };
+    let outcomes = MARIONETTES.each_ref().map(|filter| moved(filter, point, &message, &program, &body));
+    assert_eq!(outcomes[0], outcomes[1], "both paths read alike");
+    Ok(())
+}
+
+/// What became of a program: what it changed and how its call ended.
+fn moved(filter: &Arc<Filter>, point: Point, message: &Message, program: &[u8], body: &[u8]) -> String {
+    let mut called = pin!(filter.call(point, Box::new(message.clone()), program.to_vec().into()));
     let called = loop {
         if let Poll::Ready(called) = called.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             break called;
@@ -108,33 +117,40 @@ fn pose(input: &mut Unstructured) -> Result<()> {
     };
     let kept = called.kept.bytes();
     assert!(kept == program || kept.len() <= 1024, "what was kept comes back, or what it keeps");
-    match called.outcome {
+    let outcome = match called.outcome {
         Ok((verdict, changes)) => {
             changes.fields.iter().for_each(check);
             assert!(changes.fields.len() <= 64);
-            assert!(changes.target.is_none_or(|target| is_target(&target)));
-            judge(verdict, &body);
+            assert!(changes.target.as_ref().is_none_or(|target| is_target(target)));
+            format!("{changes:?} {}", judge(verdict, body))
         }
-        Err(fault) => assert!(fault != Fault::Quarantined && fault != Fault::Busy, "{fault}"),
-    }
-    let status = MARIONETTE.status();
+        Err(fault) => {
+            assert!(fault != Fault::Quarantined && fault != Fault::Busy, "{fault}");
+            format!("{fault}")
+        }
+    };
+    let status = filter.status();
     assert!(status.instances <= 8, "{} instances are left", status.instances);
     assert!(status.store.is_some_and(|held| held.bytes <= held.granted), "the store keeps its bound");
-    Ok(())
+    format!("{outcome} {kept:?}")
 }
 
 /// What a filter says is fit to be sent.
-fn judge(verdict: Verdict, body: &[u8]) {
+fn judge(verdict: Verdict, body: &[u8]) -> String {
     match verdict {
-        Verdict::Next => {}
-        Verdict::LookUp(target) => assert!(is_target(&target), "{target:?}"),
+        Verdict::Next => "next".into(),
+        Verdict::LookUp(target) => {
+            assert!(is_target(&target), "{target:?}");
+            target
+        }
         Verdict::Reply(reply) => {
             assert!((200..=599).contains(&reply.status) && reply.fields.len() <= 64 && reply.body.len() <= 1 << 20);
+            let told = format!("{reply:?}");
             reply.fields.into_iter().for_each(|(name, value)| check(&Change::Set(name, value)));
+            told
         }
         Verdict::Rewrite(mut rewriter) => {
-            let _ = rewriter.rewrite(body, false);
-            let _ = rewriter.rewrite(body, true);
+            format!("{:?} {:?}", rewriter.rewrite(body, false), rewriter.rewrite(body, true))
         }
     }
 }

@@ -6,6 +6,7 @@
 use wasmtime::Result;
 
 use super::bindings::littoral::plugin::{exchange, place};
+use super::flat::Heap;
 use super::limits::KEPT_BYTES_MAX;
 use super::message::{Change, Changes, Exchange, name, own_name, target, value};
 use crate::ambient::{Ambient, nonsense};
@@ -61,6 +62,10 @@ pub(super) struct Guest {
     pub(super) begins: bool,
     /// Whether it ticks, and has no exchange at hand.
     pub(super) ticks: bool,
+    /// Its memory, where it goes by the core path.
+    pub(super) heap: Option<Heap>,
+    /// Ticks of the engine's clock that met it computing in the call under way.
+    pub(super) interrupts: u32,
 }
 
 impl Guest {

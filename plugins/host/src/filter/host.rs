@@ -5,14 +5,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use wasmtime::component::{HasSelf, Linker};
 
 use super::answers::{Told, granted};
 use super::bindings::littoral::plugin::{exchange, fetch, place};
+use super::flat::{eligible, linker};
 use super::guest::Guest;
-use super::instance::Manifest;
+use super::instance::{Core, Manifest};
 use super::limits::{INSTANCES_TOTAL, STORE_BYTES_MAX};
 use super::plugin::{Code, Filter, Generation, start};
 use super::vectors::canary;
@@ -99,6 +100,13 @@ impl FilterHost {
         Ok(Arc::new(Filter::new(id, self.clone(), shared, generation)))
     }
 
+    /// Its core module, where it may be called itself. What cannot, for whatever reason, goes by the component runtime.
+    fn core(&self, opened: &Opened, content: &Content) -> Option<Core> {
+        let module = self.0.prepare_core(content, eligible(opened, content.bytes())?).ok()?;
+        let pre = linker(module.engine(), &module).and_then(|linker| linker.instantiate_pre(&module)).ok()?;
+        Some(Core { module, pre, slow: AtomicBool::new(false) })
+    }
+
     fn shared(&self, spec: &FilterSpec) -> Shared {
         Shared::new(&spec.name, spec.store_bytes, self.0.now_ms())
     }
@@ -118,8 +126,9 @@ impl FilterHost {
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.0.now_ms())());
         let (wants_places, ticks) = (opened.imports_ours("place"), opened.ticks());
         let fetch = self.0.granted(spec.http.as_ref()).map_err(problem)?;
+        let core = self.core(&opened, content);
         let metered = self.0.is_metered();
-        let code = Code { pre, manifest: Manifest::default(), wants_places, ticks, fetch, metered };
+        let code = Code { pre, core, manifest: Manifest::default(), wants_places, ticks, fetch, metered };
         let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async {

@@ -1,16 +1,19 @@
 //! One instance of a filter: its store, its exports, and a call of them with its bounds.
 //!
 //! A call ends by its deadline: at each tick of the engine's clock that meets the guest computing, one of its ticks is gone, and
-//! others get the thread. Invariant: what an exchange is lent for comes back, whatever the guest did.
+//! others get the thread, unless it goes by the core path ([`super::flat`]). Invariant: what an exchange is lent for comes back, whatever
+//! the guest did.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use wasmtime::component::{Instance as Component, InstancePre};
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{InstancePre as CorePre, Module, Store, UpdateDeadline};
 
 use super::bindings::HttpFilter;
-use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points};
+use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points, Reply as Own};
 use super::fault::{Failure, Fault};
+use super::flat::{Functions, Told as CoreTold};
 use super::guest::{Guest, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, OUT_BYTES_MAX};
 use super::message::{Changes, Exchange, Reply, reply, target};
@@ -59,11 +62,24 @@ pub(super) enum Said {
     Rewrite,
 }
 
+/// The core module of a filter that may be called itself.
+pub(super) struct Core {
+    pub(super) module: Module,
+    pub(super) pre: CorePre<Guest>,
+    /// A call computed for so long that others should have run: from now on they do.
+    pub(super) slow: AtomicBool,
+}
+
+/// What it exports, by the path its calls go.
+enum Exports {
+    Component(Component, HttpFilter),
+    Core(Functions),
+}
+
 /// A started instance.
 pub(super) struct Instance {
     store: Store<Guest>,
-    component: Component,
-    exports: HttpFilter,
+    exports: Exports,
     pub(super) manifest: Manifest,
     pub(super) generation: u64,
     pub(super) calls: u64,
@@ -73,6 +89,8 @@ pub(super) struct Instance {
 /// What an instance is made from.
 pub(super) struct Recipe<'a> {
     pub(super) pre: &'a InstancePre<Guest>,
+    /// Called instead, if it is there.
+    pub(super) core: Option<&'a Core>,
     pub(super) config: &'a str,
     pub(super) memory_bytes: usize,
     pub(super) deadline_ms: u64,
@@ -87,12 +105,12 @@ pub(super) struct Recipe<'a> {
 impl Instance {
     /// Starts an instance and has it take its config.
     pub(super) async fn start(recipe: Recipe<'_>, may_yield: bool) -> Result<Self, Failure> {
-        let Recipe { pre, config, memory_bytes, deadline_ms, fetch, generation, metered, shared, place } = recipe;
+        let Recipe { pre, core, config, memory_bytes, deadline_ms, fetch, generation, metered, shared, place } = recipe;
         let guest = Guest {
             ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
             bounds: Bounds::of(memory_bytes),
             time: Time::of(deadline_ms),
-            may_yield,
+            may_yield: may_yield && core.is_none(),
             point: Point::Lookup,
             exchange: None,
             kept: Vec::new(),
@@ -100,6 +118,8 @@ impl Instance {
             asking: Asking::of(shared.scripted.as_ref().or(fetch), &shared.fetched, Scope::Call),
             begins: true,
             ticks: false,
+            heap: None,
+            interrupts: 0,
         };
         let mut store = Store::new(pre.component().engine(), guest);
         store.limiter(|guest| &mut guest.bounds);
@@ -110,6 +130,7 @@ impl Instance {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let guest = context.data_mut();
+            guest.interrupts += 1;
             Ok(match guest.time.tick() {
                 false => UpdateDeadline::Interrupt,
                 true if guest.may_yield => UpdateDeadline::Yield(1),
@@ -117,13 +138,16 @@ impl Instance {
             })
         });
         let started = async {
+            if let Some(core) = core {
+                return start_core(core, &mut store, config);
+            }
             let component = pre.instantiate_async(&mut store).await?;
             let exports = HttpFilter::new(&mut store, &component)?;
             let told = exports.littoral_plugin_filter().call_init(&mut store, config).await?;
-            wasmtime::Result::Ok(((component, exports), told))
+            wasmtime::Result::Ok((Exports::Component(component, exports), told))
         };
-        let ((component, exports), told) = match started.await {
-            Ok((made, Ok(told))) => (made, told),
+        let (exports, told) = match started.await {
+            Ok((exports, Ok(told))) => (exports, told),
             Ok((_, Err(mut text))) => {
                 text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX));
                 return Err(Failure::new(Fault::Init, format!("it refuses its config: {text}")));
@@ -136,7 +160,7 @@ impl Instance {
         };
         let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;
         store.data_mut().begins = false;
-        Ok(Self { store, component, exports, manifest, generation, calls: 0, _place: place })
+        Ok(Self { store, exports, manifest, generation, calls: 0, _place: place })
     }
 
     /// Fuel it has used since it was started; 0 where none is counted.
@@ -149,10 +173,21 @@ impl Instance {
         self.store.data().bounds.memory
     }
 
+    /// Whether its calls go by the core path.
+    pub(super) fn is_core(&self) -> bool {
+        matches!(self.exports, Exports::Core(_))
+    }
+
+    /// Whether others should have run meanwhile, and could not. A single tick may meet a call that began a moment ago.
+    pub(super) fn was_slow(&self) -> bool {
+        self.is_core() && self.store.data().interrupts > 1
+    }
+
     fn begin(&mut self, point: Point, may_yield: bool) {
         self.calls += 1;
+        let may_yield = may_yield && !self.is_core();
         let guest = self.store.data_mut();
-        (guest.may_yield, guest.point) = (may_yield, point);
+        (guest.may_yield, guest.point, guest.interrupts) = (may_yield, point, 0);
         guest.time.begin_anew();
         guest.asking.begin();
         // At the next tick: the one under way is not counted whole.
@@ -161,23 +196,25 @@ impl Instance {
 
     /// Calls the guest at a point before bodies. The exchange comes back with [`Self::end`].
     pub(super) async fn ask(&mut self, point: Point) -> Result<Said, Failure> {
-        let (exports, store) = (self.exports.littoral_plugin_filter(), &mut self.store);
-        let said = match point {
-            Point::Request => exports.call_on_request(store).await.map(|said| match said {
-                Some(own) => reply(own.status, own.fields, own.body).map(Said::Reply),
-                None => Ok(Said::Next),
-            }),
-            Point::Lookup => exports.call_on_lookup(store).await.map(|said| match said {
-                Some(other) => target(other).map(Said::LookUp),
-                None => Ok(Said::Next),
-            }),
-            Point::Origin => exports.call_on_origin(store).await.map(|wants| match wants {
-                true if !self.manifest.bodies => Err("it wants a body; its manifest says it never does".into()),
-                true => Ok(Said::Rewrite),
-                false => Ok(Said::Next),
-            }),
-            Point::Response => exports.call_on_response(store).await.map(|()| Ok(Said::Next)),
-            Point::Body => Ok(Ok(Said::Next)),
+        let store = &mut self.store;
+        let said = match &self.exports {
+            Exports::Component(_, exports) => {
+                let exports = exports.littoral_plugin_filter();
+                match point {
+                    Point::Request => exports.call_on_request(store).await.map(replied),
+                    Point::Lookup => exports.call_on_lookup(store).await.map(looked_up),
+                    Point::Origin => exports.call_on_origin(store).await.map(|wants| wanted(wants, self.manifest)),
+                    Point::Response => exports.call_on_response(store).await.map(|()| Ok(Said::Next)),
+                    Point::Body => Ok(Ok(Said::Next)),
+                }
+            }
+            Exports::Core(functions) => match point {
+                Point::Request => functions.on_request(store).map(replied),
+                Point::Lookup => functions.on_lookup(store).map(looked_up),
+                Point::Origin => functions.on_origin(store).map(|wants| wanted(wants, self.manifest)),
+                Point::Response => functions.on_response(store).map(|()| Ok(Said::Next)),
+                Point::Body => Ok(Ok(Said::Next)),
+            },
         };
         let said = said.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         said.map_err(|why| Failure::new(Fault::Nonsense, why))
@@ -185,7 +222,8 @@ impl Instance {
 
     /// Whether it has what it says it has, if that is a timer.
     pub(super) fn check_timer(&mut self) -> Result<(), Failure> {
-        let found = tick::function(&mut self.store, &self.component);
+        let Exports::Component(component, _) = &self.exports else { return Ok(()) };
+        let found = tick::function(&mut self.store, component);
         found.map(drop).map_err(|error| Failure::new(Fault::Init, format!("{error:#}")))
     }
 
@@ -194,7 +232,9 @@ impl Instance {
         // A point at which nothing is changed.
         self.begin(Point::Lookup, true);
         self.store.data_mut().ticks = true;
-        let said = tick::call(&mut self.store, &self.component).await;
+        // What exports more than `filter` goes by the component runtime.
+        let Exports::Component(component, _) = &self.exports else { return Ok(0) };
+        let said = tick::call(&mut self.store, component).await;
         said.map_err(|error| failure_of(&error, &self.store.data().bounds))
     }
 
@@ -214,8 +254,11 @@ impl Instance {
     /// Hands it a piece of a body, without letting others run: who asks waits for no one. What comes out, and how much is held.
     pub(super) fn piece(&mut self, data: &[u8], last: bool) -> Result<(Vec<u8>, usize), Failure> {
         self.begin(Point::Body, false);
-        let exports = self.exports.littoral_plugin_filter();
-        let called = at_once(exports.call_on_body(&mut self.store, data, last));
+        let store = &mut self.store;
+        let called = match &self.exports {
+            Exports::Component(_, exports) => at_once(exports.littoral_plugin_filter().call_on_body(store, data, last)),
+            Exports::Core(functions) => functions.on_body(store, data, last),
+        };
         let piece = called.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         let hold = piece.hold as usize;
         let most = if last { 0 } else { HELD_BYTES_MAX.min(data.len()) };
@@ -224,5 +267,29 @@ impl Instance {
             return Err(Failure::new(Fault::Nonsense, why));
         }
         Ok((piece.out, hold))
+    }
+}
+
+/// Starts it by the core path, and has it take its config.
+fn start_core(core: &Core, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Exports, CoreTold)> {
+    let instance = core.pre.instantiate(&mut *store)?;
+    let functions = Functions::of(store, instance, &core.module).map_err(wasmtime::Error::msg)?;
+    let told = functions.init(store, config)?;
+    Ok((Exports::Core(functions), told))
+}
+
+fn replied(said: Option<Own>) -> Result<Said, String> {
+    said.map_or(Ok(Said::Next), |own| reply(own.status, own.fields, own.body).map(Said::Reply))
+}
+
+fn looked_up(said: Option<String>) -> Result<Said, String> {
+    said.map_or(Ok(Said::Next), |other| target(other).map(Said::LookUp))
+}
+
+fn wanted(wants: bool, manifest: Manifest) -> Result<Said, String> {
+    match wants {
+        true if !manifest.bodies => Err("it wants a body; its manifest says it never does".into()),
+        true => Ok(Said::Rewrite),
+        false => Ok(Said::Next),
     }
 }

@@ -15,7 +15,7 @@ use super::body::Rewriter;
 use super::fault::{Failure, Fault};
 use super::guest::{Guest, Point};
 use super::host::{FilterHost, FilterSpec};
-use super::instance::{Instance, Manifest, Recipe, Said};
+use super::instance::{Core, Instance, Manifest, Recipe, Said};
 use super::limits::{DEADLINE_MS_DEFAULT, INSTANCES_MAX, MEMORY_BYTES_DEFAULT};
 use super::message::{Changes, Exchange, Reply};
 use super::status::{Figures, FilterStatus};
@@ -51,6 +51,8 @@ impl Spec for FilterSpec {
 /// What a filter's file gives.
 pub(crate) struct Code {
     pub(super) pre: InstancePre<Guest>,
+    /// Its core module, where that may be called itself.
+    pub(super) core: Option<Core>,
     pub(super) manifest: Manifest,
     /// Whether it asks where clients are.
     pub(super) wants_places: bool,
@@ -60,6 +62,16 @@ pub(crate) struct Code {
     pub(super) fetch: Option<Arc<Granted>>,
     /// Whether its fuel is counted.
     pub(super) metered: bool,
+}
+
+impl Code {
+    /// By what its calls go.
+    fn path(&self) -> &'static str {
+        match &self.core {
+            Some(core) if !core.slow.load(Relaxed) => "core",
+            _ => "fiber",
+        }
+    }
 }
 
 /// A loaded filter.
@@ -151,6 +163,11 @@ impl Filter {
         self.generations.spec()
     }
 
+    /// Has all further calls of what runs let others run.
+    pub(crate) fn slowed(&self) {
+        self.generations.current().code.core.iter().for_each(|core| core.slow.store(true, Relaxed));
+    }
+
     /// Whether it is called at a point.
     pub fn asks(&self, point: Point) -> bool {
         self.asks.load(Relaxed) & (1 << point as u8) != 0
@@ -212,6 +229,7 @@ impl Filter {
         instance.lend(point, exchange, shown.bytes);
         let said = instance.ask(point).await;
         let (exchange, bytes, mut changes) = instance.end();
+        generation.code.core.iter().filter(|_| instance.was_slow()).for_each(|core| core.slow.store(true, Relaxed));
         if let Some(started) = started {
             let took = started.elapsed();
             self.figures.timed(took, instance.memory_bytes());
@@ -246,7 +264,7 @@ impl Filter {
         if side == Side::Present && self.generations.is_quarantined() {
             return Err(Fault::Quarantined.into());
         }
-        match self.idle(generation.number) {
+        match self.idle(generation) {
             Some(instance) => Ok(instance),
             None => start(generation, &self.shared, true).await.map(Box::new),
         }
@@ -277,6 +295,7 @@ impl Filter {
         status.file = generation.spec.file.display().to_string();
         status.points = Point::ALL.into_iter().filter(|point| manifest.asks(*point)).map(Point::as_str).collect();
         status.reuse = manifest.reuse;
+        status.path = generation.code.path();
         status.on_fault = if generation.spec.closed { "closed" } else { "open" };
         status.deadline_ms = generation.spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT);
         status.memory_bound_bytes = generation.spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT) as u64;
@@ -318,6 +337,7 @@ pub(super) async fn started(
     let spec = &generation.spec;
     let recipe = Recipe {
         pre: &generation.code.pre,
+        core: generation.code.core.as_ref().filter(|core| !core.slow.load(Relaxed)),
         config,
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
         deadline_ms: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT),

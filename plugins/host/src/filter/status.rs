@@ -44,6 +44,8 @@ pub struct FilterStatus {
     pub points: Vec<&'static str>,
     /// Whether an instance serves one request after another.
     pub reuse: bool,
+    /// By what its calls go: `core`, on the thread that asks, or `fiber`, where it lets others run.
+    pub path: &'static str,
     /// What becomes of a request when it fails.
     pub on_fault: &'static str,
     /// Time a call may compute, ms.

@@ -6,9 +6,9 @@ use super::Guest;
 use crate::component::is_ours;
 
 /// Finds exported functions by interface and name, whatever patch version they carry.
-pub(super) struct Exports<'a> {
-    pub(super) instance: WasmInstance,
-    pub(super) module: &'a Module,
+pub(crate) struct Exports<'a> {
+    pub(crate) instance: WasmInstance,
+    pub(crate) module: &'a Module,
 }
 
 impl Exports<'_> {
@@ -21,9 +21,9 @@ impl Exports<'_> {
         self.module.exports().find_map(|export| matches(export.name()))
     }
 
-    pub(super) fn function<P: WasmParams, R: WasmResults>(
+    pub(crate) fn function<T, P: WasmParams, R: WasmResults>(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<T>,
         interface: &str,
         function: &str,
     ) -> Result<TypedFunc<P, R>, String> {
@@ -35,9 +35,9 @@ impl Exports<'_> {
     }
 
     /// What frees an answer, where the guest wants to be told: of type `P`, the function's own result.
-    pub(super) fn post<P: WasmParams>(
+    pub(crate) fn post<T, P: WasmParams>(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<T>,
         interface: &str,
         function: &str,
     ) -> Option<TypedFunc<P, ()>> {

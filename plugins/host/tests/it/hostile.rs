@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use littoral_plugin_host::filter::{Change, Exchange, Fault as Failed, Filter, FilterHost, FilterSpec, Point};
-use littoral_plugin_host::{Fault, Flow, HostSettings, Interface, Object, PluginSpec};
+use littoral_plugin_host::{Fault, Flow, HostSettings, Interface, Object, PluginSpec, fuzzing};
 
+use super::marionette::Marionette;
 use super::{advance, ask, flow, guest, host, now_ms, spec};
 
 /// What is asked of a policy that lies: its faults, of all four questions.
@@ -115,33 +116,32 @@ impl Exchange for Plain {
     fn status(&self) -> u16 {
         0
     }
-    fn field(&self, _of_request: bool, _name: &str, _index: usize) -> Option<&[u8]> {
-        None
+    fn field(&self, _of_request: bool, name: &str, index: usize) -> Option<&[u8]> {
+        let values: &[&[u8]] = match name {
+            "host" => &[b"here"],
+            "x-two" => &[b"one", b"two"],
+            _ => &[],
+        };
+        values.get(index).copied()
     }
 }
 
-/// `marionette.wat` as a component of the contract.
-fn marionette(directory: &Path) -> Arc<Filter> {
-    let mut module = wat::parse_str(include_str!("marionette.wat")).unwrap();
-    let mut resolve = wit_parser::Resolve::default();
-    let (package, _) = resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
-    let world = resolve.select_world(&[package], Some("http-filter")).unwrap();
-    let encoding = wit_component::StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, encoding, false).unwrap();
-    let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+/// Filters that are moved by what is kept for them, one by each path.
+fn marionettes(directory: &Path) -> (Marionette, [Arc<Filter>; 2]) {
+    let marionette = Marionette::of("http-filter", &["fetch"]);
     let file = directory.join("marionette.wasm");
-    std::fs::write(&file, component).unwrap();
-    let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap();
-    host.load(FilterSpec { name: "marionette".into(), file, store_bytes: 1 << 20, ..FilterSpec::default() }).unwrap()
-}
-
-/// A program of operations, as `marionette.wat` reads it, with `text` behind it.
-fn program(operations: &[&[u32]], text: &[u8]) -> Vec<u8> {
-    let words = operations.iter().flat_map(|operation| {
-        assert!(operation.len() <= 8);
-        operation.iter().copied().chain(std::iter::repeat_n(0, 8 - operation.len()))
+    std::fs::write(&file, &marionette.component).unwrap();
+    let filters = ["core", "fiber"].map(|path| {
+        let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap();
+        let (name, file) = ("marionette".into(), file.clone());
+        let filter = host.load(FilterSpec { name, file, store_bytes: 1 << 20, ..FilterSpec::default() }).unwrap();
+        if path == "fiber" {
+            fuzzing::by_fibers(&filter);
+        }
+        assert_eq!(filter.status().path, path);
+        filter
     });
-    words.flat_map(u32::to_le_bytes).chain(text.iter().copied()).collect()
+    (marionette, filters)
 }
 
 /// Runs a program at `request`.
@@ -158,57 +158,128 @@ fn run(filter: &Arc<Filter>, program: Vec<u8>) -> Result<Vec<Change>, Failed> {
 #[test]
 fn a_filter_that_calls_with_good_pointers_is_heard() {
     let directory = tempfile::tempdir().unwrap();
-    let filter = marionette(directory.path());
-    // 10: set-field, of what stands behind the two operations, the second of which ends nothing.
-    let set = program(&[&[10, 64, 3, 67, 5], &[24, 7, 1]], b"x-avalue");
-    assert_eq!(run(&filter, set), Ok(vec![Change::Set("x-a".into(), b"value".into())]));
-    assert_eq!(filter.status().counters, [(7, 1)].into());
+    let (moved, filters) = marionettes(directory.path());
+    // Of what stands behind the two operations, the second of which ends nothing.
+    let set = moved.program(&[("exchange.set-field", &[64, 3, 67, 5]), ("env.count", &[7, 1])], b"x-avalue");
+    for filter in filters {
+        assert_eq!(run(&filter, set.clone()), Ok(vec![Change::Set("x-a".into(), b"value".into())]));
+        assert_eq!(filter.status().counters, [(7, 1)].into());
+    }
 }
 
 #[test]
 fn a_filter_whose_pointers_are_wild_fails_its_call_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
-    let filter = marionette(directory.path());
+    let (moved, filters) = marionettes(directory.path());
     let (outside, last) = (u32::MAX, 65_535);
-    let cases: &[(&str, &[&[u32]], Failed)] = &[
-        ("an answer outside", &[&[29, outside - 3]], Failed::Nonsense),
-        ("an answer that is not aligned", &[&[29, 65_281]], Failed::Nonsense),
-        ("an answer over the end", &[&[29, 65_532]], Failed::Nonsense),
-        ("room for a string outside", &[&[0, outside - 7], &[1, 1024]], Failed::Nonsense),
-        ("room over the end", &[&[0, last], &[2, 1024]], Failed::Nonsense),
-        ("a place for the result outside", &[&[1, outside - 3]], Failed::Nonsense),
-        ("a place for the result that is not aligned", &[&[3, 1025]], Failed::Nonsense),
-        ("a name outside", &[&[8, outside, 8, 1024]], Failed::Nonsense),
-        ("a name of all memory there could be", &[&[9, 0, outside, 1024]], Failed::Nonsense),
-        ("a value that wraps", &[&[10, 32, 3, outside - 1, 16]], Failed::Nonsense),
-        ("more than may be kept", &[&[14, 0, 2000]], Failed::Nonsense),
-        ("a key of nothing", &[&[18, 0, 0, 1024]], Failed::Nonsense),
-        ("a value of all memory", &[&[19, 0, 4, 0, 65_536]], Failed::Nonsense),
-        ("a discriminant that is none", &[&[21, 0, 4, 7, 0, 0, 0, 0]], Failed::Nonsense),
-        ("text that is none", &[&[27, 2048, outside], &[13, 2048, 4]], Failed::Nonsense),
-        ("a level that is none", &[&[23, 99, 0, 4]], Failed::Nonsense),
-        ("memory beyond its bound", &[&[28, 1000]], Failed::Memory),
-        ("a table beyond its bound", &[&[28, 0, 100_000]], Failed::Memory),
+    let cases: &[(&str, &[(&str, &[u32])], Failed)] = &[
+        ("an answer outside", &[("end", &[outside - 3])], Failed::Nonsense),
+        ("an answer that is not aligned", &[("end", &[65_281])], Failed::Nonsense),
+        ("an answer over the end", &[("end", &[65_532])], Failed::Nonsense),
+        ("room for a string outside", &[("allocate", &[outside - 7]), ("exchange.method", &[1024])], Failed::Nonsense),
+        ("room over the end", &[("allocate", &[last]), ("exchange.host", &[1024])], Failed::Nonsense),
+        ("a place for the result outside", &[("exchange.method", &[outside - 3])], Failed::Nonsense),
+        ("a place for the result that is not aligned", &[("exchange.target", &[1025])], Failed::Nonsense),
+        ("a name outside", &[("exchange.field", &[outside, 8, 1024])], Failed::Nonsense),
+        ("a name of all memory there could be", &[("exchange.fields", &[0, outside, 1024])], Failed::Nonsense),
+        ("a value that wraps", &[("exchange.set-field", &[32, 3, outside - 1, 16])], Failed::Nonsense),
+        ("more than may be kept", &[("exchange.keep", &[0, 2000])], Failed::Nonsense),
+        ("a key of nothing", &[("store.get", &[0, 0, 1024])], Failed::Nonsense),
+        ("a value of all memory", &[("store.put", &[0, 4, 0, 65_536])], Failed::Nonsense),
+        ("a discriminant that is none", &[("store.swap", &[0, 4, 7, 0, 0, 0, 0])], Failed::Nonsense),
+        ("text that is none", &[("write", &[2048, outside]), ("exchange.set-target", &[2048, 4])], Failed::Nonsense),
+        ("a level that is none", &[("env.log", &[99, 0, 4])], Failed::Nonsense),
+        ("memory beyond its bound", &[("grow", &[1000])], Failed::Memory),
+        ("a table beyond its bound", &[("grow", &[0, 100_000])], Failed::Memory),
     ];
-    for (what, operations, fault) in cases {
+    for (filter, (what, operations, fault)) in
+        filters.iter().flat_map(|filter| cases.iter().map(move |case| (filter, case)))
+    {
         let mut text = [b'x'; 64];
         text[0] = b'y';
-        assert_eq!(run(&filter, program(operations, &text)), Err(*fault), "{what}: {:?}", filter.status().last_fault);
+        assert_eq!(
+            run(filter, moved.program(operations, &text)),
+            Err(*fault),
+            "{what}, {}: {:?}",
+            filter.status().path,
+            filter.status().last_fault
+        );
     }
-    assert_eq!(run(&filter, program(&[&[5]], b"")), Ok(Vec::new()), "and it is asked again");
-    assert!(filter.status().instances <= 1, "none is left behind");
+    for filter in filters {
+        let well = moved.program(&[("exchange.secure", &[])], b"");
+        assert_eq!(run(&filter, well), Ok(Vec::new()), "and it is asked again");
+        assert!(filter.status().instances <= 1, "none is left behind");
+    }
 }
 
 #[test]
 fn a_filter_answers_with_any_reply_it_claims_only_if_all_of_it_is_there() {
     let directory = tempfile::tempdir().unwrap();
-    let filter = marionette(directory.path());
+    let (moved, filters) = marionettes(directory.path());
     // A reply at 4096: some, status 200, no fields, a body that begins at 0 and is longer than memory.
-    let reply = |length: u32| program(&[&[27, 4096, 1], &[27, 4100, 200], &[27, 4116, length], &[29, 4096]], b"");
-    assert_eq!(run(&filter, reply(10)), Ok(Vec::new()));
-    for length in [65_537, u32::MAX, 1 << 31] {
-        assert_eq!(run(&filter, reply(length)), Err(Failed::Nonsense), "{length}");
+    let reply = |length: u32| {
+        moved.program(
+            &[("write", &[4096, 1]), ("write", &[4100, 200]), ("write", &[4116, length]), ("end", &[4096])],
+            b"",
+        )
+    };
+    let fields = [("write", &[4096, 1][..]), ("write", &[4100, 200]), ("write", &[4108, 1 << 28]), ("end", &[4096])];
+    for filter in filters {
+        assert_eq!(run(&filter, reply(10)), Ok(Vec::new()));
+        for length in [65_537, u32::MAX, 1 << 31] {
+            assert_eq!(run(&filter, reply(length)), Err(Failed::Nonsense), "{length}");
+        }
+        assert_eq!(run(&filter, moved.program(&fields, b"")), Err(Failed::Nonsense));
     }
-    let fields = program(&[&[27, 4096, 1], &[27, 4100, 200], &[27, 4108, 1 << 28], &[29, 4096]], b"");
-    assert_eq!(run(&filter, fields), Err(Failed::Nonsense));
+}
+
+#[test]
+fn a_filter_reads_by_the_core_path_what_it_reads_by_the_component_runtime() {
+    let directory = tempfile::tempdir().unwrap();
+    let (moved, filters) = marionettes(directory.path());
+    // What it reads comes to 2048, where the answers are at 1024, and is set as the value of a field whose name lies behind.
+    let at = 4 * 32;
+    let said = |reads: &[(&str, &[u32])], length: u32| {
+        let set: &[(&str, &[u32])] = &[("exchange.set-field", &[at, 3, 2048, length])];
+        moved.program(&[&[("allocate", &[2048][..])], reads, set].concat(), b"x-ahostx-two")
+    };
+    let cases: &[(&str, &[(&str, &[u32])], &[u8])] = &[
+        ("the method", &[("exchange.method", &[1024]), ("env.count", &[1, 1])], b"GET"),
+        ("the host", &[("exchange.host", &[1024]), ("env.count", &[1, 1])], b"site.example"),
+        ("the target", &[("exchange.target", &[1024]), ("env.count", &[1, 1])], b"/a"),
+        ("a field", &[("exchange.field", &[at + 3, 4, 1024]), ("env.count", &[1, 1])], b"here"),
+        ("a field of the request", &[("exchange.request-field", &[at + 3, 4, 1024]), ("env.count", &[1, 1])], b"here"),
+        ("what was stored", &[("store.put", &[at, 3, at + 3, 4, 0]), ("store.get", &[at, 3, 1024])], b"host"),
+    ];
+    for filter in filters {
+        for (what, reads, value) in cases {
+            let changes = run(&filter, said(reads, value.len() as u32));
+            let expected = vec![Change::Set("x-a".into(), value.to_vec())];
+            assert_eq!(changes, Ok(expected), "{what}, {}: {:?}", filter.status().path, filter.status().last_fault);
+        }
+        // The second of two values, behind the list of two.
+        let second = [("allocate", &[2048][..]), ("exchange.fields", &[at + 7, 5, 1024]), ("env.count", &[1, 1])];
+        let set: [(&str, &[u32]); 1] = [("exchange.set-field", &[at, 3, 2048 + 19, 3])];
+        let program = moved.program(&[&second[..], &set].concat(), b"x-ahostx-two");
+        assert_eq!(run(&filter, program), Ok(vec![Change::Set("x-a".into(), b"two".into())]));
+    }
+}
+
+#[test]
+fn a_filter_that_computes_for_long_lets_others_run_from_then_on() {
+    let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap();
+    let spec = |how: &str| {
+        let config = format!("{{\"how\": \"{how}\", \"at\": \"request\"}}");
+        FilterSpec { name: "faults".into(), file: guest("filter-faults"), config, ..FilterSpec::default() }
+    };
+    let spins = host.load(spec("spin")).unwrap();
+    assert_eq!(spins.status().path, "core");
+    assert_eq!(run(&spins, Vec::new()), Err(Failed::Deadline), "its deadline holds by the core path");
+    assert_eq!(spins.status().path, "fiber");
+    assert_eq!(run(&spins, Vec::new()), Err(Failed::Deadline), "and by the other");
+    let traps = host.load(spec("trap")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(run(&traps, Vec::new()), Err(Failed::Trap));
+        assert_eq!(traps.status().path, "core", "what is over soon stays there");
+    }
 }

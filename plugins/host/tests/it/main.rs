@@ -14,12 +14,14 @@ mod answers;
 mod contract;
 mod exact;
 mod hostile;
+mod marionette;
 mod policies;
 mod proposals;
 mod rates;
 mod records;
 mod reloads;
 mod rollouts;
+mod swarms;
 mod ticks;
 mod vectors;
 
@@ -41,7 +43,7 @@ fn guest(name: &str) -> PathBuf {
     let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
     let file = built.join(format!("{name}.wasm"));
     if !file.is_file() {
-        let fixtures = ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-ticks"];
+        let fixtures = ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-faults", "filter-ticks"];
         let kind = match name {
             _ if fixtures.contains(&name) => "fixtures",
             "filter-headers" => "examples",

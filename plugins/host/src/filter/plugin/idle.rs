@@ -3,9 +3,10 @@
 //! Invariant: only those of generations that are asked are kept, so many of each at most.
 
 use std::cell::RefCell;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 
-use super::{CALLS_MAX, Filter};
+use super::{CALLS_MAX, Filter, Generation};
 use crate::filter::instance::Instance;
 use crate::filter::limits::IDLE_MAX;
 
@@ -19,12 +20,16 @@ struct Idle {
 thread_local!(static IDLE: RefCell<Vec<Option<Idle>>> = const { RefCell::new(Vec::new()) });
 
 impl Filter {
-    /// One of generation `number`, if this thread has one.
-    pub(super) fn idle(&self, number: u64) -> Option<Box<Instance>> {
-        let running = self.generations.running();
+    /// One of a generation, if this thread has one that goes by what calls of it go by.
+    pub(super) fn idle(&self, generation: &Generation) -> Option<Box<Instance>> {
+        let (running, number) = (self.generations.running(), generation.number);
+        let is_slow = generation.code.core.as_ref().is_some_and(|core| core.slow.load(Relaxed));
         IDLE.with_borrow_mut(|idle| {
             let instances = idle_of(idle, self.id, &self.alive);
-            instances.retain(|instance| running.has(instance.generation));
+            instances.retain(|instance| {
+                let is_outrun = is_slow && instance.generation == number && instance.is_core();
+                running.has(instance.generation) && !is_outrun
+            });
             let at = instances.iter().rposition(|instance| instance.generation == number)?;
             Some(instances.swap_remove(at))
         })

@@ -1,0 +1,138 @@
+//! What a filter on the core path exports: each function's flat signature, its arguments handed over, its answer read.
+
+use wasmtime::{Instance, Module, Result, Store, TypedFunc};
+
+use super::{Budget, Heap, bytes_at, hand, heap, is_some, structure, text_at, word};
+use crate::ambient::nonsense;
+use crate::filter::bindings::exports::littoral::plugin::filter::{Manifest, Piece, Points, Reply};
+use crate::filter::guest::Guest;
+use crate::instance::Exports;
+
+/// What a guest says of its config.
+pub(in crate::filter) type Told = std::result::Result<Manifest, String>;
+
+/// An exported function that answers with an address or a number, and what is called when the answer was read.
+struct Function<P> {
+    of: TypedFunc<P, u32>,
+    post: Option<TypedFunc<u32, ()>>,
+}
+
+/// The exported functions of one instance.
+pub(in crate::filter) struct Functions {
+    init: Function<(u32, u32)>,
+    on_request: Function<()>,
+    on_lookup: Function<()>,
+    on_origin: Function<()>,
+    on_response: TypedFunc<(), ()>,
+    after_response: Option<TypedFunc<(), ()>>,
+    on_body: Function<(u32, u32, u32)>,
+}
+
+impl<P: wasmtime::WasmParams> Function<P> {
+    fn find(exports: &Exports<'_>, store: &mut Store<Guest>, name: &str) -> std::result::Result<Self, String> {
+        let of = exports.function(store, "filter", name)?;
+        Ok(Self { of, post: exports.post(store, "filter", name) })
+    }
+
+    /// Calls it, has its answer read, and says that it was.
+    fn call<R>(&self, store: &mut Store<Guest>, given: P, read: impl FnOnce(&[u8], u32) -> Result<R>) -> Result<R> {
+        let answer = self.of.call(&mut *store, given)?;
+        let memory = heap(store.data())?.memory;
+        let read = read(memory.data(&*store), answer)?;
+        self.post.as_ref().map_or(Ok(()), |post| post.call(store, answer))?;
+        Ok(read)
+    }
+}
+
+impl Functions {
+    /// Those of a started module, in exactly their flat types. Its memory is known from now on.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub(in crate::filter) fn of(
+        store: &mut Store<Guest>,
+        instance: Instance,
+        module: &Module,
+    ) -> std::result::Result<Self, String> {
+        let memory = instance.get_memory(&mut *store, "memory").ok_or("it exports no memory")?;
+        let realloc = instance.get_typed_func(&mut *store, "cabi_realloc").map_err(|error| error.to_string())?;
+        let exports = Exports { instance, module };
+        let functions = Self {
+            init: Function::find(&exports, store, "init")?,
+            on_request: Function::find(&exports, store, "on-request")?,
+            on_lookup: Function::find(&exports, store, "on-lookup")?,
+            on_origin: Function::find(&exports, store, "on-origin")?,
+            on_response: exports.function(store, "filter", "on-response")?,
+            after_response: exports.post(store, "filter", "on-response"),
+            on_body: Function::find(&exports, store, "on-body")?,
+        };
+        store.data_mut().heap = Some(Heap::new(memory, realloc));
+        Ok(functions)
+    }
+
+    pub(in crate::filter) fn init(&self, store: &mut Store<Guest>, config: &str) -> Result<Told> {
+        let given = hand(store, config.as_bytes())?;
+        self.init.call(store, given, |data, answer| {
+            let said = structure::<12>(data, answer)?;
+            match is_some(said[0].into())? {
+                true => text_at(data, word(said, 4), word(said, 8), &mut Budget::whole()).map(Err),
+                false => Ok(Ok(Manifest { points: points(said[4]), bodies: said[5] != 0, reuse: said[6] != 0 })),
+            }
+        })
+    }
+
+    pub(in crate::filter) fn on_request(&self, store: &mut Store<Guest>) -> Result<Option<Reply>> {
+        self.on_request.call(store, (), |data, answer| {
+            let said = structure::<24>(data, answer)?;
+            if !is_some(said[0].into())? {
+                return Ok(None);
+            }
+            let mut budget = Budget::whole();
+            let fields = (0..word(said, 12)).zip((word(said, 8)..).step_by(16)).map(|(_, at)| {
+                let pair = structure::<16>(data, at)?;
+                budget.take(pair.len())?;
+                let name = text_at(data, word(pair, 0), word(pair, 4), &mut budget)?;
+                Ok((name, bytes_at(data, word(pair, 8), word(pair, 12), &mut budget)?))
+            });
+            let fields = fields.collect::<Result<Vec<_>>>()?;
+            if fields.len() != word(said, 12) as usize {
+                return Err(nonsense("a list that is longer than its memory".into()));
+            }
+            let body = bytes_at(data, word(said, 16), word(said, 20), &mut budget)?;
+            let status = u16::from_le_bytes([said[4], said[5]]);
+            Ok(Some(Reply { status, fields, body }))
+        })
+    }
+
+    pub(in crate::filter) fn on_lookup(&self, store: &mut Store<Guest>) -> Result<Option<String>> {
+        self.on_lookup.call(store, (), |data, answer| {
+            let said = structure::<12>(data, answer)?;
+            let text = || text_at(data, word(said, 4), word(said, 8), &mut Budget::whole());
+            is_some(said[0].into())?.then(text).transpose()
+        })
+    }
+
+    pub(in crate::filter) fn on_origin(&self, store: &mut Store<Guest>) -> Result<bool> {
+        self.on_origin.call(store, (), |_, wants| Ok(wants != 0))
+    }
+
+    pub(in crate::filter) fn on_response(&self, store: &mut Store<Guest>) -> Result<()> {
+        self.on_response.call(&mut *store, ())?;
+        self.after_response.as_ref().map_or(Ok(()), |post| post.call(store, ()))
+    }
+
+    pub(in crate::filter) fn on_body(&self, store: &mut Store<Guest>, data: &[u8], last: bool) -> Result<Piece> {
+        let (at, length) = hand(store, data)?;
+        self.on_body.call(store, (at, length, last.into()), |data, answer| {
+            let said = structure::<12>(data, answer)?;
+            let out = bytes_at(data, word(said, 0), word(said, 4), &mut Budget::whole())?;
+            Ok(Piece { out, hold: word(said, 8) })
+        })
+    }
+}
+
+fn points(bits: u8) -> Points {
+    let all = [Points::REQUEST, Points::LOOKUP, Points::ORIGIN, Points::RESPONSE];
+    let told = all.into_iter().enumerate().filter(|(bit, _)| bits & 1 << bit != 0);
+    told.fold(Points::empty(), |points, (_, point)| points | point)
+}
