@@ -106,6 +106,11 @@ pub trait Fetcher: Send + Sync {
     fn fetch(&self, asked: Asked, within: Duration) -> Fetching;
 }
 
+/// A URL's parts, for its fuzz target.
+pub(crate) fn read_url(text: &str) -> Option<(bool, String, u16, String)> {
+    request::place(text).ok().map(|place| (place.secure, place.host, place.port, place.target))
+}
+
 /// Makes fetchers.
 pub trait Fetchers: Send + Sync {
     /// One for a grant.

@@ -25,6 +25,8 @@ pub(crate) mod time;
 mod wire;
 
 pub use crate::durable::{DurableHeld, DurableSpec, Refusal, limits as durable_limits};
+#[doc(hidden)]
+pub use connection::{Fuzzed, NoLine};
 pub use datagrams::{Handler, Wires};
 pub(crate) use host::try_out;
 pub use host::{ServiceHost, ServiceSpec};

@@ -13,8 +13,10 @@ use super::wire::{Trouble, Wire};
 
 /// Why a line was not handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NoLine {
+pub enum NoLine {
+    /// It has no line feed so far.
     TooLong,
+    /// Something went wrong.
     Trouble(Trouble),
 }
 
@@ -175,6 +177,34 @@ impl Connection {
         self.to += read;
         self.figures.read.fetch_add(read as u64, Relaxed);
         Ok(())
+    }
+}
+
+/// A connection on its own, for the fuzz target of lines.
+pub struct Fuzzed(Connection);
+
+impl Fuzzed {
+    /// On this wire.
+    pub fn of(wire: Box<dyn Wire>) -> Self {
+        Self(Connection::new(wire, Arc::default()))
+    }
+
+    /// # Errors
+    /// As a guest is told.
+    pub async fn read(&mut self, most: usize) -> Result<Vec<u8>, Trouble> {
+        self.0.read(most).await
+    }
+
+    /// # Errors
+    /// As a guest is told.
+    pub async fn read_line(&mut self, most: usize) -> Result<Vec<u8>, NoLine> {
+        self.0.read_line(most).await
+    }
+
+    /// # Errors
+    /// As a guest is told.
+    pub async fn start_tls(&mut self) -> Result<(), Trouble> {
+        self.0.start_tls().await
     }
 }
 
