@@ -8,10 +8,11 @@ use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use littoral_plugin_host::HostSettings;
+use littoral_plugin_host::fetch::{Answer, Asked as HttpAsked, FetchSpec, Fetcher, Fetchers, Fetching, Origin};
 use littoral_plugin_host::filter::{Called, Filter, FilterHost, FilterSpec, Kept, Point, Verdict};
 
 use super::subjects::{Asked, Lent, Subject, fresh, header_only, shipped as subjects};
@@ -48,8 +49,25 @@ pub(super) fn shipped(plugins: &Path, rounds: u32) -> Result<Vec<Figure>> {
 }
 
 fn host() -> Result<Arc<FilterHost>> {
-    FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms: || NOW_MS })
-        .map_err(|problem| anyhow!(problem))
+    let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms: || NOW_MS });
+    let host = host.map_err(|problem| anyhow!(problem))?;
+    host.fetch_by(Arc::new(AtOnce));
+    Ok(host)
+}
+
+/// Answers whatever is asked by HTTP, at once: what is measured is the filter's part.
+struct AtOnce;
+
+impl Fetchers for AtOnce {
+    fn open(&self, _granted: &FetchSpec) -> Result<Arc<dyn Fetcher>, String> {
+        Ok(Arc::new(Self))
+    }
+}
+
+impl Fetcher for AtOnce {
+    fn fetch(&self, _asked: HttpAsked, _within: Duration) -> Fetching {
+        Box::pin(std::future::ready(Ok(Answer { status: 204, ..Answer::default() })))
+    }
 }
 
 fn measure(
@@ -73,6 +91,8 @@ fn measure(
 }
 
 fn load(host: &Arc<FilterHost>, plugins: &Path, subject: &Subject) -> Result<Arc<Filter>> {
+    let http = subject.config.contains("http://auth.example").then(|| "http://auth.example".parse::<Origin>());
+    let http = http.transpose().map_err(|problem| anyhow!("{problem}"))?;
     let spec = FilterSpec {
         name: subject.name.to_owned(),
         file: plugins.join(format!("{}.wasm", subject.name)),
@@ -80,6 +100,7 @@ fn load(host: &Arc<FilterHost>, plugins: &Path, subject: &Subject) -> Result<Arc
         store_bytes: 1 << 20,
         memory_bytes: Some(16 << 20),
         deadline_ms: Some(1_000),
+        http: http.map(|origin| FetchSpec::of(&[origin])),
         ..FilterSpec::default()
     };
     Ok(host.load(spec)?)

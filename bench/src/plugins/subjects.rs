@@ -185,6 +185,20 @@ fn of_bodies() -> Vec<Subject> {
 fn who_passes() -> Vec<Subject> {
     use Point::{Lookup, Request};
     vec![
+        subject(
+            "filter-auth",
+            "asks a server that answers at once",
+            Request,
+            "/a",
+            r#"{"url": "http://auth.example/"}"#,
+        ),
+        subject(
+            "filter-blocklist",
+            "a list that no tick has found",
+            Request,
+            "/a",
+            r#"{"url": "http://auth.example/"}"#,
+        ),
         subject("filter-geo", "a country among five", Request, "/a", r#"{"allow": ["AT", "BE", "CH", "DE", "NL"]}"#),
         subject("filter-challenge", "a page", Request, "/a", r#"{"secrets": ["0123456789abcdef"]}"#).answering(403),
         subject(

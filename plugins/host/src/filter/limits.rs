@@ -16,6 +16,9 @@ pub const INSTANCES_MAX: usize = 64;
 pub const INSTANCES_TOTAL: u32 = 512;
 /// Core modules, memories and tables of one component: a guest's own module and what adapts its imports.
 pub const PARTS_MAX: u32 = 8;
+/// Bytes of a core module that goes by the core path too. What is larger is an interpreter, which spends its time in itself, and takes long to
+/// compile a second time.
+pub const CORE_BYTES_MAX: usize = 768 << 10;
 /// Instances of one filter that a thread keeps for the next request.
 pub const IDLE_MAX: usize = 4;
 /// Stack of a fiber, that of the guest ([`crate::limits::STACK_BYTES_MAX`]) and host functions on it.

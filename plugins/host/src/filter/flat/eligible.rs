@@ -6,6 +6,7 @@ use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
 use super::imports::INTERFACES;
 use crate::component::{Opened, is_ours};
+use crate::filter::limits::CORE_BYTES_MAX;
 
 /// Names under which the modules that a component's maker adds import the first one and each other.
 const JOINED: [&str; 3] = ["", "actual", "shim"];
@@ -15,7 +16,10 @@ const JOINED: [&str; 3] = ["", "actual", "shim"];
 pub(in crate::filter) fn eligible(opened: &Opened, file: &[u8]) -> Option<Range<usize>> {
     let known = |name: &String| INTERFACES.iter().any(|interface| is_ours(name, interface));
     let is_only_filter = opened.exports.iter().all(|name| is_ours(name, "filter"));
-    let fits = is_only_filter && opened.imports.iter().all(known) && passes_on(file).unwrap_or(false);
+    let fits = is_only_filter
+        && opened.core.len() <= CORE_BYTES_MAX
+        && opened.imports.iter().all(known)
+        && passes_on(file).unwrap_or(false);
     fits.then(|| opened.core.clone())
 }
 
