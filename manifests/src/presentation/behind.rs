@@ -7,13 +7,33 @@ use super::names::Names;
 use super::{Presentation, Representation, Resource};
 
 impl Presentation {
-    /// The media segment behind the one at `path`, of the same representation; behind an initialisation segment, its first. `None`: it is
-    /// none of this presentation, the last of its representation, or one of several in one file, which paths do not tell apart.
+    /// What a player asks for behind the media segment at `path`: the next of the same representation; behind an initialisation segment, its
+    /// first; behind the last of a period what the next one begins with. `None`: it is none of this presentation, the last of all, or one
+    /// of several in one file, which paths do not tell apart.
     pub fn behind(&self, path: &str) -> Option<Resource> {
-        self.representations.iter().find_map(|one| {
-            let next = one.place_behind(path)?;
-            one.resource(next).filter(|resource| resource.range.is_none())
-        })
+        let mut last = None;
+        for one in &self.representations {
+            let Some(next) = one.place_behind(path) else { continue };
+            match one.resource(next) {
+                Some(resource) if resource.range.is_none() => return Some(resource),
+                Some(_) => {}
+                None => last = last.or(Some(one)),
+            }
+        }
+        self.begins_behind(last?).filter(|resource| resource.range.is_none())
+    }
+
+    /// What the period behind that of `one` begins with for who plays that: the initialisation segment, if it is another, else the first media
+    /// segment, of its own representation there, by id, else of that of its kind and language whose rate is nearest.
+    fn begins_behind(&self, one: &Representation) -> Option<Resource> {
+        let fits = |next: &&Representation| {
+            let is_alike = next.kind == one.kind && next.is_trick == one.is_trick && next.language == one.language;
+            next.period == one.period + 1 && is_alike
+        };
+        let nearest = |next: &&Representation| (next.id != one.id, next.bandwidth.abs_diff(one.bandwidth));
+        let next = self.representations.iter().filter(fits).min_by_key(nearest)?;
+        let init = next.init.clone().filter(|init| one.init.as_ref() != Some(init));
+        init.or_else(|| next.resource(0))
     }
 }
 
@@ -93,6 +113,40 @@ mod tests {
                 ("", None),
             ],
         );
+    }
+
+    #[test]
+    fn behind_the_last_segment_of_a_period_comes_what_the_next_one_begins_with() {
+        let set = |kind: &str, ids: &[(&str, u32)]| {
+            let all = ids.iter().map(|(id, rate)| format!("<Representation id=\"{id}\" bandwidth=\"{rate}\"/>"));
+            format!("<AdaptationSet contentType=\"{kind}\">{}</AdaptationSet>", all.collect::<String>())
+        };
+        let period = |name: &str, init: &str, sets: &str| {
+            format!(
+                "<Period duration=\"PT4S\"><SegmentTemplate media=\"{name}/$RepresentationID$/s-$Number$.m4s\" \
+                 initialization=\"{init}/$RepresentationID$/i.mp4\" duration=\"2\"/>{sets}</Period>"
+            )
+        };
+        let film = set("video", &[("low", 1000), ("high", 9000)]) + &set("audio", &[("a", 100)]);
+        let advert = set("audio", &[("x", 100)]) + &set("video", &[("v1", 1500), ("v2", 5000)]);
+        let periods = [("1", "1", &film), ("ad", "ad", &advert), ("2", "2", &film), ("3", "2", &film)];
+        let periods: String = periods.iter().map(|(name, init, sets)| period(name, init, sets)).collect();
+        let mpd = format!("<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\">{periods}</MPD>");
+        let base = Url::parse("http://h.example/v/manifest.mpd").unwrap();
+        let presentation = Presentation::parse(mpd.as_bytes(), &base).unwrap();
+        for (path, expected) in [
+            ("/v/1/high/s-1.m4s", Some("/v/1/high/s-2.m4s")),
+            ("/v/1/high/s-2.m4s", Some("/v/ad/v2/i.mp4")),
+            ("/v/1/low/s-2.m4s", Some("/v/ad/v1/i.mp4")),
+            ("/v/1/a/s-2.m4s", Some("/v/ad/x/i.mp4")),
+            ("/v/ad/v1/s-2.m4s", Some("/v/2/low/i.mp4")),
+            ("/v/ad/v2/i.mp4", Some("/v/ad/v2/s-1.m4s")),
+            ("/v/2/high/s-2.m4s", Some("/v/3/high/s-1.m4s")),
+            ("/v/3/high/s-2.m4s", None),
+        ] {
+            let next = presentation.behind(path).map(|resource| resource.url.path().to_owned());
+            assert_eq!(next.as_deref(), expected, "{path}");
+        }
     }
 
     #[test]
