@@ -21,6 +21,17 @@ pub use text::{parse, write};
 const DEAD_BAND_US: u32 = 1000;
 const DEAD_BAND_SHARE: u32 = 10;
 
+/// How a time was measured; what comes first is believed before what comes later.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Means {
+    /// At connections of the clients.
+    #[default]
+    Connections,
+    /// By asking an address of the prefix.
+    Probes,
+}
+
 /// What is measured of one prefix at one place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
@@ -32,6 +43,8 @@ pub struct Row {
     pub samples: u32,
     /// Seconds since the last of them.
     pub age_s: u32,
+    /// How.
+    pub means: Means,
 }
 
 /// What the nodes of a cluster have told.
@@ -47,14 +60,16 @@ pub struct Told {
     pub rows: Vec<Row>,
 }
 
-/// The rows of a cluster's nodes as one: each prefix once, its time the mean weighed by measurements, its age the youngest one's. Of more
-/// than [`RTT_PREFIXES_MAX`] those with most measurements stay; how many went comes with it.
+/// The rows of a cluster's nodes as one: each prefix once, its time the mean weighed by measurements, its age the youngest one's; probes count
+/// only where no node has measured connections. Of more than
+/// [`RTT_PREFIXES_MAX`] those with most measurements stay; how many went comes with it.
 pub fn merged(mut rows: Vec<Row>) -> (Vec<Row>, usize) {
-    rows.sort_unstable_by_key(|row| (row.prefix, row.rtt_us));
+    rows.sort_unstable_by_key(|row| (row.prefix, row.means, row.rtt_us));
     let mut all: Vec<Row> = Vec::with_capacity(rows.len());
     for row in rows {
         match all.last_mut().filter(|last| last.prefix == row.prefix) {
             None => all.push(row),
+            Some(last) if last.means != row.means => {}
             Some(last) => {
                 let (one, other) = (u64::from(last.samples), u64::from(row.samples));
                 let sum = u64::from(last.rtt_us) * one + u64::from(row.rtt_us) * other;

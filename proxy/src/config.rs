@@ -54,7 +54,7 @@ pub use log::{AccessLog, Log, STDOUT};
 pub use origin::Timeouts;
 pub use plugin::{Plugin, PluginTrust, Policy, Signature};
 pub use resolver::LocalResolver;
-pub use rtt::Rtt;
+pub use rtt::{Rtt, RttProbe};
 pub use serve::{Begins, SERVICE_CONNECTIONS_MAX, Serve};
 pub use site::{Coding, Compress, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site, Steer};
 pub use swarm::Swarm;

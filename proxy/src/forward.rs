@@ -154,6 +154,8 @@ pub fn purged(urls: &[String], prefixes: &[String], hosts: &[String]) -> Vec<lit
     urls.chain(prefixes).chain(hosts).collect()
 }
 
+pub(crate) use policy::is_public;
+
 /// Whether an address is of another host on the Internet, however it is written.
 pub(crate) fn is_public_of_others(address: IpAddr) -> bool {
     let plain = address.to_canonical();

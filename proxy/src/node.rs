@@ -69,7 +69,7 @@ pub struct Node {
     /// What each client has done, where that is bounded.
     pub clients: Clients,
     /// How far away they are.
-    pub rtt: crate::rtt::Rtt,
+    pub rtt: std::sync::Arc<crate::rtt::Rtt>,
     /// The local resolver.
     pub resolver: Option<Arc<littoral_geo::resolver::Resolver>>,
     /// What is counted.

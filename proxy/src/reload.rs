@@ -58,6 +58,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
     }
     node.control.follow(node, &config);
     node.rtt.put(&config.rtt);
+    node.rtt.probe(&config.rtt);
     node.fronts.put(fronts);
     node.forward.put(&config.forward);
     node.access.adopt(access);

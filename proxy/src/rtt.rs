@@ -1,5 +1,6 @@
 //! Round-trip times to clients, as this node's own connections show them: measured when one is accepted, kept by prefix, told to the nodes that
-//! choose clusters. Asking others for theirs is [`hear`]'s, deciding by them the director's.
+//! choose clusters. Asking others for theirs is [`hear`]'s, asking prefixes themselves, where that is granted, [`probe`]'s; deciding by them is
+//! the director's.
 //!
 //! The kernel has measured the handshake when a connection is accepted, so one question to it gives a sample of the way without what a
 //! response fills its queues with; requests cost nothing. Invariants: at most [`A_SECOND_MAX`] connections a second are measured; nobody waits
@@ -7,6 +8,7 @@
 
 use std::net::IpAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use littoral_geo::limits::RTT_US_MAX;
@@ -17,9 +19,11 @@ use pingora::protocols::l4::ext::get_tcp_info;
 use crate::clock::elapsed_ms;
 use crate::config;
 use crate::observe::figures::Counter;
+use probe::{Outcome, Probing};
 use table::Table;
 
 pub(crate) mod hear;
+pub mod probe;
 mod table;
 
 /// Where a node tells its times.
@@ -35,6 +39,9 @@ pub struct Rtt {
     second: AtomicU64,
     in_second: AtomicU32,
     table: Mutex<Table>,
+    probing: Probing,
+    /// Probes by what came of them.
+    pub(crate) probes: [Counter; Outcome::LABELS.len()],
     /// Connections by what came of measuring them, as in [`Rtt::OUTCOMES`].
     pub(crate) measured: [Counter; 4],
     /// Those who asked and were told, and those who may not.
@@ -49,6 +56,16 @@ impl Rtt {
     pub fn put(&self, config: &config::Rtt) {
         self.table.lock().bound(config.prefixes, config.samples, config.keep.0.as_secs());
         self.measures.store(config.measure, Relaxed);
+    }
+
+    /// Probes what a config grants from now on. Within a runtime.
+    pub fn probe(self: &Arc<Self>, config: &config::Rtt) {
+        self.probing.follow(self, &config.probe);
+    }
+
+    /// Whether connections of a prefix say enough to go by.
+    fn is_measured(&self, prefix: Prefix) -> bool {
+        self.table.lock().is_measured(prefix, elapsed_ms() / 1000)
     }
 
     /// A connection of a client has been accepted.

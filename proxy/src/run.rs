@@ -221,7 +221,7 @@ fn assemble(
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     let hot = Hot::of(&config, &access, &traces);
-    let rtt = crate::rtt::Rtt::default();
+    let rtt = std::sync::Arc::new(crate::rtt::Rtt::default());
     rtt.put(&config.rtt);
     let token = Node::secret();
     let node = Arc::new(Node {
@@ -306,16 +306,13 @@ pub fn run(file: &Path) -> Result<(), String> {
         }
         node.probes.follow(&node);
         node.control.start(&node);
+        node.rtt.probe(&node.settings.load().rtt);
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(crate::acme::keep(node.clone()));
         tokio::spawn(crate::warm::resume(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
         tokio::spawn(load::measure(node.clone(), workers));
-        if let Some(directing) = &node.directing {
-            tokio::spawn(Directing::follow_files(directing.director().clone()));
-            tokio::spawn(Directing::follow_prices(directing.director().clone()));
-            tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
-        }
+        node.directing.iter().for_each(keep_directing);
         dns::answer(&node, sockets.dns, sockets.dot, sockets.doh, &stopped);
         dns::resolve(&node, sockets.resolver, &stopped);
         let _watch = node.plugins.watch();
@@ -348,6 +345,13 @@ fn say_ready(line: &str, inherited: Inherited) {
     let _ = writeln!(std::io::stdout(), "{line}");
     inherited.ready();
     crate::upgrade::notify("READY=1");
+}
+
+/// What a node that directs looks after for as long as it runs.
+fn keep_directing(directing: &Directing) {
+    tokio::spawn(Directing::follow_files(directing.director().clone()));
+    tokio::spawn(Directing::follow_prices(directing.director().clone()));
+    tokio::spawn(littoral_geo::copies::keep(directing.director().clone()));
 }
 
 type WorkerThread = std::thread::JoinHandle<()>;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use littoral_geo::rtt::{Prefix, Row, Told};
+use littoral_geo::rtt::{Means, Prefix, Row, Told};
 use littoral_geo::{Cluster, Director, GeoConfig, NONE, Node, Override, Routing, Service, ZoneSource};
 
 use super::world::{Dice, SERVICES, World};
@@ -274,6 +274,7 @@ fn told(world: &World) -> Vec<(String, Told)> {
             rtt_us: (ways[cluster] * 1000.0).max(1.0) as u32,
             samples: 10,
             age_s: 1,
+            means: Means::Connections,
         };
         let rows = world.measured_ms.iter().enumerate().map(row).collect();
         (format!("c{cluster}"), Told { heard_ms: START_MS, until_ms: u64::MAX, by: "bench".into(), rows })

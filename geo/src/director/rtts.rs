@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::snapshot::Snapshot;
 use super::{Director, GeoConfig};
-use crate::rtt::{Prefix, Rtts, Told};
+use crate::rtt::{Means, Prefix, Rtts, Told};
 
 /// What was told last, by the names of clusters.
 pub(super) type Heard = BTreeMap<String, Told>;
@@ -30,6 +30,8 @@ pub struct RttView {
     pub prefix: IpNet,
     /// Measurements behind it.
     pub samples: u32,
+    /// Whether those are of clients' connections or probes.
+    pub means: Means,
     /// Seconds since the last of them.
     pub age_s: u64,
     /// Seconds since it was told.
@@ -96,6 +98,7 @@ impl Director {
             told_us: row.rtt_us,
             prefix: prefix.into(),
             samples: row.samples,
+            means: row.means,
             age_s: heard_s + u64::from(row.age_s),
             heard_s,
             by: told.by.clone(),

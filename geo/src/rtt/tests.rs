@@ -9,7 +9,7 @@ fn prefix(text: &str) -> Prefix {
 }
 
 fn row(of: &str, rtt_us: u32) -> Row {
-    Row { prefix: prefix(of), rtt_us, samples: 3, age_s: 0 }
+    Row { prefix: prefix(of), rtt_us, samples: 3, age_s: 0, means: Means::Connections }
 }
 
 fn told(rows: Vec<Row>) -> Told {
@@ -65,7 +65,13 @@ fn more_prefixes_than_there_is_room_for_are_left_out_and_counted() {
     let many = |first: u32| {
         let prefix = |number: u32| Prefix::of(IpAddr::V4((number << 8).into()));
         (first..first + RTT_PREFIXES_MAX as u32 + 5)
-            .map(|number| Row { prefix: prefix(number), rtt_us: 1, samples: 1 + number % 2, age_s: 0 })
+            .map(|number| Row {
+                prefix: prefix(number),
+                rtt_us: 1,
+                samples: 1 + number % 2,
+                age_s: 0,
+                means: Means::Connections,
+            })
             .collect::<Vec<_>>()
     };
     let (rows, over) = merged(many(0));
@@ -80,7 +86,10 @@ fn more_prefixes_than_there_is_room_for_are_left_out_and_counted() {
 fn only_whole_prefixes_are_read_and_figures_within_their_bounds() {
     let good = "littoral-rtt 1\n192.0.2.0/24 21500 7 40\n\n2001:db8:1::/48 1 1 0\n";
     let rows = parse(good).unwrap();
-    assert_eq!(rows[0], Row { prefix: prefix("192.0.2.0/24"), rtt_us: 21_500, samples: 7, age_s: 40 });
+    assert_eq!(
+        rows[0],
+        Row { prefix: prefix("192.0.2.0/24"), rtt_us: 21_500, samples: 7, age_s: 40, means: Means::Connections }
+    );
     assert_eq!(write(rows.iter()), good.replace("\n\n", "\n"));
     for line in [
         "192.0.2.1/24 1 1 1",
@@ -115,7 +124,7 @@ proptest! {
     ) {
         let base = if high { 0xff_ff00 } else { 0x0a_0000 };
         let address = |number: u64| IpAddr::V4((((base + number) << 8) as u32).into());
-        let rows = measured.iter().map(|number| Row { prefix: Prefix::of(address(*number)), rtt_us: 1, samples: 1, age_s: 0 });
+        let rows = measured.iter().map(|number| Row { prefix: Prefix::of(address(*number)), rtt_us: 1, samples: 1, age_s: 0, means: Means::Connections });
         let (rtts, _) = Rtts::new([(0, &told(rows.collect()))].into_iter(), None);
         let (found, scope) = rtts.find(address(client), 0);
         prop_assert_eq!(found.to(0).is_some(), measured.contains(&client));
@@ -127,9 +136,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_again(rows in proptest::collection::vec((any::<u128>(), any::<bool>(), 1..=10_000_000_u32, 1_u32.., any::<u32>()), 0..20)) {
+    fn what_is_written_is_read_again(rows in proptest::collection::vec((any::<u128>(), any::<bool>(), 1..=10_000_000_u32, 1_u32.., any::<u32>()), 0..20), probed: bool) {
+        let means = if probed { Means::Probes } else { Means::Connections };
         let address = |bits: u128, v6| if v6 { IpAddr::V6((bits | 1 << 125).into()) } else { IpAddr::V4((bits as u32).into()) };
-        let rows: Vec<_> = rows.into_iter().map(|(bits, v6, rtt_us, samples, age_s)| Row { prefix: Prefix::of(address(bits, v6)), rtt_us, samples, age_s }).collect();
+        let rows: Vec<_> = rows.into_iter().map(|(bits, v6, rtt_us, samples, age_s)| Row { prefix: Prefix::of(address(bits, v6)), rtt_us, samples, age_s, means }).collect();
         prop_assert_eq!(parse(&write(rows.iter())).unwrap(), rows);
     }
 

@@ -1,13 +1,15 @@
 //! How round-trip times are written between nodes: a first line that names the format, then a line for each prefix, `198.51.100.0/24 21500 7 40`:
-//! microseconds, measurements, seconds since the last one.
+//! microseconds, measurements, seconds since the last one; and `probes` behind them where it is not clients' connections that were measured.
 //!
 //! What comes may be anybody's. Invariants: a text is taken whole or not at all; every figure of it is within its bounds.
 
 use std::fmt::Write as _;
 
-use super::{Prefix, Row};
+use super::{Means, Prefix, Row};
 use crate::limits::{RTT_LINE_BYTES_MAX, RTT_PREFIXES_MAX, RTT_US_MAX};
 
+/// Behind the figures of a row that was measured so.
+const PROBES: &str = "probes";
 const FIRST_LINE: &str = "littoral-rtt 1";
 
 /// Reads a text.
@@ -31,7 +33,9 @@ pub fn parse(text: &str) -> Result<Vec<Row>, String> {
         if rows.len() == RTT_PREFIXES_MAX {
             return Err(problem(&format!("more than {RTT_PREFIXES_MAX} prefixes")));
         }
-        rows.push(row(line).ok_or_else(|| problem("a prefix (/24 or /48), microseconds, measurements, seconds"))?);
+        rows.push(row(line).ok_or_else(|| {
+            problem("a prefix (/24 or /48), microseconds, measurements, seconds, and `probes` where it is those")
+        })?);
     }
     Ok(rows)
 }
@@ -41,16 +45,21 @@ fn row(line: &str) -> Option<Row> {
     let prefix: Prefix = parts.next()?.parse().ok()?;
     let mut figure = || parts.next().filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
     let (rtt_us, samples, age_s): (u32, u32, u32) = (figure()?, figure()?, figure()?);
+    let means = match parts.next() {
+        None => Means::Connections,
+        Some(word) => Some(Means::Probes).filter(|_| word == PROBES)?,
+    };
     let is_sound = (1..=RTT_US_MAX).contains(&rtt_us) && samples > 0 && parts.next().is_none();
-    is_sound.then_some(Row { prefix, rtt_us, samples, age_s })
+    is_sound.then_some(Row { prefix, rtt_us, samples, age_s, means })
 }
 
 /// Writes rows, as [`parse`] reads them.
 pub fn write<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
     let mut text = format!("{FIRST_LINE}\n");
-    for Row { prefix, rtt_us, samples, age_s } in rows {
+    for Row { prefix, rtt_us, samples, age_s, means } in rows {
+        let end = if *means == Means::Probes { format!(" {PROBES}") } else { String::new() };
         // A string takes everything.
-        let _ = writeln!(text, "{prefix} {rtt_us} {samples} {age_s}");
+        let _ = writeln!(text, "{prefix} {rtt_us} {samples} {age_s}{end}");
     }
     text
 }

@@ -168,6 +168,14 @@ fn round_trip_times_are_kept_and_heard_within_bounds() {
         ("samples = 0", "5:11: rtt.samples is at least 1"),
         ("keep = \"0s\"", "5:8: rtt.keep is at least 1s"),
         ("hear = \"10m\"", "5:8: rtt.age is longer than rtt.hear"),
+        ("probe = { port = 0 }", "5:18: rtt.probe.port is 1 to 65535"),
+        ("probe = { every = \"10ms\" }", "5:19: rtt.probe.every is at least 1s"),
+        ("probe = { per_second = 101 }", "5:24: rtt.probe.per_second is 1 to 100"),
+        ("probe = { at_a_time = 0 }", "5:23: rtt.probe.at_a_time is 1 to 256"),
+        ("probe = { allow = [\"10.0.0.0/8\"] }", "5:19: rtt.probe.allow has more than 4096 prefixes"),
+        ("probe = { allow = [\"10.0.0.0/24\"], addresses = [\"10.0.1.7\"] }", "5:49: 10.0.1.7 may not be probed: add"),
+        ("probe = { allow = [\"192.168.0.0/15\"], addresses = [\"192.168.0.1\"] }", "5:52: 192.168.0.1 may not be"),
+        ("probe = { allow = [\"10.0.0.1/24\"] }", "5:20: 10.0.0.1/24 has bits beyond its length"),
     ] {
         let problem = problem(&DIRECTING.replacen("# here", &format!("[rtt]\n{text}"), 1));
         assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
@@ -359,7 +367,8 @@ fn expected_keys(text: &str) -> HashSet<&'static str> {
     let message: &'static str = error.message().to_owned().leak();
     let keys: HashSet<_> = message.split('`').skip(3).step_by(2).collect();
     // Tables inside a section have a section of their own in the reference.
-    const TABLES: [&str; 24] = [
+    const TABLES: [&str; 25] = [
+        "probe",
         "swarm",
         "dnssec",
         "transfer",

@@ -76,7 +76,7 @@ fn admit(target: &Target, hosts: &[HostPattern], ports: &[u16]) -> Result<(), Re
 }
 
 /// Whether an address is of a host on the Internet.
-pub(super) fn is_public(address: IpAddr) -> bool {
+pub(crate) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             let is_in = |(start, length): &(Ipv4Addr, u32)| (address.to_bits() ^ start.to_bits()) >> (32 - length) == 0;

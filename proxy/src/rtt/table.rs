@@ -1,10 +1,10 @@
 //! Round-trip times by prefix: bounded, each leaning to its short ones, forgotten when nobody comes any more.
 //!
-//! Invariant: an index leads to each row by its prefix, and to no other.
+//! What connections show of a prefix stands before what probes do. Invariant: an index leads to each row by its prefix, and to no other.
 
 use std::collections::HashMap;
 
-use littoral_geo::rtt::{Prefix, Row};
+use littoral_geo::rtt::{Means, Prefix, Row};
 
 /// A time comes down by a quarter of the way to a shorter sample and up by a sixteenth to a longer one, so that it comes to rest near the
 /// fifth that is shortest: the way itself, rather than what access networks add at times.
@@ -30,9 +30,32 @@ pub(super) struct Table {
 #[derive(Clone, Copy)]
 struct Kept {
     prefix: Prefix,
+    /// Of connections.
+    passive: Figure,
+    /// Of probes.
+    active: Figure,
+}
+
+/// What measurements of one kind come to.
+#[derive(Clone, Copy, Default)]
+struct Figure {
     us: u32,
     samples: u32,
     last_s: u64,
+}
+
+impl Figure {
+    /// One more; what is older than `keep_s` does not count any more.
+    fn note(&mut self, us: u32, now_s: u64, keep_s: u64) {
+        if self.samples == 0 || now_s.saturating_sub(self.last_s) > keep_s {
+            (self.us, self.samples) = (us, 0);
+        }
+        self.us = match us < self.us {
+            true => self.us - (self.us - us).div_ceil(DOWN),
+            false => self.us + (us - self.us).div_ceil(UP),
+        };
+        (self.samples, self.last_s) = ((self.samples + 1).min(SAMPLES_MAX), now_s);
+    }
 }
 
 impl Table {
@@ -55,22 +78,42 @@ impl Table {
     /// A connection took `us` microseconds. Seconds are of a clock that does not go back.
     pub(super) fn note(&mut self, prefix: Prefix, us: u32, now_s: u64) {
         let keep_s = self.keep_s;
-        let Some(row) = self.row(prefix, now_s) else { return };
-        if row.samples == 0 || now_s.saturating_sub(row.last_s) > keep_s {
-            (row.us, row.samples) = (us, 0);
+        if let Some(row) = self.row(prefix, now_s) {
+            row.passive.note(us, now_s, keep_s);
         }
-        row.us = match us < row.us {
-            true => row.us - (row.us - us).div_ceil(DOWN),
-            false => row.us + (us - row.us).div_ceil(UP),
-        };
-        (row.samples, row.last_s) = ((row.samples + 1).min(SAMPLES_MAX), now_s);
+    }
+
+    /// A probe took `us` microseconds.
+    pub(super) fn probed(&mut self, prefix: Prefix, us: u32, now_s: u64) {
+        let keep_s = self.keep_s;
+        if let Some(row) = self.row(prefix, now_s) {
+            row.active.note(us, now_s, keep_s);
+        }
     }
 
     /// Takes a row as it is.
     pub(super) fn learn(&mut self, told: &Row, now_s: u64) {
         let Some(row) = self.row(told.prefix, now_s) else { return };
-        (row.us, row.samples) = (told.rtt_us, told.samples.min(SAMPLES_MAX));
-        row.last_s = now_s.saturating_sub(told.age_s.into());
+        let figure = if told.means == Means::Probes { &mut row.active } else { &mut row.passive };
+        let last_s = now_s.saturating_sub(told.age_s.into());
+        *figure = Figure { us: told.rtt_us, samples: told.samples.min(SAMPLES_MAX), last_s };
+    }
+
+    /// Whether connections of a prefix say enough to be told.
+    pub(super) fn is_measured(&self, prefix: Prefix, now_s: u64) -> bool {
+        self.places.get(&prefix).is_some_and(|at| self.passive(&self.rows[*at], now_s).is_some())
+    }
+
+    /// What connections say of a row, where it is enough and young enough.
+    fn passive<'a>(&self, row: &'a Kept, now_s: u64) -> Option<&'a Figure> {
+        let is_young = |figure: &&Figure| now_s.saturating_sub(figure.last_s) <= self.keep_s;
+        Some(&row.passive).filter(is_young).filter(|figure| figure.samples > 0 && figure.samples >= self.samples_min)
+    }
+
+    /// The same of probes: one is enough.
+    fn active<'a>(&self, row: &'a Kept, now_s: u64) -> Option<&'a Figure> {
+        let is_young = |figure: &&Figure| now_s.saturating_sub(figure.last_s) <= self.keep_s;
+        Some(&row.active).filter(is_young).filter(|figure| figure.samples > 0)
     }
 
     /// The row of a prefix; a new one has no samples.
@@ -83,7 +126,8 @@ impl Table {
                 self.make_room();
             }
             self.places.insert(prefix, self.rows.len());
-            self.rows.push(Kept { prefix, us: 0, samples: 0, last_s: now_s });
+            let passive = Figure { last_s: now_s, ..Figure::default() };
+            self.rows.push(Kept { prefix, passive, active: Figure::default() });
         }
         self.rows.get_mut(*self.places.get(&prefix)?)
     }
@@ -92,7 +136,10 @@ impl Table {
     fn make_room(&mut self) {
         let count = self.rows.len();
         let looked = (0..LOOKS.min(count)).map(|step| (self.hand + step) % count);
-        let Some(oldest) = looked.min_by_key(|at| self.rows[*at].last_s) else { return };
+        let Some(oldest) = looked.min_by_key(|at| self.rows[*at].passive.last_s.max(self.rows[*at].active.last_s))
+        else {
+            return;
+        };
         self.hand = (self.hand + LOOKS) % count;
         let gone = self.rows.swap_remove(oldest);
         self.places.remove(&gone.prefix);
@@ -104,15 +151,13 @@ impl Table {
 
     /// The rows that have enough behind them and are young enough, in order.
     pub(super) fn told(&self, now_s: u64) -> Vec<Row> {
-        let age = |row: &Kept| now_s.saturating_sub(row.last_s);
-        let good = self.rows.iter().filter(|row| row.samples >= self.samples_min && age(row) <= self.keep_s);
-        let told = |row: &Kept| Row {
-            prefix: row.prefix,
-            rtt_us: row.us,
-            samples: row.samples,
-            age_s: u32::try_from(age(row)).unwrap_or(u32::MAX),
+        let told = |row: &Kept| {
+            let passive = self.passive(row, now_s).map(|figure| (figure, Means::Connections));
+            let (figure, means) = passive.or_else(|| Some((self.active(row, now_s)?, Means::Probes)))?;
+            let age_s = u32::try_from(now_s.saturating_sub(figure.last_s)).unwrap_or(u32::MAX);
+            Some(Row { prefix: row.prefix, rtt_us: figure.us, samples: figure.samples, age_s, means })
         };
-        let mut rows: Vec<Row> = good.map(told).collect();
+        let mut rows: Vec<Row> = self.rows.iter().filter_map(told).collect();
         rows.sort_unstable_by_key(|row| row.prefix);
         rows
     }
@@ -154,10 +199,32 @@ mod tests {
         (0..2).for_each(|_| table.note(prefix(1), 9_000, 10));
         assert_eq!(table.told(10), []);
         table.note(prefix(1), 9_000, 20);
-        let row = Row { prefix: prefix(1), rtt_us: 9_000, samples: 3, age_s: 100 };
+        let row = Row { prefix: prefix(1), rtt_us: 9_000, samples: 3, age_s: 100, means: Means::Connections };
         assert_eq!((table.told(120), table.told(121)), (vec![row], vec![]));
         (0..3).for_each(|_| table.note(prefix(1), 50_000, 200));
         assert_eq!(table.told(200)[0].rtt_us, 50_000);
+    }
+
+    #[test]
+    fn probes_stand_in_for_connections_and_never_in_their_place() {
+        let mut table = table(8);
+        let told = |table: &Table, now_s| {
+            table.told(now_s).iter().map(|row| (row.rtt_us, row.samples, row.age_s, row.means)).collect::<Vec<_>>()
+        };
+        table.probed(prefix(1), 40_000, 10);
+        assert_eq!(told(&table, 15), [(40_000, 1, 5, Means::Probes)], "one is enough");
+        (0..2).for_each(|_| table.note(prefix(1), 9_000, 20));
+        assert_eq!(told(&table, 20), [(40_000, 1, 10, Means::Probes)], "too few connections to go by");
+        assert!(!table.is_measured(prefix(1), 20));
+        table.note(prefix(1), 9_000, 30);
+        table.probed(prefix(1), 70_000, 40);
+        assert_eq!(told(&table, 40), [(9_000, 3, 10, Means::Connections)], "and no later probe changes that");
+        assert!(table.is_measured(prefix(1), 130) && !table.is_measured(prefix(1), 131));
+        assert_eq!(told(&table, 131)[0].3, Means::Probes, "until nobody came for long");
+        assert_eq!(told(&table, 141), [], "which goes for probes, too");
+        let row = Row { prefix: prefix(2), rtt_us: 5_000, samples: 2, age_s: 1, means: Means::Probes };
+        table.learn(&row, 200);
+        assert_eq!(table.told(200), [row]);
     }
 
     #[test]

@@ -173,3 +173,47 @@ async fn an_edge_measures_its_connections_and_tells_whom_it_should() {
     let told = node.get("site.example", "/.well-known/littoral/rtt", &[]).await;
     assert_eq!((told.status, &told.body[..]), (200, &b"x"[..]));
 }
+
+#[tokio::test]
+async fn prefixes_that_may_be_probed_are_and_what_clients_show_stands_before_it() {
+    // Who is probed: one answers, the other has nobody at that port.
+    let listener = std::net::TcpListener::bind("127.0.7.9:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let grant =
+        "[rtt.probe]\nallow = [\"127.0.7.0/24\", \"127.0.8.1/32\"]\naddresses = [\"127.0.7.9\"]\nevery = \"1s\"";
+    let rtt = format!("tell = [\"127.0.0.0/8\"]\n{grant}\nport = {port}\n{SITE}");
+    let probing = Node::start(BINARY, &edge_config("127.0.0.1", &rtt), &[]).await;
+    let idle = edge("127.0.0.2").await;
+    for outcome in ["answered", "refused"] {
+        until_at_least(&probing, &format!("littoral_rtt_probes_total{{outcome=\"{outcome}\"}}"), 1.0).await;
+    }
+    let (_, told) = probing.admin("GET", "/v1/rtt", "").await;
+    let lines: Vec<_> = told.lines().skip(1).collect();
+    assert!(lines.len() == 2 && lines.iter().all(|line| line.ends_with(" probes")), "{told}");
+    assert!(lines[0].starts_with("127.0.7.0/24 ") && lines[1].starts_with("127.0.8.0/24 "), "{told}");
+    let node = director(ports([&probing, &idle]), "10m").await;
+    node.until("littoral_rtt_known", 2.0).await;
+    let means = async || {
+        let (_, told) = node.admin("GET", "/v1/explain?client=127.0.7.30&name=svc.cdn.example", "").await;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        told["candidates"][0]["rtt"]["means"].clone()
+    };
+    assert_eq!(means().await, "probes");
+    let text = "littoral-rtt 1\n127.0.7.0/24 21500 9 0\n";
+    assert_eq!(probing.admin("POST", "/v1/rtt", text).await, (200, "{\"taken\":1}".to_owned()));
+    until_at_least(&probing, "littoral_rtt_probes_total{outcome=\"known\"}", 1.0).await;
+    let (_, told) = probing.admin("GET", "/v1/rtt", "").await;
+    assert!(told.contains("\n127.0.7.0/24 21500 9 ") && !told.contains("9 0 probes"), "{told}");
+    let heard = async { while means().await != "connections" {} };
+    tokio::time::timeout(PATIENCE, heard).await.expect("what connections show is heard");
+    assert_eq!(
+        idle.metrics().await["littoral_rtt_probes_total{outcome=\"answered\"}"],
+        0.0,
+        "nothing is granted there"
+    );
+}
+
+async fn until_at_least(node: &Node, sample: &str, value: f64) {
+    let came = async { while node.metrics().await.get(sample).is_none_or(|now| *now < value) {} };
+    tokio::time::timeout(PATIENCE, came).await.unwrap_or_else(|_| panic!("{sample} never gets {value}"));
+}

@@ -1,7 +1,7 @@
 //! Decisions by round-trip times that clusters have told: whom they move, for how long, and which scope says so.
 
 use super::*;
-use crate::rtt::{Row, Told, merged};
+use crate::rtt::{Means, Row, Told, merged};
 
 /// The candidate with the lowest known time, else the native policy; so does a guest, in short.
 #[derive(Default)]
@@ -37,8 +37,13 @@ fn directing(is_blind: bool) -> (tempfile::TempDir, Director) {
 
 /// What a cluster tells at [`HEARD_S`] and what holds for a minute.
 fn told(cluster: &str, rows: &[(&str, u32)]) -> (String, Told) {
-    let row =
-        |(prefix, rtt_us): &(&str, u32)| Row { prefix: prefix.parse().unwrap(), rtt_us: *rtt_us, samples: 4, age_s: 5 };
+    let row = |(prefix, rtt_us): &(&str, u32)| Row {
+        prefix: prefix.parse().unwrap(),
+        rtt_us: *rtt_us,
+        samples: 4,
+        age_s: 5,
+        means: Means::Connections,
+    };
     let (rows, _) = merged(rows.iter().map(row).collect());
     let heard_ms = HEARD_S * 1000;
     (cluster.into(), Told { heard_ms, until_ms: heard_ms + 60_000, by: format!("{cluster}:80"), rows })

@@ -48,4 +48,35 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "For how long is decided by what a cluster told last; then distance stands in for it.",
     ),
+    key(
+        "rtt.probe.allow",
+        "list of prefixes, at most 4096 /24 and /48 in all",
+        "none: nothing is probed",
+        "live",
+        "Prefixes that may be probed: by one TCP handshake each, to which a refusal is an answer, too. What is not public (private, loopback, …) is \
+         probed only by an entry that names nothing else.",
+    ),
+    key(
+        "rtt.probe.addresses",
+        "list of addresses in them",
+        "none",
+        "live",
+        "Who is asked in their prefixes; in the others it is the first address (192.0.2.1, 2001:db8::1).",
+    ),
+    key("rtt.probe.port", "port, not 0", "`443`", "live", "The port that is asked."),
+    key(
+        "rtt.probe.every",
+        "duration, at least 1s",
+        "`10m`",
+        "live",
+        "Each prefix is probed once in it, and not while connections of its clients are measured.",
+    ),
+    key("rtt.probe.per_second", "number, 1 to 100", "`10`", "live", "Probes in a second."),
+    key(
+        "rtt.probe.at_a_time",
+        "number, 1 to 256",
+        "`16`",
+        "live",
+        "Probes under way; of more, those are left out that are due.",
+    ),
 ];

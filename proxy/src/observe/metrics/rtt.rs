@@ -5,12 +5,19 @@ use crate::node::Node;
 use crate::observe::figures::Counter;
 use crate::rtt::Rtt;
 use crate::rtt::hear::Hearing;
+use crate::rtt::probe::Outcome;
 
 pub(super) const METRICS: &[Declared] = &[
     metric(
         "littoral_rtt_measured_total",
         "outcome: kept, limited, busy, unknown",
         "Connections of clients by what came of measuring their round-trip time.",
+    ),
+    metric(
+        "littoral_rtt_probes_total",
+        "outcome: answered, refused, silent, unknown, known, busy",
+        "Probes by what came of them: answered, refused (which is an answer), not answered in time, answered after the kernel had asked twice; and \
+         those that were left out because connections are measured, or because too many were under way.",
     ),
     metric("littoral_rtt_kept", "", "Prefixes of clients whose round-trip time is kept."),
     metric("littoral_rtt_evicted_total", "", "Prefixes dropped because there were more than rtt.prefixes."),
@@ -35,6 +42,7 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
     let hears = !node.settings.load().rtt.hear.0.is_zero() || node.control.plane().is_connected().is_some();
     match (name, node.directing.as_ref().filter(|_| hears)) {
         ("littoral_rtt_measured_total", _) => by("outcome", Rtt::OUTCOMES.into_iter().zip(sums(&node.rtt.measured))),
+        ("littoral_rtt_probes_total", _) => by("outcome", Outcome::LABELS.into_iter().zip(sums(&node.rtt.probes))),
         ("littoral_rtt_kept", _) => one(node.rtt.kept().0),
         ("littoral_rtt_evicted_total", _) => one(node.rtt.kept().1),
         ("littoral_rtt_told_total", _) => by("outcome", ["told", "refused"].into_iter().zip(sums(&node.rtt.told))),
