@@ -71,6 +71,10 @@ pub(super) struct Core {
 }
 
 /// What it exports, by the path its calls go.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "an instance lies in a box of its own, and this is on the way of every call"
+)]
 enum Exports {
     Component(Component, HttpFilter),
     Core(Functions),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use littoral_plugin_host::filter::{Change, Exchange, Fault as Failed, Filter, FilterHost, FilterSpec, Point};
 use littoral_plugin_host::{Fault, Flow, HostSettings, Interface, Object, PluginSpec, fuzzing};
 
-use super::marionette::Marionette;
+use super::marionette::{Marionette, Operation};
 use super::{advance, ask, flow, guest, host, now_ms, spec};
 
 /// What is asked of a policy that lies: its faults, of all four questions.
@@ -172,7 +172,7 @@ fn a_filter_whose_pointers_are_wild_fails_its_call_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let (moved, filters) = marionettes(directory.path());
     let (outside, last) = (u32::MAX, 65_535);
-    let cases: &[(&str, &[(&str, &[u32])], Failed)] = &[
+    let cases: &[(&str, &[Operation<'_>], Failed)] = &[
         ("an answer outside", &[("end", &[outside - 3])], Failed::Nonsense),
         ("an answer that is not aligned", &[("end", &[65_281])], Failed::Nonsense),
         ("an answer over the end", &[("end", &[65_532])], Failed::Nonsense),
@@ -239,11 +239,11 @@ fn a_filter_reads_by_the_core_path_what_it_reads_by_the_component_runtime() {
     let (moved, filters) = marionettes(directory.path());
     // What it reads comes to 2048, where the answers are at 1024, and is set as the value of a field whose name lies behind.
     let at = 4 * 32;
-    let said = |reads: &[(&str, &[u32])], length: u32| {
-        let set: &[(&str, &[u32])] = &[("exchange.set-field", &[at, 3, 2048, length])];
+    let said = |reads: &[Operation<'_>], length: u32| {
+        let set: &[Operation<'_>] = &[("exchange.set-field", &[at, 3, 2048, length])];
         moved.program(&[&[("allocate", &[2048][..])], reads, set].concat(), b"x-ahostx-two")
     };
-    let cases: &[(&str, &[(&str, &[u32])], &[u8])] = &[
+    let cases: &[(&str, &[Operation<'_>], &[u8])] = &[
         ("the method", &[("exchange.method", &[1024]), ("env.count", &[1, 1])], b"GET"),
         ("the host", &[("exchange.host", &[1024]), ("env.count", &[1, 1])], b"site.example"),
         ("the target", &[("exchange.target", &[1024]), ("env.count", &[1, 1])], b"/a"),
@@ -259,7 +259,7 @@ fn a_filter_reads_by_the_core_path_what_it_reads_by_the_component_runtime() {
         }
         // The second of two values, behind the list of two.
         let second = [("allocate", &[2048][..]), ("exchange.fields", &[at + 7, 5, 1024]), ("env.count", &[1, 1])];
-        let set: [(&str, &[u32]); 1] = [("exchange.set-field", &[at, 3, 2048 + 19, 3])];
+        let set: [Operation<'_>; 1] = [("exchange.set-field", &[at, 3, 2048 + 19, 3])];
         let program = moved.program(&[&second[..], &set].concat(), b"x-ahostx-two");
         assert_eq!(run(&filter, program), Ok(vec![Change::Set("x-a".into(), b"two".into())]));
     }

@@ -20,6 +20,9 @@ const ANSWER: u32 = 65_280;
 /// Where a result of the host is that says where the program is.
 const RESULT: u32 = 65_512;
 
+/// An operation by its name, and its arguments.
+pub(crate) type Operation<'a> = (&'a str, &'a [u32]);
+
 /// A component, and what its operations are called.
 pub(crate) struct Marionette {
     /// The component's file.
@@ -59,7 +62,7 @@ impl Marionette {
 
     /// A program of operations, with `behind` after it.
     #[allow(dead_code, reason = "fuzz targets have programs of their own")]
-    pub(crate) fn program(&self, operations: &[(&str, &[u32])], behind: &[u8]) -> Vec<u8> {
+    pub(crate) fn program(&self, operations: &[Operation<'_>], behind: &[u8]) -> Vec<u8> {
         let mut program = Vec::new();
         for (name, arguments) in operations {
             let number = self.operations.iter().position(|known| known == name).expect("an operation of the world");

@@ -11,7 +11,7 @@ use littoral_plugin_host::HostSettings;
 use littoral_plugin_host::service::swarm::{Actor, Algorithm, Event, Outside, Refusal, Unsent};
 use littoral_plugin_host::service::{DialSpec, Service, ServiceHost, ServiceSpec, Target};
 
-use super::marionette::Marionette;
+use super::marionette::{Marionette, Operation};
 use super::{advance, now_ms};
 
 /// Hears what is asked for.
@@ -95,7 +95,7 @@ impl Moved {
     }
 
     /// Whether it lives on after a program, and what was asked for.
-    fn run(&self, operations: &[(&str, &[u32])], behind: &[u8]) -> (bool, Vec<String>) {
+    fn run(&self, operations: &[Operation<'_>], behind: &[u8]) -> (bool, Vec<String>) {
         advance(60_000);
         let actor = wait(Actor::start(&self.service, Box::new(self.heard.clone()), None)).ok().unwrap();
         let bytes = self.marionette.program(operations, behind);
@@ -109,7 +109,7 @@ fn a_swarm_that_calls_with_good_pointers_is_heard() {
     let moved = Moved::new();
     // The text is behind six operations.
     let at = 6 * 32;
-    let operations: &[(&str, &[u32])] = &[
+    let operations: &[Operation<'_>] = &[
         ("swarm-host.send", &[7, at, 4]),
         ("swarm-host.splice", &[7, 3, 100, 50, 1024]),
         ("swarm-host.dial", &[at + 4, 12, 6881, 1024]),
@@ -132,11 +132,11 @@ fn a_swarm_that_calls_with_good_pointers_is_heard() {
 #[test]
 fn a_swarm_reaches_nobody_who_is_not_granted() {
     let moved = Moved::new();
-    let dials: &[(&str, &[u32])] =
+    let dials: &[Operation<'_>] =
         &[("swarm-host.dial", &[64, 12, 80, 1024]), ("swarm-host.dial", &[64, 9, 6881, 1024])];
     assert_eq!(moved.run(dials, b"peer.example"), (true, Vec::new()), "another port, another name");
     // ::ffff:0:0 with its low bits as a number of 32 bits that keeps its sign, and a port beyond 16 bits of it.
-    let ask: &[(&str, &[u32])] = &[("swarm-host.send-to", &[0, 1, 6881, 0, 10])];
+    let ask: &[Operation<'_>] = &[("swarm-host.send-to", &[0, 1, 6881, 0, 10])];
     assert_eq!(moved.run(ask, b""), (true, vec!["send-to [::1]:6881 10 (false, false)".into()]), "told that it is not");
 }
 
@@ -144,7 +144,7 @@ fn a_swarm_reaches_nobody_who_is_not_granted() {
 fn a_swarm_whose_pointers_are_wild_fails_and_is_heard_of_no_more() {
     let moved = Moved::new();
     let (outside, last) = (u32::MAX, 65_535);
-    let cases: &[(&str, &[(&str, &[u32])])] = &[
+    let cases: &[(&str, &[Operation<'_>])] = &[
         ("bytes outside", &[("swarm-host.send", &[1, outside, 8])]),
         ("bytes of all memory there could be", &[("swarm-host.send", &[1, 0, outside])]),
         ("bytes that wrap", &[("swarm-host.send-to", &[0, 1, 1, outside - 1, 16])]),

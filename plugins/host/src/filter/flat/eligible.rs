@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, ExportSectionReader, Parser, Payload};
 
 use super::imports::INTERFACES;
 use crate::component::{Opened, is_ours};
@@ -49,11 +49,7 @@ fn passes_on(file: &[u8]) -> Option<bool> {
                     return Some(false);
                 }
             }
-            Payload::ExportSection(section) if modules == 1 => {
-                if section.into_iter().any(|export| export.is_ok_and(|export| export.name == "_initialize")) {
-                    return Some(false);
-                }
-            }
+            Payload::ExportSection(section) if modules == 1 && has_initialize(section.clone()) => return Some(false),
             Payload::ComponentCanonicalSection(section) => {
                 for function in section {
                     let plain = match function.ok()? {
@@ -71,6 +67,10 @@ fn passes_on(file: &[u8]) -> Option<bool> {
         }
     }
     Some(modules > 0)
+}
+
+fn has_initialize(exports: ExportSectionReader<'_>) -> bool {
+    exports.into_iter().any(|export| export.is_ok_and(|export| export.name == "_initialize"))
 }
 
 fn is_plain(option: &CanonicalOption) -> bool {
