@@ -21,6 +21,7 @@ use crate::map::{As, retire};
 use crate::peers::Peers;
 use crate::routing::{NativeGeo, Routing};
 use crate::tsig::Secret;
+use crate::zone::ZoneTables;
 
 mod decide;
 mod explain;
@@ -99,8 +100,10 @@ pub struct Override {
 pub struct ZoneSource {
     /// Its name.
     pub name: String,
-    /// Its master file.
+    /// Its master file, or a file of tables when it ends in `.toml`; where the config has its tables, how to name them in errors.
     pub file: PathBuf,
+    /// Its tables, where the config has them.
+    pub tables: Option<Arc<ZoneTables>>,
     /// How it is signed; `None`: not at all.
     pub dnssec: Option<Dnssec>,
     /// Servers that it comes from and goes to.

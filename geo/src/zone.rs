@@ -1,5 +1,5 @@
 //! Zones: what a master file (RFC 1035) must hold, and lookups in it. [`master`] cuts the file into entries, [`reader`] makes
-//! records of them, [`data`] reads what stands in a record.
+//! records of them, [`data`] reads what stands in a record; [`tables`] has records in TOML read by the same.
 //!
 //! A name exists when it or anything below it has records (empty non-terminals, RFC 8020). Wildcards answer for the
 //! closest encloser only (RFC 4592). Below a delegation there is nothing but the referral. Invariant: what was read never
@@ -29,9 +29,11 @@ mod reader;
 mod ready;
 mod services;
 mod signed;
+mod tables;
 mod versions;
 
 pub(crate) use history::{Change, History, newer, serial_of};
+pub use tables::{Data, Misplaced, RecordTable, Time, ZoneTables};
 pub(crate) use versions::{Silent, confirm};
 
 pub(crate) type Sets = HashMap<LowerName, BTreeMap<RecordType, Vec<Record>>>;
@@ -290,7 +292,11 @@ impl Zone {
             let fix = "an octet that is not UTF-8: save the file as UTF-8, and write other octets as \\DDD";
             GeoError(format!("{}:{line}: {fix}", file.display()))
         })?;
-        Self::parse(name, &text, &file.display().to_string())
+        let place = file.display().to_string();
+        match file.extension().is_some_and(|extension| extension == "toml") {
+            true => Self::parse_tables(name, &text, &place),
+            false => Self::parse(name, &text, &place),
+        }
     }
 
     /// Reads a master file at hand. `place` names it in errors.

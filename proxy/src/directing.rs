@@ -230,7 +230,9 @@ fn zone_source(zone: &crate::config::Zone) -> ZoneSource {
         journal: update.journal.clone(),
     });
     let peers = Peers { transfer, primary, update };
-    ZoneSource { name: zone.name.clone(), file: zone.file.clone(), dnssec, peers }
+    let tables = zone.tables().map(Arc::new);
+    let file = zone.file.clone().unwrap_or_else(|| format!("[[zone]] {}", zone.name).into());
+    ZoneSource { name: zone.name.clone(), file, tables, dnssec, peers }
 }
 
 fn geo_config(config: &Config) -> GeoConfig {

@@ -28,12 +28,13 @@ pub(super) struct Entry<'a> {
 pub(super) struct Entries<'a> {
     rest: &'a str,
     line: usize,
+    has_comment: bool,
 }
 
 impl<'a> Entries<'a> {
     /// Of a whole file; a byte order mark before it is passed over.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1 }
+        Self { rest: text.strip_prefix('\u{feff}').unwrap_or(text), line: 1, has_comment: false }
     }
 
     /// The next entry; `None` at the end.
@@ -56,7 +57,10 @@ impl<'a> Entries<'a> {
                         entry.indented = self.begins_blank();
                     }
                 }
-                ';' => self.skip(self.rest.find('\n').unwrap_or(self.rest.len())),
+                ';' => {
+                    self.has_comment = true;
+                    self.skip(self.rest.find('\n').unwrap_or(self.rest.len()));
+                }
                 '(' => {
                     self.skip(1);
                     open.push(self.line);
@@ -79,6 +83,11 @@ impl<'a> Entries<'a> {
             Some(line) => Err((*line, "\"(\" is never closed: add \")\" after the last item".into())),
             None => Ok(Some(entry).filter(|entry| !entry.tokens.is_empty())),
         }
+    }
+
+    /// Whether a comment was passed over.
+    pub(super) fn has_comment(&self) -> bool {
+        self.has_comment
     }
 
     fn begins_blank(&self) -> bool {

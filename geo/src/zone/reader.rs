@@ -28,6 +28,11 @@ impl Reader {
         Self { origin, owner: None, ttl_default: None, ttl_last: None }
     }
 
+    /// The same with a TTL for records that state none.
+    pub(super) fn with_ttl(origin: Name, ttl_default: Option<u32>) -> Self {
+        Self { ttl_default, ..Self::new(origin) }
+    }
+
     /// The record of an entry; `None` for a directive.
     ///
     /// # Errors
@@ -75,9 +80,43 @@ impl Reader {
         };
         let owner = self.owner.clone().ok_or("the first record has no name: begin its line with one, or with @")?;
         self.ttl_last = stated.or(self.ttl_last);
-        let ttl = stated.or(self.ttl_default).or(self.ttl_last);
-        let ttl = ttl.ok_or("no TTL is known for it: put a line such as $TTL 3600 before it")?;
-        let record = Record::from_rdata(owner, ttl, data::data(kind, tokens, &self.origin)?);
+        let ttl = self.ttl(stated).ok_or("no TTL is known for it: put a line such as $TTL 3600 before it")?;
+        self.of_data(owner, ttl, kind, tokens)
+    }
+
+    /// An owner's name.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn owner(&self, name: &Token<'_>) -> Result<Name, String> {
+        data::name(name, &self.origin)
+    }
+
+    /// The TTL of a record that states this one, or none.
+    pub(super) fn ttl(&self, stated: Option<u32>) -> Option<u32> {
+        stated.or(self.ttl_default).or(self.ttl_last)
+    }
+
+    /// A type that is served.
+    ///
+    /// # Errors
+    /// Which ones are.
+    pub(super) fn kind(text: &str) -> Result<RecordType, String> {
+        kind(text)
+    }
+
+    /// A record with this data.
+    ///
+    /// # Errors
+    /// What is wrong with the data, or that no message holds the record.
+    pub(super) fn of_data(
+        &self,
+        owner: Name,
+        ttl: u32,
+        kind: RecordType,
+        data: &[Token<'_>],
+    ) -> Result<Record, String> {
+        let record = Record::from_rdata(owner, ttl, data::data(kind, data, &self.origin)?);
         let unsendable = |error| format!("this {kind} record does not fit into a message ({error}): shorten it");
         record.to_bytes().map_err(unsendable)?;
         Ok(record)
@@ -85,7 +124,7 @@ impl Reader {
 }
 
 /// A TTL in seconds or in units, such as `1h30m`; `None` when it is none.
-fn ttl(text: &str) -> Option<Result<u32, String>> {
+pub(super) fn ttl(text: &str) -> Option<Result<u32, String>> {
     let long = || format!("a TTL of {text} is too long: at most {TTL_SECONDS_MAX} (RFC 2181 §8)");
     if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() {
         return Some(text.parse().ok().filter(|seconds| *seconds <= TTL_SECONDS_MAX).ok_or_else(long));

@@ -82,7 +82,12 @@ impl Zone {
             let known = known.filter(|known| known.relations.primary.is_some());
             return known.map_or_else(|| Self::copied(source), |known| Ok(known.clone().fresh()));
         }
-        let mut zone = Self::load(&source.name, &source.file)?;
+        let place = source.file.display();
+        let mut zone = match &source.tables {
+            None => Self::load(&source.name, &source.file)?,
+            Some(tables) => Self::of_tables(&source.name, tables)
+                .map_err(|(key, problem)| GeoError(format!("{place}: {key}: {problem}")))?,
+        };
         if let Some(update) = &source.peers.update {
             zone = zone.with_journal(&update.journal, warnings)?;
         }

@@ -58,9 +58,14 @@ pub(crate) fn a_reply_is_an_answer_or_nothing(reply: &[u8]) -> Option<Answer> {
     Some(answer)
 }
 
-/// A zone file as an operator may write it: refused in one line, or a zone that answers any question about it.
+/// A zone file as an operator may write it, of records or of tables: refused in one line, or a zone that answers any question about it.
 pub(crate) fn a_zone_is_read_or_refused(text: &str) -> bool {
-    let zone = match Zone::parse("example.", text, "zone.txt") {
+    let read: [fn(&str, &str, &str) -> _; 2] = [Zone::parse, Zone::parse_tables];
+    read.map(|read| answers_or_is_refused(read("example.", text, "zone.txt"))).contains(&true)
+}
+
+fn answers_or_is_refused(read: Result<Zone, littoral_geo::director::GeoError>) -> bool {
+    let zone = match read {
         Ok(zone) => zone,
         Err(error) => {
             assert!(error.0.starts_with("zone.txt:") && !error.0.contains('\n'), "no place in {error}");

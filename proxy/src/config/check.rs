@@ -196,6 +196,10 @@ impl Config {
             }
             unique(what, names.iter().enumerate().map(|(at, name)| (format!("{what}.{at}.name"), name)))?;
         }
+        for (at, zone) in self.zone.iter().enumerate() {
+            zone.check()
+                .map_err(|(key, problem)| (format!("zone.{at}.{key}"), format!("zone {:?}: {problem}", zone.name)))?;
+        }
         let is_in = |name: &str, zone: &String| {
             zone == "." || name.strip_suffix(zone.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
         };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use littoral_geo::zone::{RecordTable, Time, ZoneTables};
 use serde::Deserialize;
 
 use super::Span;
@@ -14,8 +15,12 @@ use super::units::Prefix;
 pub struct Zone {
     /// Its name.
     pub name: String,
-    /// Its master file (RFC 1035).
-    pub file: PathBuf,
+    /// Its master file (RFC 1035), or a file of tables (`*.toml`).
+    pub file: Option<PathBuf>,
+    /// TTL of records of `record` that state none.
+    pub ttl: Option<Time>,
+    /// Its records, in place of a file.
+    pub record: Option<Vec<RecordTable>>,
     /// How it is signed; without it, not at all.
     pub dnssec: Option<Dnssec>,
     /// Who may copy it; without it, nobody.
@@ -78,9 +83,30 @@ fn validity() -> Span {
 }
 
 impl Zone {
+    /// The records that the config has itself.
+    pub fn tables(&self) -> Option<ZoneTables> {
+        let record = self.record.clone()?;
+        Some(ZoneTables { ttl: self.ttl.clone(), record })
+    }
+
+    /// The key is one of this zone.
+    pub(super) fn check(&self) -> Result<(), (String, String)> {
+        let wrong = |key: &str, problem: &str| Err((key.to_owned(), problem.to_owned()));
+        match (&self.file, self.tables()) {
+            (None, None) => wrong("file", "it has no records: add file, a master file, or [[zone.record]]"),
+            (Some(_), Some(_)) => wrong("record", "it has records here and in its file: keep one of them"),
+            (Some(_), None) if self.ttl.is_some() => wrong("ttl", "ttl is of [[zone.record]]: write it into the file"),
+            (None, Some(_)) if self.primary.is_some() => {
+                wrong("record", "it is copied from its primary: remove the records, and add file for the copy")
+            }
+            (None, Some(tables)) => tables.check(&self.name),
+            (Some(_), None) => Ok(()),
+        }
+    }
+
     pub(super) fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
         let keys = self.dnssec.iter_mut().map(|dnssec| &mut dnssec.keys);
         let journal = self.update.iter_mut().map(|update| &mut update.journal);
-        std::iter::once(&mut self.file).chain(keys).chain(journal)
+        self.file.iter_mut().chain(keys).chain(journal)
     }
 }

@@ -160,3 +160,65 @@ async fn the_certificates_of_https_serve_dns_over_tls_and_over_https_too() {
     assert_eq!(curl.expect("curl; `make setup` installs it").stdout, b"404");
     node.until("littoral_dns_https_refused_total", 1.0).await;
 }
+
+/// What a node answers to a question over UDP, byte by byte; dig would take it apart.
+async fn answer(node: &Node, name: &str, kind: u16) -> Vec<u8> {
+    let mut query = vec![0x4c, 0x69, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    for label in name.split('.') {
+        query.push(label.len() as u8);
+        query.extend(label.as_bytes());
+    }
+    query.extend([&[0][..], &kind.to_be_bytes(), &[0, 1]].concat());
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    socket.connect(node.address("dns")).await.unwrap();
+    socket.send(&query).await.unwrap();
+    let mut bytes = vec![0; 4096];
+    let received = tokio::time::timeout(littoral_testkit::PATIENCE, socket.recv(&mut bytes)).await;
+    bytes.truncate(received.expect("an answer").unwrap());
+    bytes
+}
+
+#[tokio::test]
+async fn a_zone_in_toml_answers_byte_by_byte_as_the_same_zone_in_a_master_file() {
+    let records = [
+        ("@", "SOA", "ns h 1 1h 1 1 30"),
+        ("@", "NS", "ns"),
+        ("@", "MX", "10 mail"),
+        ("ns", "A", "192.0.2.1"),
+        ("ns", "A", "192.0.2.2"),
+        ("www", "CNAME", "a1105"),
+        ("alias", "CNAME", "ns"),
+        ("*.w", "TXT", "\"a ; b\" c"),
+        ("d", "NS", "ns.d"),
+        ("ns.d", "AAAA", "2001:db8::3"),
+        ("h", "HTTPS", "1 . alpn=h2"),
+        ("_s._tcp", "SRV", "0 5 443 ns"),
+    ];
+    let master = records.map(|(name, kind, data)| format!("{name} 60 IN {kind} {data}\n")).concat();
+    let tables = |table: &str| {
+        let record = |(name, kind, data)| format!("[[{table}]]\nname = {name:?}\ntype = {kind:?}\ndata = {data:?}\n");
+        format!("ttl = \"1m\"\n{}", records.map(record).concat())
+    };
+    let of_file = |file: &str| config().replace("k.zone", file);
+    let of_config = config().replace("file = \"k.zone\"\n", &tables("zone.record"));
+    let master = Node::start(BINARY, &of_file("k.zone"), &[("k.zone", master.as_bytes())]).await;
+    let in_file = Node::start(BINARY, &of_file("k.toml"), &[("k.toml", tables("record").as_bytes())]).await;
+    let in_config = Node::start(BINARY, &of_config, &[]).await;
+    for owner in ["", "ns.", "www.", "alias.", "x.w.", "w.", "d.", "deep.d.", "h.", "_s._tcp.", "none.", "a1105."] {
+        let name = format!("{owner}kingcdn.example");
+        for kind in [1, 2, 5, 6, 15, 16, 28, 33, 65, 255] {
+            let wanted = answer(&master, &name, kind).await;
+            assert!(wanted.len() > 12 && wanted[3] & 0xf != 2, "{name} {kind}: {wanted:x?}");
+            for node in [&in_file, &in_config] {
+                assert_eq!(answer(node, &name, kind).await, wanted, "{name} {kind}");
+            }
+        }
+    }
+    std::fs::write(in_file.file("k.toml"), tables("record").replace("10 mail", "mail")).unwrap();
+    let (status, said) = in_file.admin("POST", "/v1/reload", "").await;
+    assert!(status == 200 && said.contains("k.toml:13: record.2.data: MX takes") && said.contains("stays"), "{said}");
+    std::fs::write(in_config.file("node.toml"), of_config.replace("10 mail", "mail")).unwrap();
+    let (status, said) = in_config.admin("POST", "/v1/reload", "").await;
+    assert!(status != 200 && said.contains("MX takes a preference and a name"), "{status} {said}");
+    assert!(dig(&in_config, &["kingcdn.example", "MX"]).await.contains("10 mail.kingcdn.example."));
+}

@@ -7,9 +7,26 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "zone.file",
         "file",
+        "required without `record`",
+        "live",
+        "Its master file (RFC 1035), or when its name ends in `.toml` a file of the keys `ttl` and `record`, as below; with `primary` the file of the copy, which the node writes.",
+    ),
+    key("zone.ttl", "seconds, or a time in quotes", "none", "live", "TTL of records that state none."),
+    key(
+        "zone.record.name",
+        "domain name",
         "required",
         "live",
-        "Its master file (RFC 1035); with `primary` the file of the copy, which the node writes.",
+        "With `[[zone.record]]` the config has the zone's records itself, in place of `file`. Relative to the zone unless it ends in a dot; `@` is the zone.",
+    ),
+    key("zone.record.type", "type of record", "required", "live", "As master files name it, such as `A` or `HTTPS`."),
+    key("zone.record.ttl", "seconds, or a time in quotes", "`zone.ttl`", "live", "Its TTL."),
+    key(
+        "zone.record.data",
+        "text, or list of texts",
+        "required",
+        "live",
+        "Its data as master files write it, such as `\"10 mail\"`; of a list each is a record of its own.",
     ),
     key(
         "zone.transfer.allow",
