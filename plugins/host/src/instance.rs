@@ -16,8 +16,8 @@ use crate::status::Counters;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Object, Verdict};
 
 use bounds::Bounds;
-pub(crate) use exports::Exports;
-use exports::Posts;
+pub(crate) use exports::name_of;
+use exports::{Exports, Posts};
 use told::{Names, Prices};
 
 mod bounds;

@@ -17,7 +17,7 @@ mod exports;
 mod imports;
 
 pub(super) use eligible::eligible;
-pub(super) use exports::{Functions, Told};
+pub(super) use exports::{Found, Functions, Told};
 pub(super) use imports::linker;
 
 /// How a guest allocates: old address, old size, alignment, size; the address.

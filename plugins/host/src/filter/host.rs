@@ -11,7 +11,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use super::answers::{Told, granted};
 use super::bindings::littoral::plugin::{exchange, fetch, place};
-use super::flat::{eligible, linker};
+use super::flat::{Found, eligible, linker};
 use super::guest::Guest;
 use super::instance::{Core, Manifest};
 use super::limits::{INSTANCES_TOTAL, STORE_BYTES_MAX};
@@ -104,7 +104,7 @@ impl FilterHost {
     fn core(&self, opened: &Opened, content: &Content) -> Option<Core> {
         let module = self.0.prepare_core(content, eligible(opened, content.bytes())?).ok()?;
         let pre = linker(module.engine(), &module).and_then(|linker| linker.instantiate_pre(&module)).ok()?;
-        Some(Core { module, pre, slow: AtomicBool::new(false) })
+        Some(Core { found: Found::of(&module)?, pre, slow: AtomicBool::new(false) })
     }
 
     fn shared(&self, spec: &FilterSpec) -> Shared {

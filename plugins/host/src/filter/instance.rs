@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use wasmtime::component::{Instance as Component, InstancePre};
-use wasmtime::{InstancePre as CorePre, Module, Store, UpdateDeadline};
+use wasmtime::{InstancePre as CorePre, Store, UpdateDeadline};
 
 use super::bindings::HttpFilter;
 use super::bindings::exports::littoral::plugin::filter::{Manifest as Told, Points, Reply as Own};
 use super::fault::{Failure, Fault};
-use super::flat::{Functions, Told as CoreTold};
+use super::flat::{Found, Functions, Told as CoreTold};
 use super::guest::{Guest, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, OUT_BYTES_MAX};
 use super::message::{Changes, Exchange, Reply, reply, target};
@@ -64,7 +64,7 @@ pub(super) enum Said {
 
 /// The core module of a filter that may be called itself.
 pub(super) struct Core {
-    pub(super) module: Module,
+    pub(super) found: Found,
     pub(super) pre: CorePre<Guest>,
     /// A call computed for so long that others should have run: from now on they do.
     pub(super) slow: AtomicBool,
@@ -277,7 +277,7 @@ impl Instance {
 /// Starts it by the core path, and has it take its config.
 fn start_core(core: &Core, store: &mut Store<Guest>, config: &str) -> wasmtime::Result<(Exports, CoreTold)> {
     let instance = core.pre.instantiate(&mut *store)?;
-    let functions = Functions::of(store, instance, &core.module).map_err(wasmtime::Error::msg)?;
+    let functions = Functions::of(store, instance, &core.found)?;
     let told = functions.init(store, config)?;
     Ok((Exports::Core(functions), told))
 }

@@ -6,24 +6,28 @@ use super::Guest;
 use crate::component::is_ours;
 
 /// Finds exported functions by interface and name, whatever patch version they carry.
-pub(crate) struct Exports<'a> {
-    pub(crate) instance: WasmInstance,
-    pub(crate) module: &'a Module,
+pub(super) struct Exports<'a> {
+    pub(super) instance: WasmInstance,
+    pub(super) module: &'a Module,
+}
+
+/// What a module calls a function of an interface, whatever patch version it carries; with `cabi_post_` before it, what frees its answer.
+pub(crate) fn name_of(module: &Module, prefix: &str, interface: &str, function: &str) -> Option<String> {
+    let matches = |name: &str| {
+        let (found, called) = name.strip_prefix(prefix)?.split_once('#')?;
+        (is_ours(found, interface) && called == function).then(|| name.to_owned())
+    };
+    module.exports().find_map(|export| matches(export.name()))
 }
 
 impl Exports<'_> {
     fn name(&self, prefix: &str, interface: &str, function: &str) -> Option<String> {
-        let matches = |name: &str| {
-            let plain = name.strip_prefix(prefix)?;
-            let (found, called) = plain.split_once('#')?;
-            (is_ours(found, interface) && called == function).then(|| name.to_owned())
-        };
-        self.module.exports().find_map(|export| matches(export.name()))
+        name_of(self.module, prefix, interface, function)
     }
 
-    pub(crate) fn function<T, P: WasmParams, R: WasmResults>(
+    pub(super) fn function<P: WasmParams, R: WasmResults>(
         &self,
-        store: &mut Store<T>,
+        store: &mut Store<Guest>,
         interface: &str,
         function: &str,
     ) -> Result<TypedFunc<P, R>, String> {
@@ -35,9 +39,9 @@ impl Exports<'_> {
     }
 
     /// What frees an answer, where the guest wants to be told: of type `P`, the function's own result.
-    pub(crate) fn post<T, P: WasmParams>(
+    pub(super) fn post<P: WasmParams>(
         &self,
-        store: &mut Store<T>,
+        store: &mut Store<Guest>,
         interface: &str,
         function: &str,
     ) -> Option<TypedFunc<P, ()>> {

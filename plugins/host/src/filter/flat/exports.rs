@@ -1,12 +1,12 @@
 //! What a filter on the core path exports: each function's flat signature, its arguments handed over, its answer read.
 
-use wasmtime::{Instance, Module, Result, Store, TypedFunc};
+use wasmtime::{Extern, Instance, Module, ModuleExport, Result, Store, TypedFunc, WasmParams, WasmResults};
 
 use super::{Budget, Heap, bytes_at, hand, heap, is_some, structure, text_at, word};
 use crate::ambient::nonsense;
 use crate::filter::bindings::exports::littoral::plugin::filter::{Manifest, Piece, Points, Reply};
 use crate::filter::guest::Guest;
-use crate::instance::Exports;
+use crate::instance::name_of;
 
 /// What a guest says of its config.
 pub(in crate::filter) type Told = std::result::Result<Manifest, String>;
@@ -28,10 +28,46 @@ pub(in crate::filter) struct Functions {
     on_body: Function<(u32, u32, u32)>,
 }
 
-impl<P: wasmtime::WasmParams> Function<P> {
-    fn find(exports: &Exports<'_>, store: &mut Store<Guest>, name: &str) -> std::result::Result<Self, String> {
-        let of = exports.function(store, "filter", name)?;
-        Ok(Self { of, post: exports.post(store, "filter", name) })
+/// Where a module has them: found once, for each instance takes a while.
+pub(in crate::filter) struct Found {
+    memory: ModuleExport,
+    realloc: ModuleExport,
+    functions: [Place; 6],
+}
+
+/// A function, and what is called when its answer was read.
+type Place = (ModuleExport, Option<ModuleExport>);
+
+/// In the order of [`Found::functions`].
+const NAMES: [&str; 6] = ["init", "on-request", "on-lookup", "on-origin", "on-response", "on-body"];
+
+impl Found {
+    /// Those of a module; `None`: not all are there.
+    pub(in crate::filter) fn of(module: &Module) -> Option<Self> {
+        let at = |prefix: &str, name: &str| module.get_export_index(&name_of(module, prefix, "filter", name)?);
+        let [init, on_request, on_lookup, on_origin, on_response, on_body] =
+            NAMES.map(|name| Some((at("", name)?, at("cabi_post_", name))));
+        let functions = [init?, on_request?, on_lookup?, on_origin?, on_response?, on_body?];
+        let [memory, realloc] = ["memory", "cabi_realloc"].map(|name| module.get_export_index(name));
+        Some(Self { memory: memory?, realloc: realloc?, functions })
+    }
+}
+
+/// The function at a place of an instance.
+fn typed<P: WasmParams, R: WasmResults>(
+    store: &mut Store<Guest>,
+    instance: Instance,
+    place: &ModuleExport,
+) -> Result<TypedFunc<P, R>> {
+    let found = instance.get_module_export(&mut *store, place).and_then(Extern::into_func);
+    found.ok_or_else(|| wasmtime::Error::msg("an export that is no function"))?.typed(&*store)
+}
+
+impl<P: WasmParams> Function<P> {
+    fn find(store: &mut Store<Guest>, instance: Instance, (of, post): &Place) -> Result<Self> {
+        let of = typed(store, instance, of)?;
+        let post = post.as_ref().map(|post| typed(store, instance, post)).transpose()?;
+        Ok(Self { of, post })
     }
 
     /// Calls it, has its answer read, and says that it was.
@@ -49,22 +85,19 @@ impl Functions {
     ///
     /// # Errors
     /// What is missing.
-    pub(in crate::filter) fn of(
-        store: &mut Store<Guest>,
-        instance: Instance,
-        module: &Module,
-    ) -> std::result::Result<Self, String> {
-        let memory = instance.get_memory(&mut *store, "memory").ok_or("it exports no memory")?;
-        let realloc = instance.get_typed_func(&mut *store, "cabi_realloc").map_err(|error| error.to_string())?;
-        let exports = Exports { instance, module };
+    pub(in crate::filter) fn of(store: &mut Store<Guest>, instance: Instance, found: &Found) -> Result<Self> {
+        let memory = instance.get_module_export(&mut *store, &found.memory).and_then(Extern::into_memory);
+        let memory = memory.ok_or_else(|| wasmtime::Error::msg("it exports no memory"))?;
+        let realloc = typed(store, instance, &found.realloc)?;
+        let [init, on_request, on_lookup, on_origin, (on_response, after_response), on_body] = &found.functions;
         let functions = Self {
-            init: Function::find(&exports, store, "init")?,
-            on_request: Function::find(&exports, store, "on-request")?,
-            on_lookup: Function::find(&exports, store, "on-lookup")?,
-            on_origin: Function::find(&exports, store, "on-origin")?,
-            on_response: exports.function(store, "filter", "on-response")?,
-            after_response: exports.post(store, "filter", "on-response"),
-            on_body: Function::find(&exports, store, "on-body")?,
+            init: Function::find(store, instance, init)?,
+            on_request: Function::find(store, instance, on_request)?,
+            on_lookup: Function::find(store, instance, on_lookup)?,
+            on_origin: Function::find(store, instance, on_origin)?,
+            on_response: typed(store, instance, on_response)?,
+            after_response: after_response.as_ref().map(|post| typed(store, instance, post)).transpose()?,
+            on_body: Function::find(store, instance, on_body)?,
         };
         store.data_mut().heap = Some(Heap::new(memory, realloc));
         Ok(functions)
