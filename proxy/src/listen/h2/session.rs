@@ -96,11 +96,17 @@ impl Session {
         }
     }
 
+    /// The next piece of the body; never an empty one, which an origin of HTTP/1.1 would get as the end of all chunks, before the end.
     async fn read(&mut self) -> Result<Option<Bytes>> {
         self.upload.set_handed(false);
-        let piece = self.reader.data().await.transpose();
-        let piece =
-            piece.or_err(ErrorType::ReadError, "reading a body over HTTP/2").map_err(|error| error.into_down())?;
+        let piece = loop {
+            let piece = self.reader.data().await.transpose();
+            let piece = piece.or_err(ErrorType::ReadError, "reading a body over HTTP/2");
+            let piece = piece.map_err(|error| error.into_down())?;
+            if piece.as_ref().is_none_or(|piece| !piece.is_empty()) {
+                break piece;
+            }
+        };
         if let Some(piece) = &piece {
             self.read += piece.len();
             if let Some(kept) = &mut self.kept {
