@@ -4,9 +4,9 @@
 //! What may go this way is said by [`eligible`]: one that imports nothing that waits, and whose component does no more than pass its
 //! module on. Everything else, and what computes for longer than a tick, takes the component runtime, where it lets others run.
 //! Invariants: what a guest says is read as the component runtime reads it (bounds, alignment, UTF-8, discriminants); while a guest allocates for an
-//! answer it calls nothing of the host's.
+//! answer, and while it frees its own, it calls nothing of the host's.
 
-use wasmtime::{AsContext, AsContextMut, Caller, Memory, Result, TypedFunc};
+use wasmtime::{AsContext, AsContextMut, Caller, Memory, Result, Trap, TypedFunc};
 
 use super::guest::Guest;
 use super::limits::HANDED_BYTES_MAX;
@@ -26,7 +26,7 @@ type Realloc = TypedFunc<(u32, u32, u32, u32), u32>;
 /// The memory of an instance on the core path.
 pub(super) struct Heap {
     memory: Memory,
-    /// Away while it runs.
+    /// Away while it runs, and while what was answered is freed.
     realloc: Option<Realloc>,
 }
 
@@ -97,8 +97,14 @@ fn heap(guest: &Guest) -> Result<&Heap> {
     let heap = guest.heap.as_ref().ok_or_else(|| nonsense("it calls the host while it is started".into()))?;
     match heap.realloc {
         Some(_) => Ok(heap),
-        None => Err(nonsense("it calls the host while it allocates".into())),
+        None => Err(Trap::CannotLeaveComponent.into()),
     }
+}
+
+/// What host functions see that read nothing in the guest's memory.
+fn guest<'a>(caller: &'a mut Caller<'_, Guest>) -> Result<&'a mut Guest> {
+    heap(caller.data())?;
+    Ok(caller.data_mut())
 }
 
 /// The guest's memory, and what host functions see.
@@ -108,16 +114,25 @@ fn parts<'a>(caller: &'a mut Caller<'_, Guest>) -> Result<(&'a [u8], &'a mut Gue
     Ok((data, guest))
 }
 
-/// Room for so many bytes in the guest's memory, which is there.
-fn allocate(store: &mut impl AsContextMut<Data = Guest>, align: u32, bytes: usize) -> Result<u32> {
-    let size = u32::try_from(bytes).map_err(|_| nonsense("more than it has room for".into()))?;
-    let held =
-        store.as_context_mut().data_mut().heap.as_mut().and_then(|heap| Some((heap.memory, heap.realloc.take()?)));
-    let (memory, realloc) = held.ok_or_else(|| nonsense("it calls the host while it allocates".into()))?;
-    let at = realloc.call(store.as_context_mut(), (0, 0, align, size))?;
+/// Runs what may not call the host: what allocates, and what is told that an answer was read.
+fn alone<S: AsContextMut<Data = Guest>, R>(
+    store: &mut S,
+    run: impl FnOnce(&mut S, &Realloc) -> Result<R>,
+) -> Result<R> {
+    let held = store.as_context_mut().data_mut().heap.as_mut().and_then(|heap| heap.realloc.take());
+    let realloc = held.ok_or(Trap::CannotLeaveComponent)?;
+    let done = run(store, &realloc)?;
     if let Some(heap) = &mut store.as_context_mut().data_mut().heap {
         heap.realloc = Some(realloc);
     }
+    Ok(done)
+}
+
+/// Room for so many bytes in the guest's memory, which is there.
+fn allocate(store: &mut impl AsContextMut<Data = Guest>, align: u32, bytes: usize) -> Result<u32> {
+    let size = u32::try_from(bytes).map_err(|_| nonsense("more than it has room for".into()))?;
+    let memory = heap(store.as_context().data())?.memory;
+    let at = alone(store, |store, realloc| realloc.call(store.as_context_mut(), (0, 0, align, size)))?;
     match at.is_multiple_of(align) {
         true if at as usize + bytes <= memory.data_size(store.as_context()) => Ok(at),
         true => Err(outside(at, bytes)),

@@ -189,6 +189,7 @@ fn a_filter_whose_pointers_are_wild_fails_its_call_and_nothing_else() {
         ("a discriminant that is none", &[("store.swap", &[0, 4, 7, 0, 0, 0, 0])], Failed::Nonsense),
         ("text that is none", &[("write", &[2048, outside]), ("exchange.set-target", &[2048, 4])], Failed::Nonsense),
         ("a level that is none", &[("env.log", &[99, 0, 4])], Failed::Nonsense),
+        ("a count while it frees its answer", &[("write", &[65_504, 1]), ("end", &[65_440])], Failed::Trap),
         ("memory beyond its bound", &[("grow", &[1000])], Failed::Memory),
         ("a table beyond its bound", &[("grow", &[0, 100_000])], Failed::Memory),
     ];
@@ -224,8 +225,17 @@ fn a_filter_answers_with_any_reply_it_claims_only_if_all_of_it_is_there() {
         )
     };
     let fields = [("write", &[4096, 1][..]), ("write", &[4100, 200]), ("write", &[4108, 1 << 28]), ("end", &[4096])];
+    // No fields, at an address that is none of a list's.
+    let nowhere = |at: u32| {
+        let nothing = ("write", &[4104, at][..]);
+        moved.program(&[("write", &[4096, 1]), ("write", &[4100, 200]), nothing, ("end", &[4096])], b"")
+    };
     for filter in filters {
         assert_eq!(run(&filter, reply(10)), Ok(Vec::new()));
+        assert_eq!(run(&filter, nowhere(65_536)), Ok(Vec::new()), "just behind its memory");
+        for at in [3, 65_540] {
+            assert_eq!(run(&filter, nowhere(at)), Err(Failed::Nonsense), "{at}");
+        }
         for length in [65_537, u32::MAX, 1 << 31] {
             assert_eq!(run(&filter, reply(length)), Err(Failed::Nonsense), "{length}");
         }
@@ -249,6 +259,12 @@ fn a_filter_reads_by_the_core_path_what_it_reads_by_the_component_runtime() {
         ("the target", &[("exchange.target", &[1024]), ("env.count", &[1, 1])], b"/a"),
         ("a field", &[("exchange.field", &[at + 3, 4, 1024]), ("env.count", &[1, 1])], b"here"),
         ("a field of the request", &[("exchange.request-field", &[at + 3, 4, 1024]), ("env.count", &[1, 1])], b"here"),
+        // In the canonical ABI's order: that it is there is written before the room for it is asked for.
+        (
+            "a field whose room is its answer's",
+            &[("exchange.field", &[at + 3, 4, 2048]), ("env.count", &[1, 1])],
+            b"here",
+        ),
         ("what was stored", &[("store.put", &[at, 3, at + 3, 4, 0]), ("store.get", &[at, 3, 1024])], b"host"),
     ];
     for filter in filters {

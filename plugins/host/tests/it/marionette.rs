@@ -20,6 +20,9 @@ const ANSWER: u32 = 65_280;
 /// Where a result of the host is that says where the program is.
 const RESULT: u32 = 65_512;
 
+/// Where a word that is not zero has it count when its answer is freed, which it may not.
+const FREED: u32 = 65_504;
+
 /// An operation by its name, and its arguments.
 pub(crate) type Operation<'a> = (&'a str, &'a [u32]);
 
@@ -188,8 +191,16 @@ fn export(resolve: &Resolve, imports: &[Import], interface: InterfaceId, functio
         (false, Some("i32")) => "(i32.and (global.get $answer) (i32.const 1))",
         (false, _) => "(i64.const 0)",
     };
+    let count = import("env", "count");
+    let freed = match signature.retptr {
+        true => format!(
+            "(func (export \"cabi_post_{core_name}\") (param i32)
+               (if (i32.load (i32.const {FREED})) (then (call {count} (i32.const 0) (i64.const 1)))))\n"
+        ),
+        false => String::new(),
+    };
     format!(
-        "(func (export \"{core_name}\") (param {}) (result {}) {body} (global.set $free (i32.const 0)) {result})\n",
+        "(func (export \"{core_name}\") (param {}) (result {}) {body} (global.set $free (i32.const 0)) {result})\n{freed}",
         cores(&signature.params),
         cores(&signature.results)
     )

@@ -2,8 +2,7 @@
 
 use wasmtime::{Extern, Instance, Module, ModuleExport, Result, Store, TypedFunc, WasmParams, WasmResults};
 
-use super::{Budget, Heap, bytes_at, hand, heap, is_some, structure, text_at, word};
-use crate::ambient::nonsense;
+use super::{Budget, Heap, aligned, alone, bytes_at, hand, heap, is_some, outside, structure, text_at, word};
 use crate::filter::bindings::exports::littoral::plugin::filter::{Manifest, Piece, Points, Reply};
 use crate::filter::guest::Guest;
 use crate::instance::name_of;
@@ -75,7 +74,7 @@ impl<P: WasmParams> Function<P> {
         let answer = self.of.call(&mut *store, given)?;
         let memory = heap(store.data())?.memory;
         let read = read(memory.data(&*store), answer)?;
-        self.post.as_ref().map_or(Ok(()), |post| post.call(store, answer))?;
+        self.post.as_ref().map_or(Ok(()), |post| alone(store, |store, _| post.call(&mut *store, answer)))?;
         Ok(read)
     }
 }
@@ -121,16 +120,7 @@ impl Functions {
                 return Ok(None);
             }
             let mut budget = Budget::whole();
-            let fields = (0..word(said, 12)).zip((word(said, 8)..).step_by(16)).map(|(_, at)| {
-                let pair = structure::<16>(data, at)?;
-                budget.take(pair.len())?;
-                let name = text_at(data, word(pair, 0), word(pair, 4), &mut budget)?;
-                Ok((name, bytes_at(data, word(pair, 8), word(pair, 12), &mut budget)?))
-            });
-            let fields = fields.collect::<Result<Vec<_>>>()?;
-            if fields.len() != word(said, 12) as usize {
-                return Err(nonsense("a list that is longer than its memory".into()));
-            }
+            let fields = fields_at(data, word(said, 8), word(said, 12), &mut budget)?;
             let body = bytes_at(data, word(said, 16), word(said, 20), &mut budget)?;
             let status = u16::from_le_bytes([said[4], said[5]]);
             Ok(Some(Reply { status, fields, body }))
@@ -151,7 +141,7 @@ impl Functions {
 
     pub(in crate::filter) fn on_response(&self, store: &mut Store<Guest>) -> Result<()> {
         self.on_response.call(&mut *store, ())?;
-        self.after_response.as_ref().map_or(Ok(()), |post| post.call(store, ()))
+        self.after_response.as_ref().map_or(Ok(()), |post| alone(store, |store, _| post.call(&mut *store, ())))
     }
 
     pub(in crate::filter) fn on_body(&self, store: &mut Store<Guest>, data: &[u8], last: bool) -> Result<Piece> {
@@ -162,6 +152,19 @@ impl Functions {
             Ok(Piece { out, hold: word(said, 8) })
         })
     }
+}
+
+/// A list of fields. It has a place even if it is empty, which the component runtime looks at too.
+fn fields_at(data: &[u8], at: u32, count: u32, budget: &mut Budget) -> Result<Vec<(String, Vec<u8>)>> {
+    const PAIR_BYTES: usize = 16;
+    let (at, bytes) = (aligned(at)?, PAIR_BYTES * count as usize);
+    let list = data.get(at as usize..).and_then(|rest| rest.get(..bytes)).ok_or_else(|| outside(at, bytes))?;
+    budget.take(size_of::<(String, Vec<u8>)>() * count as usize)?;
+    let fields = list.chunks_exact(PAIR_BYTES).map(|pair| {
+        let name = text_at(data, word(pair, 0), word(pair, 4), budget)?;
+        Ok((name, bytes_at(data, word(pair, 8), word(pair, 12), budget)?))
+    });
+    fields.collect()
 }
 
 fn points(bits: u8) -> Points {

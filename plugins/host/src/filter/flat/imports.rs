@@ -3,7 +3,7 @@
 
 use wasmtime::{Caller, Engine, Linker, Module, Result};
 
-use super::{Budget, allocate, bytes_at, hand, is_some, parts, room, text_at, write, write_words};
+use super::{Budget, allocate, bytes_at, guest, hand, is_some, parts, room, text_at, write, write_words};
 use crate::ambient::nonsense;
 use crate::component::is_ours;
 use crate::filter::bindings::littoral::plugin::{ambient, env, exchange, place, store};
@@ -43,8 +43,8 @@ fn of_exchange(linker: &mut Linker<Guest>, module: &str, name: &str) -> Result<(
         "host" => linker.func_wrap(module, name, |call: Call<'_>, to: u32| text(call, to, Guest::host)),
         "target" => linker.func_wrap(module, name, |call: Call<'_>, to: u32| text(call, to, Guest::target)),
         "client" => linker.func_wrap(module, name, |call: Call<'_>, to: u32| text(call, to, Guest::client)),
-        "secure" => linker.func_wrap(module, name, |mut call: Call<'_>| call.data_mut().secure().map(u32::from)),
-        "status" => linker.func_wrap(module, name, |mut call: Call<'_>| call.data_mut().status().map(u32::from)),
+        "secure" => linker.func_wrap(module, name, |mut call: Call<'_>| guest(&mut call)?.secure().map(u32::from)),
+        "status" => linker.func_wrap(module, name, |mut call: Call<'_>| guest(&mut call)?.status().map(u32::from)),
         "request-field" => linker.func_wrap(module, name, |call: Call<'_>, at: u32, length: u32, to: u32| {
             field(call, (at, length), to, Guest::request_field)
         }),
@@ -82,20 +82,20 @@ fn of_exchange(linker: &mut Linker<Guest>, module: &str, name: &str) -> Result<(
 fn of_ambient(linker: &mut Linker<Guest>, module: &str, name: &str) -> Result<()> {
     match name {
         "now-ms" => {
-            linker.func_wrap(module, name, |mut call: Call<'_>| ambient::Host::now_ms(&mut call.data_mut().ambient))
+            linker.func_wrap(module, name, |mut call: Call<'_>| ambient::Host::now_ms(&mut guest(&mut call)?.ambient))
         }
         "random" => {
-            linker.func_wrap(module, name, |mut call: Call<'_>| ambient::Host::random(&mut call.data_mut().ambient))
+            linker.func_wrap(module, name, |mut call: Call<'_>| ambient::Host::random(&mut guest(&mut call)?.ambient))
         }
         "log" => linker.func_wrap(module, name, log),
         "count" => linker.func_wrap(module, name, |mut call: Call<'_>, metric: u32, delta: u64| {
-            env::Host::count(&mut call.data_mut().ambient, metric, delta)
+            env::Host::count(&mut guest(&mut call)?.ambient, metric, delta)
         }),
         "country" => linker.func_wrap(module, name, |mut call: Call<'_>, to: u32| {
             let country = place::Host::country(parts(&mut call)?.1)?;
             optional(&mut call, to, country.as_deref().map(str::as_bytes))
         }),
-        "asn" => linker.func_wrap(module, name, |mut call: Call<'_>| place::Host::asn(call.data_mut())),
+        "asn" => linker.func_wrap(module, name, |mut call: Call<'_>| place::Host::asn(guest(&mut call)?)),
         _ => Ok(linker),
     }
     .map(drop)
@@ -139,11 +139,12 @@ fn with_text(mut call: Call<'_>, (at, length): (u32, u32), take: fn(&mut Guest, 
     take(guest, text)
 }
 
-/// An optional list, as the canonical ABI stores it: what it need not write stays as it is.
+/// An optional list, as the canonical ABI stores it: what it need not write stays as it is. In its order too, which a guest sees that allocates
+/// where the answer goes.
 fn optional(call: &mut Call<'_>, to: u32, value: Option<&[u8]>) -> Result<()> {
-    let handed = value.map(|bytes| hand(call, bytes)).transpose()?;
     room(call, to, 12)?;
-    write(call, to, &[handed.is_some().into()])?;
+    write(call, to, &[value.is_some().into()])?;
+    let handed = value.map(|bytes| hand(call, bytes)).transpose()?;
     handed.map_or(Ok(()), |(at, length)| write_words(call, to + 4, [at, length]))
 }
 
