@@ -23,6 +23,6 @@ pub use auto::{AutoSegment, Title};
 pub use ladder::{Ladder, Rung};
 pub use playlist::{Playlist, PlaylistError};
 pub use presentation::{
-    ByteRange, Clock, Kind, Live, ManifestError, Period, Place, Presentation, Representation, Resource, Segment,
-    Steering,
+    ByteRange, Clock, Coming, Kind, Live, ManifestError, Period, Place, Presentation, Representation, Resource,
+    Segment, Steering,
 };

@@ -18,6 +18,7 @@ mod reader;
 mod slots;
 mod times;
 
+pub use behind::Coming;
 pub use live::Live;
 pub use places::Place;
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use littoral_cache::{Key, Outcome, Store};
-use littoral_manifests::{Presentation, Resource, Title};
+use littoral_manifests::{ManifestError, Presentation, Title};
 use parking_lot::Mutex;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
@@ -24,6 +24,7 @@ use crate::request::manifest::AS_IS;
 use crate::video::told::Told;
 use pace::Pace;
 
+mod behind;
 pub mod chosen;
 pub mod pace;
 
@@ -133,6 +134,8 @@ pub struct Rate {
     manifests: Mutex<HashMap<String, String>>,
     /// Stored manifests by directory that were no title's, so that they are not read again for each of its segments.
     unreadable: Mutex<HashMap<String, usize>>,
+    /// Live manifests that were read for what comes next.
+    lives: behind::Lives,
     next_ladder: AtomicU32,
     rungs: Box<[AtomicU32]>,
     states: Box<[AtomicU64]>,
@@ -155,6 +158,7 @@ impl Rate {
             titles: Mutex::default(),
             manifests: Mutex::default(),
             unreadable: Mutex::default(),
+            lives: behind::Lives::default(),
             next_ladder: AtomicU32::new(1),
             rungs: (0..SESSIONS).map(|_| AtomicU32::new(u32::from(NO_RUNG))).collect(),
             states: (0..SESSIONS).map(|_| AtomicU64::new(0)).collect(),
@@ -245,23 +249,8 @@ impl Rate {
         }
     }
 
-    /// What a player asks for behind the segment at `path`, as a manifest lists it that is stored in memory, or was read before, in one of
-    /// the nearest directories. No live one: what it lists next is not there yet.
-    pub(crate) fn behind(&self, host: &str, path: &str) -> Option<Resource> {
-        let mut directory = path;
-        for _ in 0..DIRECTORIES_UP {
-            directory = directory.rsplit_once('/')?.0;
-            if let AtHand::Title(known) = self.at_hand(host, directory) {
-                return known.title.presentation().behind(path);
-            }
-        }
-        None
-    }
-
     fn at_hand(&self, host: &str, directory: &str) -> AtHand {
-        let place = format!("{host} {directory}");
-        let name = self.manifests.lock().get(&place).cloned().unwrap_or_else(|| MANIFEST.to_owned());
-        let path = format!("{directory}/{name}");
+        let (place, path) = self.manifest_in(host, directory);
         let stored = self.store.stored(&Key::new(host, &path), None);
         let identity = stored.as_ref().map_or(0, |entry| Arc::as_ptr(entry) as usize);
         if let Some(known) = self.titles.lock().get(&place).filter(|known| identity == 0 || known.stored == identity) {
@@ -284,11 +273,21 @@ impl Rate {
         }
     }
 
+    /// A directory as a place, and where its manifest is, as far as one is there.
+    fn manifest_in(&self, host: &str, directory: &str) -> (String, String) {
+        let place = format!("{host} {directory}");
+        let name = self.manifests.lock().get(&place).cloned().unwrap_or_else(|| MANIFEST.to_owned());
+        (place, format!("{directory}/{name}"))
+    }
+
     /// Reads a manifest, and keeps what it says.
     fn learn(&self, host: &str, place: String, path: &str, bytes: &[u8], identity: usize) -> Option<Arc<Known>> {
         let base = Url::parse(&format!("http://{host}{path}")).ok()?;
-        let presentation = Presentation::parse(bytes, &base)
-            .inspect_err(|error| tracing::warn!(host, path, %error, "the manifest of a title"));
+        let presentation = Presentation::parse(bytes, &base).inspect_err(|error| match error {
+            // It comes anew every few seconds.
+            ManifestError::Dynamic => tracing::debug!(host, path, %error, "the manifest of a title"),
+            error => tracing::warn!(host, path, %error, "the manifest of a title"),
+        });
         let title = Title::new(presentation.ok()?);
         let ladders = title.ladders().iter().map(|ladder| {
             let id = self.next_ladder.fetch_add(1, Relaxed);

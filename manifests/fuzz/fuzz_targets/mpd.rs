@@ -18,8 +18,12 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
                 let _ = found.map(|found| representation.elsewhere(&found, 1));
             }
         }
-        for path in presentation.resources(|_| true).iter().take(3).map(|found| found.url.path().to_owned()) {
-            let _ = presentation.behind(&path);
+        for found in presentation.resources(|_| true).into_iter().take(3) {
+            let path = found.url.path();
+            let _ = presentation.behind(path, found.range);
+            if let Some((representation, at)) = presentation.index_at(path) {
+                let _ = presentation.behind_in(representation, bytes, path, found.range.or(Some(at)));
+            }
         }
         let title = Title::new(presentation);
         let _ = title.find("/title/seg-auto-1.m4s").map(|segment| title.resolve(segment, 0).is_some());

@@ -78,7 +78,7 @@ impl Asked {
 }
 
 /// Answers a request for one range from what is stored of its object, or notes that it goes on as it is. `true`: answered.
-pub(super) async fn begin(session: &mut Session, node: &Node, ctx: &mut Context) -> Result<bool> {
+pub(super) async fn begin(session: &mut Session, node: &Arc<Node>, ctx: &mut Context) -> Result<bool> {
     let request = session.req_header();
     let site = ctx.site.as_ref().filter(|site| site.ranges == Ranges::Forward).cloned();
     let Some(site) = site else { return Ok(false) };
@@ -147,7 +147,13 @@ fn is_unconditional(request: &HeaderMap) -> bool {
 }
 
 /// Sends what was found. Always `Ok(true)`: answered.
-async fn serve(session: &mut Session, node: &Node, ctx: &mut Context, found: &Found, outcome: Outcome) -> Result<bool> {
+async fn serve(
+    session: &mut Session,
+    node: &Arc<Node>,
+    ctx: &mut Context,
+    found: &Found,
+    outcome: Outcome,
+) -> Result<bool> {
     let Found { entry, body, piece, part } = found;
     let now_ms = now_ms();
     node.store.touch(entry, now_ms);
@@ -165,6 +171,7 @@ async fn serve(session: &mut Session, node: &Node, ctx: &mut Context, found: &Fo
     crate::video::tell(session, node, ctx, &mut head)?;
     ctx.count(&node.figures, head.status.as_u16());
     respond::add_fields(&mut head, node, ctx, outcome)?;
+    crate::video::prefetch::on_response(session, node, ctx, head.status.as_u16());
     let bodiless = condition != Condition::Holds;
     session.write_response_header(Box::new(head), bodiless).await?;
     if !bodiless {
@@ -269,7 +276,7 @@ fn confirm(node: &Node, session: &Session, response: &ResponseHeader, ctx: &mut 
 
 /// The end of a request whose origin confirmed what is stored: that is sent. For the framework the request has failed, so that it
 /// uses neither connection again.
-pub(super) async fn deliver(session: &mut Session, node: &Node, ctx: &mut Context) -> FailToProxy {
+pub(super) async fn deliver(session: &mut Session, node: &Arc<Node>, ctx: &mut Context) -> FailToProxy {
     let Some(mut found) = ctx.pieces.take().and_then(|asked| asked.stale) else {
         return FailToProxy { error_code: 500, can_reuse_downstream: false };
     };

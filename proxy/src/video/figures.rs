@@ -51,7 +51,7 @@ pub struct Figures {
     /// Objects that began to be fetched ahead, by [`Figures::SOURCES`].
     pub prefetch_begun: [AtomicU64; 2],
     /// Those that were not, by [`Figures::UNFETCHED`].
-    pub prefetch_unfetched: [AtomicU64; 6],
+    pub prefetch_unfetched: [AtomicU64; 7],
     /// What became of them, by [`Figures::ENDS`].
     pub prefetch_ended: [AtomicU64; 3],
     /// Bytes of them that were not here yet.
@@ -76,7 +76,7 @@ impl Figures {
     /// Who says what to fetch ahead.
     pub const SOURCES: [&'static str; 2] = ["cmcd", "manifest"];
     /// Why something is not fetched ahead.
-    pub const UNFETCHED: [&'static str; 6] = ["foreign", "present", "load", "at_once", "session", "budget"];
+    pub const UNFETCHED: [&'static str; 7] = ["foreign", "present", "load", "at_once", "session", "budget", "early"];
     /// What became of what was fetched ahead.
     pub const ENDS: [&'static str; 3] = ["useful", "wasted", "failed"];
     /// Why something could not be read; `size`: a report of too many bytes or lines.

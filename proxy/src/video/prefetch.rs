@@ -13,15 +13,17 @@ use std::time::SystemTime;
 use http::header::{ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, ORIGIN, RANGE, USER_AGENT};
 use http::{HeaderName, Method};
 use littoral_cache::entry::millis;
-use littoral_cache::{Found, Key, Outcome};
+use littoral_cache::key::hash_bytes;
+use littoral_cache::{Found, Key, Outcome, Piece};
 use littoral_manifests::cmcd::{Cmcd, Key as Said};
 use littoral_manifests::limits::URL_BYTES_MAX;
+use littoral_manifests::{ByteRange, Coming};
 use pingora::proxy::Session;
 use url::{Position, Url};
 
 use super::figures::Figures;
 use super::told;
-use crate::clock::elapsed_ms;
+use crate::clock::{elapsed_ms, now_ms};
 use crate::config::dash;
 use crate::node::Node;
 use crate::request::context::Context;
@@ -95,6 +97,7 @@ enum Unfetched {
     AtOnce,
     Session,
     Budget,
+    Early,
 }
 
 impl Prefetch {
@@ -117,9 +120,9 @@ impl Prefetch {
         figures.prefetch_ended[1].fetch_add(self.marks.sweep(elapsed_ms() / 1000), Relaxed);
     }
 
-    /// A player has got, or not, what may have been fetched ahead.
-    fn claim(&self, figures: &Figures, key: u128, was_there: bool) {
-        if self.marks.take(key) {
+    /// A player has got, or not, what may have been fetched ahead: the range that it asked for, or all.
+    fn claim(&self, figures: &Figures, key: u128, range: Option<&[u8]>, was_there: bool) {
+        if range.is_some_and(|range| self.marks.take(marked(key, Some(range)))) || self.marks.take(key) {
             figures.prefetch_ended[usize::from(!was_there)].fetch_add(1, Relaxed);
         }
     }
@@ -154,7 +157,8 @@ pub(crate) fn on_hit(node: &Arc<Node>, site: &Arc<Site>, head: &[u8], key: &Key,
     if request.method != Some("GET") || field(AS_IS.as_str()).is_some() {
         return;
     }
-    prefetch.claim(figures, key.hash(), true);
+    // No request with a Range comes this way.
+    prefetch.claim(figures, key.hash(), None, true);
     let Some((host, path)) = std::str::from_utf8(key.text()).ok().and_then(|text| text.split_once(' ')) else { return };
     let query = request.path.and_then(|path| path.split_once('?')).map(|(_, query)| query);
     ahead(node, site, &Asked { host, path, query, session: crate::rate::hash(client), field: &field });
@@ -168,14 +172,15 @@ pub(crate) fn on_response(session: &Session, node: &Arc<Node>, ctx: &Context, st
     if request.method != Method::GET {
         return;
     }
+    if !matches!(status, 200 | 206 | 304) {
+        return;
+    }
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str());
     if let Some(outcome) = ctx.outcome {
         // Who puts slices together has none yet.
         let key = ctx.key.as_ref().map_or_else(|| crate::request::key(site, &ctx.host, path).hash(), Key::hash);
-        prefetch.claim(figures, key, matches!(outcome, Outcome::Hit | Outcome::Collapsed));
-    }
-    if !matches!(status, 200 | 206 | 304) {
-        return;
+        let range = request.headers.get(RANGE).map(http::HeaderValue::as_bytes);
+        prefetch.claim(figures, key, range, matches!(outcome, Outcome::Hit | Outcome::Collapsed));
     }
     let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
     let asked = Asked {
@@ -202,10 +207,11 @@ fn ahead(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>) {
         Some(said) => (0, said),
         None if prefetch.raw.manifest => {
             let file = asked.path.split('?').next().unwrap_or(asked.path);
-            let behind = node.rate.behind(asked.host, file);
-            let listed = behind.map(|resource| resource.url[Position::BeforePath..Position::AfterQuery].to_owned());
-            let same = |path: &String| resolve(asked, path).as_ref() == Some(path);
-            (1, listed.filter(same).map(|path| Next { path, range: None }).into_iter().collect())
+            let range = (asked.field)(RANGE.as_str()).and_then(asked_range);
+            let behind = node.rate.behind(asked.host, file, range, now_ms());
+            let (there, early) = listed(asked, behind, now_ms());
+            figures.prefetch_unfetched[Unfetched::Early as usize].fetch_add(early, Relaxed);
+            (1, there)
         }
         None => return,
     };
@@ -216,6 +222,31 @@ fn ahead(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>) {
         }
         .fetch_add(1, Relaxed);
     }
+}
+
+/// Of what a manifest lists next what may be asked for, and of how much it is too early: nobody asks an origin for what is not there yet.
+fn listed(asked: &Asked<'_>, behind: Vec<Coming>, now_ms: u64) -> (Vec<Next>, u64) {
+    let (there, early): (Vec<Coming>, Vec<Coming>) =
+        behind.into_iter().partition(|coming| coming.available_ms.is_none_or(|at| at <= now_ms));
+    let next = |Coming { resource, .. }: Coming| {
+        let path = resource.url[Position::BeforePath..Position::AfterQuery].to_owned();
+        let range = resource.range.map(|ByteRange { first, last }| format!("bytes={first}-{last}"));
+        (resolve(asked, &path).as_ref() == Some(&path)).then_some(Next { path, range })
+    };
+    (there.into_iter().filter_map(next).collect(), early.len() as u64)
+}
+
+/// What an object, or a range of it, is marked by.
+fn marked(key: u128, range: Option<&[u8]>) -> u128 {
+    range.map_or(key, |range| key ^ hash_bytes(range))
+}
+
+/// The one range that a Range field asks for, with both its ends.
+fn asked_range(field: &[u8]) -> Option<ByteRange> {
+    let (first, last) = std::str::from_utf8(field).ok()?.trim().strip_prefix("bytes=")?.split_once('-')?;
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
+    let range = ByteRange { first: number(first)?, last: number(last)? };
+    (range.first <= range.last).then_some(range)
 }
 
 /// What the player says that it asks for next (`None`: nothing that would do), and in which session.
@@ -268,12 +299,19 @@ fn range_of(text: &str) -> Option<String> {
 fn begin(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>, next: Next) -> Result<(), Unfetched> {
     let (prefetch, _) = of(site).ok_or(Unfetched::Foreign)?;
     let key = crate::request::key(site, asked.host, &next.path);
+    let now = millis(SystemTime::now());
     let is_there = match node.store.lookup(&key, None) {
         Some(Found::Filling(_)) => true,
-        Some(Found::Stored(entry)) => entry.ttl_ms(millis(SystemTime::now())) > 0,
+        Some(Found::Stored(entry)) => entry.ttl_ms(now) > 0,
         _ => false,
     };
-    if is_there {
+    let range = next.range.as_deref().and_then(|range| asked_range(range.as_bytes()));
+    let lies_in = |ByteRange { first, last }: ByteRange| {
+        let has = |piece: Piece| piece.first <= first && last < piece.end;
+        let pieces = node.store.pieces(&key);
+        pieces.into_iter().any(|entry| entry.piece().is_some_and(has) && entry.ttl_ms(now) > 0)
+    };
+    if is_there || range.is_some_and(lies_in) {
         return Err(Unfetched::Present);
     }
     if node.load_permille() >= super::DURESS_PERMILLE {
@@ -289,16 +327,17 @@ fn begin(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>, next: Next) -> R
             asking = asking.header(name, value);
         }
     }
+    let mark = marked(key.hash(), next.range.as_deref().map(str::as_bytes));
     if let Some(range) = next.range {
         asking = asking.header(RANGE, range);
     }
     asking = asking.header(USER_AGENT, "littoral-prefetch").header(AS_IS, &node.token);
     let figures = site.video.as_ref().map(|video| video.figures.clone()).unwrap_or_default();
-    if prefetch.marks.set(key.hash(), elapsed_ms() / 1000) {
+    if prefetch.marks.set(mark, elapsed_ms() / 1000) {
         figures.prefetch_ended[1].fetch_add(1, Relaxed);
     }
     tokio::spawn(async move {
-        if !fetch(asking, &place.prefetch, &figures).await && place.prefetch.marks.take(key.hash()) {
+        if !fetch(asking, &place.prefetch, &figures).await && place.prefetch.marks.take(mark) {
             figures.prefetch_ended[2].fetch_add(1, Relaxed);
         }
     });
@@ -376,6 +415,42 @@ mod tests {
             ("00000000000000000000-1", None),
         ] {
             assert_eq!(range_of(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_not_asked_for() {
+        let asked = Asked { host: "h.example", path: "/v/1.m4s", query: None, session: 0, field: &|_| None };
+        let coming = |url: &str, range, available_ms| Coming {
+            resource: littoral_manifests::Resource { url: Url::parse(url).unwrap(), range },
+            available_ms,
+        };
+        let behind = |now_ms| {
+            let range = Some(ByteRange { first: 5, last: 9 });
+            let all = vec![
+                coming("http://h.example/v/2.m4s", None, Some(1000)),
+                coming("http://h.example/v/f.mp4", range, None),
+            ];
+            listed(&asked, all, now_ms)
+        };
+        let next = |path: &str, range: Option<&str>| Next { path: path.into(), range: range.map(Into::into) };
+        assert_eq!(behind(999), (vec![next("/v/f.mp4", Some("bytes=5-9"))], 1));
+        assert_eq!(behind(1000), (vec![next("/v/2.m4s", None), next("/v/f.mp4", Some("bytes=5-9"))], 0));
+    }
+
+    #[test]
+    fn a_range_that_was_asked_for_is_one_with_both_ends() {
+        assert_eq!(asked_range(b"bytes=5-9"), Some(ByteRange { first: 5, last: 9 }));
+        for field in [
+            "bytes=5-",
+            "bytes=-5",
+            "bytes=5-9,11-12",
+            "bytes=9-5",
+            "items=5-9",
+            "bytes=+5-9",
+            "bytes=5-99999999999999999999",
+        ] {
+            assert_eq!(asked_range(field.as_bytes()), None, "{field}");
         }
     }
 }

@@ -183,3 +183,115 @@ async fn a_site_that_does_not_say_so_fetches_nothing_ahead() {
     let paths: Vec<_> = origin.requests().into_iter().map(|request| request.path).collect();
     assert_eq!(paths, ["/o/1", "/o/2"]);
 }
+
+/// Manifests of two periods, the second in another directory; live, where the first two segments are there since 1970 and the third will
+/// be in 2255; and of one file with an index.
+fn periods(path: &str) -> Response {
+    let set = |rest: &str| {
+        format!(
+            "<AdaptationSet contentType=\"video\">{rest}<Representation id=\"a\" bandwidth=\"3000\"/></AdaptationSet></Period>"
+        )
+    };
+    let template = |directory: &str, more: &str, timeline: &str| {
+        format!(
+            "<SegmentTemplate media=\"{directory}/$Number$.m4s\" initialization=\"{directory}/i.mp4\" startNumber=\"1\" {more}>{timeline}</SegmentTemplate>"
+        )
+    };
+    let two = [template("p1", "duration=\"2\"", ""), template("p2", "duration=\"2\"", "")];
+    let live = template(
+        "live",
+        "",
+        "<SegmentTimeline><S t=\"0\" d=\"2\" r=\"1\"/><S t=\"9000000000\" d=\"2\"/></SegmentTimeline>",
+    );
+    let indexed = "<Representation id=\"f\" bandwidth=\"3000\"><BaseURL>f.mp4</BaseURL><SegmentBase indexRange=\"10-65\">\
+                   <Initialization range=\"0-9\"/></SegmentBase></Representation></AdaptationSet></Period>";
+    let text = match path {
+        "/p/manifest.mpd" => format!(
+            "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\"><Period duration=\"PT2S\">{}<Period duration=\"PT4S\">{}</MPD>",
+            set(&two[0]),
+            set(&two[1])
+        ),
+        "/l/manifest.mpd" => format!(
+            "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"dynamic\" availabilityStartTime=\"1970-01-01T00:00:00Z\"><Period start=\"PT0S\">{}</MPD>",
+            set(&live)
+        ),
+        "/r/manifest.mpd" => format!(
+            "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" mediaPresentationDuration=\"PT4S\"><Period>\
+             <AdaptationSet contentType=\"video\">{indexed}</MPD>"
+        ),
+        _ => "segment".to_owned(),
+    };
+    Response::ok(&[FRESH], text.as_bytes())
+}
+
+#[tokio::test]
+async fn behind_the_last_segment_of_a_period_the_beginning_of_the_next_is_fetched() {
+    let origin = Origin::start(|request| periods(&request.path)).await;
+    let node = node_before(&origin, &site("")).await;
+    assert_eq!(get(&node, "/p/manifest.mpd").await.status, 200);
+    assert!(!is_hit(&get(&node, "/p/p1/1.m4s").await));
+    stored(&node, 4.0).await;
+    assert!(is_hit(&get(&node, "/p/p2/i.mp4").await) && is_hit(&get(&node, "/p/p2/1.m4s").await));
+    stored(&node, 5.0).await;
+    assert!(is_hit(&get(&node, "/p/p2/2.m4s").await));
+    comes_to(&node, "ended", "outcome=\"useful\"", 3.0).await;
+    assert_eq!(count(&node, "begun", "source=\"manifest\"").await, 3.0);
+}
+
+#[tokio::test]
+async fn of_a_live_manifest_what_is_there_is_fetched_and_nothing_before_its_time() {
+    let origin = Origin::start(|request| periods(&request.path)).await;
+    let node = node_before(&origin, &site("")).await;
+    assert_eq!(get(&node, "/l/manifest.mpd").await.status, 200);
+    get(&node, "/l/live/1.m4s").await;
+    stored(&node, 3.0).await;
+    assert!(is_hit(&get(&node, "/l/live/2.m4s").await));
+    comes_to(&node, "ended", "outcome=\"useful\"", 1.0).await;
+    // The third, whose time is in 2255, was neither asked for then nor now.
+    assert!(!is_hit(&get(&node, "/l/live/3.m4s").await));
+    assert_eq!((count(&node, "begun", "source=\"manifest\"").await, origin.count("/l/live/3.m4s")), (1.0, 1));
+}
+
+/// A file of 216 bytes whose index, from 10 to 65, lists segments of 100 and 50 bytes.
+fn indexed_file() -> Vec<u8> {
+    let words = [56, 0x7369_6478, 0, 1, 1000, 0, 0, 2, 100, 2000, 0, 50, 2000, 0];
+    let index: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_be_bytes()).collect();
+    [vec![b'i'; 10], index, vec![b'1'; 100], vec![b'2'; 50]].concat()
+}
+
+#[tokio::test]
+async fn behind_a_range_of_a_file_the_next_one_that_its_index_lists_is_fetched() {
+    let origin = Origin::start(|request| {
+        let file = indexed_file();
+        let asked = request.field("range").and_then(|range| range.strip_prefix("bytes=")?.split_once('-'));
+        match asked.filter(|_| request.path == "/r/f.mp4") {
+            Some((first, last)) => {
+                let (first, last) = (first.parse::<usize>().unwrap(), last.parse::<usize>().unwrap());
+                let range = format!("content-range: bytes {first}-{last}/{}", file.len());
+                Response { status: 206, ..Response::ok(&[FRESH, "etag: \"f\"", &range], &file[first..=last]) }
+            }
+            None => periods(&request.path),
+        }
+    })
+    .await;
+    let node = node_before(&origin, "[site]\nranges = \"forward\"\ndash = { prefetch = {} }").await;
+    assert_eq!(get(&node, "/r/manifest.mpd").await.status, 200);
+    let part = async |range: &str, more: &str| {
+        node.get("site.example", "/r/f.mp4", &[&format!("Range: bytes={range}"), more]).await.status
+    };
+    // Asks nobody else: answered as soon as it is stored.
+    let comes = async |range: &str| while part(range, "Cache-Control: only-if-cached").await != 206 {};
+    assert_eq!(part("0-65", "Accept: */*").await, 206);
+    comes("0-65").await;
+    let asked = async |at: usize| {
+        origin.asked("/r/f.mp4", at + 1).await;
+        let of_file: Vec<_> = origin.requests().into_iter().filter(|request| request.path == "/r/f.mp4").collect();
+        of_file[at].field("range").map(str::to_owned)
+    };
+    assert_eq!(asked(1).await.as_deref(), Some("bytes=66-165"));
+    comes("66-165").await;
+    assert_eq!(asked(2).await.as_deref(), Some("bytes=166-215"));
+    comes("166-215").await;
+    comes_to(&node, "ended", "outcome=\"useful\"", 2.0).await;
+    assert_eq!(origin.count("/r/f.mp4"), 3);
+}

@@ -35,8 +35,8 @@ pub(super) const METRICS: &[Declared] = &[
     ),
     metric(
         "littoral_prefetch_unfetched_total",
-        "site; reason: foreign, present, load, at_once, session, budget",
-        "Objects that come next and were not fetched ahead; foreign: of another host, or no URL; present: here or on its way; load: the node is at its limit.",
+        "site; reason: foreign, present, load, at_once, session, budget, early",
+        "Objects that come next and were not fetched ahead; foreign: of another host, or no URL; present: here or on its way; load: the node is at its limit; early: a live segment before its time.",
     ),
     metric(
         "littoral_prefetch_ended_total",
