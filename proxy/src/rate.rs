@@ -6,27 +6,31 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use littoral_cache::{Key, Outcome, Store};
-use littoral_manifests::{ManifestError, Presentation, Title};
+use littoral_cache::{Entry, Key, Outcome, Store};
+use littoral_manifests::limits::MPD_BYTES_MAX;
+use littoral_manifests::{Presentation, Title};
 use parking_lot::Mutex;
 use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::time::Instant;
 use url::Url;
 
+use crate::clock::elapsed_ms;
 use crate::request::context::Context;
 use crate::request::manifest::AS_IS;
 use crate::video::told::Told;
 use pace::Pace;
+use refused::{Refused, Why};
 
 mod behind;
 pub mod chosen;
 pub mod pace;
+mod refused;
 
 /// Titles whose manifests are kept parsed; with one more all are parsed again when they are asked for.
 const TITLES_MAX: usize = 256;
@@ -108,18 +112,25 @@ struct Known {
     title: Title,
     /// The ladder's number as told to the policy, for each ladder of the title.
     ladders: Vec<u32>,
-    /// Of the stored manifest this was parsed from.
-    stored: usize,
+    /// The stored manifest that this was parsed from, if it was stored.
+    stored: Weak<Entry>,
 }
 
 /// What is known of the title in a directory without asking for anything.
 enum AtHand {
     /// All.
     Title(Arc<Known>),
-    /// Its manifest is stored, and no title's.
-    Unreadable,
+    /// What there is in place of its manifest is of no use, and why.
+    Refused(Why),
     /// It has no manifest here: its place, and the path at which there may be one.
     Nothing(String, String),
+}
+
+/// A success under a manifest's name.
+enum Fetched {
+    Whole(Vec<u8>),
+    /// Longer than a manifest may be.
+    TooLong,
 }
 
 /// The rate side of a node.
@@ -132,8 +143,8 @@ pub struct Rate {
     token: String,
     titles: Mutex<HashMap<String, Arc<Known>>>,
     manifests: Mutex<HashMap<String, String>>,
-    /// Stored manifests by directory that were no title's, so that they are not read again for each of its segments.
-    unreadable: Mutex<HashMap<String, usize>>,
+    /// What is in the place of manifests and of no use.
+    refused: Refused,
     /// Live manifests that were read for what comes next.
     lives: behind::Lives,
     next_ladder: AtomicU32,
@@ -157,7 +168,7 @@ impl Rate {
             client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap_or_default(),
             titles: Mutex::default(),
             manifests: Mutex::default(),
-            unreadable: Mutex::default(),
+            refused: Refused::default(),
             lives: behind::Lives::default(),
             next_ladder: AtomicU32::new(1),
             rungs: (0..SESSIONS).map(|_| AtomicU32::new(u32::from(NO_RUNG))).collect(),
@@ -241,35 +252,37 @@ impl Rate {
     async fn title(&self, host: &str, directory: &str) -> Option<Arc<Known>> {
         match self.at_hand(host, directory) {
             AtHand::Title(known) => Some(known),
-            AtHand::Unreadable => None,
-            AtHand::Nothing(place, path) => {
-                let bytes = self.fetch(host, &path).await?;
-                self.learn(host, place, &path, &bytes, 0)
-            }
+            AtHand::Refused(_) => None,
+            AtHand::Nothing(place, path) => match self.fetch(host, &path).await? {
+                Fetched::Whole(bytes) => self.learn(host, place, &path, &bytes, Weak::new()).ok(),
+                Fetched::TooLong => {
+                    self.refused.note(format!("{host} {path}"), Why::Unreadable, Weak::new(), elapsed_ms());
+                    None
+                }
+            },
         }
     }
 
     fn at_hand(&self, host: &str, directory: &str) -> AtHand {
         let (place, path) = self.manifest_in(host, directory);
         let stored = self.store.stored(&Key::new(host, &path), None);
-        let identity = stored.as_ref().map_or(0, |entry| Arc::as_ptr(entry) as usize);
-        if let Some(known) = self.titles.lock().get(&place).filter(|known| identity == 0 || known.stored == identity) {
+        let is_it = |known: &&Arc<Known>| stored.as_ref().is_none_or(|stored| refused::is(&known.stored, stored));
+        if let Some(known) = self.titles.lock().get(&place).filter(is_it) {
             return AtHand::Title(known.clone());
         }
-        if identity != 0 && self.unreadable.lock().get(&place) == Some(&identity) {
-            return AtHand::Unreadable;
+        if let Some(why) = self.refused.why(&format!("{host} {path}"), stored.as_ref(), elapsed_ms()) {
+            return AtHand::Refused(why);
         }
-        let Some(body) = stored.and_then(|entry| entry.body()) else { return AtHand::Nothing(place, path) };
-        match self.learn(host, place.clone(), &path, &body.blocks().concat(), identity) {
-            Some(known) => AtHand::Title(known),
-            None => {
-                let mut unreadable = self.unreadable.lock();
-                if unreadable.len() >= TITLES_MAX {
-                    unreadable.clear();
-                }
-                unreadable.insert(place, identity);
-                AtHand::Unreadable
-            }
+        let body = stored.as_ref().and_then(|entry| Some((entry, entry.body()?)));
+        let Some((entry, body)) = body else { return AtHand::Nothing(place, path) };
+        let meant = Arc::downgrade(entry);
+        if body.length() > MPD_BYTES_MAX as u64 {
+            self.refused.note(format!("{host} {path}"), Why::Unreadable, meant, elapsed_ms());
+            return AtHand::Refused(Why::Unreadable);
+        }
+        match self.learn(host, place, &path, &body.blocks().concat(), meant) {
+            Ok(known) => AtHand::Title(known),
+            Err(why) => AtHand::Refused(why),
         }
     }
 
@@ -280,31 +293,46 @@ impl Rate {
         (place, format!("{directory}/{name}"))
     }
 
-    /// Reads a manifest, and keeps what it says.
-    fn learn(&self, host: &str, place: String, path: &str, bytes: &[u8], identity: usize) -> Option<Arc<Known>> {
-        let base = Url::parse(&format!("http://{host}{path}")).ok()?;
-        let presentation = Presentation::parse(bytes, &base).inspect_err(|error| match error {
-            // It comes anew every few seconds.
-            ManifestError::Dynamic => tracing::debug!(host, path, %error, "the manifest of a title"),
-            error => tracing::warn!(host, path, %error, "the manifest of a title"),
-        });
-        let title = Title::new(presentation.ok()?);
+    /// Reads a manifest, and keeps what it says, or that it is of no use.
+    fn learn(
+        &self,
+        host: &str,
+        place: String,
+        path: &str,
+        bytes: &[u8],
+        stored: Weak<Entry>,
+    ) -> Result<Arc<Known>, Why> {
+        let base = Url::parse(&format!("http://{host}{path}")).map_err(|_| Why::Unreadable)?;
+        let presentation = match Presentation::parse(bytes, &base) {
+            Ok(presentation) => presentation,
+            Err(error) => {
+                let why = Why::of(&error);
+                match why {
+                    // It comes anew every few seconds.
+                    Why::Live => tracing::debug!(host, path, %error, "the manifest of a title"),
+                    Why::Unreadable => tracing::warn!(host, path, %error, "the manifest of a title"),
+                }
+                self.refused.note(format!("{host} {path}"), why, stored, elapsed_ms());
+                return Err(why);
+            }
+        };
+        let title = Title::new(presentation);
         let ladders = title.ladders().iter().map(|ladder| {
             let id = self.next_ladder.fetch_add(1, Relaxed);
             self.policy.ladder(id, &ladder.kbps());
             id
         });
-        let known = Arc::new(Known { ladders: ladders.collect(), title, stored: identity });
+        let known = Arc::new(Known { ladders: ladders.collect(), title, stored });
         let mut titles = self.titles.lock();
         if titles.len() >= TITLES_MAX {
             titles.clear();
         }
         titles.insert(place, known.clone());
-        Some(known)
+        Ok(known)
     }
 
     /// Fetches a manifest the way a client would, so that it is stored; but as its origin has it.
-    async fn fetch(&self, host: &str, path: &str) -> Option<Vec<u8>> {
+    async fn fetch(&self, host: &str, path: &str) -> Option<Fetched> {
         let own = self.own?;
         let asking = self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host);
         let mut response = asking.header(AS_IS, &self.token).send().await.ok()?;
@@ -314,11 +342,11 @@ impl Rate {
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.ok()? {
             bytes.extend_from_slice(&chunk);
-            if bytes.len() > littoral_manifests::limits::MPD_BYTES_MAX {
-                return None;
+            if bytes.len() > MPD_BYTES_MAX {
+                return Some(Fetched::TooLong);
             }
         }
-        Some(bytes)
+        Some(Fetched::Whole(bytes))
     }
 
     /// A manifest passed through: its directory is a title's.
@@ -371,6 +399,11 @@ impl Rate {
     /// What was chosen so far.
     pub fn chosen(&self) -> &chosen::Chosen {
         &self.chosen
+    }
+
+    /// How often what was in a manifest's place was none: found so by reading, and remembered.
+    pub fn refused(&self) -> [(&'static str, u64); 2] {
+        self.refused.counts()
     }
 
     /// Decisions so far, by who made them.

@@ -5,7 +5,7 @@
 //! manifests are kept read than others.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use littoral_cache::{Entry, Key, Store};
 use littoral_manifests::limits::SIDX_BYTES_MAX;
@@ -13,6 +13,7 @@ use littoral_manifests::{ByteRange, Coming, Presentation};
 use parking_lot::Mutex;
 use url::Url;
 
+use super::refused::{Why, is};
 use super::{AtHand, DIRECTORIES_UP, Rate, TITLES_MAX};
 
 /// How far into the future a live manifest is read.
@@ -21,8 +22,8 @@ pub(crate) const LIVE_AHEAD_MS: u64 = 10_000;
 /// A live manifest that was read.
 #[derive(Clone)]
 struct Reading {
-    /// Of the stored manifest.
-    stored: usize,
+    /// The stored manifest.
+    stored: Weak<Entry>,
     until_ms: u64,
     /// `None`: it is none.
     presentation: Option<Arc<Presentation>>,
@@ -35,8 +36,7 @@ pub(super) struct Lives(Mutex<HashMap<String, Reading>>);
 impl Lives {
     /// The live presentation that a stored manifest is, as far as it is there at `now_ms` or soon after.
     fn read(&self, place: String, base: &Url, entry: &Arc<Entry>, now_ms: u64) -> Option<Arc<Presentation>> {
-        let stored = Arc::as_ptr(entry) as usize;
-        let holds = |reading: &&Reading| reading.stored == stored && now_ms <= reading.until_ms;
+        let holds = |reading: &&Reading| is(&reading.stored, entry) && now_ms <= reading.until_ms;
         if let Some(reading) = self.0.lock().get(&place).filter(holds) {
             return reading.presentation.clone();
         }
@@ -48,7 +48,7 @@ impl Lives {
         if known.len() >= TITLES_MAX {
             known.clear();
         }
-        known.insert(place, Reading { stored, until_ms, presentation: presentation.clone() });
+        known.insert(place, Reading { stored: Arc::downgrade(entry), until_ms, presentation: presentation.clone() });
         presentation
     }
 }
@@ -63,13 +63,13 @@ impl Rate {
             directory = above;
             match self.at_hand(host, directory) {
                 AtHand::Title(known) => return self.listed(known.title.presentation(), host, path, range),
-                // Perhaps a live one, of which no `auto` URL is known.
-                AtHand::Unreadable => {
+                // Of which no `auto` URL is known.
+                AtHand::Refused(Why::Live) => {
                     if let Some(live) = self.live(host, directory, now_ms) {
                         return self.listed(&live, host, path, range);
                     }
                 }
-                AtHand::Nothing(..) => {}
+                AtHand::Refused(Why::Unreadable) | AtHand::Nothing(..) => {}
             }
         }
         Vec::new()

@@ -393,6 +393,37 @@ async fn a_revalidation_asks_for_the_representation_that_was_chosen_and_chooses_
 }
 
 #[tokio::test]
+async fn a_page_under_a_manifests_name_is_asked_for_and_read_once_and_the_manifest_behind_it_at_once() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
+    let mpd = std::fs::read(path).unwrap();
+    let origin = Origin::start(move |request| match request.path.as_str() {
+        "/sorry/manifest.mpd" => Response::ok(&["cache-control: no-store"], b"<html>sorry</html>"),
+        "/kept/manifest.mpd" => Response::ok(&[FRESH], b"<html>sorry</html>"),
+        path if path.ends_with("/manifest.mpd") => Response::ok(&[FRESH], &mpd),
+        _ => Response::ok(&[FRESH], b"segment"),
+    })
+    .await;
+    let node = node_before(&origin, "[site]\ndash = { auto = true }\n").await;
+    let refused = async || {
+        let metrics = node.metrics().await;
+        ["read", "remembered"].map(|found| metrics[&format!("littoral_manifests_refused_total{{found=\"{found}\"}}")])
+    };
+    for _ in 0..3 {
+        assert_eq!(get(&node, "/sorry/seg-auto-00003.m4s").await.status, 404);
+    }
+    assert_eq!((origin.count("/sorry/manifest.mpd"), refused().await), (1, [1.0, 2.0]));
+    // What is stored is read when it is met first.
+    get(&node, "/kept/manifest.mpd").await;
+    node.until("littoral_cache_objects", 1.0).await;
+    for _ in 0..3 {
+        assert_eq!(get(&node, "/kept/seg-auto-00003.m4s").await.status, 404);
+    }
+    assert_eq!((origin.count("/kept/manifest.mpd"), refused().await), (1, [2.0, 4.0]));
+    assert_eq!(get(&node, "/title/seg-auto-00003.m4s").await.body, b"segment");
+    assert_eq!(refused().await, [2.0, 4.0]);
+}
+
+#[tokio::test]
 async fn a_manifest_that_is_not_there_takes_no_auto_url_from_the_one_that_is() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/netcinema/manifest.mpd");
     let mpd = std::fs::read(path).unwrap();

@@ -27,6 +27,12 @@ pub(super) const METRICS: &[Declared] = &[
         "",
         "Bodies of auto URLs that were held back, to go at the pace of the rate policy or the player.",
     ),
+    metric(
+        "littoral_manifests_refused_total",
+        "found: read, remembered",
+        "Times what was answered under a manifest's name was no manifest of a title, where an auto URL or what comes next asked for it; remembered: \
+         known so from a reading before, for as long as it is stored, else for 60 s.",
+    ),
     metric("littoral_events_open", "", "Streams of /v1/events that are open."),
     metric(
         "littoral_events_streams_total",
@@ -42,6 +48,7 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_rate_chosen_total" => by("kbps", Chosen::RATES.into_iter().zip(chosen.rates())),
         "littoral_rate_switches_total" => by("direction", Chosen::SWITCHES.into_iter().zip(chosen.switches())),
         "littoral_rate_paced_total" => one(node.rate.paced_bodies()),
+        "littoral_manifests_refused_total" => by("found", node.rate.refused()),
         "littoral_events_open" => one(watched.open.load(Relaxed) as u64),
         "littoral_events_streams_total" => {
             let counts = watched.streams.each_ref().map(|count| count.load(Relaxed));
