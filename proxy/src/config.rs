@@ -40,7 +40,7 @@ mod zone;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
 pub use cache::{Cache, Disk, Fsync};
-pub use cluster::{Cluster, Health, NodeAddresses, Service, Tier};
+pub use cluster::{Cluster, Health, HealthKind, NodeAddresses, Service, Tier};
 pub use control::{Control, Hashes, PlaneKind, Quorum, SERVERS_MAX as CONTROL_SERVERS_MAX};
 pub use dash::Dash;
 pub use datagram::{AMPLIFICATION_MAX, Datagram};

@@ -138,7 +138,11 @@ impl Directing {
 
     /// Why a client gets the cluster it gets.
     pub fn explain(&self, client: IpAddr, name: &str) -> Option<Value> {
-        self.director.explain(client, name).map(|explanation| json!(explanation))
+        self.director.explain(client, name).map(|explanation| {
+            let mut told = json!(explanation);
+            told["probes"] = self.probes.told();
+            told
+        })
     }
 
     /// Prices of clusters, in seconds.
@@ -208,6 +212,7 @@ impl Directing {
             "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
             "littoral_geo_map_generation" => one(self.director.map().generation),
             "littoral_cluster_healthy" => clusters(|cluster| f64::from(cluster.healthy)),
+            "littoral_cluster_probes_total" => self.probes.samples(),
             "littoral_cluster_load_permille" => clusters(|cluster| f64::from(cluster.load_permille)),
             _ => Vec::new(),
         }

@@ -38,8 +38,8 @@ use crate::origin::lookup::SERVERS_MAX;
 
 use super::units::Span;
 use super::{
-    AT_A_TIME_MAX, CLUSTERS_MAX, Cluster, Config, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service, THREADS_MAX,
-    Tier, WEIGHT_MAX, error,
+    AT_A_TIME_MAX, CLUSTERS_MAX, Cluster, Config, HealthKind, NODE_NAME_BYTES_MAX, PASSES_MAX, PLUGINS_MAX, Service,
+    THREADS_MAX, Tier, WEIGHT_MAX, error,
 };
 
 /// A key and what is wrong with its value.
@@ -278,8 +278,13 @@ impl Cluster {
         if health.port == 0 {
             return wrong("health.port", "health.port is 1 to 65535");
         }
-        if !health.path.starts_with('/') || health.path.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        let path = health.path();
+        if !path.starts_with('/') || path.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return wrong("health.path", "health.path begins with / and has no blanks, such as \"/healthz\"");
+        }
+        if health.kind == HealthKind::Tcp && health.path.is_some() {
+            let problem = "health.path is asked for by HTTP: leave it out, or health.kind is \"http\"";
+            return wrong("health.path", problem);
         }
         for (key, count) in [("down_after", health.down_after), ("up_after", health.up_after)] {
             if count == 0 {

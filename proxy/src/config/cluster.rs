@@ -65,14 +65,32 @@ impl Default for NodeAddresses {
     }
 }
 
-/// A health probe: `GET path` on every node of the cluster.
+/// How a node is probed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthKind {
+    /// `GET path`, which 200 answers.
+    #[default]
+    Http,
+    /// A connection, which is made.
+    Tcp,
+}
+
+impl HealthKind {
+    /// As labels, in the order of the variants.
+    pub(crate) const LABELS: [&'static str; 2] = ["http", "tcp"];
+}
+
+/// A health probe of every node of the cluster.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Health {
+    /// How.
+    pub kind: HealthKind,
     /// Port.
     pub port: u16,
-    /// Path.
-    pub path: String,
+    /// Path, of HTTP alone; see [`Health::path`].
+    pub path: Option<String>,
     /// Between two probes.
     pub every: Span,
     /// Of one probe.
@@ -107,7 +125,14 @@ impl Service {
 impl Default for Health {
     fn default() -> Self {
         let millis = |millis| Span(Duration::from_millis(millis));
-        let path = crate::request::HEALTH_PATH.to_owned();
-        Self { port: 80, path, every: millis(1000), timeout: millis(1000), down_after: 3, up_after: 2 }
+        let (every, timeout) = (millis(1000), millis(1000));
+        Self { kind: HealthKind::Http, port: 80, path: None, every, timeout, down_after: 3, up_after: 2 }
+    }
+}
+
+impl Health {
+    /// What is asked for by HTTP.
+    pub fn path(&self) -> &str {
+        self.path.as_deref().unwrap_or(crate::request::HEALTH_PATH)
     }
 }

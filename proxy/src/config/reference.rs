@@ -354,6 +354,14 @@ const CLUSTERS: &[Key] = &[
         "Its share of the cluster's clients, beside those of the other nodes. A client (an IPv4 /24, an IPv6 /48) comes back to the same nodes.",
     ),
     key(
+        "cluster.health.kind",
+        "`\"http\"` or `\"tcp\"`",
+        "`\"http\"`",
+        "live",
+        "What a node is asked: `http` for `path`, and how loaded it is; `tcp` for a connection, which is ended at once and tells no load. A cluster is up while one \
+         node of it is.",
+    ),
+    key(
         "cluster.health.port",
         "port, not 0",
         "`80`",
@@ -365,7 +373,7 @@ const CLUSTERS: &[Key] = &[
         "path that begins with `/`",
         "`/.well-known/littoral`",
         "live",
-        "Path that is probed; 200 is healthy.",
+        "Path that is probed, of `http` alone; 200 is healthy.",
     ),
     key("cluster.health.every", "duration, more than 0s", "`1s`", "live", "Between two probes."),
     key("cluster.health.timeout", "duration, more than 0s", "`1s`", "live", "Of one probe."),

@@ -90,15 +90,26 @@ ttl = "20s"
 "#;
 
 #[test]
+fn a_probe_that_cannot_work_is_told_its_place_and_what_to_write() {
+    for (to, expected) in [
+        ("port = 0", "12:19: cluster \"one\": health.port is 1 to 65535"),
+        ("path = \"x\"", "12:19: cluster \"one\": health.path begins with /"),
+        ("kind = \"tcp\", path = \"/x\"", "12:33: cluster \"one\": health.path is asked for by HTTP: leave"),
+        ("kind = \"udp\"", "12:19: unknown variant `udp`, expected `http` or `tcp`"),
+        ("down_after = 0", "12:25: cluster \"one\": health.down_after is at least 1"),
+        ("up_after = 0", "12:23: cluster \"one\": health.up_after is at least 1"),
+        ("every = \"0s\"", "12:20: cluster \"one\": health.every is more than 0s"),
+        ("timeout = \"0s\"", "12:22: cluster \"one\": health.timeout is more than 0s"),
+    ] {
+        let problem = problem(&DIRECTING.replacen("port = 8080", to, 1));
+        assert!(problem.starts_with(&format!("node.toml:{expected}")), "{problem}");
+    }
+}
+
+#[test]
 fn what_cannot_work_is_told_its_place_and_what_to_write() {
     Config::parse(Path::new("node.toml"), DIRECTING).unwrap();
     for (from, to, expected) in [
-        ("port = 8080", "port = 0", "12:19: cluster \"one\": health.port is 1 to 65535"),
-        ("port = 8080", "path = \"x\"", "12:19: cluster \"one\": health.path begins with /"),
-        ("port = 8080", "down_after = 0", "12:25: cluster \"one\": health.down_after is at least 1"),
-        ("port = 8080", "up_after = 0", "12:23: cluster \"one\": health.up_after is at least 1"),
-        ("port = 8080", "every = \"0s\"", "12:20: cluster \"one\": health.every is more than 0s"),
-        ("port = 8080", "timeout = \"0s\"", "12:22: cluster \"one\": health.timeout is more than 0s"),
         (
             "v4 = \"203.0.113.1\"",
             "v4 = \"203.0.113.1\", weight = 0",

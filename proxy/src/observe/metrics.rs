@@ -14,6 +14,7 @@ use crate::origin::Origin;
 use crate::request::unread::TooMuch;
 
 mod cache;
+mod clusters;
 mod control;
 mod family;
 mod plugins;
@@ -43,6 +44,7 @@ const fn metric(name: &'static str, labels: &'static str, help: &'static str) ->
 pub fn all() -> impl Iterator<Item = &'static Declared> {
     let more = rtt::METRICS
         .iter()
+        .chain(clusters::METRICS)
         .chain(resolver::METRICS)
         .chain(video::METRICS)
         .chain(watching::METRICS)
@@ -350,8 +352,6 @@ pub const METRICS: &[Declared] = &[
     metric("littoral_geo_map_intervals", "", "Intervals of addresses that the map tells apart, both families."),
     metric("littoral_geo_map_bytes", "", "Memory of the map and of what was read of databases."),
     metric("littoral_geo_map_generation", "", "Grows each time the map is compiled anew."),
-    metric("littoral_cluster_healthy", "cluster", "1 while a cluster is healthy."),
-    metric("littoral_cluster_load_permille", "cluster", "Load of a cluster as its health answer tells it."),
     metric("littoral_warm_jobs_open", "", "Warm jobs that have not ended."),
 ];
 

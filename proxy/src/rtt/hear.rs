@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::PATH;
 use crate::clock::now_ms;
-use crate::config::Config;
+use crate::config::{Config, HealthKind};
 use crate::observe::figures::Counter;
 
 /// Nodes asked at a time.
@@ -51,7 +51,8 @@ impl Wanted {
     fn of(config: &Config) -> Option<Self> {
         let (every, age) = (config.rtt.hear.0, config.rtt.age.0);
         let asked = |cluster: &crate::config::Cluster| {
-            let health = cluster.health.as_ref()?;
+            // At the port of another kind nobody speaks HTTP.
+            let health = cluster.health.as_ref().filter(|health| health.kind == HealthKind::Http)?;
             let addresses = cluster.nodes.iter().flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)]);
             let nodes = addresses.flatten().map(|address| SocketAddr::new(address, health.port)).collect();
             Some(Asked { cluster: cluster.id.clone(), nodes, timeout: health.timeout.0 })

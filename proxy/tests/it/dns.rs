@@ -137,6 +137,49 @@ async fn probes_follow_a_reload_and_believe_nobody_a_node_redirects_to() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_is_asked_for_connections_is_down_while_it_makes_none_and_explained_so() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound is not listening, and keeps the port.
+    let deaf = tokio::net::TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let probed = |port: u16| {
+        let health =
+            format!("health = {{ kind = \"tcp\", port = {port}, every = \"10ms\", down_after = 3, up_after = 2 }}\n");
+        config().replacen("prefixes", &format!("{health}prefixes"), 1).replace("203.0.113.1", "127.0.0.1")
+    };
+    let node = Node::start(BINARY, &probed(deaf.local_addr().unwrap().port()), &[("k.zone", ZONE.as_bytes())]).await;
+    let explained = async || {
+        let (_, told) = node.admin("GET", "/v1/explain?client=10.1.7.1&name=a1105.kingcdn.example", "").await;
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()
+    };
+    let counted = async |outcome: &str| {
+        node.metrics().await[&format!("littoral_cluster_probes_total{{kind=\"tcp\",outcome=\"{outcome}\"}}")]
+    };
+    node.until("littoral_cluster_healthy{cluster=\"one\"}", 0.0).await;
+    assert!(counted("unreachable").await >= 3.0 && counted("well").await == 0.0);
+    let told = explained().await;
+    assert_eq!(
+        (&told["clusters"], &told["filtered"][0]["why"]),
+        (&serde_json::json!(["two"]), &"down".into()),
+        "{told}"
+    );
+    let probes = &told["probes"]["one"];
+    let says = "no connection: Connection refused (os error 111)";
+    assert_eq!((&probes["kind"], &probes["nodes"][0]["says"]), (&"tcp".into(), &says.into()), "{told}");
+    assert!(told["probes"].get("two").is_none(), "nobody probes it: {told}");
+    std::fs::write(node.file("node.toml"), probed(listener.local_addr().unwrap().port())).unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
+    node.until("littoral_cluster_healthy{cluster=\"one\"}", 1.0).await;
+    assert!(counted("well").await >= 2.0);
+    let told = explained().await;
+    assert_eq!(
+        (&told["clusters"][0], &told["probes"]["one"]["nodes"][0]["well"]),
+        (&"one".into(), &true.into()),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn the_certificates_of_https_serve_dns_over_tls_and_over_https_too() {
     let issued = Authority::default().issue(&["dns.example"]);
     let listen = "dns = [\"127.0.0.1:0\"]\ndot = [\"127.0.0.1:0\"]\ndoh = [\"127.0.0.1:0\"]\n\

@@ -8,7 +8,7 @@ pub(super) const KEYS: &[Key] = &[
         "`\"local\"` or `\"nats\"`",
         "`\"local\"`",
         "restart",
-        "How nodes hear of each other. `local`: nodes that direct ask the others over HTTP (`[cluster.health]`, `[rtt]`), and a purge is of the node \
+        "How nodes hear of each other. `local`: nodes that direct ask the others (`[cluster.health]`, `[rtt]`), and a purge is of the node \
          that gets it. `nats`: by a server of NATS with JetStream; see docs/control.md.",
     ),
     key(

@@ -39,7 +39,7 @@ pub(super) const KEYS: &[Key] = &[
         "duration",
         "`0s`: never",
         "live",
-        "How often the nodes of every `[[cluster]]` with `health` are asked for their times, at its port.",
+        "How often the nodes of every `[[cluster]]` with `health` by HTTP are asked for their times, at its port.",
     ),
     key(
         "rtt.age",
