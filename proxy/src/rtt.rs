@@ -1,5 +1,5 @@
 //! Round-trip times to clients, as this node's own connections show them: measured when one is accepted, kept by prefix, told to the nodes that
-//! choose clusters. Asking others for theirs is [`hear`]'s, asking prefixes themselves, where that is granted, [`probe`]'s; deciding by them is
+//! choose clusters. Asking others for theirs is [`hear`]'s, keeping the table for the next process [`kept`]'s, asking prefixes themselves, where that is granted, [`probe`]'s; deciding by them is
 //! the director's.
 //!
 //! The kernel has measured the handshake when a connection is accepted, so one question to it gives a sample of the way without what a
@@ -19,10 +19,12 @@ use pingora::protocols::l4::ext::get_tcp_info;
 use crate::clock::elapsed_ms;
 use crate::config;
 use crate::observe::figures::Counter;
+use kept::Keeping;
 use probe::{Outcome, Probing};
 use table::Table;
 
 pub(crate) mod hear;
+pub(crate) mod kept;
 pub mod probe;
 mod table;
 
@@ -40,6 +42,7 @@ pub struct Rtt {
     in_second: AtomicU32,
     table: Mutex<Table>,
     probing: Probing,
+    keeping: Mutex<Keeping>,
     /// Probes by what came of them.
     pub(crate) probes: [Counter; Outcome::LABELS.len()],
     /// Connections by what came of measuring them, as in [`Rtt::OUTCOMES`].
@@ -65,7 +68,7 @@ impl Rtt {
 
     /// Whether connections of a prefix say enough to go by.
     fn is_measured(&self, prefix: Prefix) -> bool {
-        self.table.lock().is_measured(prefix, elapsed_ms() / 1000)
+        self.table.lock().is_measured(prefix, now_s())
     }
 
     /// A connection of a client has been accepted.
@@ -73,7 +76,7 @@ impl Rtt {
         if !self.measures.load(Relaxed) {
             return;
         }
-        let now_s = elapsed_ms() / 1000;
+        let now_s = now_s();
         let outcome = match self.may_measure(now_s) {
             false => 1,
             true => match handshake_us(connection) {
@@ -97,7 +100,7 @@ impl Rtt {
 
     /// The times as they are told.
     pub fn text(&self) -> String {
-        let rows: Vec<Row> = self.table.lock().told(elapsed_ms() / 1000);
+        let rows: Vec<Row> = self.table.lock().told(now_s());
         write(rows.iter())
     }
 
@@ -107,7 +110,7 @@ impl Rtt {
     /// # Errors
     /// The line and what is wrong with it; then nothing was taken.
     pub fn learn(&self, text: &str) -> Result<usize, String> {
-        let (rows, now_s) = (parse(text)?, elapsed_ms() / 1000);
+        let (rows, now_s) = (parse(text)?, now_s());
         let mut table = self.table.lock();
         rows.iter().for_each(|row| table.learn(row, now_s));
         Ok(rows.len())
@@ -118,6 +121,11 @@ impl Rtt {
         let table = self.table.lock();
         (table.len() as u64, table.evicted())
     }
+}
+
+/// Seconds of a clock that does not go back, and that began so long ago that whatever is known has an age in it.
+fn now_s() -> u64 {
+    u64::from(u32::MAX) + elapsed_ms() / 1000
 }
 
 /// The round-trip time of a connection's handshake in microseconds, where the kernel knows one: not of a unix socket, and not when the client

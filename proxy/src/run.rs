@@ -215,14 +215,15 @@ fn assemble(
         None => None,
     };
     let resolver = crate::resolving::resolver(&config)?;
+    let rtt = Arc::new(crate::rtt::Rtt::default());
+    rtt.put(&config.rtt);
     inherited.ask_for_disks();
+    rtt.resume(config.node.data.as_deref());
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     // A slice is what the node itself answered: nothing is followed.
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     let hot = Hot::of(&config, &access, &traces);
-    let rtt = std::sync::Arc::new(crate::rtt::Rtt::default());
-    rtt.put(&config.rtt);
     let token = Node::secret();
     let node = Arc::new(Node {
         control: crate::control::Control::new(&config)?,
@@ -311,6 +312,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         tokio::spawn(crate::acme::keep(node.clone()));
         tokio::spawn(crate::warm::resume(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
+        tokio::spawn(crate::rtt::kept::keep_on(node.clone()));
         tokio::spawn(load::measure(node.clone(), workers));
         node.directing.iter().for_each(keep_directing);
         dns::answer(&node, sockets.dns, sockets.dot, sockets.doh, &stopped);
@@ -334,6 +336,7 @@ pub fn run(file: &Path) -> Result<(), String> {
     node.traces.adopt(None);
     node.renew_hot();
     node.traces.end();
+    node.rtt.keep();
     crate::disks::finish(&node.store, drain);
     runtime.shutdown_timeout(Duration::from_secs(1));
     Ok(())

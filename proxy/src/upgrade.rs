@@ -2,7 +2,7 @@
 //!
 //! The new process is started with this one's arguments and handed the listening sockets ([`crate::handover`]). When it says
 //! that it serves, this one stops accepting and drains; when it ends or says nothing in time, this one goes on as before. What
-//! is in memory is not handed over; the cache's directories are, as the last thing before the new process is ready. From then on the
+//! is in memory is not handed over, but for round-trip times by way of a file in `node.data`; the cache's directories are, as the last thing before the new process is ready. From then on the
 //! two are a pair ([`twin`]). Invariant: until it is ready, nothing else of this one has changed.
 
 use std::os::fd::OwnedFd;
@@ -88,10 +88,11 @@ impl Upgrade {
         let (near, mut child) = self.spawn()?;
         let (pid, sockets) = (child.id(), self.sockets.lock().clone());
         tracing::info!(pid, sockets = sockets.len(), "upgrade: handing over");
-        let (node, replaced) = (node.clone(), node.clone());
+        let (goes_on, node, replaced) = (node, node.clone(), node.clone());
         let release = move |time| {
             // First: what is purged from here on is told to the new process, what was before is in the journals it reads.
             let far = twin::pair(&node);
+            node.rtt.hand_over();
             node.store.disks().into_iter().for_each(|disks| disks.release(Instant::now() + time));
             far
         };
@@ -104,7 +105,10 @@ impl Upgrade {
             Ok(())
         };
         let waited = tokio::task::spawn_blocking(waiting).await.map_err(|error| error.to_string())?;
-        waited.map_err(|why| format!("the new process {pid} {why}; this one goes on"))?;
+        if let Err(why) = waited {
+            goes_on.rtt.take_back();
+            return Err(format!("the new process {pid} {why}; this one goes on"));
+        }
         // With `Type=notify`, systemd would take the end of this process for that of the service.
         notify(&format!("MAINPID={pid}"));
         self.done.send_replace(true);

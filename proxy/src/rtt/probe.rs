@@ -19,8 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Rtt, handshake_us};
-use crate::clock::elapsed_ms;
+use super::{Rtt, handshake_us, now_s};
 use crate::config::RttProbe;
 use crate::forward::is_public;
 
@@ -105,7 +104,7 @@ async fn probe(rtt: Arc<Rtt>, config: RttProbe, targets: Vec<Target>) {
             tokio::spawn(async move {
                 let (outcome, us) = ask(address).await;
                 if let Some(us) = us {
-                    rtt.table.lock().probed(prefix, us, elapsed_ms() / 1000);
+                    rtt.table.lock().probed(prefix, us, now_s());
                 }
                 rtt.probes[outcome as usize].add(1);
                 drop(permit);

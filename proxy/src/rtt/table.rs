@@ -99,6 +99,27 @@ impl Table {
         *figure = Figure { us: told.rtt_us, samples: told.samples.min(SAMPLES_MAX), last_s };
     }
 
+    /// Takes rows that a process before this one has kept, but for those that are too old.
+    pub(super) fn resume(&mut self, kept: &[Row], now_s: u64) {
+        let keep_s = self.keep_s;
+        kept.iter().filter(|row| u64::from(row.age_s) <= keep_s).for_each(|row| self.learn(row, now_s));
+    }
+
+    /// All that is known and young enough, whether it is told or not, the oldest first; of more than `rows_max`, the youngest.
+    pub(super) fn all(&self, now_s: u64, rows_max: usize) -> Vec<Row> {
+        let of = |row: &Kept| {
+            let prefix = row.prefix;
+            [(row.passive, Means::Connections), (row.active, Means::Probes)].map(|(figure, means)| {
+                let age_s = u32::try_from(now_s.saturating_sub(figure.last_s)).unwrap_or(u32::MAX);
+                Row { prefix, rtt_us: figure.us, samples: figure.samples, age_s, means }
+            })
+        };
+        let is_known = |row: &Row| row.samples > 0 && u64::from(row.age_s) <= self.keep_s;
+        let mut rows: Vec<Row> = self.rows.iter().flat_map(of).filter(is_known).collect();
+        rows.sort_unstable_by_key(|row| (std::cmp::Reverse(row.age_s), row.prefix));
+        rows.split_off(rows.len().saturating_sub(rows_max))
+    }
+
     /// Whether connections of a prefix say enough to be told.
     pub(super) fn is_measured(&self, prefix: Prefix, now_s: u64) -> bool {
         self.places.get(&prefix).is_some_and(|at| self.passive(&self.rows[*at], now_s).is_some())

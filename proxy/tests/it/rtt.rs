@@ -6,6 +6,7 @@ use littoral_testkit::node::plugin;
 use littoral_testkit::{Client, Node, Origin, PATIENCE, Response};
 
 use super::BINARY;
+use super::upgrade::upgrade;
 
 const ZONE: &[u8] = b"$ORIGIN cdn.example.\n$TTL 60\n@ IN SOA ns h 1 1 1 1 30\n@ IN NS ns\nns IN A 192.0.2.1\n";
 /// A client near the cluster `one`, whose only node is at 127.0.0.1.
@@ -172,6 +173,40 @@ async fn an_edge_measures_its_connections_and_tells_whom_it_should() {
     assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
     let told = node.get("site.example", "/.well-known/littoral/rtt", &[]).await;
     assert_eq!((told.status, &told.body[..]), (200, &b"x"[..]));
+}
+
+#[tokio::test]
+async fn what_was_measured_outlives_an_upgrade_and_a_restart_and_a_broken_file_costs_one_warning() {
+    let data = tempfile::tempdir().unwrap();
+    let config = format!("[node]\ndata = {:?}\n{}", data.path(), edge_config("127.0.0.1", SITE));
+    let mut node = Node::start(BINARY, &config, &[]).await;
+    learn(&node, 21_500).await;
+    let told = async |node: &Node| node.admin("GET", "/v1/rtt", "").await.1;
+    let is_known = |told: &str| told.contains(&format!("\n{CLIENT} 21500 9 "));
+    upgrade(&mut node).await;
+    let text = told(&node).await;
+    assert!(is_known(&text), "{text}\n{}", node.log());
+    assert_eq!(node.ended().await, Some(0));
+    // Killed, with the file as it was handed over.
+    drop(node);
+    let mut node = Node::start(BINARY, &config, &[]).await;
+    let text = told(&node).await;
+    assert!(is_known(&text), "{text}\n{}", node.log());
+    let text = "littoral-rtt 1\n192.0.2.0/24 9000 5 0\n";
+    assert_eq!(node.admin("POST", "/v1/rtt", text).await.0, 200);
+    node.signal("TERM");
+    assert_eq!(node.ended().await, Some(0));
+    let mut node = Node::start(BINARY, &config, &[]).await;
+    let text = told(&node).await;
+    assert!(is_known(&text) && text.contains("\n192.0.2.0/24 9000 5 "), "{text}\n{}", node.log());
+    node.signal("TERM");
+    assert_eq!(node.ended().await, Some(0));
+    let file = data.path().join("rtt");
+    let broken = std::fs::read_to_string(&file).unwrap().replace(" 21500 ", " 11500 ");
+    std::fs::write(&file, broken).unwrap();
+    let node = Node::start(BINARY, &config, &[]).await;
+    assert_eq!(told(&node).await, "littoral-rtt 1\n");
+    assert_eq!(node.log().matches("kept round-trip times cannot be used").count(), 1, "{}", node.log());
 }
 
 #[tokio::test]
