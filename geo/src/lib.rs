@@ -34,4 +34,4 @@ pub use director::{
     Candidate, Cluster, ClusterView, Decision, Director, Explanation, Filtered, GeoConfig, GeoError, MapView, Matched,
     Node, Override, RttView, Service, ZoneSource,
 };
-pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing};
+pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing, Term};

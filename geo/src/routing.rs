@@ -67,6 +67,17 @@ pub struct Choice {
     pub ttl_s: u16,
 }
 
+/// One figure that counts in what a candidate is worth, as a policy tells it to people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Term {
+    /// Which candidate.
+    pub cluster: u16,
+    /// What it is, with its unit.
+    pub name: String,
+    /// Finite.
+    pub value: f32,
+}
+
 /// A routing policy.
 pub trait Routing: Send + Sync {
     /// The clusters as they are now. `version` grows.
@@ -74,6 +85,15 @@ pub trait Routing: Send + Sync {
 
     /// The choice for a client; `None` when the policy has none to offer.
     fn decide(&self, flow: &Flow) -> Option<Choice>;
+
+    /// What the choice for a client is made of, the terms of each candidate in the order in which they are to be read; asked after [`Self::decide`], on
+    /// the same thread, when somebody wants to know. Empty when the policy does not tell.
+    ///
+    /// # Errors
+    /// Why it cannot be told, in a sentence.
+    fn terms(&self, _flow: &Flow) -> Result<Vec<Term>, String> {
+        Ok(Vec::new())
+    }
 
     /// Whether its choices depend on [`Flow::rtts`]: only then are they looked up, and only then do scopes tell their prefixes apart.
     fn reads_rtts(&self) -> bool {
@@ -129,6 +149,28 @@ impl Routing for NativeGeo {
             }
         }
         (best[0].1 != NONE).then(|| Choice { clusters: best.map(|(_, index)| index), ttl_s: 0 })
+    }
+
+    fn terms(&self, flow: &Flow) -> Result<Vec<Term>, String> {
+        let clusters = self.clusters.load();
+        let candidates = clusters.iter().filter(|cluster| flow.candidates >> cluster.index & 1 == 1);
+        let of = |cluster: &ClusterRow| {
+            let load = f32::from(cluster.load_permille) / 1000.0;
+            let cosine: f32 = flow.place.iter().zip(cluster.place).map(|(a, b)| a * b).sum();
+            let in_zone = cluster.index == flow.zone && cluster.healthy;
+            let cost = if in_zone { -1.0 } else { Self::cost(flow, cluster) };
+            let term = |name: &str, value| Term { cluster: cluster.index, name: name.to_owned(), value };
+            match flow.place == [0.0; 3] {
+                true => vec![term("in-zone", f32::from(in_zone)), term("load", load), term("cost", cost)],
+                false => vec![
+                    term("in-zone", f32::from(in_zone)),
+                    term("distance", 1.001 - cosine),
+                    term("load-factor", 1.0 + load * load),
+                    term("cost", cost),
+                ],
+            }
+        };
+        Ok(candidates.flat_map(of).collect())
     }
 }
 

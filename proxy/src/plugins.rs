@@ -329,13 +329,16 @@ impl Routing for GuestRouting {
     }
 
     fn decide(&self, flow: &littoral_geo::Flow) -> Option<littoral_geo::Choice> {
-        let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, rtts } = *flow;
-        let measured = types::Measured::of(rtts.iter());
-        let asked = types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, measured };
-        match self.seat.load().as_ref().map(|plugin| plugin.decide(&asked)) {
+        match self.seat.load().as_ref().map(|plugin| plugin.decide(&as_asked(flow))) {
             Some(Ok(choice)) => Some(littoral_geo::Choice { clusters: choice.clusters, ttl_s: choice.ttl_s }),
             _ => self.native.decide(flow),
         }
+    }
+
+    fn terms(&self, flow: &littoral_geo::Flow) -> Result<Vec<littoral_geo::Term>, String> {
+        let Some(plugin) = self.seat.load_full() else { return self.native.terms(flow) };
+        let term = |types::Term { cluster, name, value }: types::Term| littoral_geo::Term { cluster, name, value };
+        Ok(plugin.terms(&as_asked(flow))?.into_iter().map(term).collect())
     }
 
     fn reads_rtts(&self) -> bool {
@@ -355,6 +358,13 @@ impl Routing for GuestRouting {
             generation => (plugin.name().to_owned(), generation),
         }
     }
+}
+
+/// A question as a guest is asked it.
+fn as_asked(flow: &littoral_geo::Flow) -> types::Flow {
+    let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, rtts } = *flow;
+    let measured = types::Measured::of(rtts.iter());
+    types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, measured }
 }
 
 struct GuestRate {

@@ -50,6 +50,8 @@ pub struct Explanation {
     pub policy: Option<String>,
     /// The generation of that plugin, 0 of the native policy.
     pub policy_generation: u64,
+    /// Why the policy's terms are not told, where it would tell them.
+    pub terms_missing: Option<String>,
     /// The generation of the map.
     pub map_generation: u64,
     /// Nanoseconds that the decision took.
@@ -90,6 +92,17 @@ pub struct Candidate {
     pub rtt: Option<RttView>,
     /// What the native policy reckons: distance and load as one figure, the lowest first.
     pub native_cost: f32,
+    /// What the policy that decided says that it goes by, if it says.
+    pub terms: Vec<TermView>,
+}
+
+/// A term of a candidate, as the policy tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TermView {
+    /// What it is, with its unit.
+    pub name: String,
+    /// How much.
+    pub value: f32,
 }
 
 /// A cluster that could not be chosen.
@@ -116,6 +129,10 @@ impl Director {
         let rows = snapshot.rows();
         let km = |row: &ClusterRow| spot.place.at.map(|place| distance_km(place, row.place));
         let rtts = snapshot.rtts.find(client, flow.now_ms).0;
+        let (terms, terms_missing) = match by_policy.then(|| self.routing.terms(&flow)).transpose() {
+            Ok(terms) => (terms.unwrap_or_default(), None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
         let candidate = |row: &ClusterRow| Candidate {
             cluster: id(row.index),
             number: row.index,
@@ -127,6 +144,9 @@ impl Director {
             rtt_us: rtts.to(row.index).unwrap_or(0),
             rtt: self.rtt_view(&snapshot, client, row.index, flow.now_ms),
             native_cost: NativeGeo::cost(&flow, row),
+            terms: (terms.iter().filter(|term| term.cluster == row.index))
+                .map(|term| TermView { name: term.name.clone(), value: term.value })
+                .collect(),
         };
         let (chosen_from, others): (Vec<_>, Vec<_>) =
             rows.iter().partition(|row| flow.candidates >> row.index & 1 == 1);
@@ -148,6 +168,7 @@ impl Director {
             filtered: others.iter().map(|row| snapshot.filtered(row.index, &decided)).collect(),
             policy: Some(policy).filter(|_| flow.candidates != 0),
             policy_generation,
+            terms_missing,
             map_generation: snapshot.generation,
             took_ns,
             name: Name::from(name).to_ascii(),

@@ -166,6 +166,11 @@ impl Opened {
         self.exports.iter().any(|name| is_ours(name, "service"))
     }
 
+    /// Whether it exports `terms`: it tells what its choices are made of.
+    pub(crate) fn tells_terms(&self) -> bool {
+        self.exports.iter().any(|name| is_ours(name, "terms"))
+    }
+
     /// Whether it exports `timer`: it ticks, if it is a filter or a service.
     pub(crate) fn ticks(&self) -> bool {
         self.exports.iter().any(|name| is_ours(name, "timer"))

@@ -47,6 +47,7 @@ mod tests {
         let contract = Contract::read().unwrap();
         for world in [
             "routing-policy",
+            "explained-routing-policy",
             "rate-policy",
             "cache-policy",
             "cache-exact-policy",

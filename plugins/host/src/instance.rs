@@ -23,6 +23,7 @@ use told::{Names, Prices};
 mod bounds;
 mod exact;
 mod exports;
+mod terms;
 mod told;
 
 /// Bytes of an `object` record.
@@ -62,6 +63,7 @@ pub(crate) struct Instance {
     score: Option<TypedFunc<ScoreParams, i32>>,
     posts: Posts,
     exact: Option<exact::Functions>,
+    terms: Option<TypedFunc<DecideParams, i32>>,
     /// Whether it asks for what was measured.
     reads_measured: bool,
     /// See [`Self::trace`].
@@ -205,6 +207,7 @@ impl Instance {
             score: has(Interface::Cache).then(|| of.function(&mut store, "cache", "score")).transpose()?,
             posts: Posts::of(&of, &mut store),
             exact: has(Interface::Exact).then(|| exact::Functions::of(&of, &mut store)).transpose()?,
+            terms: terms::function(&of, &mut store)?,
             store,
             reads_measured: module.imports().any(|import| is_ours(import.module(), "measured")),
             trace: Vec::new(),
@@ -306,19 +309,7 @@ impl Instance {
     /// `routing.decide`
     pub(crate) fn decide(&mut self, flow: &Flow) -> Result<Choice, Fault> {
         let decide = self.decide.as_ref().ok_or(Fault::Init)?;
-        let [x, y, z] = flow.place;
-        let params = (
-            flow.key as i64,
-            flow.addr_hi as i64,
-            flow.addr_lo as i64,
-            x,
-            y,
-            z,
-            i32::from(flow.zone),
-            flow.candidates as i64,
-            flow.now_ms as i64,
-            flow.rand as i64,
-        );
+        let params = params_of(flow);
         if self.reads_measured {
             self.store.data_mut().measured = flow.measured;
         }
@@ -467,6 +458,23 @@ fn write_object(object: &Object, room: &mut [u8; OBJECT_BYTES]) {
     room[32..34].copy_from_slice(&hits.to_le_bytes());
     room[34..36].copy_from_slice(&class.to_le_bytes());
     room[36..].fill(0);
+}
+
+/// A `flow` record as the canonical ABI passes it.
+fn params_of(flow: &Flow) -> DecideParams {
+    let [x, y, z] = flow.place;
+    (
+        flow.key as i64,
+        flow.addr_hi as i64,
+        flow.addr_lo as i64,
+        x,
+        y,
+        z,
+        i32::from(flow.zone),
+        flow.candidates as i64,
+        flow.now_ms as i64,
+        flow.rand as i64,
+    )
 }
 
 fn u32_of(bytes: &[u8], at: usize) -> u32 {

@@ -52,4 +52,4 @@ pub use question::{Question, Reply, Snapshot};
 pub use record::{RecordSpec, Recorded};
 pub use rollout::{Rollout, RolloutState, Share, Told, who};
 pub use status::{Dropped, Grants, State, Status};
-pub use types::{Answer, Ask, Choice, ClusterRow, Event, Fault, Flow, Measured, Object, Verdict, What};
+pub use types::{Answer, Ask, Choice, ClusterRow, Event, Fault, Flow, Measured, Object, Term, Verdict, What};

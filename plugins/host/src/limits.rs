@@ -40,6 +40,12 @@ pub const SAMPLE_MAX: usize = 64;
 pub const CLUSTERS_MAX: usize = 64;
 /// Ladders kept for a plugin; the oldest goes first.
 pub const LADDERS_MAX: usize = 1024;
+/// Terms of one cluster that a routing policy tells.
+pub const TERMS_MAX: usize = 16;
+/// Bytes of the name of one.
+pub const TERM_NAME_BYTES_MAX: usize = 64;
+/// Fuel of telling them: nobody waits for it but who asked.
+pub const FUEL_TERMS: u64 = 5_000_000;
 /// Rungs of one ladder.
 pub const RUNGS_MAX: usize = 64;
 /// Lines a plugin may log in a second, in all its instances; further ones are dropped.

@@ -28,6 +28,7 @@ use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Object, Verdict
 
 mod rollouts;
 mod slot;
+mod terms;
 
 pub use rollouts::Planned;
 use slot::{SLOTS, Seat, Slot, slot_of};

@@ -60,6 +60,15 @@ pub struct Choice {
     pub ttl_s: u16,
 }
 
+/// `terms.term`
+#[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the contract documents each field")]
+pub struct Term {
+    pub cluster: u16,
+    pub name: String,
+    pub value: f32,
+}
+
 impl Default for ClusterRow {
     fn default() -> Self {
         let (index, place, name) = (0, [0.0; 3], String::new());

@@ -172,6 +172,31 @@ pub trait Routing: Sized {
     fn decide(&self, flow: &Flow) -> Choice;
 }
 
+/// A routing policy that tells people what its choices are made of: exported with `export_policy!(…, routing, "…", terms)`.
+pub trait Explained: Routing {
+    /// The terms of each candidate, at most 16, in the order in which they are to be read. Asked only when somebody wants a decision explained.
+    fn terms(&self, flow: &Flow) -> Vec<Term>;
+}
+
+/// One figure that counts in what a candidate is worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Term {
+    /// Which candidate.
+    pub cluster: u16,
+    /// What it is, with its unit at the end: at most 64 of `a` to `z`, `0` to `9`, `-` and `_`.
+    pub name: &'static str,
+    /// Finite.
+    pub value: f32,
+}
+
+impl Term {
+    /// The same terms of each candidate (one bit per cluster), as they are found for it.
+    pub fn of_each<const N: usize>(candidates: u64, mut of: impl FnMut(u16) -> [(&'static str, f32); N]) -> Vec<Self> {
+        let each = (0..CLUSTERS_MAX as u16).filter(|index| candidates >> index & 1 == 1);
+        each.flat_map(|cluster| of(cluster).map(|(name, value)| Self { cluster, name, value })).collect()
+    }
+}
+
 /// Decides which representation a player gets.
 pub trait Rate: Sized {
     /// As [`Routing::new`].

@@ -125,6 +125,33 @@ async fn answers_follow_what_edges_tell_and_distance_stands_in_when_they_fall_si
 }
 
 #[tokio::test]
+async fn the_policy_tells_what_it_goes_by_when_it_is_asked_to_explain() {
+    let (one, two) = (edge("127.0.0.1").await, edge("127.0.0.2").await);
+    let node = director(ports([&one, &two]), "1h").await;
+    learn(&one, 90_000).await;
+    learn(&two, 12_000).await;
+    until_answered(&node, "127.0.0.2").await;
+    let calls = async || node.metrics().await["littoral_plugin_calls_total{plugin=\"p\"}"];
+    let before = calls().await;
+    let (_, told) = node.admin("GET", "/v1/explain?client=198.51.100.7&name=svc.cdn.example", "").await;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let terms = |at: usize| {
+        let terms = told["candidates"][at]["terms"].as_array().unwrap().iter();
+        terms
+            .map(|term| (term["name"].as_str().unwrap().to_owned(), term["value"].as_f64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let named = |figures: [f64; 4]| {
+        let names = ["measured-us", "slower-us", "margin-us", "cost-us"].map(str::to_owned);
+        names.into_iter().zip(figures).collect::<Vec<_>>()
+    };
+    assert_eq!(terms(0), named([90_000.0, 0.0, -9_000.0, 81_000.0]), "by distance it would be the first: {told}");
+    assert_eq!(terms(1), named([12_000.0, 0.0, 0.0, 12_000.0]), "{told}");
+    assert_eq!(told["terms_missing"], serde_json::Value::Null, "{told}");
+    assert_eq!(calls().await, before + 1.0, "the decision is a call, what it is made of is none");
+}
+
+#[tokio::test]
 async fn what_a_hostile_node_tells_is_refused_and_counted_and_changes_nothing() {
     let hostile = Origin::start(|request| match request.path.as_str() {
         "/.well-known/littoral/rtt" => Response::ok(&[], b"littoral-rtt 1\n198.51.100.0/24 0 1 1\n"),

@@ -87,7 +87,11 @@ pub fn inspect(file: &Path) -> Result<Inspection, String> {
     let told = |problem: String| format!("{}: {problem}", file.display());
     let bytes = read(file).map_err(told)?;
     let opened = open(&bytes).map_err(told)?;
-    let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).map(Interface::world);
+    let policies = Interface::ALL.into_iter().filter(|interface| opened.has(*interface));
+    let policies = policies.map(|interface| match interface {
+        Interface::Routing if opened.tells_terms() => "explained-routing-policy",
+        interface => interface.world(),
+    });
     let of = |is: bool, plain, timed| is.then_some(if opened.ticks() { timed } else { plain });
     let filter = of(opened.is_filter(), "http-filter", "timed-http-filter");
     let service = of(opened.is_service(), "stream-service", "timed-stream-service");

@@ -59,6 +59,7 @@ pub(super) struct Posts {
     pub(super) select: Option<TypedFunc<i32, ()>>,
     pub(super) admit: Option<TypedFunc<i32, ()>>,
     pub(super) score: Option<TypedFunc<i32, ()>>,
+    pub(super) terms: Option<TypedFunc<i32, ()>>,
     pub(super) start: Option<TypedFunc<(), ()>>,
     pub(super) step: Option<TypedFunc<i32, ()>>,
 }
@@ -73,6 +74,7 @@ impl Posts {
             select: exports.post(store, "rate", "select"),
             admit: exports.post(store, "cache", "admit"),
             score: exports.post(store, "cache", "score"),
+            terms: exports.post(store, "terms", "of"),
             start: exports.post(store, "cache-exact", "start"),
             step: exports.post(store, "cache-exact", "step"),
         }
@@ -106,6 +108,9 @@ mod tests {
         (func (export "littoral:plugin/routing@0.1.0#decide")
             (param i64 i64 i64 f32 f32 f32 i32 i64 i64 i64) (result i32) call $begin i32.const 128)
         (func (export "cabi_post_littoral:plugin/routing@0.1.0#decide") (param i32) call $end)
+        (func (export "littoral:plugin/terms@0.1.0#of")
+            (param i64 i64 i64 f32 f32 f32 i32 i64 i64 i64) (result i32) call $begin i32.const 0)
+        (func (export "cabi_post_littoral:plugin/terms@0.1.0#of") (param i32) call $end)
         (func (export "littoral:plugin/rate@0.1.0#select")
             (param i64 i32 i32 i32 i32 i32 i64 i64) (result i32) call $begin i32.const 0)
         (func (export "cabi_post_littoral:plugin/rate@0.1.0#select") (param i32) call $end)
@@ -131,6 +136,7 @@ mod tests {
             instance.clusters(1, &[ClusterRow::default()]).unwrap();
             instance.ladder(1, &[100]).unwrap();
             instance.decide(&Flow { candidates: 1, ..Flow::default() }).unwrap();
+            assert_eq!(instance.terms(&Flow { candidates: 1, ..Flow::default() }).unwrap(), []);
             instance.select(&Ask::default(), 1).unwrap();
             instance.admit(&Object::default(), 0, 0, 0).unwrap();
             instance.score(&[], 0, 0, &mut []).unwrap();

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use littoral_plugin::policy::named::Who;
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, NONE, Routing};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Explained, Flow, NONE, Routing, Term};
 use serde::Deserialize;
 
 /// What the operator says.
@@ -130,7 +130,22 @@ impl Routing for RouteFailover {
     }
 }
 
-littoral_plugin::export_policy!(RouteFailover, routing, "../../wit");
+impl Explained for RouteFailover {
+    fn terms(&self, flow: &Flow) -> Vec<Term> {
+        let primary = if self.config.chain.is_empty() { self.primary(flow) } else { NONE };
+        let backups = self.backups.get(usize::from(primary)).unwrap_or(&self.chain);
+        let order: Vec<u16> =
+            (std::iter::once(primary).filter(|index| *index != NONE)).chain(backups.clone()).collect();
+        let terms = Term::of_each(flow.candidates, |index| {
+            let place = order.iter().position(|of| *of == index).map_or(0, |at| at + 1);
+            [("place-in-chain", place as f32), ("distance", self.distance(flow, index))]
+        });
+        // Who is in no chain has no place in one.
+        terms.into_iter().filter(|term| term.name != "place-in-chain" || term.value > 0.0).collect()
+    }
+}
+
+littoral_plugin::export_policy!(RouteFailover, routing, "../../wit", terms);
 
 #[cfg(test)]
 mod tests {

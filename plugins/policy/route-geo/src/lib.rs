@@ -4,7 +4,7 @@
 //! The cost of a cluster is `(1.001 - cos) * (1 + load²)`, with `cos` the cosine of the angle between the places of client
 //! and cluster and load from 0 to 1; with an unknown place it is the load alone. No trigonometry: places come as vectors.
 
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Explained, Flow, Routing, Term};
 
 /// What is known of a cluster, ready for the hot path.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -23,6 +23,25 @@ struct Row {
 #[derive(Debug)]
 pub struct RouteGeo([Row; CLUSTERS_MAX]);
 
+impl Row {
+    #[inline]
+    fn distance(&self, place: [f32; 3]) -> f32 {
+        1.001 - (self.place[0] * place[0] + self.place[1] * place[1] + self.place[2] * place[2])
+    }
+}
+
+impl RouteGeo {
+    #[inline]
+    fn cost(&self, flow: &Flow, index: u16) -> f32 {
+        let row = &self.0[usize::from(index)];
+        match flow.place != [0.0; 3] {
+            _ if index == flow.zone && row.healthy => -1.0,
+            true => row.distance(flow.place) * row.weight,
+            false => row.load,
+        }
+    }
+}
+
 impl Routing for RouteGeo {
     fn new(config: &str) -> Result<Self, String> {
         littoral_plugin::no_config(config)?;
@@ -39,20 +58,28 @@ impl Routing for RouteGeo {
     }
 
     fn decide(&self, flow: &Flow) -> Choice {
-        let (place, placed) = (flow.place, flow.place != [0.0; 3]);
-        Choice::cheapest(flow.candidates, |index| {
+        Choice::cheapest(flow.candidates, |index| self.cost(flow, index))
+    }
+}
+
+impl Explained for RouteGeo {
+    fn terms(&self, flow: &Flow) -> Vec<Term> {
+        Term::of_each(flow.candidates, |index| {
             let row = &self.0[usize::from(index)];
-            let cosine = row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
-            match placed {
-                _ if index == flow.zone && row.healthy => -1.0,
-                true => (1.001 - cosine) * row.weight,
-                false => row.load,
-            }
+            let in_zone = index == flow.zone && row.healthy;
+            // Of an unknown place all are equally far away: it does not count.
+            let distance = if flow.place == [0.0; 3] { 1.0 } else { row.distance(flow.place) };
+            [
+                ("in-zone", f32::from(in_zone)),
+                ("distance", distance),
+                ("load-factor", row.weight),
+                ("cost", self.cost(flow, index)),
+            ]
         })
     }
 }
 
-littoral_plugin::export_policy!(RouteGeo, routing, "../../wit");
+littoral_plugin::export_policy!(RouteGeo, routing, "../../wit", terms);
 
 #[cfg(test)]
 mod tests {

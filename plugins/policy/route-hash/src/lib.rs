@@ -11,7 +11,7 @@
 //! takes none from them when it comes back. Where a name stands for content, as `show-17.cdn.example` does, that is consistent hashing
 //! of content. Load is left out: a full cluster is no candidate.
 
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Explained, Flow, Routing, Term, lot};
 use serde::Deserialize;
 
 /// What the operator says.
@@ -41,6 +41,16 @@ impl RouteHash {
         let place = self.rows[usize::from(index)].0;
         1.0 - place.iter().zip(flow.place).map(|(a, b)| a * b).sum::<f32>()
     }
+
+    /// The candidates that are near, one bit each.
+    #[inline]
+    fn near(&self, flow: &Flow) -> u64 {
+        let nearest = Choice::cheapest(flow.candidates, |index| self.distance(flow, index));
+        let Some(first) = nearest.named().first() else { return 0 };
+        let reach = self.distance(flow, *first) + self.near;
+        let near = |index: &u16| flow.candidates >> index & 1 == 1 && self.distance(flow, *index) <= reach;
+        (0..CLUSTERS_MAX as u16).filter(near).fold(0, |mask: u64, index| mask | 1 << index)
+    }
 }
 
 impl Routing for RouteHash {
@@ -61,11 +71,10 @@ impl Routing for RouteHash {
     }
 
     fn decide(&self, flow: &Flow) -> Choice {
-        let nearest = Choice::cheapest(flow.candidates, |index| self.distance(flow, index));
-        let Some(first) = nearest.named().first() else { return Choice::NOBODY };
-        let reach = self.distance(flow, *first) + self.near;
-        let near = |index: &u16| flow.candidates >> index & 1 == 1 && self.distance(flow, *index) <= reach;
-        let mask = (0..CLUSTERS_MAX as u16).filter(near).fold(0, |mask: u64, index| mask | 1 << index);
+        let mask = self.near(flow);
+        if mask == 0 {
+            return Choice::NOBODY;
+        }
         let mut choice = Choice::by_lot(mask, flow.key, |index| self.rows[usize::from(index)].1);
         // Behind them the nearest of the others.
         let others = Choice::cheapest(flow.candidates & !mask, |index| self.distance(flow, index));
@@ -75,7 +84,23 @@ impl Routing for RouteHash {
     }
 }
 
-littoral_plugin::export_policy!(RouteHash, routing, "../../wit");
+impl Explained for RouteHash {
+    fn terms(&self, flow: &Flow) -> Vec<Term> {
+        let near = self.near(flow);
+        Term::of_each(flow.candidates, |index| {
+            let capacity = self.rows[usize::from(index)].1;
+            [
+                ("near", f32::from(near >> index & 1 == 1)),
+                ("distance", self.distance(flow, index)),
+                ("capacity-mbps", capacity),
+                // The least of the near ones wins.
+                ("lot", -lot(flow.key, index).ln() / capacity.max(1.0)),
+            ]
+        })
+    }
+}
+
+littoral_plugin::export_policy!(RouteHash, routing, "../../wit", terms);
 
 #[cfg(test)]
 mod tests {

@@ -16,7 +16,7 @@
 //! that time, once what the client's access network adds to all of them is taken off. With `busy_ttl` an answer holds for that many seconds only, once its first cluster is busy.
 
 use littoral_plugin::policy::measured::{self, as_distance, estimated_us};
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing, lot, priced};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Explained, Flow, Routing, Term, lot, priced};
 use serde::Deserialize;
 
 /// What the operator says.
@@ -60,14 +60,16 @@ pub struct RouteLoad {
 }
 
 impl RouteLoad {
-    /// By the times of ways and the node's prices.
-    fn by_price(&self, flow: &Flow) -> Choice {
+    /// By the times of ways and the node's prices: the way, its price and the lot, in microseconds.
+    #[inline]
+    fn by_price(&self, flow: &Flow) -> impl Fn(u16) -> [f32; 3] {
         let place = flow.place;
-        let expected = |index: u16| {
-            let row = &self.rows[usize::from(index)];
+        let (zone, rand, rows) = (flow.zone, flow.rand, &self.rows);
+        let expected = move |index: u16| {
+            let row = &rows[usize::from(index)];
             let cosine = row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
             // Of an unknown place the cosine is 0: all are a quarter of the way around the world away.
-            estimated_us(if index == flow.zone && row.healthy { 1.0 } else { cosine })
+            estimated_us(if index == zone && row.healthy { 1.0 } else { cosine })
         };
         let known = measured::clusters() & flow.candidates;
         let (mut left, mut slower) = (known, f32::INFINITY);
@@ -78,14 +80,34 @@ impl RouteLoad {
         }
         let slower = if known == 0 { 0.0 } else { slower.max(0.0) };
         let lots_us = self.config.lots_ms * 1000.0;
-        Choice::cheapest(flow.candidates, |index| {
-            let row = &self.rows[usize::from(index)];
-            let way = match known >> index & 1 == 1 && !(index == flow.zone && row.healthy) {
+        move |index| {
+            let row = &rows[usize::from(index)];
+            let way = match known >> index & 1 == 1 && !(index == zone && row.healthy) {
                 true => measured::rtt_us(index) as f32,
-                false => expected(index) + if index == flow.zone { 0.0 } else { slower },
+                false => expected(index) + if index == zone { 0.0 } else { slower },
             };
-            way + row.price_us + lots_us * lot(flow.rand, index)
-        })
+            [way, row.price_us, lots_us * lot(rand, index)]
+        }
+    }
+
+    /// By distance, measured where it is, and what load makes of it for those whose lot it is.
+    #[inline]
+    fn by_distance(&self, flow: &Flow) -> impl Fn(u16) -> [f32; 2] {
+        let (place, placed) = (flow.place, flow.place != [0.0; 3]);
+        let (zone, rand, rows) = (flow.zone, flow.rand, &self.rows);
+        let cosine_to = move |row: &Row| row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
+        let known = if placed { measured::clusters() & flow.candidates } else { 0 };
+        let slower = self.slower(known, cosine_to);
+        move |index| {
+            let row = &rows[usize::from(index)];
+            let distance = match placed {
+                _ if index == zone && row.healthy => 0.0,
+                _ if known >> index & 1 == 1 => 0.001 + as_distance(measured::rtt_us(index) as f32 - slower),
+                true => 1.001 - cosine_to(row),
+                false => 1.0,
+            };
+            [distance, row.toll * lot(rand, index)]
+        }
     }
 
     /// By how many microseconds the best of the measured ways (a mask) is slower than its distance lets expect, where it is.
@@ -131,22 +153,11 @@ impl Routing for RouteLoad {
 
     fn decide(&self, flow: &Flow) -> Choice {
         if self.priced {
-            return self.by_price(flow);
+            let cost = self.by_price(flow);
+            return Choice::cheapest(flow.candidates, |index| cost(index).iter().sum());
         }
-        let (place, placed) = (flow.place, flow.place != [0.0; 3]);
-        let cosine_to = |row: &Row| row.place[0] * place[0] + row.place[1] * place[1] + row.place[2] * place[2];
-        let known = if placed { measured::clusters() & flow.candidates } else { 0 };
-        let slower = self.slower(known, cosine_to);
-        let mut choice = Choice::cheapest(flow.candidates, |index| {
-            let row = &self.rows[usize::from(index)];
-            let distance = match placed {
-                _ if index == flow.zone && row.healthy => 0.0,
-                _ if known >> index & 1 == 1 => 0.001 + as_distance(measured::rtt_us(index) as f32 - slower),
-                true => 1.001 - cosine_to(row),
-                false => 1.0,
-            };
-            distance + row.toll * lot(flow.rand, index)
-        });
+        let cost = self.by_distance(flow);
+        let mut choice = Choice::cheapest(flow.candidates, |index| cost(index).iter().sum());
         let first = self.rows.get(usize::from(choice.clusters[0]));
         if first.is_some_and(|row| row.toll > 0.0) {
             choice.ttl_s = self.config.busy_ttl;
@@ -155,7 +166,24 @@ impl Routing for RouteLoad {
     }
 }
 
-littoral_plugin::export_policy!(RouteLoad, routing, "../../wit");
+impl Explained for RouteLoad {
+    fn terms(&self, flow: &Flow) -> Vec<Term> {
+        if self.priced {
+            let cost = self.by_price(flow);
+            return Term::of_each(flow.candidates, |index| {
+                let [way, price, lot] = cost(index);
+                [("way-us", way), ("price-us", price), ("lot-us", lot), ("cost-us", way + price + lot)]
+            });
+        }
+        let cost = self.by_distance(flow);
+        Term::of_each(flow.candidates, |index| {
+            let [distance, toll] = cost(index);
+            [("distance", distance), ("toll", toll), ("cost", distance + toll)]
+        })
+    }
+}
+
+littoral_plugin::export_policy!(RouteLoad, routing, "../../wit", terms);
 
 #[cfg(test)]
 mod tests {
@@ -237,6 +265,24 @@ mod tests {
         let seat = seat("{}", [0, 0]);
         let there = (0..1000).filter(|rand| asks(&seat, *rand).clusters[0] == 0).count();
         assert!((400..600).contains(&there), "{there}");
+        priced::tell(&[]);
+        measured::tell(&[]);
+    }
+
+    #[test]
+    fn what_is_told_to_people_is_what_decides() {
+        for (prices, cost) in [(&[][..], "cost"), (&[(0, 30_000), (1, 0)], "cost-us")] {
+            priced::tell(prices);
+            measured::tell(&[(0, 20_000), (1, 50_000)]);
+            let seat = seat("{}", [900, 0]);
+            for rand in 0..100 {
+                let flow = Flow { place: [1.0, 0.0, 0.0], candidates: 0b11, rand, ..Flow::default() };
+                let terms = seat.terms(&flow).unwrap();
+                let of =
+                    |cluster| terms.iter().find(|term| (term.cluster, term.name) == (cluster, cost)).unwrap().value;
+                assert_eq!(seat.decide(&flow).unwrap().clusters[0], u16::from(of(1) < of(0)), "{terms:?}");
+            }
+        }
         priced::tell(&[]);
         measured::tell(&[]);
     }

@@ -14,7 +14,7 @@
 //! distance alone, so that a faster one gets clients, and a time.
 
 use littoral_plugin::policy::measured::{self, estimated_us};
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, NONE, Routing, lot};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Explained, Flow, NONE, Routing, Term, lot};
 use serde::Deserialize;
 
 /// Milliseconds for which a prefix explores, or does not.
@@ -54,6 +54,25 @@ pub struct RouteRtt {
     rows: [Row; CLUSTERS_MAX],
 }
 
+/// Times to the candidates.
+struct Reckoned {
+    /// Measured, or else what distance lets expect, in microseconds.
+    times: [f32; CLUSTERS_MAX],
+    known: u64,
+    /// What is added to those that are not known.
+    slower: f32,
+    /// Who would be chosen by distance alone.
+    home: u16,
+    explores: bool,
+}
+
+impl Reckoned {
+    #[inline]
+    fn time(&self, index: u16) -> f32 {
+        self.times[usize::from(index)] + if self.known >> index & 1 == 1 { 0.0 } else { self.slower }
+    }
+}
+
 impl RouteRtt {
     /// What distance alone lets expect, in microseconds.
     fn expected(&self, flow: &Flow, index: u16) -> f32 {
@@ -66,6 +85,39 @@ impl RouteRtt {
             [0.0, 0.0, 0.0] => estimated_us(0.0) + row.load,
             _ => estimated_us(cosine),
         }
+    }
+
+    /// The times of all candidates, with what is measured to those that are `known`.
+    #[inline]
+    fn reckon(&self, flow: &Flow, known: u64) -> Reckoned {
+        let mut times = [0.0_f32; CLUSTERS_MAX];
+        let mut home = (f32::INFINITY, NONE);
+        each(flow.candidates, |index| {
+            let expected = self.expected(flow, index);
+            times[usize::from(index)] = expected;
+            if expected < home.0 {
+                home = (expected, index);
+            }
+        });
+        let mut slower = f32::INFINITY;
+        each(known, |index| {
+            let time = &mut times[usize::from(index)];
+            let us = measured::rtt_us(index) as f32;
+            slower = slower.min(us - *time);
+            *time = us;
+        });
+        let explores = self.explores(flow);
+        let slower = if explores || known == 0 { 0.0 } else { slower.max(0.0) };
+        Reckoned { times, known, slower, home: home.1, explores }
+    }
+
+    /// By how much somebody has to be faster than the cluster that distance alone would choose; 0 of the others.
+    #[inline]
+    fn margin_us(&self, reckoned: &Reckoned, index: u16) -> f32 {
+        if index != reckoned.home || reckoned.explores {
+            return 0.0;
+        }
+        f32::max(self.config.margin_ms * 1000.0, reckoned.time(index) * self.config.margin_percent / 100.0)
     }
 
     fn explores(&self, flow: &Flow) -> bool {
@@ -110,35 +162,29 @@ impl Routing for RouteRtt {
         if known == 0 {
             return Choice::cheapest(flow.candidates, |index| self.expected(flow, index));
         }
-        let mut times = [0.0_f32; CLUSTERS_MAX];
-        let mut home = (f32::INFINITY, NONE);
-        each(flow.candidates, |index| {
-            let expected = self.expected(flow, index);
-            times[usize::from(index)] = expected;
-            if expected < home.0 {
-                home = (expected, index);
-            }
-        });
-        let mut slower = f32::INFINITY;
-        each(known, |index| {
-            let time = &mut times[usize::from(index)];
-            let us = measured::rtt_us(index) as f32;
-            slower = slower.min(us - *time);
-            *time = us;
-        });
-        let explores = self.explores(flow);
-        let slower = if explores { 0.0 } else { slower.max(0.0) };
-        Choice::cheapest(flow.candidates, |index| {
-            let time = times[usize::from(index)] + if known >> index & 1 == 1 { 0.0 } else { slower };
-            if index != home.1 || explores {
-                return time;
-            }
-            time - f32::max(self.config.margin_ms * 1000.0, time * self.config.margin_percent / 100.0)
+        let reckoned = self.reckon(flow, known);
+        Choice::cheapest(flow.candidates, |index| reckoned.time(index) - self.margin_us(&reckoned, index))
+    }
+}
+
+impl Explained for RouteRtt {
+    fn terms(&self, flow: &Flow) -> Vec<Term> {
+        let known = measured::clusters() & flow.candidates;
+        let reckoned = self.reckon(flow, known);
+        Term::of_each(flow.candidates, |index| {
+            let (is_measured, margin) = (known >> index & 1 == 1, self.margin_us(&reckoned, index));
+            let slower = if is_measured { 0.0 } else { reckoned.slower };
+            [
+                (if is_measured { "measured-us" } else { "expected-us" }, reckoned.times[usize::from(index)]),
+                ("slower-us", slower),
+                ("margin-us", -margin),
+                ("cost-us", reckoned.time(index) - margin),
+            ]
         })
     }
 }
 
-littoral_plugin::export_policy!(RouteRtt, routing, "../../wit");
+littoral_plugin::export_policy!(RouteRtt, routing, "../../wit", terms);
 
 #[cfg(test)]
 mod tests {
@@ -174,6 +220,24 @@ mod tests {
         assert_eq!(chosen("{}", Flow::default(), &[(1, 30_000)]), [1, 0, 2], "nobody knows where the client is");
         measured::tell(&[]);
         assert_eq!(seat("{}").decide(&Flow::default()).unwrap(), Choice::NOBODY);
+    }
+
+    #[test]
+    fn what_is_told_to_people_is_what_decides() {
+        for times in [&[][..], &[(0, 80_000), (1, 90_000), (2, 30_000)], &[(2, 4_000), (0, 30_000)], &[(0, 600_000)]] {
+            let named = chosen("{}", here(), times);
+            let terms = seat("{}").terms(&Flow { candidates: 0b111, ..here() }).unwrap();
+            let mut costs: Vec<_> = terms.iter().filter(|term| term.name == "cost-us").collect();
+            costs.sort_by(|one, other| one.value.total_cmp(&other.value));
+            assert_eq!(costs.iter().map(|term| term.cluster).collect::<Vec<_>>(), named, "{terms:?}");
+            for cost in costs {
+                let of_it = terms.iter().filter(|term| term.cluster == cost.cluster && term.name != "cost-us");
+                assert_eq!(of_it.map(|term| term.value).sum::<f32>(), cost.value, "{terms:?}");
+            }
+            let is_measured = |term: &&Term| term.name == "measured-us";
+            assert_eq!(terms.iter().filter(is_measured).count(), times.len(), "{terms:?}");
+        }
+        measured::tell(&[]);
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use littoral_plugin::policy::named::Who;
-use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Flow, Routing};
+use littoral_plugin::policy::{CLUSTERS_MAX, Choice, Cluster, Explained, Flow, Routing, Term, lot};
 use serde::Deserialize;
 
 /// What the operator says.
@@ -115,7 +115,22 @@ impl Routing for RouteWeighted {
     }
 }
 
-littoral_plugin::export_policy!(RouteWeighted, routing, "../../wit");
+impl Explained for RouteWeighted {
+    fn terms(&self, flow: &Flow) -> Vec<Term> {
+        let shared = Term::of_each(flow.candidates, |index| {
+            let share = self.shares[usize::from(index)];
+            // The least of those with a share wins.
+            let lot = if share > 0.0 { -lot(flow.rand, index).ln() / share } else { 0.0 };
+            let in_zone = self.zones && index == flow.zone;
+            [("in-zone", f32::from(in_zone)), ("share", share), ("lot", lot)]
+        });
+        // No share, no lot; and none counts where coverage zones do not.
+        let counts = |term: &Term| (term.name != "in-zone" || self.zones) && (term.name != "lot" || term.value > 0.0);
+        shared.into_iter().filter(counts).collect()
+    }
+}
+
+littoral_plugin::export_policy!(RouteWeighted, routing, "../../wit", terms);
 
 #[cfg(test)]
 mod tests {

@@ -1,14 +1,20 @@
 //! [`export_policy!`](crate::export_policy): a policy's trait, bound to its world.
 
-/// Exports a policy: its type, its world (`routing`, `rate`, `cache` or `exact`), and the directory of the contract, seen from the crate. Natively it
-/// is nothing.
+/// Exports a policy: its type, its world (`routing`, `rate`, `cache` or `exact`), and the directory of the contract, seen from the crate. With `terms`
+/// behind it a routing policy also tells what its choices are made of ([`Explained`](crate::policy::Explained)). Natively it is nothing.
 #[macro_export]
 macro_rules! export_policy {
     ($policy:ty, routing, $wit:literal) => {
+        $crate::export_policy!(@ $policy, $wit, "routing-policy", {});
+    };
+    ($policy:ty, routing, $wit:literal, terms) => {
+        $crate::export_policy!(@ $policy, $wit, "explained-routing-policy", { $crate::__terms!(); });
+    };
+    (@ $policy:ty, $wit:literal, $world:literal, { $($more:tt)* }) => {
         #[cfg(target_arch = "wasm32")]
         mod exported {
             $crate::wit_bindgen::generate!({
-                path: $wit, world: "routing-policy", runtime_path: "littoral_plugin::wit_bindgen::rt",
+                path: $wit, world: $world, runtime_path: "littoral_plugin::wit_bindgen::rt",
             });
             $crate::__seated!($policy, $crate::policy::Routing);
 
@@ -37,20 +43,26 @@ macro_rules! export_policy {
                 fn decide(
                     flow: exports::littoral::plugin::routing::Flow,
                 ) -> exports::littoral::plugin::routing::Choice {
-                    let flow = $crate::policy::Flow {
-                        key: flow.key,
-                        address: u128::from(flow.addr_hi) << 64 | u128::from(flow.addr_lo),
-                        place: [flow.x, flow.y, flow.z],
-                        zone: flow.zone,
-                        candidates: flow.candidates,
-                        now_ms: flow.now_ms,
-                        rand: flow.rand,
-                    };
-                    let choice = POLICY.with_borrow(|policy| Of::decide(seated(policy), &flow));
+                    let choice = POLICY.with_borrow(|policy| Of::decide(seated(policy), &asked(&flow)));
                     let [first, second, third] = choice.clusters;
                     exports::littoral::plugin::routing::Choice { first, second, third, ttl_s: choice.ttl_s }
                 }
             }
+
+            #[inline(always)]
+            fn asked(flow: &exports::littoral::plugin::routing::Flow) -> $crate::policy::Flow {
+                $crate::policy::Flow {
+                    key: flow.key,
+                    address: u128::from(flow.addr_hi) << 64 | u128::from(flow.addr_lo),
+                    place: [flow.x, flow.y, flow.z],
+                    zone: flow.zone,
+                    candidates: flow.candidates,
+                    now_ms: flow.now_ms,
+                    rand: flow.rand,
+                }
+            }
+
+            $($more)*
 
             export!(Exported);
         }
@@ -162,6 +174,25 @@ macro_rules! export_policy {
             }
 
             export!(Exported);
+        }
+    };
+}
+
+/// What [`export_policy!`](crate::export_policy) exports for those who want a decision explained.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __terms {
+    () => {
+        impl exports::littoral::plugin::terms::Guest for Exported {
+            fn of(flow: exports::littoral::plugin::terms::Flow) -> Vec<exports::littoral::plugin::terms::Term> {
+                let told = POLICY.with_borrow(|policy| $crate::policy::Explained::terms(seated(policy), &asked(&flow)));
+                let term = |term: $crate::policy::Term| exports::littoral::plugin::terms::Term {
+                    cluster: term.cluster,
+                    name: term.name.to_owned(),
+                    value: term.value,
+                };
+                told.into_iter().map(term).collect()
+            }
         }
     };
 }

@@ -1,6 +1,6 @@
 //! A seat for native tests of policies: it tells and asks as a node does, and checks answers as the host does. No Wasm is needed.
 
-use super::{Answer, Ask, Cache, Choice, Cluster, Flow, Moment, NONE, Object, Rate, Routing, Verdict};
+use super::{Answer, Ask, Cache, Choice, Cluster, Explained, Flow, Moment, NONE, Object, Rate, Routing, Term, Verdict};
 
 /// A policy in the seat it is written for.
 #[derive(Debug, Clone)]
@@ -39,6 +39,26 @@ impl<P: Routing> Seat<P> {
             true => Ok(choice),
             false => Err(format!("a cluster is named after the end of the list: {choice:?}")),
         }
+    }
+}
+
+impl<P: Explained> Seat<P> {
+    /// Asks it for its terms, twice.
+    ///
+    /// # Errors
+    /// Terms that the host refuses, or that differ.
+    pub fn terms(&self, flow: &Flow) -> Result<Vec<Term>, Nonsense> {
+        let terms = twice(|| self.0.terms(flow))?;
+        let is_sound = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        for term in &terms {
+            let of_it = terms.iter().filter(|other| other.cluster == term.cluster).count();
+            let is_candidate = 1_u64.checked_shl(term.cluster.into()).is_some_and(|bit| flow.candidates & bit != 0);
+            let is_named = (1..=64).contains(&term.name.len()) && term.name.bytes().all(is_sound);
+            if !is_candidate || !is_named || !term.value.is_finite() || of_it > 16 {
+                return Err(format!("no term of a candidate, or one of more than 16: {term:?}"));
+            }
+        }
+        Ok(terms)
     }
 }
 

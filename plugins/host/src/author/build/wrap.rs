@@ -25,6 +25,9 @@ const WORLDS: [(&str, &str); 8] = [
 /// What one that ticks exports beside.
 const TIMER: &str = "littoral:plugin/timer@0.1.0#tick";
 
+/// What a policy exports beside that tells what its choices are made of.
+const TERMS: &str = "littoral:plugin/terms@0.1.0#of";
+
 /// Makes a component of a core module.
 ///
 /// # Errors
@@ -34,8 +37,12 @@ pub(super) fn wrap(mut core: Vec<u8>) -> Result<Vec<u8>, String> {
     if !says_its_world {
         let world = world_of(&exports)?;
         let contract = Contract::read()?;
-        let world =
-            if exports.iter().any(|found| found == TIMER) { format!("timed-{world}") } else { world.to_owned() };
+        let has = |export: &str| exports.iter().any(|found| found == export);
+        let world = match world {
+            world if has(TIMER) => format!("timed-{world}"),
+            "routing-policy" if has(TERMS) => "explained-routing-policy".to_owned(),
+            world => world.to_owned(),
+        };
         let id = contract.world(&world).ok_or_else(|| format!("plugins/wit has no world {world}"))?;
         let embedded = embed_component_metadata(&mut core, &contract.resolve, id, StringEncoding::UTF8, false);
         embedded.map_err(|error| format!("{error:#}"))?;
