@@ -99,6 +99,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/nodes", get(nodes))
         .route("/v1/rtt", get(rtts).post(learn_rtts))
         .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
+        .route("/v1/warm/standing", get(standing_warm_jobs))
         .route("/v1/warm/{id}", get(warm_job).delete(cancel_warm_job))
         .route("/v1/explain", get(explain))
         .route("/v1/resolve", get(resolve))
@@ -297,12 +298,20 @@ fn jobs(admin: &Admin) -> Result<&crate::warm::Jobs, Refusal> {
 }
 
 async fn warm(State(admin): State<Admin>, Json(order): Json<crate::warm::Order>) -> Answer {
+    if order.standing.is_some() {
+        let problem = "standing jobs are in the config: add a [[warm]], or leave standing out";
+        return Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, problem.into()));
+    }
     let started = jobs(&admin)?.start(&admin.node, order);
     started.map(Json).map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, error))
 }
 
 async fn warm_jobs(State(admin): State<Admin>) -> Answer {
     Ok(Json(jobs(&admin)?.list()))
+}
+
+async fn standing_warm_jobs(State(admin): State<Admin>) -> Answer {
+    Ok(Json(jobs(&admin)?.standing(&admin.node.settings.load().warm)))
 }
 
 async fn warm_job(State(admin): State<Admin>, Path(id): Path<u64>) -> Answer {

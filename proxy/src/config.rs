@@ -36,6 +36,7 @@ mod site;
 mod swarm;
 mod trace;
 pub mod units;
+pub mod warm;
 mod zone;
 
 pub use acme::{ACME_NAMES_MAX, Acme};
@@ -141,6 +142,8 @@ pub struct Config {
     pub zone: Vec<Zone>,
     /// `[[service]]`
     pub service: Vec<Service>,
+    /// `[[warm]]`
+    pub warm: Vec<warm::Warm>,
     /// By what nodes with the same config are known.
     #[serde(skip)]
     pub hashes: Hashes,
@@ -294,7 +297,10 @@ impl Config {
         let named = origins.chain(listeners).chain(plugins).chain(zones).chain(databases).chain(logs).chain(disks);
         let acme = self.acme.iter_mut().flat_map(|acme| [&mut acme.state, &mut acme.ca]).flatten();
         let anchors = self.resolver.iter_mut().flat_map(|resolver| &mut resolver.anchors);
-        for path in named.chain(acme).chain(anchors).chain(self.control.paths_mut()).chain(self.node.data.as_mut()) {
+        let warm = self.warm.iter_mut().flat_map(warm::Warm::paths_mut);
+        for path in
+            named.chain(warm).chain(acme).chain(anchors).chain(self.control.paths_mut()).chain(self.node.data.as_mut())
+        {
             *path = base.join(&path);
         }
     }

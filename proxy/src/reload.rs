@@ -70,6 +70,7 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
     node.settings.store(Arc::new(config));
     node.renew_hot();
     node.acme.wake();
+    node.warm.iter().for_each(|jobs| jobs.wake());
     Ok(Reloaded { needs_restart: restart, kept })
 }
 

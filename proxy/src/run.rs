@@ -310,7 +310,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         node.rtt.probe(&node.settings.load().rtt);
         tokio::spawn(keep_looking_up(node.clone()));
         tokio::spawn(crate::acme::keep(node.clone()));
-        tokio::spawn(crate::warm::resume(node.clone()));
+        tokio::spawn(crate::warm::keep(node.clone()));
         tokio::spawn(crate::disks::report(node.store.clone()));
         tokio::spawn(crate::rtt::kept::keep_on(node.clone()));
         tokio::spawn(load::measure(node.clone(), workers));

@@ -3,7 +3,8 @@
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
 //! is what an operator may ask for, [`listing`] what that means, [`choice`] what of it is fetched in which order, by what [`learn`] reads in access logs,
-//! [`job`] how it is done; here are the jobs of a node, and [`book`] keeps those that have not ended for the process after this one. Invariant: at most [`JOBS_MAX`] jobs
+//! [`job`] how it is done; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
+//! those that the config has for each day. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,12 +22,15 @@ mod job;
 mod learn;
 mod listing;
 mod order;
+mod standing;
 mod window;
 
 pub use args::{WarmArgs, main};
-pub(crate) use book::resume;
 pub use choice::Place;
+pub(crate) use learn::LOGS_MAX;
 pub use order::Order;
+pub use standing::Standing;
+pub(crate) use standing::keep;
 
 use crate::node::Node;
 use job::Job;
@@ -47,6 +51,7 @@ pub struct Jobs {
     next_id: AtomicU64,
     jobs: Mutex<Vec<Arc<Job>>>,
     book: book::Book,
+    days: standing::Days,
 }
 
 impl Jobs {
@@ -58,7 +63,8 @@ impl Jobs {
             ip => ip,
         };
         let (door, book) = (SocketAddr::new(ip, data.port()), book::Book::new(directory));
-        Self { door, next_id: AtomicU64::new(1), jobs: Mutex::default(), book }
+        let days = standing::Days::new(directory);
+        Self { door, next_id: AtomicU64::new(1), jobs: Mutex::default(), book, days }
     }
 
     /// Starts a job and returns its state. Needs a runtime.
@@ -107,6 +113,18 @@ impl Jobs {
     /// Jobs that have not ended.
     pub(crate) fn open(&self) -> usize {
         self.jobs.lock().iter().filter(|job| job.is_open()).count()
+    }
+
+    /// Whether the job of a standing one's day has not ended.
+    fn is_open_of(&self, standing: &Standing) -> bool {
+        self.jobs.lock().iter().any(|job| job.is_open() && job.standing.as_ref() == Some(standing))
+    }
+
+    /// Cancels open jobs of such standing ones.
+    fn cancel_standing(&self, which: impl Fn(&Standing) -> bool) {
+        let jobs = self.jobs.lock().clone();
+        let those = jobs.iter().filter(|job| job.is_open() && job.standing.as_ref().is_some_and(&which));
+        those.for_each(|job| job.cancel());
     }
 
     fn find(&self, id: u64) -> Option<Arc<Job>> {

@@ -33,6 +33,7 @@ mod serve;
 mod site;
 mod swarm;
 mod trace;
+mod warm;
 
 use crate::origin::lookup::SERVERS_MAX;
 
@@ -68,6 +69,7 @@ impl Config {
         self.check_cache()?;
         self.check_log()?;
         self.check_trace()?;
+        self.check_warm()?;
         self.check_client_limits()?;
         self.check_limits()
     }

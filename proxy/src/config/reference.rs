@@ -17,6 +17,7 @@ mod serve;
 mod site;
 mod swarm;
 mod trace;
+mod warm;
 mod zone;
 
 /// One key.
@@ -68,6 +69,7 @@ pub const SECTIONS: &[&[Key]] = &[
     origin::KEYS,
     CLUSTERS,
     zone::KEYS,
+    warm::KEYS,
 ];
 
 /// Every key there is.

@@ -348,7 +348,7 @@ no-such-key = 1",
         .into_iter()
         .filter(|key| *key != "record")
         .collect(),
-        "plugin" | "site" | "cluster" | "service" => expected_keys(&format!("[[{section}]]\n{inner}")),
+        "plugin" | "site" | "cluster" | "service" | "warm" => expected_keys(&format!("[[{section}]]\n{inner}")),
         "listen.http" => expected_keys("[listen]\nhttp = [{ no-such-key = 1 }]"),
         "listen.https" => expected_keys("[listen]\nhttps = [{ no-such-key = 1 }]"),
         // The same table, of which one key has no meaning there.

@@ -85,8 +85,8 @@ pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
         true => None,
         false => Some(learn(&by_popularity).map_err(Failed::Use)?),
     };
-    let order =
-        Order { url, list, representations, rate, window, pin, dry_run, popularity, share, bytes, place, head, copies };
+    let asked = Order { url, list, representations, rate, window, pin, ..Order::default() };
+    let order = Order { dry_run, popularity, share, bytes, place, head, copies, ..asked };
     order.parsed(SystemTime::now()).map_err(Failed::Use)?;
     let order = serde_json::to_value(order).map_err(Failed::outcome)?;
     let job = ask(&admin, Method::POST, "/v1/warm", Some(order)).await?;

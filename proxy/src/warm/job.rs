@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::order::{Order, Plan, Source};
+use super::standing::Standing;
 use crate::clock::now_ms;
 use crate::node::Node;
 
@@ -123,6 +124,7 @@ pub(super) struct Job {
     /// Until it is listed.
     pub(super) source: Mutex<Option<Source>>,
     url: String,
+    pub(super) standing: Option<Standing>,
     pub(super) progress: Mutex<Progress>,
     cancelled: watch::Sender<bool>,
 }
@@ -157,8 +159,8 @@ impl Job {
             ended_ms: None,
         };
         let (progress, cancelled) = (Mutex::new(progress), watch::Sender::new(false));
-        let (url, source) = (order.url.clone(), Mutex::new(Some(source)));
-        Self { id, order: Mutex::new(Some(order)), plan, source, url, progress, cancelled }
+        let (url, source, standing) = (order.url.clone(), Mutex::new(Some(source)), order.standing.clone());
+        Self { id, order: Mutex::new(Some(order)), plan, source, url, standing, progress, cancelled }
     }
 
     pub(super) fn id(&self) -> u64 {
@@ -181,6 +183,7 @@ impl Job {
         json!({
             "id": self.id,
             "url": Some(self.url.as_str()).filter(|url| !url.is_empty()),
+            "standing": self.standing.as_ref().map(|standing| &standing.name),
             "dry_run": self.plan.dry_run,
             "expected": progress.expected,
             "state": progress.state,

@@ -13,7 +13,7 @@ use littoral_cache::trace::{Reader, Request};
 use crate::replay::input::Input;
 
 /// Logs that are read as one.
-pub(super) const LOGS_MAX: usize = 64;
+pub(crate) const LOGS_MAX: usize = 64;
 
 /// A log and its next request.
 struct Log<'a> {

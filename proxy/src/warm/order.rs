@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::choice::{COPIES_MAX, HEAD_DEFAULT, Part, Place};
+use super::standing::Standing;
 use super::window::Window;
 use crate::config::Tier;
 use crate::config::units::{Bandwidth, Size, Span};
@@ -66,11 +67,14 @@ pub struct Order {
     /// How many siblings have each object of the head; 1 when it is left out. Needs `place`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copies: Option<usize>,
+    /// Of which standing job it is; nobody else may say so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 /// What tells a job its objects.
 #[derive(Debug, Clone)]
-pub(super) enum Source {
+pub(crate) enum Source {
     /// It is there.
     At(Url),
     /// It came with the order.
@@ -79,7 +83,7 @@ pub(super) enum Source {
 
 /// An order that has been checked.
 #[derive(Debug, Clone)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     pub(super) representations: Vec<String>,
     /// Bits per second.
     pub(super) rate: Option<u64>,
@@ -114,7 +118,7 @@ impl Order {
     }
 
     /// Checks it as far as that can be done without a node.
-    pub(super) fn parsed(&self, now: SystemTime) -> Result<(Plan, Source), String> {
+    pub(crate) fn parsed(&self, now: SystemTime) -> Result<(Plan, Source), String> {
         let source = self.source()?;
         if self.representations.len() > REPRESENTATIONS_MAX {
             return Err(format!("more than {REPRESENTATIONS_MAX} representations"));

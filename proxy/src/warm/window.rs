@@ -17,12 +17,22 @@ impl Window {
     /// How long until it is open; nothing when it is.
     pub(super) fn opens_in(self, unix_s: u64) -> Duration {
         let now = unix_s % DAY_S;
-        let open = if self.from_s < self.to_s {
+        if self.is_open(now) { Duration::ZERO } else { Duration::from_secs((self.from_s + DAY_S - now) % DAY_S) }
+    }
+
+    /// Since when it is open; `None` when it is not.
+    pub(super) fn opened_s(self, unix_s: u64) -> Option<u64> {
+        let now = unix_s % DAY_S;
+        self.is_open(now).then(|| unix_s.saturating_sub((now + DAY_S - self.from_s) % DAY_S))
+    }
+
+    /// Whether it is open so many seconds into a day.
+    fn is_open(self, now: u64) -> bool {
+        if self.from_s < self.to_s {
             (self.from_s..self.to_s).contains(&now)
         } else {
             now >= self.from_s || now < self.to_s
-        };
-        if open { Duration::ZERO } else { Duration::from_secs((self.from_s + DAY_S - now) % DAY_S) }
+        }
     }
 }
 

@@ -62,6 +62,7 @@ mod services;
 mod shield;
 mod slices;
 mod smuggling;
+mod standing;
 mod steer;
 mod swarms;
 mod ticks;

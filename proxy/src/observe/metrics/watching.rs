@@ -1,4 +1,4 @@
-//! Metrics of those who watch the node, and what they are told of video.
+//! Metrics of those who watch the node, of what they are told of video, and of what is pushed each day.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,6 +33,11 @@ pub(super) const METRICS: &[Declared] = &[
         "Times what was answered under a manifest's name was no manifest of a title, where an auto URL or what comes next asked for it; remembered: \
          known so from a reading before, for as long as it is stored, else for 60 s.",
     ),
+    metric(
+        "littoral_warm_standing_total",
+        "outcome: begun, failed",
+        "Jobs of [[warm]] that were due; failed: its order or one of its files could not be used, and nothing begins before the next day.",
+    ),
     metric("littoral_events_open", "", "Streams of /v1/events that are open."),
     metric(
         "littoral_events_streams_total",
@@ -49,6 +54,9 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_rate_switches_total" => by("direction", Chosen::SWITCHES.into_iter().zip(chosen.switches())),
         "littoral_rate_paced_total" => one(node.rate.paced_bodies()),
         "littoral_manifests_refused_total" => by("found", node.rate.refused()),
+        "littoral_warm_standing_total" => {
+            node.warm.as_ref().map_or_else(Vec::new, |jobs| by("outcome", jobs.standing_counts()))
+        }
         "littoral_events_open" => one(watched.open.load(Relaxed) as u64),
         "littoral_events_streams_total" => {
             let counts = watched.streams.each_ref().map(|count| count.load(Relaxed));
