@@ -48,6 +48,7 @@ pub(crate) async fn filtered(hit: Hit) -> Option<Vec<Change>> {
         let back: Box<dyn Any> = called.exchange;
         lent = back.downcast().expect("invariant: a filter gives back what it was lent");
         match called.outcome {
+            Ok((_, changes)) if lent.changes.is_empty() => lent.changes = changes.fields,
             Ok((_, changes)) => lent.changes.extend(changes.fields),
             Err(_) if filter.is_closed() => return None,
             Err(_) => {}
@@ -147,28 +148,30 @@ impl Exchange for Lent {
 
 /// Writes the stored head with changes; `wire` are its lines, without the empty one.
 pub(crate) fn write(head: &mut Vec<u8>, wire: &[u8], changes: &[Change]) {
-    let is_changed = |name: &[u8]| {
-        let of = |change: &&Change| !matches!(change, Change::Add(..)) && change.name().as_bytes() == name;
-        changes.iter().any(|change| of(&change))
+    let is_replaced = |name: &[u8], changes: &[Change]| {
+        let of = |change: &Change| !matches!(change, Change::Add(..)) && change.name().as_bytes() == name;
+        changes.iter().any(of)
     };
-    let mut lines = wire.split_inclusive(|byte| *byte == b'\n');
-    head.extend_from_slice(lines.next().unwrap_or_default());
-    for line in lines {
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
-        if !is_changed(name) {
-            head.extend_from_slice(line);
+    // What stays is copied from one line that does not to the next.
+    let (mut from, mut at) = (0, 0);
+    for end in memchr::memchr_iter(b'\n', wire).map(|newline| newline + 1) {
+        let line = &wire[at..end];
+        let name = memchr::memchr(b':', line).map_or(line, |colon| &line[..colon]);
+        if at > 0 && is_replaced(name, changes) {
+            head.extend_from_slice(&wire[from..at]);
+            from = end;
         }
+        at = end;
     }
+    head.extend_from_slice(&wire[from..]);
     for (at, change) in changes.iter().enumerate() {
-        let name = change.name();
-        let is_first = changes[..at].iter().all(|before| before.name() != name);
-        if !is_first || SURROGATE_FIELDS.iter().any(|field| field == name) {
+        let (Change::Set(name, value) | Change::Add(name, value)) = change else { continue };
+        let is_over = is_replaced(name.as_bytes(), &changes[at + 1..]);
+        if is_over || SURROGATE_FIELDS.iter().any(|field| field == name.as_str()) {
             continue;
         }
-        for value in Change::over(changes, name, Vec::new()) {
-            for part in [name.as_bytes(), b": ", value, b"\r\n"] {
-                head.extend_from_slice(part);
-            }
+        for part in [name.as_bytes(), b": ", value, b"\r\n"] {
+            head.extend_from_slice(part);
         }
     }
 }

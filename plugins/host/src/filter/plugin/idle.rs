@@ -22,10 +22,18 @@ thread_local!(static IDLE: RefCell<Vec<Option<Idle>>> = const { RefCell::new(Vec
 impl Filter {
     /// One of a generation, if this thread has one that goes by what calls of it go by.
     pub(super) fn idle(&self, generation: &Generation) -> Option<Box<Instance>> {
-        let (running, number) = (self.generations.running(), generation.number);
+        let number = generation.number;
         let is_slow = generation.code.core.as_ref().is_some_and(|core| core.slow.load(Relaxed));
         IDLE.with_borrow_mut(|idle| {
             let instances = idle_of(idle, self.id, &self.alive);
+            // Nearly always it is alone, and then there is nothing to look through.
+            let is_it = |instance: &Instance| instance.generation == number && !(is_slow && instance.is_core());
+            if let [only] = &**instances
+                && is_it(only)
+            {
+                return instances.pop();
+            }
+            let running = self.generations.running();
             instances.retain(|instance| {
                 let is_outrun = is_slow && instance.generation == number && instance.is_core();
                 running.has(instance.generation) && !is_outrun
