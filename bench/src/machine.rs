@@ -131,6 +131,8 @@ fn ticks_of(stat: &str) -> Option<u64> {
 pub struct Server {
     child: Child,
     log: PathBuf,
+    /// What its ready line said.
+    pub ready: BTreeMap<String, SocketAddr>,
 }
 
 impl Server {
@@ -148,7 +150,7 @@ impl Server {
             .stderr(File::create(&log)?)
             .spawn()
             .with_context(|| format!("cannot start {}", command.join(" ")))?;
-        Ok(Self { child, log })
+        Ok(Self { child, log, ready: BTreeMap::new() })
     }
 
     /// The process id; setpriv and taskset have replaced themselves by the command.
@@ -169,13 +171,12 @@ impl Server {
             .trim()
             .strip_prefix("ready")
             .with_context(|| format!("no ready line, but {line:?}: {}", self.last_words()))?;
-        words
-            .split_whitespace()
-            .map(|word| {
-                let (name, addresses) = word.split_once('=').context("ready line without =")?;
-                Ok((name.to_owned(), addresses.split(',').next().unwrap_or_default().parse()?))
-            })
-            .collect()
+        let addresses = words.split_whitespace().map(|word| {
+            let (name, addresses) = word.split_once('=').context("ready line without =")?;
+            Ok((name.to_owned(), addresses.split(',').next().unwrap_or_default().parse()?))
+        });
+        self.ready = addresses.collect::<Result<_>>()?;
+        Ok(self.ready.clone())
     }
 
     /// Waits until the process accepts connections there.

@@ -1,8 +1,9 @@
 //! Guests that misbehave, under load: no request may fail, and the 99th percentile stays within a tenth of the node's without them.
 //!
 //! Each guest has a node of its own beside one without plugins; both are loaded in turn, at one fixed rate, with hits, misses and
-//! evictions. How long a guest that never returns holds a core is timed in this process. Invariant: it ends well only if every answer was
-//! whole, the percentiles and the bounds on time held.
+//! evictions. Clients of a service that misbehaves come while either is loaded: what they have it compute takes the core from both, so that
+//! what is compared is what else it does to its node. How long a guest that never returns holds a core is timed in this process. Invariant: it
+//! ends well only if every answer was whole, the percentiles and the bounds on time held.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,6 +15,8 @@ use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use littoral_plugin_host::filter::{Fault, Filter, FilterHost, FilterSpec, Point};
 use littoral_plugin_host::{Flow, Host, HostSettings, Plugin, PluginSpec};
+
+mod services;
 
 use super::filters::call;
 use super::subjects::fresh;
@@ -98,11 +101,17 @@ pub fn run(options: &Options) -> Result<()> {
     let without = start_littoral(&place, "without", CACHE_MIB, &Guests::default())?;
     println!("| guest | p99 without | p99 with, ÷ | min–max | faults | |\n|---|---|---|---|---|---|");
     let mut beyond = 0;
-    for (title, guests) in hostile(&place)? {
+    let services = services::all(&place)?;
+    let told = services.iter().map(|service| (service.title.clone(), service.guests.clone(), Some(service)));
+    for (title, guests, service) in
+        hostile(&place)?.into_iter().map(|(title, guests)| (title, guests, None)).chain(told)
+    {
         if options.only.as_ref().is_some_and(|only| !title.contains(only.as_str())) {
             continue;
         }
         let with = start_littoral(&place, &title.replace([' ', ':'], "-"), CACHE_MIB, &guests)?;
+        let at = with.server.ready.get("service").copied();
+        let _clients = service.map(|service| services::Clients::of(service, at)).transpose()?;
         let (p99_us, ratio) = compared(options, &paths, &without, &with).with_context(|| title.clone())?;
         let faults = faults_of(with.admin.context("it has no admin API")?)?;
         let holds = ratio.median <= P99_TIMES;
