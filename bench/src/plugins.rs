@@ -1,15 +1,17 @@
 //! What plugins cost: each figure that has a mark, with its spread over rounds and whether the mark is met; and what a call of each
 //! shipped filter costs.
 //!
-//! [`calls`] and [`filters`] time calls in this process, by the very way a node's call takes; [`nodes`] loads nodes with and without
-//! plugins; [`idle`] starts one with a hundred; [`sentences`] has a service beside a native server; [`envoy`] has Envoy beside it, as far as
-//! that can be had; [`soak`] loads nodes whose guests misbehave. Invariant: a ratio compares two nodes within one round.
+//! [`calls`] and [`filters`] time calls in this process, by the very way a node's call takes, and [`reloads`] those of what is loaded again
+//! meanwhile; [`nodes`] loads nodes with and without plugins; [`idle`] starts one with a hundred; [`sentences`] has a service beside a native
+//! server; [`envoy`] has Envoy beside it, as far as that can be had; [`soak`] loads nodes whose guests misbehave. Invariant: a ratio compares
+//! two nodes within one round.
 
 mod calls;
 mod envoy;
 mod filters;
 mod idle;
 mod nodes;
+mod reloads;
 pub mod sentences;
 pub mod soak;
 mod subjects;
@@ -59,6 +61,8 @@ pub enum Part {
     Calls,
     /// A call of each shipped filter
     Filters,
+    /// Calls while plugins are loaded again
+    Reloads,
     /// CPU time of a hit in a node with plugins
     Hits,
     /// Memory and time to start of a node with many plugins
@@ -151,6 +155,9 @@ pub fn run(options: &Options) -> Result<()> {
     if options.wants(Part::Calls) {
         marked.extend(calls::policies(&options.built.plugins, options.rounds)?);
         marked.extend(filters::marked(&options.built.plugins, options.rounds)?);
+    }
+    if options.wants(Part::Reloads) {
+        marked.extend(reloads::measured(&options.built.plugins, options.rounds)?);
     }
     if options.wants(Part::Hits) || options.wants(Part::Idle) {
         let work = memory_backed_directory()?;

@@ -90,7 +90,8 @@ fn measure(
     Figure::new(format!("{}: {}", subject.name, subject.title), Unit::Micros, mark, medians)
 }
 
-fn load(host: &Arc<FilterHost>, plugins: &Path, subject: &Subject) -> Result<Arc<Filter>> {
+/// A subject's filter.
+pub(super) fn load(host: &Arc<FilterHost>, plugins: &Path, subject: &Subject) -> Result<Arc<Filter>> {
     let http = subject.config.contains("http://auth.example").then(|| "http://auth.example".parse::<Origin>());
     let http = http.transpose().map_err(|problem| anyhow!("{problem}"))?;
     let spec = FilterSpec {

@@ -1,19 +1,18 @@
 //! Calls on one thread while another loads the plugin again and again: how long the longest took.
 //!
-//! A call's time is the clock's, waiting for others included; unless the kernel gave the core to somebody else meanwhile, compilers above
-//! all, which is no pause of the host's making: then it is its thread's own CPU time. Invariant: every call is answered, and each loading is one
-//! that serves.
+//! A call's time is the clock's, waiting for others included; unless the kernel gave the core to somebody else meanwhile, which is
+//! no pause of the host's making: then it is its thread's own CPU time. Invariant: every call is answered, and each loading is one that serves.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
-use littoral_plugin_host::filter::Point;
+use littoral_plugin_host::filter::{FilterHost, Point};
 use littoral_plugin_host::{Host, HostSettings, Object, PluginSpec};
 use nix::time::{ClockId, clock_gettime};
 
-use super::filters::{call, host, load};
+use super::filters::{call, load};
 use super::subjects::header_only;
 use super::{Figure, Unit};
 
@@ -21,20 +20,21 @@ use super::{Figure, Unit};
 const RELOADS: u32 = 50;
 /// Microseconds of the longest call.
 const PAUSE_US: f64 = 1_000.0;
-
 /// Microseconds from which on it is looked whether a call was all its thread did.
 const LONG_US: f64 = 100.0;
 
 /// A policy's calls, and a filter's.
 pub(super) fn measured(plugins: &Path, rounds: u32) -> Result<Vec<Figure>> {
-    let settings = HostSettings { cache_dir: None, compiler: None, now_ms: || 1 };
-    let policies = Host::new(settings).map_err(|problem| anyhow!(problem))?;
+    // As in a node, which has a process of its own compile, what was compiled is loaded here.
+    let compiled = tempfile::tempdir()?;
+    let settings = || HostSettings { cache_dir: Some(compiled.path().to_owned()), compiler: None, now_ms: || 1 };
+    let policies = Host::new(settings()).map_err(|problem| anyhow!(problem))?;
     let policy = policies.load(PluginSpec::new("policy", plugins.join("evict-lfu-size.wasm")), None)?;
     let object = Object { id: 1, bytes: 1000, hits: 3, ..Object::default() };
     let admits = || policy.admit(&object, 900, 1, 1).map(drop).map_err(|fault| anyhow!("{fault}"));
     let of_policy = (0..rounds).map(|_| round(admits, || Ok(policy.reload(None)?)));
     let mut figures = vec![figure("evict-lfu-size: admit", of_policy.collect::<Result<_>>()?)?];
-    let (subject, hosts) = (header_only(), host()?);
+    let (subject, hosts) = (header_only(), FilterHost::new(settings()).map_err(|problem| anyhow!(problem))?);
     let filter = load(&hosts, plugins, &subject)?;
     let answers = || {
         let called = call(&filter, Point::Response, &subject.asked);
