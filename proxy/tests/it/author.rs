@@ -143,7 +143,7 @@ fn inspect_tells_sizes_types_and_sections() {
     let geo = policy("route-geo");
     let (ended, out, _) = tool(&["inspect", &geo]);
     let decide = "littoral:plugin/routing@0.1.0#decide: (i64, i64, i64, f32, f32, f32, i32, i64, i64, i64) -> i32";
-    assert!(ended == Some(0) && out.contains(decide) && out.contains("  worlds   routing-policy\n"), "{out}");
+    assert!(ended == Some(0) && out.contains(decide) && out.contains("  worlds   explained-routing-policy\n"), "{out}");
     let told: serde_json::Value = serde_json::from_str(&tool(&["inspect", &geo, "--json"]).1).unwrap();
     assert_eq!(told["bytes"], std::fs::metadata(&geo).unwrap().len());
     assert!(
