@@ -51,6 +51,8 @@ pub(crate) struct Opened {
     pub(crate) exports: Vec<String>,
     /// Names of what it imports.
     pub(crate) imports: Vec<String>,
+    /// Whether its code asks by HTTP; `give-up` alone, which is of the same interface, asks nobody.
+    pub(crate) asks_by_http: bool,
     /// Where its first core module lies in the file.
     pub(crate) core: std::ops::Range<usize>,
 }
@@ -91,6 +93,12 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, String> {
                 for import in section {
                     let import = import.map_err(|error| format!("it is damaged: {error}"))?;
                     opened.imports.push(import.name.name.to_owned());
+                }
+            }
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    let import = import.map_err(|error| format!("it is damaged: {error}"))?;
+                    opened.asks_by_http |= is_ours(import.module, "fetch") && import.name == "send";
                 }
             }
             _ => {}

@@ -200,7 +200,7 @@ pub(crate) fn check_store(opened: &Opened, store_bytes: usize) -> Result<(), Str
 /// What is too much, or that nobody is granted, and how.
 pub(crate) fn check_fetch(opened: &Opened, http: Option<&FetchSpec>) -> Result<(), String> {
     let Some(spec) = http else {
-        return match opened.imports_ours("fetch") {
+        return match opened.asks_by_http {
             true => Err(
                 "it asks by HTTP: say whom it may, such as `http = [\"https://api.example.org\"]` in its [[plugin]]"
                     .into(),
