@@ -104,14 +104,14 @@ pub mod sketch {
 
 /// Exports [`Datagrams`] and binds what they see to their host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
-/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer)).
+/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer), or [`ServiceTimer`](crate::timer::ServiceTimer)).
 #[macro_export]
 macro_rules! export_datagrams {
     ($service:ty, $wit:literal) => {
         $crate::export_datagrams!(@ $service, $wit, "datagram-service", {});
     };
     ($service:ty, $wit:literal, timer) => {
-        $crate::export_datagrams!(@ $service, $wit, "timed-datagram-service", { $crate::bind_timer!(Exported, SERVICE, Live); });
+        $crate::export_datagrams!(@ $service, $wit, "timed-datagram-service", { $crate::bind_timer!(Exported, SERVICE, Live, service); });
     };
     (@ $service:ty, $wit:literal, $world:literal, { $($timer:tt)* }) => {
         #[cfg(target_arch = "wasm32")]

@@ -148,14 +148,14 @@ pub trait Service: Sized {
 
 /// Exports a [`Service`] and binds what it sees to its host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
-/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer)).
+/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer), or [`ServiceTimer`](crate::timer::ServiceTimer)).
 #[macro_export]
 macro_rules! export_service {
     ($service:ty, $wit:literal) => {
         $crate::export_service!(@ $service, $wit, "stream-service", {});
     };
     ($service:ty, $wit:literal, timer) => {
-        $crate::export_service!(@ $service, $wit, "timed-stream-service", { $crate::bind_timer!(Exported, SERVICE, Shared); });
+        $crate::export_service!(@ $service, $wit, "timed-stream-service", { $crate::bind_timer!(Exported, SERVICE, Shared, service); });
     };
     (@ $service:ty, $wit:literal, $world:literal, { $($timer:tt)* }) => {
         #[cfg(target_arch = "wasm32")]

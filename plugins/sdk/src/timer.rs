@@ -1,4 +1,5 @@
-//! What the author of a plugin that does something by itself depends on: [`Timer`], and what a tick has ([`Host`]).
+//! What the author of a plugin that does something by itself depends on: [`Timer`], and what a tick has ([`Host`]); for a service that also keeps
+//! something on disk or dials while it ticks, [`ServiceTimer`] and [`ServiceHost`].
 //!
 //! ```ignore
 //! impl Timer for BlockList {
@@ -20,6 +21,8 @@
 
 use std::time::Duration;
 
+pub use crate::dial::{Outbound, Security};
+pub use crate::durable::Durable;
 pub use crate::fetch::{Refused, Request, Response};
 pub use crate::filter::Store;
 
@@ -39,10 +42,39 @@ pub trait Host {
     fn give_up(&mut self, why: &str) -> !;
 }
 
+/// What is outside of a tick of a service, which may have more than one of a filter.
+pub trait ServiceHost: Host {
+    /// What the service keeps on disk. One that calls this is refused by a node whose operator has not granted it.
+    fn durable(&mut self) -> impl Durable;
+    /// Connects to a host, a name or an address, at a port, until this tick has ended. One that calls this is refused by a node whose operator has not
+    /// granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn dial(
+        &mut self,
+        host: &str,
+        port: u16,
+        security: Security,
+    ) -> Result<impl Outbound + use<Self>, crate::dial::Refused>;
+}
+
 /// A plugin that ticks.
 pub trait Timer {
     /// A tick. How long to wait for the next one, 100 ms to a day; `None`: this generation ticks no more.
     fn tick(&mut self, host: &mut impl Host, store: &mut impl Store) -> Option<Duration>;
+}
+
+/// A service that ticks. Every [`Timer`] is one; what implements this instead has its disk and dials.
+pub trait ServiceTimer {
+    /// A tick, as [`Timer::tick`].
+    fn tick(&mut self, host: &mut impl ServiceHost, store: &mut impl Store) -> Option<Duration>;
+}
+
+impl<T: Timer> ServiceTimer for T {
+    fn tick(&mut self, host: &mut impl ServiceHost, store: &mut impl Store) -> Option<Duration> {
+        Timer::tick(self, host, store)
+    }
 }
 
 /// What a tick says, as the contract has it: no time at all is not the same as never.
@@ -54,7 +86,9 @@ pub fn told(after: Option<Duration>) -> u64 {
 pub mod sketch {
     //! A host for native tests of ticks.
 
-    use super::{Host, Refused, Request, Response};
+    use super::{Durable, Host, Outbound, Refused, Request, Response, Security, ServiceHost};
+    use crate::dial::sketch::Far;
+    use crate::durable::sketch::Vault;
     use crate::fetch::sketch::{Web, gave_up};
 
     /// What a tick is told.
@@ -65,6 +99,10 @@ pub mod sketch {
         pub random: u64,
         /// Whom it may ask by HTTP.
         pub web: Web,
+        /// What a service keeps on disk.
+        pub durable: Vault,
+        /// Whom a service may dial.
+        pub dials: Vec<Far>,
     }
 
     impl Host for Sketch {
@@ -81,13 +119,48 @@ pub mod sketch {
             gave_up(why)
         }
     }
+
+    impl ServiceHost for Sketch {
+        fn durable(&mut self) -> impl Durable {
+            &mut self.durable
+        }
+        fn dial(
+            &mut self,
+            host: &str,
+            port: u16,
+            security: Security,
+        ) -> Result<impl Outbound + use<>, crate::dial::Refused> {
+            Far::dialled(&self.dials, host, port, security)
+        }
+    }
 }
 
-/// Exports the timer of what lies in a place, inside what the export macros make. The third argument is a store.
+/// Exports the timer of what lies in a place, inside what the export macros make. The third argument is a store; with `service` as the fourth, a tick
+/// has what [`ServiceHost`] has.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! bind_timer {
     ($exported:ty, $place:ident, $store:expr) => {
+        $crate::bind_timer!(@ $exported, $place, $store, Timer);
+    };
+    ($exported:ty, $place:ident, $store:expr, service) => {
+        $crate::bind_timer!(@ $exported, $place, $store, ServiceTimer);
+
+        impl $crate::timer::ServiceHost for Outside {
+            fn durable(&mut self) -> impl $crate::durable::Durable {
+                Kept
+            }
+            fn dial(
+                &mut self,
+                host: &str,
+                port: u16,
+                security: $crate::dial::Security,
+            ) -> Result<impl $crate::dial::Outbound + use<>, $crate::dial::Refused> {
+                dialled(host, port, security)
+            }
+        }
+    };
+    (@ $exported:ty, $place:ident, $store:expr, $timer:ident) => {
         struct Outside;
 
         impl $crate::timer::Host for Outside {
@@ -112,7 +185,7 @@ macro_rules! bind_timer {
             fn tick() -> u64 {
                 let after = $place.with_borrow_mut(|guest| {
                     let guest = guest.as_mut().expect("init is called first");
-                    $crate::timer::Timer::tick(guest, &mut Outside, &mut $store)
+                    $crate::timer::$timer::tick(guest, &mut Outside, &mut $store)
                 });
                 $crate::timer::told(after)
             }

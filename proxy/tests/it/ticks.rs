@@ -5,8 +5,8 @@ use std::sync::Arc;
 use littoral_testkit::node::plugin;
 use littoral_testkit::{Node, Origin, Response, refused};
 use parking_lot::Mutex;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::services::{self, PATIENCE};
 use super::{BINARY, config};
@@ -204,4 +204,57 @@ async fn what_a_tick_needs_is_granted_as_anything_else() {
     let text = services::config(&origin, "", "");
     let (code, line) = refused(BINARY, &text, &[("s.wasm", &plugin("service-ticks"))]);
     assert!(code == Some(2) && line.contains("it wants a store: grant it one"), "{code:?} {line}");
+}
+
+/// A server that is said lines, a connection after the other, and answers each as `answers` says then; the port, and what it was said.
+async fn collector(answers: Arc<Mutex<&'static str>>) -> (u16, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, said) = (listener.local_addr().unwrap().port(), Arc::new(Mutex::new(Vec::new())));
+    let noted = said.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (mut stream, mut line) = (BufReader::new(stream), String::new());
+            while stream.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+                noted.lock().push(line.trim_end().to_owned());
+                let answer = *answers.lock();
+                let _gone = stream.get_mut().write_all(answer.as_bytes()).await;
+                line.clear();
+            }
+        }
+    });
+    (port, said)
+}
+
+/// The answer of the service at a node to a line.
+async fn asked(node: &Node, line: &str) -> String {
+    let mut client = BufReader::new(TcpStream::connect(node.address("service")).await.unwrap());
+    client.get_mut().write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    let mut told = String::new();
+    tokio::time::timeout(PATIENCE, client.read_line(&mut told)).await.expect("it answers").unwrap();
+    told.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn a_service_delivers_what_is_on_its_disk_while_it_ticks_even_after_it_was_killed() {
+    let (origin, data) = (services::origin().await, tempfile::tempdir().unwrap());
+    let answers = Arc::new(Mutex::new("later\n"));
+    let (port, said) = collector(answers.clone()).await;
+    let keys = format!(
+        "durable = \"1MiB\"\ndial = [\"127.0.0.1:{port}\"]\nconfig = {{ host = \"127.0.0.1\", port = {port}, every_ms = 100 }}"
+    );
+    let text = services::config(&origin, &keys, "").replace("\"data\"", &format!("{:?}", data.path()));
+    let files = [("s.wasm", &*plugin("service-outbox"))];
+    let node = Node::start(BINARY, &text, &files).await;
+    assert_eq!([asked(&node, "one").await, asked(&node, "two").await], ["ok", "ok"]);
+    ticked_of(&node, "s", "done", 3.0).await;
+    assert_eq!(asked(&node, "").await, "2 wait", "who was told of them has not taken them");
+    drop(node);
+    *answers.lock() = "ok\n";
+    said.lock().clear();
+    let node = Node::start(BINARY, &text, &files).await;
+    ticked_of(&node, "s", "done", 2.0).await;
+    assert_eq!(asked(&node, "").await, "0 wait");
+    // What the killed one had sent may come twice.
+    said.lock().dedup();
+    assert_eq!(**said.lock(), ["one", "two"]);
 }
