@@ -43,6 +43,9 @@ const FILTER_SPIN_MS: f64 = DEADLINE_MS as f64 + 4.0;
 /// The same for a policy, which has fuel instead.
 const POLICY_SPIN_MS: f64 = 1.0;
 
+/// What a node calls it when a plugin was not called for its being in quarantine.
+const QUARANTINED: &str = "quarantined";
+
 /// Policies, by their fixture and its config.
 const POLICIES: [(&str, &str); 7] = [
     ("spin", ""),
@@ -99,7 +102,7 @@ pub fn run(options: &Options) -> Result<()> {
     let objects: Vec<_> = (1..=OBJECTS).map(|number| Object { bytes: OBJECT_BYTES, number }).collect();
     let paths = Scripts::new(work.path()).paths("soak-plugins", &workload::sequence(&objects))?;
     let without = start_littoral(&place, "without", CACHE_MIB, &Guests::default())?;
-    println!("| guest | p99 without | p99 with, ÷ | min–max | faults | |\n|---|---|---|---|---|---|");
+    println!("| guest | p99 without | p99 with, ÷ | min–max | faults | not called | |\n|---|---|---|---|---|---|---|");
     let mut beyond = 0;
     let services = services::all(&place)?;
     let told = services.iter().map(|service| (service.title.clone(), service.guests.clone(), Some(service)));
@@ -113,12 +116,12 @@ pub fn run(options: &Options) -> Result<()> {
         let at = with.server.ready.get("service").copied();
         let _clients = service.map(|service| services::Clients::of(service, at)).transpose()?;
         let (p99_us, ratio) = compared(options, &paths, &without, &with).with_context(|| title.clone())?;
-        let faults = faults_of(with.admin.context("it has no admin API")?)?;
+        let (faults, not_called) = faults_of(with.admin.context("it has no admin API")?)?;
         let holds = ratio.median <= P99_TIMES;
         beyond += u32::from(!holds);
         let met = if holds { "met" } else { "missed" };
         let Spread { min, median, max } = ratio;
-        println!("| {title} | {p99_us:.0} µs | {median:.2} | {min:.2}–{max:.2} | {faults} | {met} |");
+        println!("| {title} | {p99_us:.0} µs | {median:.2} | {min:.2}–{max:.2} | {faults} | {not_called} | {met} |");
     }
     println!("\nNo request failed.\n\n| holds a core | bound | median | longest |\n|---|---|---|---|");
     for (title, bound, Spread { median, max, .. }) in &spins {
@@ -167,11 +170,14 @@ fn compared(options: &Options, paths: &Path, without: &Running, with: &Running) 
     Ok((plain, Spread::of(ratios).context("no round")?))
 }
 
-/// Faults that a node tells of its plugins.
-fn faults_of(admin: SocketAddr) -> Result<u64> {
+/// Faults that a node tells of its plugins, and how often it has not called one for its being in quarantine.
+fn faults_of(admin: SocketAddr) -> Result<(u64, u64)> {
     let told: serde_json::Value = serde_json::from_slice(&fetch::get(admin, "/v1/plugins")?)?;
-    let kinds = told.as_array().into_iter().flatten().filter_map(|plugin| plugin["faults"].as_object());
-    Ok(kinds.flat_map(|kinds| kinds.values()).filter_map(serde_json::Value::as_u64).sum())
+    let kinds = told.as_array().into_iter().flatten().filter_map(|plugin| plugin["faults"].as_object()).flatten();
+    let counts = kinds.filter_map(|(kind, count)| Some((kind == QUARANTINED, count.as_u64()?)));
+    let (not_called, faults): (Vec<_>, Vec<_>) = counts.partition(|(is_quarantined, _)| *is_quarantined);
+    let sum = |counts: Vec<(bool, u64)>| counts.into_iter().map(|(_, count)| count).sum();
+    Ok((sum(faults), sum(not_called)))
 }
 
 /// A minute passes whenever somebody looks, so that no guest is put in quarantine.
