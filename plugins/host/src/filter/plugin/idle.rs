@@ -26,18 +26,16 @@ impl Filter {
         let is_slow = generation.code.core.as_ref().is_some_and(|core| core.slow.load(Relaxed));
         IDLE.with_borrow_mut(|idle| {
             let instances = idle_of(idle, self.id, &self.alive);
+            let is_outrun = |instance: &Instance| is_slow && instance.generation == number && instance.is_core();
             // Nearly always it is alone, and then there is nothing to look through.
-            let is_it = |instance: &Instance| instance.generation == number && !(is_slow && instance.is_core());
             if let [only] = &**instances
-                && is_it(only)
+                && only.generation == number
+                && !is_outrun(only)
             {
                 return instances.pop();
             }
             let running = self.generations.running();
-            instances.retain(|instance| {
-                let is_outrun = is_slow && instance.generation == number && instance.is_core();
-                running.has(instance.generation) && !is_outrun
-            });
+            instances.retain(|instance| running.has(instance.generation) && !is_outrun(instance));
             let at = instances.iter().rposition(|instance| instance.generation == number)?;
             Some(instances.swap_remove(at))
         })
