@@ -208,8 +208,9 @@ fn ahead(node: &Arc<Node>, site: &Arc<Site>, asked: &Asked<'_>) {
         None if prefetch.raw.manifest => {
             let file = asked.path.split('?').next().unwrap_or(asked.path);
             let range = (asked.field)(RANGE.as_str()).and_then(asked_range);
-            let behind = node.rate.behind(asked.host, file, range, now_ms());
-            let (there, early) = listed(asked, behind, now_ms());
+            let now_ms = now_ms();
+            let behind = node.rate.behind(asked.host, file, range, now_ms);
+            let (there, early) = listed(asked, behind, now_ms);
             figures.prefetch_unfetched[Unfetched::Early as usize].fetch_add(early, Relaxed);
             (1, there)
         }
