@@ -163,7 +163,7 @@ impl Server {
     ///
     /// # Errors
     /// When the process ends without it.
-    pub fn ready_line(&mut self) -> Result<BTreeMap<String, SocketAddr>> {
+    pub fn ready_line(&mut self) -> Result<&BTreeMap<String, SocketAddr>> {
         let stdout = self.child.stdout.take().context("the ready line was read already")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -176,7 +176,7 @@ impl Server {
             Ok((name.to_owned(), addresses.split(',').next().unwrap_or_default().parse()?))
         });
         self.ready = addresses.collect::<Result<_>>()?;
-        Ok(self.ready.clone())
+        Ok(&self.ready)
     }
 
     /// Waits until the process accepts connections there.
