@@ -159,9 +159,12 @@ pub fn run(options: &Options) -> Result<()> {
     if options.wants(Part::Reloads) {
         marked.extend(reloads::measured(&options.built.plugins, options.rounds)?);
     }
-    if options.wants(Part::Hits) || options.wants(Part::Idle) {
+    if [Part::Reloads, Part::Hits, Part::Idle].into_iter().any(|part| options.wants(part)) {
         let work = memory_backed_directory()?;
         let (_origin, place) = prepare(&options.built, work.path())?;
+        if options.wants(Part::Reloads) {
+            marked.extend(reloads::in_a_node(&place, work.path(), options.rounds, options.seconds)?);
+        }
         if options.wants(Part::Hits) {
             marked.extend(nodes::hits(&place, options.rounds, options.time())?);
         }

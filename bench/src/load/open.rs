@@ -63,6 +63,8 @@ pub struct Latency {
     pub p50_us: f64,
     /// 99th percentile, in µs.
     pub p99_us: f64,
+    /// The same of 999 in a thousand.
+    pub p999_us: f64,
     /// 99th percentile of how late a request left though a connection was free: the generator's own part of the latency, in µs.
     pub late_p99_us: f64,
 }
@@ -209,7 +211,8 @@ impl Loop {
         let late_p99_us = percentile(&mut self.late, 0.99) * 1e6;
         let p50_us = percentile(&mut self.seen, 0.50) * 1e6;
         let p99_us = percentile(&mut self.seen, 0.99) * 1e6;
-        Ok(Latency { requests: self.seen.len() as u64, p50_us, p99_us, late_p99_us })
+        let p999_us = percentile(&mut self.seen, 0.999) * 1e6;
+        Ok(Latency { requests: self.seen.len() as u64, p50_us, p99_us, p999_us, late_p99_us })
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::{Figure, Unit};
 use crate::compare::{asked, warm};
@@ -33,6 +33,15 @@ struct Kind {
     title: &'static str,
     guests: Guests,
     mark: Option<f64>,
+}
+
+/// The names of the plugins of [`five`].
+pub(super) const FIVE: [&str; 5] = ["route", "rate", "evict", "frames", "hides"];
+
+/// Three policies and two header filters.
+pub(super) fn five(place: &Place) -> Result<Guests> {
+    let five = kinds(place)?.into_iter().find(|kind| kind.label == "five");
+    Ok(five.context("there is no such kind of node")?.guests)
 }
 
 fn kinds(place: &Place) -> Result<Vec<Kind>> {

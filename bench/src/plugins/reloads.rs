@@ -1,20 +1,29 @@
-//! Calls on one thread while another loads the plugin again and again: how long the longest took.
+//! Calls on one thread while another loads the plugin again and again: how long the longest took; and requests to a node whose plugins are
+//! loaded again all the time.
 //!
 //! A call's time is the clock's, waiting for others included; unless the kernel gave the core to somebody else meanwhile, which is
 //! no pause of the host's making: then it is its thread's own CPU time. Invariant: every call is answered, and each loading is one that serves.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use littoral_plugin_host::filter::{FilterHost, Point};
-use littoral_plugin_host::{Host, HostSettings, Object, PluginSpec};
+use littoral_plugin_host::{Host, HostSettings, Object as Candidate, PluginSpec};
 use nix::time::{ClockId, clock_gettime};
 
 use super::filters::{call, load};
+use super::nodes::{self, FIVE};
 use super::subjects::header_only;
 use super::{Figure, Unit};
+use crate::compare::warm;
+use crate::engine::{Place, start_littoral};
+use crate::fetch;
+use crate::load::open;
+use crate::origin::Object;
+use crate::workload::Scripts;
 
 /// Loadings in a round.
 const RELOADS: u32 = 50;
@@ -23,6 +32,66 @@ const PAUSE_US: f64 = 1_000.0;
 /// Microseconds from which on it is looked whether a call was all its thread did.
 const LONG_US: f64 = 100.0;
 
+/// Requests a second to a node whose plugins are loaded again.
+const RATE: f64 = 2_000.0;
+/// Time from one of its loadings to the next.
+const RELOADS_EVERY: Duration = Duration::from_millis(100);
+/// Room of its cache, in MiB.
+const CACHE_MIB: u64 = 64;
+/// What is hit.
+const HIT: Object = Object { bytes: 1 << 10, number: 0 };
+
+/// How much longer hits of a node take, of a thousand all but one, while its five plugins are loaded again in turn. Every answer is whole, and each
+/// loading one that serves, or it is an error.
+pub(super) fn in_a_node(place: &Place, work: &Path, rounds: u32, seconds: u64) -> Result<Vec<Figure>> {
+    let node = start_littoral(place, "reloads", CACHE_MIB, &nodes::five(place)?)?;
+    let admin = node.admin.context("it has no admin API")?;
+    warm(node.address, place.origin, &[HIT])?;
+    let paths = Scripts::new(work).paths("reloads", &[HIT])?;
+    let p999_us = || anyhow::Ok(open::measure(node.address, &paths, RATE, seconds)?.p999_us);
+    let (mut alone, mut longer) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let without = p999_us()?;
+        let with = beside_reloads(admin, p999_us)?;
+        alone.push(without);
+        longer.push(with - without);
+    }
+    let what = format!("a node's hits, 999 of 1000, {RATE} a second");
+    let every = RELOADS_EVERY.as_millis();
+    Ok(vec![
+        Figure::new(what.clone(), Unit::Micros, None, alone)?,
+        Figure::new(
+            format!("{what}: added by loading a plugin every {every} ms"),
+            Unit::Micros,
+            Some(PAUSE_US),
+            longer,
+        )?,
+    ])
+}
+
+/// What is measured while a thread has the node load its plugins, one after the other.
+fn beside_reloads(admin: SocketAddr, measured: impl Fn() -> Result<f64>) -> Result<f64> {
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let is_over = &is_over;
+        let reloads = scope.spawn(move || {
+            for name in FIVE.iter().cycle() {
+                if is_over.load(Relaxed) {
+                    break;
+                }
+                fetch::post(admin, &format!("/v1/plugins/{name}/reload"), "")?;
+                std::thread::park_timeout(RELOADS_EVERY);
+            }
+            anyhow::Ok(())
+        });
+        let measured = measured();
+        is_over.store(true, Relaxed);
+        reloads.thread().unpark();
+        reloads.join().map_err(|_| anyhow!("the thread that reloads has panicked"))??;
+        measured
+    })
+}
+
 /// A policy's calls, and a filter's.
 pub(super) fn measured(plugins: &Path, rounds: u32) -> Result<Vec<Figure>> {
     // As in a node, which has a process of its own compile, what was compiled is loaded here.
@@ -30,7 +99,7 @@ pub(super) fn measured(plugins: &Path, rounds: u32) -> Result<Vec<Figure>> {
     let settings = || HostSettings { cache_dir: Some(compiled.path().to_owned()), compiler: None, now_ms: || 1 };
     let policies = Host::new(settings()).map_err(|problem| anyhow!(problem))?;
     let policy = policies.load(PluginSpec::new("policy", plugins.join("evict-lfu-size.wasm")), None)?;
-    let object = Object { id: 1, bytes: 1000, hits: 3, ..Object::default() };
+    let object = Candidate { id: 1, bytes: 1000, hits: 3, ..Candidate::default() };
     let admits = || policy.admit(&object, 900, 1, 1).map(drop).map_err(|fault| anyhow!("{fault}"));
     let of_policy = (0..rounds).map(|_| round(admits, || Ok(policy.reload(None)?)));
     let mut figures = vec![figure("evict-lfu-size: admit", of_policy.collect::<Result<_>>()?)?];

@@ -1,7 +1,7 @@
 //! Guests that misbehave, under load: no request may fail, and the 99th percentile stays within a tenth of the node's without them.
 //!
 //! Each guest has a node of its own beside one without plugins; both are loaded in turn, at one fixed rate, with hits, misses and
-//! evictions. Clients of a service that misbehaves come while either is loaded: what they have it compute takes the core from both, so that
+//! evictions. Clients of a service or swarm that misbehaves come while either is loaded: what they have it compute takes the core from both, so that
 //! what is compared is what else it does to its node. How long a guest that never returns holds a core is timed in this process. Invariant: it
 //! ends well only if every answer was whole, the percentiles and the bounds on time held.
 
@@ -16,12 +16,16 @@ use clap::Args;
 use littoral_plugin_host::filter::{Fault, Filter, FilterHost, FilterSpec, Point};
 use littoral_plugin_host::{Flow, Host, HostSettings, Plugin, PluginSpec};
 
-mod services;
+mod cases;
+mod clients;
+
+use cases::Case;
+use clients::Clients;
 
 use super::filters::call;
 use super::subjects::fresh;
 use crate::compare::{Built, memory_backed_directory, prepare};
-use crate::engine::{Guests, Place, Running, start_littoral};
+use crate::engine::{Guests, Running, start_littoral};
 use crate::fetch;
 use crate::load::open;
 use crate::machine;
@@ -35,6 +39,8 @@ const OBJECTS: u64 = 4096;
 const OBJECT_BYTES: usize = 16 << 10;
 /// Largest ratio of the percentile with to that without.
 const P99_TIMES: f64 = 1.10;
+/// How many times fewer requests come where a guest was asked to wait: each waits for it, and there is one thread.
+const WAITING_RATE_LESS: f64 = 20.0;
 /// Calls of a guest that never returns, and the milliseconds that each may hold a core: the deadline, and two ticks of the clock
 /// that ends it.
 const SPINS: u32 = 50;
@@ -45,30 +51,6 @@ const POLICY_SPIN_MS: f64 = 1.0;
 
 /// What a node calls it when a plugin was not called for its being in quarantine.
 const QUARANTINED: &str = "quarantined";
-
-/// Policies, by their fixture and its config.
-const POLICIES: [(&str, &str); 7] = [
-    ("spin", ""),
-    ("grow", ""),
-    ("trap", ""),
-    ("nonsense", ""),
-    ("policy-faults", "recurse"),
-    ("policy-faults", "log"),
-    ("policy-faults", "count"),
-];
-/// Filters, by what they do and where.
-const FILTERS: [(&str, &str); 10] = [
-    ("spin", "request"),
-    ("grow", "request"),
-    ("trap", "response"),
-    ("recurse", "origin"),
-    ("flood", "origin"),
-    ("log", "origin"),
-    ("count", "origin"),
-    ("spin", "body"),
-    ("trap", "body"),
-    ("hold", "body"),
-];
 
 /// What `littoral-bench soak-plugins` takes.
 #[derive(Args, Clone, Debug)]
@@ -104,22 +86,22 @@ pub fn run(options: &Options) -> Result<()> {
     let without = start_littoral(&place, "without", CACHE_MIB, &Guests::default())?;
     println!("| guest | p99 without | p99 with, ÷ | min–max | faults | not called | |\n|---|---|---|---|---|---|---|");
     let mut beyond = 0;
-    let services = services::all(&place)?;
-    let told = services.iter().map(|service| (service.title.clone(), service.guests.clone(), Some(service)));
-    for (title, guests, service) in
-        hostile(&place)?.into_iter().map(|(title, guests)| (title, guests, None)).chain(told)
-    {
+    for Case { title, guests, clients, waits } in cases::all(&place)? {
         if options.only.as_ref().is_some_and(|only| !title.contains(only.as_str())) {
             continue;
         }
         let with = start_littoral(&place, &title.replace([' ', ':'], "-"), CACHE_MIB, &guests)?;
-        let at = with.server.ready.get("service").copied();
-        let _clients = service.map(|service| services::Clients::of(service, at)).transpose()?;
-        let (p99_us, ratio) = compared(options, &paths, &without, &with).with_context(|| title.clone())?;
+        let _clients = clients.map(|clients| Clients::come(&clients, &with.server.ready)).transpose()?;
+        let rate = if waits { options.rate / WAITING_RATE_LESS } else { options.rate };
+        let (p99_us, ratio) = compared((rate, options), &paths, &without, &with).with_context(|| title.clone())?;
         let (faults, not_called) = faults_of(with.admin.context("it has no admin API")?)?;
         let holds = ratio.median <= P99_TIMES;
-        beyond += u32::from(!holds);
-        let met = if holds { "met" } else { "missed" };
+        beyond += u32::from(!holds && !waits);
+        let met = match (waits, holds) {
+            (true, _) => "as asked",
+            (_, true) => "met",
+            (_, false) => "missed",
+        };
         let Spread { min, median, max } = ratio;
         println!("| {title} | {p99_us:.0} µs | {median:.2} | {min:.2}–{max:.2} | {faults} | {not_called} | {met} |");
     }
@@ -133,33 +115,15 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// The guests, each with the rest of a config.
-fn hostile(place: &Place) -> Result<Vec<(String, Guests)>> {
-    let file = |name: &str| std::path::absolute(place.plugins.join(format!("{name}.wasm")));
-    let mut all = Vec::new();
-    for (name, how) in POLICIES {
-        let tables = format!(
-            "\n[[plugin]]\nname = \"p\"\nfile = {:?}\nconfig = {{ how = \"{how}\" }}\n[policy]\nroute = \"p\"\nrate = \"p\"\nevict = \"p\"\n",
-            file(name)?
-        );
-        all.push((format!("policy: {name} {how}").trim().to_owned(), Guests { tables, more: 1, ..Guests::default() }));
-    }
-    for (how, at) in FILTERS {
-        let tables = format!(
-            "\n[[plugin]]\nname = \"f\"\nfile = {:?}\nconfig = {{ how = \"{how}\", at = \"{at}\" }}\n",
-            file("filter-faults")?
-        );
-        let site = "filters = [\"f\"]".to_owned();
-        all.push((format!("filter: {how} at {at}"), Guests { site, tables, more: 1, ..Guests::default() }));
-    }
-    Ok(all)
-}
-
 /// The percentile without, in µs, and the ratios of the rounds.
-fn compared(options: &Options, paths: &Path, without: &Running, with: &Running) -> Result<(f64, Spread)> {
-    let p99_us = |node: &Running| -> Result<f64> {
-        Ok(open::measure(node.address, paths, options.rate, options.seconds)?.p99_us)
-    };
+fn compared(
+    (rate, options): (f64, &Options),
+    paths: &Path,
+    without: &Running,
+    with: &Running,
+) -> Result<(f64, Spread)> {
+    let p99_us =
+        |node: &Running| -> Result<f64> { Ok(open::measure(node.address, paths, rate, options.seconds)?.p99_us) };
     let (mut plain, mut ratios) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         let alone = p99_us(without)?;

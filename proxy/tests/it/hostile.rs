@@ -90,6 +90,8 @@ async fn filters_that_misbehave_cost_no_request_under_load() {
         ("grow", "request", "memory"),
         ("trap", "response", "trap"),
         ("recurse", "request", "trap"),
+        ("wild", "request", "nonsense"),
+        ("odd", "request", "nonsense"),
         ("header", "response", "nonsense"),
         ("framing", "origin", "nonsense"),
         ("flood", "request", "nonsense"),
