@@ -168,6 +168,18 @@ fn of_bodies() -> Vec<Subject> {
             "",
         ]),
         subject(
+            "filter-html",
+            "64 KiB of HTML, one selector",
+            Origin,
+            "/a",
+            r#"{"rule": [{"select": "a[href^='http://old.example']", "rebase": {"href": ["http://old.example", "https://new.example"]}}]}"#,
+        )
+        .of_body([
+            "",
+            "<p>Some text with <a href=\"http://old.example/a\">a link</a> in it, and more text behind it.</p>\n",
+            "",
+        ]),
+        subject(
             "filter-json",
             "64 KiB of JSON, a member of each element",
             Origin,

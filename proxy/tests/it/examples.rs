@@ -137,6 +137,26 @@ async fn targets_with_one_key_share_what_is_stored_and_cookies_tell_apart() {
 }
 
 #[tokio::test]
+async fn html_is_stored_with_its_elements_rewritten_whatever_its_length() {
+    let link = "<p>An <a href=\"http://old.example/a\">old</a> one, and <A HREF='/b'>another</A>.</p>\n";
+    let page = format!("<head><script class=t>x()</script></head>{}", link.repeat(5000));
+    let body = page.clone();
+    let origin = Origin::start(move |_| {
+        Response::ok(&["content-type: text/html; charset=utf-8", "cache-control: max-age=60"], body.as_bytes())
+    })
+    .await;
+    let keys = "[[plugin.config.rule]]\nselect = \"a[href^='http://old.example/']\"\nrebase = { href = [\"http://old.example/\", \"https://new.example/\"] }\n[[plugin.config.rule]]\nselect = \"script.t\"\nremove = true\n";
+    let node = filtered(&origin, "filter-html", keys).await;
+    let expected = page.replace("http://old", "https://new").replace("<script class=t>x()</script>", "");
+    for _ in 0..2 {
+        let reply = node.get("site.example", "/a", &[]).await;
+        assert!(reply.status == 200 && reply.whole, "{}", reply.status);
+        assert_eq!(text(&reply), expected);
+    }
+    assert_eq!(origin.requests().len(), 1, "the second one is a hit");
+}
+
+#[tokio::test]
 async fn json_is_stored_without_what_is_removed_and_a_broken_body_is_cut_off() {
     let item = r#"{"id": 7, "cost": {"of": [1, 2]}, "name": "é\"x"},"#;
     let body = format!("{{\"items\": [{}{{}}], \"self\": \"http://old\"}}", item.repeat(5000));
