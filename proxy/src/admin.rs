@@ -198,6 +198,14 @@ async fn plugins(State(admin): State<Admin>) -> Json<Value> {
 
 async fn reload_plugin(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
     let node = admin.node.clone();
+    if node.plugins.absent.problem(&name).is_some() {
+        let loaded = crate::reload::load_missing(&node, false).await;
+        let problem = loaded.err().or_else(|| node.plugins.absent.problem(&name));
+        return match problem {
+            Some(problem) => Err(Refusal(StatusCode::UNPROCESSABLE_ENTITY, problem)),
+            None => Ok(Json(json!({ "generation": 1 }))),
+        };
+    }
     // Compiling takes tens of milliseconds: not on the admin runtime.
     let reloaded = tokio::task::spawn_blocking(move || node.plugins.reload(&name)).await;
     let reloaded = reloaded.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;

@@ -10,13 +10,14 @@ use std::sync::{Arc, OnceLock};
 use littoral_geo::database::Database;
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::filter::{Filter, FilterHost, FilterSpec, FilterStatus, Planned, Point};
-use littoral_plugin_host::{Dropped, HostSettings, is_filter};
+use littoral_plugin_host::{Dropped, HostSettings, LoadError};
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
 use crate::config::{Config, OnFault, Plugin, PluginTrust, Ranges};
 use crate::fetch::{Fetchers, fetched};
 use crate::observe::metrics::Sample;
+use crate::plugins::absent::{Absent, Lacking};
 use crate::plugins::rollouts;
 use crate::plugins::watch::{tell, tell_candidate};
 use crate::site::Sites;
@@ -39,6 +40,8 @@ pub struct Chain {
 #[derive(Debug)]
 struct Seated {
     filters: Vec<Arc<Filter>>,
+    /// The first that is not loaded and must not be gone past.
+    missing: Option<String>,
     places: Arc<Places>,
 }
 
@@ -62,9 +65,15 @@ impl Chain {
         self.all().iter().any(|filter| filter.asks(point))
     }
 
-    /// Whether one of them is called before the cache is asked: a hit takes the long way then.
+    /// One that is not loaded and must not be gone past: no request is answered.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        self.seated.get()?.missing.as_deref()
+    }
+
+    /// Whether one of them is called before the cache is asked, or would be: a hit takes the long way then.
     pub(crate) fn come_before_hits(&self) -> bool {
-        self.all().iter().any(|filter| filter.asks(Point::Request) || filter.asks(Point::Lookup))
+        self.missing().is_some()
+            || self.all().iter().any(|filter| filter.asks(Point::Request) || filter.asks(Point::Lookup))
     }
 }
 
@@ -73,6 +82,8 @@ impl Chain {
 pub struct Filters {
     host: Mutex<Option<Arc<FilterHost>>>,
     loaded: Watched,
+    /// Those that could not be loaded.
+    pub(crate) absent: Absent,
     /// Asks by HTTP for them.
     pub(crate) fetchers: Fetchers,
 }
@@ -112,20 +123,37 @@ impl Watched {
 }
 
 /// Filters as a config has them, loaded and tried; those that change wait to take over.
-pub(crate) struct Next {
-    filters: Vec<(Arc<Filter>, Planned)>,
-    places: Vec<Arc<Database>>,
+pub(crate) struct Next(Vec<(Arc<Filter>, Planned)>);
+
+impl Next {
+    /// The databases of places, where one of them asks for these.
+    ///
+    /// # Errors
+    /// That one cannot be read.
+    pub(crate) fn places(&self, config: &Config) -> Result<Vec<Arc<Database>>, String> {
+        match self.0.iter().any(|(filter, planned)| filter.will_want_places(planned)) {
+            true => Places::read(&config.geo.database),
+            false => Ok(Vec::new()),
+        }
+    }
 }
 
 impl Filters {
-    /// Loads what is new or differs in a config, and checks what its sites want of filters.
+    /// Loads what is new or differs in a config, whose filters are `raws`.
     ///
     /// # Errors
-    /// One line: the plugin or site, what is wrong, and the fix. Nothing has changed then.
-    pub(crate) fn prepare(&self, config: &Config, compiler: Option<&Compiler>) -> Result<Next, String> {
+    /// One line: the plugin, what is wrong, and the fix. Nothing has changed then.
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        raws: &[&Plugin],
+        compiler: Option<&Compiler>,
+        lacking: &mut Lacking,
+    ) -> Result<Next, String> {
         let known = self.loaded.read().clone();
+        let is_known = |raw: &Plugin| known.iter().any(|filter| filter.name() == raw.name);
         let mut next = Vec::new();
-        for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
+        for raw in raws.iter().copied() {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
             raw.check_no_service()?;
             if raw.fuel.is_some() {
@@ -134,26 +162,36 @@ impl Filters {
             if raw.record.is_some() {
                 return Err(problem("record is for policies, and this is a filter: remove it".to_owned()));
             }
+            if lacking.rests(raw) {
+                continue;
+            }
             let spec = spec(raw, &config.plugins);
-            let told = |error: littoral_plugin_host::LoadError| problem(error.to_string());
             let filter = match known.iter().find(|filter| filter.name() == raw.name) {
                 Some(filter) => filter.clone(),
-                None => self.host(config, compiler)?.load(spec.clone()).map_err(told)?,
+                None => match self.host(config, compiler)?.load(spec.clone()) {
+                    Ok(filter) => filter,
+                    Err(error) => {
+                        lacking.note(raw, &error)?;
+                        continue;
+                    }
+                },
             };
-            let candidate = raw.candidate();
-            let candidate = candidate.map(|(file, sha256, share)| (FilterSpec { file, sha256, ..spec.clone() }, share));
-            let planned = filter.plan(spec, candidate).map_err(told)?;
-            next.push((filter, planned));
+            let planned = plan(&filter, raw, &spec, lacking)?;
+            let lost = filter.will_want_places(&planned) && config.geo.database.is_empty();
+            let told = "it asks where clients are: name an MMDB file in [geo] database";
+            match lost {
+                true if is_known(raw) => return Err(problem(told.to_owned())),
+                true => lacking.note(raw, &told)?,
+                false => next.push((filter, planned)),
+            }
         }
-        check_sites(config, &next)?;
-        let places = if asks_places(config, &next)? { Places::read(&config.geo.database)? } else { Vec::new() };
-        Ok(Next { filters: next, places })
+        Ok(Next(next))
     }
 
-    /// From now on there are these. What was prepared takes over.
-    pub(crate) fn adopt(&self, next: Next) {
-        self.loaded.places.adopt(next.places);
-        let adopted = next.filters.into_iter().map(|(filter, planned)| {
+    /// From now on there are these, and these databases for them. What was prepared takes over.
+    pub(crate) fn adopt(&self, Next(next): Next, places: Vec<Arc<Database>>) {
+        self.loaded.places.adopt(places);
+        let adopted = next.into_iter().map(|(filter, planned)| {
             filter.carry_out(planned);
             filter
         });
@@ -166,7 +204,8 @@ impl Filters {
         for chain in sites.all().iter().map(|site| &site.filters) {
             let of = |name: &String| loaded.iter().find(|filter| filter.name() == name).cloned();
             let filters = chain.names.iter().filter_map(of).collect();
-            let _ = chain.seated.set(Seated { filters, places: self.loaded.places.clone() });
+            let missing = chain.names.iter().find(|name| self.absent.is_closed(name)).cloned();
+            let _ = chain.seated.set(Seated { filters, missing, places: self.loaded.places.clone() });
         }
     }
 
@@ -216,6 +255,7 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
         }
         "littoral_plugin_memory_bytes" => one(status.memory_bytes as f64),
         "littoral_plugin_generation" => one(status.generation as f64),
+        "littoral_plugin_loaded" => one(1.0),
         "littoral_plugin_dropped_total" => dropped(&label, status.dropped),
         "littoral_plugin_quarantined" => one(f64::from(status.quarantined_until_ms > 0)),
         "littoral_plugin_counts_total" => {
@@ -245,17 +285,26 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
     }
 }
 
-/// Whether a plugin is a filter. What cannot be read is not: whoever loads policies says why.
-pub(crate) fn is_one(raw: &Plugin) -> bool {
-    is_filter(Path::new(&raw.file))
+/// What a config wants of a filter and did not want before.
+fn plan(filter: &Filter, raw: &Plugin, spec: &FilterSpec, lacking: &mut Lacking) -> Result<Planned, String> {
+    let candidate = if lacking.candidate_rests(raw) { None } else { raw.candidate() };
+    let candidate = candidate.map(|(file, sha256, share)| (FilterSpec { file, sha256, ..spec.clone() }, share));
+    let told = |error: LoadError| format!("plugin {:?}: {error}", raw.name);
+    match filter.plan(spec.clone(), candidate) {
+        Err(error) if lacking.without_candidate(raw, &error) => filter.plan(spec.clone(), None).map_err(told),
+        planned => planned.map_err(told),
+    }
 }
 
-/// What a site wants of filters is there, and goes together with the rest of it.
-fn check_sites(config: &Config, next: &[(Arc<Filter>, Planned)]) -> Result<(), String> {
+/// Checks that what a site wants of filters is there or known to be missing, and goes together with the rest of it.
+///
+/// # Errors
+/// One line: the site, what is wrong, and the fix.
+pub(crate) fn check_sites(config: &Config, Next(next): &Next, lacking: &Lacking) -> Result<(), String> {
     for site in &config.site {
         let host = site.hosts.first().map_or("", String::as_str);
         let in_parts = site.slice.is_some() || site.ranges == Ranges::Forward;
-        for name in &site.filters {
+        for name in site.filters.iter().filter(|name| !lacking.has(name)) {
             let Some((filter, planned)) = next.iter().find(|(filter, _)| filter.name() == name) else {
                 return Err(format!("site {host:?}: plugin {name:?} is no filter: name another in site.filters"));
             };
@@ -268,20 +317,6 @@ fn check_sites(config: &Config, next: &[(Arc<Filter>, Planned)]) -> Result<(), S
         }
     }
     Ok(())
-}
-
-/// Whether a filter asks where clients are.
-///
-/// # Errors
-/// That nobody could say.
-fn asks_places(config: &Config, next: &[(Arc<Filter>, Planned)]) -> Result<bool, String> {
-    let wants = |(filter, planned): &&(Arc<Filter>, Planned)| filter.will_want_places(planned);
-    match next.iter().find(wants) {
-        Some((filter, _)) if config.geo.database.is_empty() => {
-            Err(format!("plugin {:?}: it asks where clients are: name an MMDB file in [geo] database", filter.name()))
-        }
-        found => Ok(found.is_some()),
-    }
 }
 
 fn spec(raw: &Plugin, trust: &PluginTrust) -> FilterSpec {

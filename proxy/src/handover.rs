@@ -13,6 +13,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use crate::plugins::Tolerated;
 use listenfd::ListenFd;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
@@ -21,6 +22,8 @@ use rustix::net::{
 
 /// In the environment of a process whose standard input hands sockets over.
 pub const VARIABLE: &str = "LITTORAL_HANDOVER";
+/// In its environment: the names of the plugins that the older one runs without, a list in JSON.
+pub const MISSING: &str = "LITTORAL_PLUGINS_MISSING";
 /// What the new process says when it serves.
 pub const READY: &[u8] = b"ready";
 /// What the new process asks for last: the directories of the cache, which only one process uses.
@@ -118,6 +121,17 @@ impl Handed {
 }
 
 impl Inherited {
+    /// Which plugins this process may start without: whichever, but for one that replaces another, which has them.
+    pub fn tolerated(&self) -> Tolerated {
+        match self.channel {
+            None => Tolerated::All,
+            Some(_) => {
+                let told = std::env::var(MISSING).ok().and_then(|told| serde_json::from_str(&told).ok());
+                Tolerated::Those(told.unwrap_or_default())
+            }
+        }
+    }
+
     /// What the environment says was handed over; nothing in most processes.
     ///
     /// # Errors

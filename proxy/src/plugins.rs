@@ -2,8 +2,8 @@
 //! [`crate::rate::RatePolicy`]. Each adapter asks its guest and, when that faults, the native policy: a guest never costs
 //! more than one native answer.
 //!
-//! A file that is no plugin keeps a node from starting, and a running one from reloading; everything after that is the
-//! breaker's matter and shows in the status.
+//! A file that is no plugin keeps a running node from reloading, and one that starts goes on without it ([`absent`]); everything after
+//! that is the breaker's matter and shows in the status.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,8 @@ use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::limits::RECORD_BYTES_DEFAULT;
 use littoral_plugin_host::tick::Ticks as Ticking;
 use littoral_plugin_host::{
-    Ask, Host, HostSettings, Interface, Planned, Plugin, PluginSpec, RecordSpec, Recorded, total, types,
+    Ask, Host, HostSettings, Interface, LoadError, Planned, Plugin, PluginSpec, RecordSpec, Recorded, Role, role,
+    total, types,
 };
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Value, json};
@@ -30,13 +31,18 @@ use crate::rate::{NativeThroughput, RateAnswer, RateAsk, RatePolicy};
 use crate::services::{self, Services};
 use crate::ticks::Ticks;
 
+pub(crate) mod absent;
 mod evict;
 pub(crate) mod rollouts;
+mod route;
 pub(crate) mod watch;
 
+pub use absent::Tolerated;
+use absent::{Absent, Lacking};
 pub(crate) use evict::Kept;
 pub use evict::eviction_policy;
 use evict::{GuestEviction, NativeSeat};
+use route::GuestRouting;
 
 /// Which plugin decides one thing; empty: the native policy does. A reload changes it while calls run.
 type Seat = Arc<ArcSwapOption<Plugin>>;
@@ -68,6 +74,8 @@ pub struct Plugins {
     pub services: Services,
     /// What filters and services do outside of requests.
     pub(crate) ticks: Ticks,
+    /// Those that could not be loaded.
+    pub(crate) absent: Absent,
     compiler: Option<Compiler>,
     host: Mutex<Option<Arc<Host>>>,
     loaded: Arc<RwLock<Vec<Arc<Plugin>>>>,
@@ -80,57 +88,67 @@ pub struct Plugins {
     pushed_ladders: Arc<Mutex<BTreeMap<u32, Vec<u32>>>>,
 }
 
+/// The plugins of a config by what their files hold. One that cannot be read is what it was when it was loaded.
+struct Sorted<'a> {
+    policies: Vec<&'a config::Plugin>,
+    filters: Vec<&'a config::Plugin>,
+    services: Vec<&'a config::Plugin>,
+}
+
 impl Plugins {
-    /// Loads all plugins of a config; `compiler` compiles them.
+    /// Loads the plugins of a config; `compiler` compiles them. Those that are `tolerated` may be missing, unless the config says otherwise.
     ///
     /// # Errors
     /// One line: the file, what it is, what was expected.
-    pub fn load(config: &Config, compiler: Option<Compiler>) -> Result<Self, String> {
-        let plugins = Self { compiler, ..Self::default() };
-        plugins.apply(config)?;
+    pub fn load(config: &Config, compiler: Option<Compiler>, tolerated: Tolerated) -> Result<Self, String> {
+        let mut plugins = Self { compiler, ..Self::default() };
+        plugins.filters.absent = plugins.absent.clone();
+        plugins.services.absent = plugins.absent.clone();
+        plugins.put(config, tolerated, false)?;
         Ok(plugins)
     }
 
     /// Makes plugins and policies what a config says: loads what is new or differs, seats the policies, forgets the rest.
-    /// What fails leaves all seats as they were.
+    /// What fails leaves all seats as they were; what was missing before may still be.
     ///
     /// # Errors
     /// As [`Plugins::load`].
     pub fn apply(&self, config: &Config) -> Result<(), String> {
-        let filters = self.filters.prepare(config, self.compiler.as_ref())?;
-        let services = self.services.prepare(config, self.compiler.as_ref())?;
-        let known = self.loaded.read().clone();
-        let mut next = Vec::new();
-        for raw in config.plugin.iter().filter(|raw| !filters::is_one(raw) && !services::is_one(raw)) {
-            let problem = |error| format!("plugin {:?}: {error}", raw.name);
-            raw.check_policy()?;
-            let spec = spec(raw, &config.plugins);
-            let plugin = match known.iter().find(|plugin| plugin.name() == raw.name) {
-                Some(plugin) => plugin.clone(),
-                None => {
-                    let seats = seats(config);
-                    let wanted =
-                        seats.iter().find(|(name, _)| *name == Some(&raw.name)).map(|(_, interface)| *interface);
-                    self.host(config)?.load(spec.clone(), wanted).map_err(problem)?
-                }
-            };
-            let candidate = raw.candidate();
-            let candidate = candidate.map(|(file, sha256, share)| (PluginSpec { file, sha256, ..spec.clone() }, share));
-            next.push((plugin, spec, candidate));
-        }
+        self.put(config, Tolerated::Those(self.absent.names()), false)
+    }
+
+    /// Loads those that are missing from the config in force, of which only those whose time has come if `only_due`. Whether one is there now.
+    ///
+    /// # Errors
+    /// As [`Plugins::load`].
+    pub(crate) fn load_missing(&self, config: &Config, only_due: bool) -> Result<bool, String> {
+        let before = self.absent.names();
+        self.put(config, Tolerated::Those(before.clone()), only_due)?;
+        Ok(self.absent.names() != before)
+    }
+
+    fn put(&self, config: &Config, tolerated: Tolerated, only_due: bool) -> Result<(), String> {
+        let tolerated = if config.plugins.required { Tolerated::nobody() } else { tolerated };
+        let (sorted, mut lacking) = (self.sorted(config), self.absent.begin(tolerated, only_due));
+        let filters = self.filters.prepare(config, &sorted.filters, self.compiler.as_ref(), &mut lacking)?;
+        let services = self.services.prepare(config, &sorted.services, self.compiler.as_ref(), &mut lacking)?;
+        let policies = self.policies(config, &sorted.policies, &mut lacking)?;
         let mut planned = Vec::new();
-        for (plugin, spec, candidate) in &next {
-            let problem = |error| format!("plugin {:?}: {error}", plugin.name());
-            planned.push(plugin.plan(spec.clone(), candidate.clone()).map_err(problem)?);
+        for (plugin, raw) in &policies {
+            planned.push(plan(plugin, raw, &config.plugins, &mut lacking)?);
         }
-        let serve = next.iter().zip(&planned).map(|((plugin, ..), planned)| (plugin.clone(), planned.interfaces()));
-        let seated = seated(config, &serve.collect::<Vec<_>>())?;
+        filters::check_sites(config, &filters, &lacking)?;
+        services::check_seats(config, &services, &lacking)?;
+        let serve = policies.iter().zip(&planned).map(|((plugin, _), planned)| (plugin.clone(), planned.interfaces()));
+        let seated = seated(config, &serve.collect::<Vec<_>>(), &lacking)?;
+        let places = filters.places(config)?;
         // From here on nothing fails.
         total::bound(config.plugins.memory_bytes());
-        self.filters.adopt(filters);
+        self.filters.adopt(filters, places);
         self.services.adopt(services);
         planned.into_iter().for_each(Planned::adopt);
-        *self.loaded.write() = next.into_iter().map(|(plugin, ..)| plugin).collect();
+        *self.loaded.write() = policies.into_iter().map(|(plugin, _)| plugin).collect();
+        self.absent.adopt(lacking);
         for (seat, plugin) in [&self.route, &self.rate, &self.evict].into_iter().zip(seated) {
             seat.store(plugin);
         }
@@ -139,6 +157,59 @@ impl Plugins {
         self.ticks.adopt(filters.chain(self.services.all().into_iter().map(|service| service as _)).collect());
         self.tell_again();
         Ok(())
+    }
+
+    fn sorted<'a>(&self, config: &'a Config) -> Sorted<'a> {
+        let (filters, services) = (self.filters.all(), self.services.all());
+        let mut sorted = Sorted { policies: Vec::new(), filters: Vec::new(), services: Vec::new() };
+        for raw in &config.plugin {
+            let was = || match () {
+                () if filters.iter().any(|filter| filter.name() == raw.name) => Role::Filter,
+                () if services.iter().any(|service| service.name() == raw.name) => Role::Service,
+                () => Role::Policy,
+            };
+            match role(&raw.file).unwrap_or_else(was) {
+                Role::Policy => sorted.policies.push(raw),
+                Role::Filter => sorted.filters.push(raw),
+                Role::Service => sorted.services.push(raw),
+            }
+        }
+        sorted
+    }
+
+    /// The policies among `raws`: those that are there, and those that can be loaded.
+    fn policies<'a>(
+        &self,
+        config: &Config,
+        raws: &[&'a config::Plugin],
+        lacking: &mut Lacking,
+    ) -> Result<Vec<(Arc<Plugin>, &'a config::Plugin)>, String> {
+        let known = self.loaded.read().clone();
+        let mut there = Vec::new();
+        for raw in raws.iter().copied() {
+            if lacking.rests(raw) {
+                continue;
+            }
+            let plugin = match known.iter().find(|plugin| plugin.name() == raw.name) {
+                Some(plugin) => plugin.clone(),
+                None => {
+                    let seats = seats(config);
+                    let wanted =
+                        seats.iter().find(|(name, _)| *name == Some(&raw.name)).map(|(_, interface)| *interface);
+                    match self.host(config)?.load(spec(raw, &config.plugins), wanted) {
+                        Ok(plugin) => plugin,
+                        Err(error) => {
+                            lacking.note(raw, &error)?;
+                            continue;
+                        }
+                    }
+                }
+            };
+            // Only now is it sure that it is one.
+            raw.check_policy()?;
+            there.push((plugin, raw));
+        }
+        Ok(there)
     }
 
     /// From now on what plugins ask others is asked by this node.
@@ -190,7 +261,15 @@ impl Plugins {
         let policies = self.loaded.read().iter().map(|plugin| json!(plugin.status())).collect::<Vec<_>>();
         let filters = self.filters.status().into_iter().map(|status| json!(status));
         let services = self.services.status().into_iter().map(|status| json!(status));
-        policies.into_iter().chain(filters).chain(services).collect()
+        let mut all: Vec<Value> = policies.into_iter().chain(filters).chain(services).collect();
+        for plugin in &mut all {
+            let problem = plugin["name"].as_str().and_then(|name| self.absent.candidate_problem(name));
+            if let Some(problem) = problem {
+                plugin["candidate_problem"] = problem.into();
+            }
+        }
+        all.extend(self.absent.status());
+        all.into()
     }
 
     /// Loads a plugin's file again.
@@ -229,6 +308,7 @@ impl Plugins {
                 "littoral_plugin_fuel_total" => vec![(status.fuel as f64, vec![label])],
                 "littoral_plugin_memory_bytes" => vec![(status.memory_bytes as f64, vec![label])],
                 "littoral_plugin_generation" => vec![(status.generation as f64, vec![label])],
+                "littoral_plugin_loaded" => vec![(1.0, vec![label])],
                 "littoral_plugin_counts_total" => {
                     let count = |(counter, count): (&u32, &u64)| {
                         (*count as f64, vec![label.clone(), ("counter", counter.to_string())])
@@ -251,7 +331,8 @@ impl Plugins {
             }
         };
         let policies = self.loaded.read().iter().flat_map(of).collect::<Vec<_>>().into_iter();
-        policies.chain(self.filters.samples(name)).chain(self.services.samples(name)).collect()
+        let there = policies.chain(self.filters.samples(name)).chain(self.services.samples(name));
+        there.chain(self.absent.samples(name)).collect()
     }
 }
 
@@ -265,10 +346,31 @@ fn seats(config: &Config) -> [(Option<&String>, Interface); 3] {
     ]
 }
 
-/// Who gets each seat, among plugins with the interfaces they serve.
-fn seated(config: &Config, plugins: &[(Arc<Plugin>, Vec<&'static str>)]) -> Result<Vec<Option<Arc<Plugin>>>, String> {
+/// What a config wants of a policy and did not want before.
+fn plan<'a>(
+    plugin: &'a Plugin,
+    raw: &config::Plugin,
+    trust: &config::PluginTrust,
+    lacking: &mut Lacking,
+) -> Result<Planned<'a>, String> {
+    let spec = spec(raw, trust);
+    let candidate = if lacking.candidate_rests(raw) { None } else { raw.candidate() };
+    let candidate = candidate.map(|(file, sha256, share)| (PluginSpec { file, sha256, ..spec.clone() }, share));
+    let told = |error: LoadError| format!("plugin {:?}: {error}", raw.name);
+    match plugin.plan(spec.clone(), candidate) {
+        Err(error) if lacking.without_candidate(raw, &error) => plugin.plan(spec, None).map_err(told),
+        planned => planned.map_err(told),
+    }
+}
+
+/// Who gets each seat, among plugins with the interfaces they serve. That of one that is missing is the native policy's.
+fn seated(
+    config: &Config,
+    plugins: &[(Arc<Plugin>, Vec<&'static str>)],
+    lacking: &Lacking,
+) -> Result<Vec<Option<Arc<Plugin>>>, String> {
     let seat = |(name, interface): (Option<&String>, Interface)| {
-        let Some(name) = name else { return Ok(None) };
+        let Some(name) = name.filter(|name| !lacking.has(name)) else { return Ok(None) };
         let Some((plugin, serves)) = plugins.iter().find(|(plugin, _)| name == plugin.name()) else {
             return Err(format!("plugin {name:?} is no policy: name another in [policy]"));
         };
@@ -299,72 +401,6 @@ fn spec(raw: &config::Plugin, trust: &config::PluginTrust) -> PluginSpec {
             .clone()
             .map(|file| RecordSpec { file, bytes: raw.record_bytes.map_or(RECORD_BYTES_DEFAULT, |bytes| bytes.0) }),
     }
-}
-
-struct GuestRouting {
-    seat: Seat,
-    native: NativeGeo,
-    pushed: Arc<Mutex<(u64, Vec<types::ClusterRow>)>>,
-}
-
-impl Routing for GuestRouting {
-    fn push(&self, version: u64, clusters: &[littoral_geo::ClusterRow]) {
-        self.native.push(version, clusters);
-        let row = |row: &littoral_geo::ClusterRow| types::ClusterRow {
-            index: row.index,
-            deep: row.deep,
-            healthy: row.healthy,
-            place: row.place,
-            capacity_mbps: row.capacity_mbps,
-            load_permille: row.load_permille,
-            rtt_us: row.rtt_us,
-            price_us: row.price_us,
-            name: row.name.clone(),
-        };
-        let rows: Vec<_> = clusters.iter().map(row).collect();
-        *self.pushed.lock() = (version, rows.clone());
-        if let Some(plugin) = self.seat.load_full() {
-            plugin.push_clusters(version, rows);
-        }
-    }
-
-    fn decide(&self, flow: &littoral_geo::Flow) -> Option<littoral_geo::Choice> {
-        match self.seat.load().as_ref().map(|plugin| plugin.decide(&as_asked(flow))) {
-            Some(Ok(choice)) => Some(littoral_geo::Choice { clusters: choice.clusters, ttl_s: choice.ttl_s }),
-            _ => self.native.decide(flow),
-        }
-    }
-
-    fn terms(&self, flow: &littoral_geo::Flow) -> Result<Vec<littoral_geo::Term>, String> {
-        let Some(plugin) = self.seat.load_full() else { return self.native.terms(flow) };
-        let term = |types::Term { cluster, name, value }: types::Term| littoral_geo::Term { cluster, name, value };
-        Ok(plugin.terms(&as_asked(flow))?.into_iter().map(term).collect())
-    }
-
-    fn reads_rtts(&self) -> bool {
-        self.seat.load().as_ref().is_some_and(|plugin| plugin.reads_measured())
-    }
-
-    fn reads_prices(&self) -> bool {
-        self.seat.load().as_ref().is_some_and(|plugin| plugin.reads_priced())
-    }
-
-    fn decider(&self) -> (String, u64) {
-        let seat = self.seat.load();
-        let Some(plugin) = seat.as_ref() else { return self.native.decider() };
-        // While a candidate is tried beside it, who was asked just now.
-        match plugin.called() {
-            0 => (plugin.name().to_owned(), plugin.status().generation),
-            generation => (plugin.name().to_owned(), generation),
-        }
-    }
-}
-
-/// A question as a guest is asked it.
-fn as_asked(flow: &littoral_geo::Flow) -> types::Flow {
-    let littoral_geo::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, rtts } = *flow;
-    let measured = types::Measured::of(rtts.iter());
-    types::Flow { key, addr_hi, addr_lo, place, zone, candidates, now_ms, rand, measured }
 }
 
 struct GuestRate {

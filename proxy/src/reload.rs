@@ -71,7 +71,29 @@ fn apply(node: &Arc<Node>, config: Config, sites: Sites) -> Result<Reloaded, Str
     node.renew_hot();
     node.acme.wake();
     node.warm.iter().for_each(|jobs| jobs.wake());
+    kept.extend(node.plugins.absent.sentences());
     Ok(Reloaded { needs_restart: restart, kept })
+}
+
+/// Loads those plugins of the config in force that are missing, of which only those whose time has come if `only_due`, and gives them their
+/// places.
+///
+/// # Errors
+/// Why nothing was changed.
+pub(crate) async fn load_missing(node: &Arc<Node>, only_due: bool) -> Result<(), String> {
+    let _alone = node.reloading.lock().await;
+    let node = node.clone();
+    let loaded = tokio::task::spawn_blocking(move || {
+        let config = node.settings.load_full();
+        if node.plugins.load_missing(&config, only_due)? {
+            let sites = Sites::of(&config, &node.sites.load());
+            node.plugins.filters.seat(&sites);
+            node.sites.store(Arc::new(sites));
+            node.probes.follow(&node);
+        }
+        Ok(())
+    });
+    loaded.await.map_err(|error| error.to_string())?
 }
 
 /// Keys that differ and are read at start only.

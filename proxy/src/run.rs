@@ -31,7 +31,7 @@ use crate::observe::access::Access;
 use crate::observe::figures::Figures;
 use crate::observe::trace::Traces;
 use crate::origin::{keep_looking_up, look_up};
-use crate::plugins::{self, Plugins};
+use crate::plugins::{self, Plugins, Tolerated};
 use crate::rate::Rate;
 use crate::reload::reload;
 use crate::request::{RequestPath, own_value};
@@ -204,7 +204,7 @@ fn assemble(
     access.adopt(access.prepare(config.log.access.as_ref())?);
     let traces = Traces::default();
     traces.adopt(traces.prepare(config.trace.as_ref(), &config.node.name)?);
-    let plugins = Plugins::load(&config, Some(plugins::compiler()))?;
+    let plugins = Plugins::load(&config, Some(plugins::compiler()), inherited.tolerated())?;
     let sites = Sites::of(&config, &Sites::default());
     plugins.filters.seat(&sites);
     let directing = match Directing::new(&config, plugins.routing())? {
@@ -318,6 +318,7 @@ pub fn run(file: &Path) -> Result<(), String> {
         dns::answer(&node, sockets.dns, sockets.dot, sockets.doh, &stopped);
         dns::resolve(&node, sockets.resolver, &stopped);
         let _watch = node.plugins.watch();
+        tokio::spawn(plugins::absent::keep(node.clone()));
         say_ready(&ready, inherited);
         node.plugins.ticks.begin(&node, &stopped);
         signals.obey(&node, file).await;
@@ -488,7 +489,7 @@ impl Signals {
 pub fn check(file: &Path) -> Result<Vec<String>, String> {
     let config = Config::load(file).map_err(|error| error.to_string())?;
     Fronts::new(&config)?;
-    let plugins = Plugins::load(&config, Some(plugins::compiler()))?;
+    let plugins = Plugins::load(&config, Some(plugins::compiler()), Tolerated::nobody())?;
     let mut warnings = config.warnings();
     warnings.extend(Directing::new(&config, plugins.routing())?.into_iter().flat_map(|(_, warnings)| warnings));
     Ok(warnings)

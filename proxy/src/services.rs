@@ -6,12 +6,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use littoral_plugin_host::HostSettings;
 use littoral_plugin_host::compile::Compiler;
 use littoral_plugin_host::service::durable_limits::DURABLE_KEYS_DEFAULT;
 use littoral_plugin_host::service::{
     DialSpec, DialledStatus, DurableHeld, DurableSpec, Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus,
 };
-use littoral_plugin_host::{HostSettings, is_service};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
@@ -22,6 +22,7 @@ use crate::fetch::{Fetchers, fetched};
 use crate::filters::dropped;
 use crate::node::Node;
 use crate::observe::metrics::Sample;
+use crate::plugins::absent::{Absent, Lacking};
 use crate::swarm::Shard;
 use crate::ticks;
 
@@ -40,11 +41,24 @@ pub(crate) struct Running {
     pub(crate) generation: Arc<watch::Sender<u64>>,
 }
 
+impl Running {
+    fn new(service: Arc<Service>) -> Self {
+        let generation = Arc::new(watch::Sender::new(service.generation()));
+        let told = generation.clone();
+        service.announce(move |number| {
+            told.send_replace(number);
+        });
+        Self { service, generation }
+    }
+}
+
 /// The services of a node.
 #[derive(Default)]
 pub struct Services {
     host: Mutex<Option<Arc<ServiceHost>>>,
     loaded: Watched,
+    /// Those that could not be loaded.
+    pub(crate) absent: Absent,
     runtime: OnceLock<Handle>,
     /// Those who have all connections of a listener, in the order of the config.
     shards: OnceLock<Vec<Arc<Shard>>>,
@@ -126,15 +140,24 @@ impl Services {
         self.runtime.get()
     }
 
-    /// Loads what is new or differs in a config, and checks what its listeners want of services.
+    /// Loads what is new or differs in a config, whose services are `raws`.
     ///
     /// # Errors
-    /// One line: the plugin or listener, what is wrong, and the fix. Nothing has changed then.
-    pub(crate) fn prepare(&self, config: &Config, compiler: Option<&Compiler>) -> Result<Next, String> {
+    /// One line: the plugin, what is wrong, and the fix. Nothing has changed then.
+    pub(crate) fn prepare(
+        &self,
+        config: &Config,
+        raws: &[&Plugin],
+        compiler: Option<&Compiler>,
+        lacking: &mut Lacking,
+    ) -> Result<Next, String> {
         let known = self.loaded.0.read().clone();
         let mut next = Vec::new();
-        for raw in config.plugin.iter().filter(|raw| is_one(raw)) {
+        for raw in raws.iter().copied() {
             raw.check_service()?;
+            if lacking.rests(raw) {
+                continue;
+            }
             let spec = spec(raw, config);
             if let Some(granted) = &spec.dial {
                 self.trusts.read(granted).map_err(|problem| format!("plugin {:?}: {problem}", raw.name))?;
@@ -143,18 +166,15 @@ impl Services {
             next.push(match known.iter().find(|running| running.service.name() == raw.name) {
                 Some(running) if running.service.spec() == spec => (running.clone(), None),
                 Some(running) => (running.clone(), Some(running.service.prepare(Some(spec)).map_err(told)?)),
-                None => {
-                    let service = self.host(config, compiler)?.load(spec).map_err(told)?;
-                    let generation = Arc::new(watch::Sender::new(service.generation()));
-                    let told = generation.clone();
-                    service.announce(move |number| {
-                        told.send_replace(number);
-                    });
-                    (Running { service, generation }, None)
-                }
+                None => match self.host(config, compiler)?.load(spec) {
+                    Ok(service) => (Running::new(service), None),
+                    Err(error) => {
+                        lacking.note(raw, &error)?;
+                        continue;
+                    }
+                },
             });
         }
-        seated(config, &next)?;
         Ok(Next(next))
     }
 
@@ -230,6 +250,7 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_plugin_faults_total" => map("kind", &status.faults),
         "littoral_plugin_memory_bytes" => one(status.memory_bytes as f64),
         "littoral_plugin_generation" => one(status.generation as f64),
+        "littoral_plugin_loaded" => one(1.0),
         "littoral_plugin_dropped_total" => dropped(&label, status.dropped),
         "littoral_plugin_quarantined" => one(f64::from(status.quarantined_until_ms > 0)),
         "littoral_plugin_counts_total" => {
@@ -265,10 +286,13 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
     }
 }
 
-/// Whether each listener has a plugin that is made for it, and each plugin what it may be granted.
-fn seated(config: &Config, next: &[(Running, Option<Prepared>)]) -> Result<(), String> {
+/// Checks that each listener has a plugin that is made for it or known to be missing, and each plugin only what it may be granted.
+///
+/// # Errors
+/// One line: the listener, what is wrong, and the fix.
+pub(crate) fn check_seats(config: &Config, Next(next): &Next, lacking: &Lacking) -> Result<(), String> {
     let is = |name: &str, fits: fn(&Service) -> bool| {
-        next.iter().any(|(running, _)| running.service.name() == name && fits(&running.service))
+        lacking.has(name) || next.iter().any(|(running, _)| running.service.name() == name && fits(&running.service))
     };
     let told = |listener: &str, name: &str, what: &str, world: &str| {
         Err(format!("{listener}: plugin {name:?} is no {what}: name another, or build it for the world {world}"))
@@ -283,7 +307,9 @@ fn seated(config: &Config, next: &[(Running, Option<Prepared>)]) -> Result<(), S
     if let Some(swarm) = config.listen.swarm.iter().find(|swarm| !is(&swarm.plugin, Service::is_swarm)) {
         return told("listen.swarm", &swarm.plugin, "swarm", "swarm-service");
     }
-    match config.plugin.iter().find(|raw| raw.content.is_some() && is_one(raw) && !is(&raw.name, Service::is_swarm)) {
+    let is_service = |name: &str| next.iter().any(|(running, _)| running.service.name() == name);
+    let mut granted = config.plugin.iter().filter(|raw| raw.content.is_some() && is_service(&raw.name));
+    match granted.find(|raw| !is(&raw.name, Service::is_swarm)) {
         Some(raw) => Err(format!("plugin {:?}: content is for swarms, and this is none: remove it", raw.name)),
         None => Ok(()),
     }
@@ -297,11 +323,6 @@ fn dialled(status: &ServiceStatus, of: impl FnOnce(&DialledStatus) -> Vec<Sample
 /// What is told of a durable store, where there is one.
 fn durable(status: &ServiceStatus, of: impl FnOnce(&DurableHeld) -> Vec<Sample>) -> Vec<Sample> {
     status.durable.as_ref().map_or_else(Vec::new, of)
-}
-
-/// Whether a plugin is a service. What cannot be read is not: whoever loads policies says why.
-pub(crate) fn is_one(raw: &Plugin) -> bool {
-    is_service(Path::new(&raw.file))
 }
 
 fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {

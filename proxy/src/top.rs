@@ -127,7 +127,11 @@ fn tables(now: &Value, line: &mut impl FnMut(String)) {
         line(format!("{name:<50}{state:<10}{under_way:>10}{waiting:>10}"));
     }
     for plugin in list("plugins") {
-        let state = if plugin["quarantined_until_ms"].as_u64().unwrap_or(0) > 0 { "quarantined" } else { "live" };
+        let state = match plugin["state"].as_str() {
+            Some("not-loaded") => "not loaded",
+            _ if plugin["quarantined_until_ms"].as_u64().unwrap_or(0) > 0 => "quarantined",
+            _ => "live",
+        };
         line(format!("plugin {:<43}{state:<12}generation {}", text(&plugin["name"]), plugin["generation"]));
     }
     line(format!("{:>10}  {:>10}  {:>8}  HOT KEY", "HITS", "SIZE", "TTL"));

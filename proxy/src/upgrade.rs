@@ -5,6 +5,7 @@
 //! is in memory is not handed over, but for round-trip times by way of a file in `node.data`; the cache's directories are, as the last thing before the new process is ready. From then on the
 //! two are a pair ([`twin`]). Invariant: until it is ready, nothing else of this one has changed.
 
+use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use parking_lot::Mutex;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use tokio::sync::watch;
 
-use crate::handover::{Handed, VARIABLE, hand_over, is_ready};
+use crate::handover::{Handed, MISSING, VARIABLE, hand_over, is_ready};
 use crate::node::Node;
 use twin::Twin;
 
@@ -85,7 +86,7 @@ impl Upgrade {
         if self.is_done() {
             return Err("this process has handed over already".into());
         }
-        let (near, mut child) = self.spawn()?;
+        let (near, mut child) = self.spawn(&node.plugins.absent.names())?;
         let (pid, sockets) = (child.id(), self.sockets.lock().clone());
         tracing::info!(pid, sockets = sockets.len(), "upgrade: handing over");
         let (goes_on, node, replaced) = (node, node.clone(), node.clone());
@@ -115,13 +116,15 @@ impl Upgrade {
         Ok(pid)
     }
 
-    fn spawn(&self) -> Result<(OwnedFd, Child), String> {
+    fn spawn(&self, missing: &HashSet<String>) -> Result<(OwnedFd, Child), String> {
         let program =
             self.program.as_ref().map_err(|error| format!("where this program lies is not known: {error}"))?;
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| format!("no socket for the new process: {error}"))?;
         let mut command = Command::new(program);
         command.args(std::env::args_os().skip(1)).env(VARIABLE, "stdin").stdin(Stdio::from(far));
+        // It may do without those too, and without no other: what works here stays until it works there.
+        command.env(MISSING, serde_json::to_string(missing).unwrap_or_default());
         for given_to_this_one in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"] {
             command.env_remove(given_to_this_one);
         }

@@ -147,6 +147,27 @@ pub fn is_service(file: &std::path::Path) -> bool {
     crate::engine::read(file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_any_service())
 }
 
+/// What a plugin's file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A policy, or what is none of the others.
+    Policy,
+    /// A filter.
+    Filter,
+    /// A service, of connections or of datagrams, or a swarm.
+    Service,
+}
+
+/// What a file holds; `None`: it cannot be read, or is no component.
+pub fn role(file: &std::path::Path) -> Option<Role> {
+    let opened = crate::engine::read(file).and_then(|bytes| open(&bytes)).ok()?;
+    Some(match () {
+        () if opened.is_filter() => Role::Filter,
+        () if opened.is_any_service() => Role::Service,
+        () => Role::Policy,
+    })
+}
+
 /// What a policy may import.
 pub(crate) const OF_POLICIES: [&str; 4] = ["env", "measured", "priced", "named"];
 /// What a service may import.

@@ -44,7 +44,7 @@ pub mod types;
 pub mod vectors;
 
 pub use bounds::Place;
-pub use component::{Interface, is_filter, is_service};
+pub use component::{Interface, Role, is_filter, is_service, role};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
 pub use keeper::Keeper;
 pub use plugin::{Planned, Plugin};

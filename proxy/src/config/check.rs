@@ -133,9 +133,6 @@ impl Config {
             if plugin.fuel == Some(0) {
                 return wrong(format!("plugin.{at}.fuel"), "plugin.fuel is at least 1; leave it out for the default");
             }
-            let of = format!("plugin {:?}: ", plugin.name);
-            is_file(format!("plugin.{at}.file"), &of, &plugin.file)?;
-            plugin.vectors.as_ref().map_or(Ok(()), |file| is_file(format!("plugin.{at}.vectors"), &of, file))?;
         }
         Ok(())
     }

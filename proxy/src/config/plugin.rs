@@ -22,6 +22,8 @@ pub struct PluginTrust {
     pub signature: Option<Signature>,
     /// Linear memory of all instances of all plugins together.
     pub memory: Option<Size>,
+    /// Whether the node starts only with all of them.
+    pub required: bool,
 }
 
 impl PluginTrust {

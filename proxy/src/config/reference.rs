@@ -176,6 +176,13 @@ const PLUGINS: &[Key] = &[
         "live",
         "Linear memory of all instances of all plugins together; what would need more is not started, and the native policy, or nothing, takes its place.",
     ),
+    key(
+        "plugins.required",
+        "`true`, `false`",
+        "`false`",
+        "live",
+        "A node with a plugin that cannot be loaded ends with code 2 when it starts. Otherwise it starts without it, says so, and tries again.",
+    ),
     key("plugin.name", "text", "required", "restart", "Name by which `[policy]` and the admin API call it."),
     key(
         "plugin.file",

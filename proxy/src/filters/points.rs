@@ -82,6 +82,13 @@ fn asks(ctx: &Context, index: usize, point: Point) -> bool {
 /// The request has been routed, and the cache is about to be asked. Whether a filter has answered it. What the node asks itself for
 /// has passed `request` already; where it is looked up is asked again.
 pub(crate) async fn on_request(session: &mut Session, node: &Node, ctx: &mut Context) -> Result<bool> {
+    if !ctx.is_rest
+        && !ctx.background
+        && let Some(missing) = ctx.site.as_ref().and_then(|site| site.filters.missing())
+    {
+        node.plugins.absent.turned_away(missing);
+        return Err(Error::explain(rescue::FILTER, FAILED));
+    }
     let filters = if ctx.is_rest { 0 } else { chain_len(ctx) };
     for index in 0..filters {
         if !ctx.background

@@ -68,7 +68,7 @@ impl Open {
         let node = self.0.node.clone();
         let services = &node.plugins.services;
         let Some((running, runtime)) = services.named(&serve.plugin).zip(services.runtime().cloned()) else {
-            return;
+            return services.absent.turned_away(&serve.plugin);
         };
         let Some(place) = Place::take(&front.taken, serve.connections) else {
             return running.service.refused();

@@ -49,6 +49,9 @@ impl Plugins {
         if let Some(filter) = self.filters.all().into_iter().find(|filter| filter.name() == name) {
             return Ok(Named::Filter(filter));
         }
+        if let Some(problem) = self.absent.problem(name) {
+            return Err(format!("plugin {name:?} is not loaded: {problem}"));
+        }
         match self.services.named(name) {
             Some(_) => Err(format!("plugin {name:?} is a service: only policies and filters are rolled out by shares")),
             None => Err(format!("no plugin is called {name:?}")),

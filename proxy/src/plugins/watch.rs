@@ -42,6 +42,7 @@ impl Plugins {
             }
         }
         let (loaded, filters, services) = (self.loaded.clone(), self.filters.watched(), self.services.watched());
+        let absent = self.absent.clone();
         let body = move || {
             while let Ok(path) = changes.recv() {
                 let mut paths = vec![path];
@@ -51,6 +52,7 @@ impl Plugins {
                 let is_named = |file: &Path| paths.iter().any(|path| same_file(path, file));
                 filters.reload_changed(is_named);
                 services.reload_changed(is_named);
+                absent.hurry(is_named);
                 let known = loaded.read().clone();
                 for plugin in &known {
                     if is_named(&plugin.spec().file) {
@@ -70,7 +72,8 @@ impl Plugins {
     fn files(&self) -> Vec<PathBuf> {
         let of = |plugin: &Arc<Plugin>| [plugin.spec().file].into_iter().chain(plugin.candidate_file());
         let policies = self.loaded.read().iter().flat_map(of).collect::<Vec<_>>();
-        policies.into_iter().chain(self.filters.watched().files()).chain(self.services.watched().files()).collect()
+        let there = policies.into_iter().chain(self.filters.watched().files()).chain(self.services.watched().files());
+        there.chain(self.absent.files()).collect()
     }
 }
 

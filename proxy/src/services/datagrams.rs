@@ -95,8 +95,11 @@ async fn answer(node: Arc<Node>, at: usize, socket: Arc<UdpSocket>, stopped: wat
         };
         let Some((plugin, times)) = told(&node, at) else { continue };
         if handler.as_ref().is_none_or(|(of, _)| *of != plugin) {
-            let service = node.plugins.services.named(&plugin).map(|running| running.service);
-            handler = service.map(|service| (plugin, Handler::of(service, wires(&node, &stopped))));
+            let Some(running) = node.plugins.services.named(&plugin) else {
+                node.plugins.services.absent.turned_away(&plugin);
+                continue;
+            };
+            handler = Some((plugin, Handler::of(running.service, wires(&node, &stopped))));
         }
         let Some((_, handler)) = &mut handler else { continue };
         let handled = handler.handle(from, &buffer[..length], length.saturating_mul(times));

@@ -3,8 +3,8 @@
 //! Invariant: at any time one instance at most has its connections and datagrams; while there is none, who comes is refused and counted.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -34,7 +34,8 @@ pub(crate) struct Shard {
     /// Whether what it is bound to speaks IPv6.
     is_v6: bool,
     door: ArcSwapOption<Door>,
-    figures: Arc<SwarmFigures>,
+    /// Its plugin's, once that is loaded.
+    figures: OnceLock<Arc<SwarmFigures>>,
     /// Told when the first instance is there, or could not be started.
     begun: Mutex<Option<oneshot::Sender<()>>>,
     /// What the config that was last seen says of it.
@@ -60,11 +61,10 @@ impl Shard {
         let config = node.settings.load_full();
         let swarm = config.listen.swarm[at].clone();
         let rules = Rules::new(&swarm.door());
-        let running = node.plugins.services.named(&plugin);
-        let figures = running.map(|running| running.service.swarm().clone()).unwrap_or_default();
         let is_v6 = socket.as_ref().and_then(|socket| socket.local_addr().ok()).is_some_and(|at| at.is_ipv6());
         let door = ArcSwapOption::empty();
         let seen = RwLock::new(Seen { config, swarm, rules });
+        let figures = OnceLock::new();
         Self { node, at, plugin, socket, is_v6, door, figures, begun: Mutex::new(Some(begun)), seen }
     }
 
@@ -72,8 +72,18 @@ impl Shard {
         &self.node
     }
 
+    /// Not to be called before its plugin is loaded.
     pub(super) fn figures(&self) -> &Arc<SwarmFigures> {
-        &self.figures
+        let of = || self.node.plugins.services.named(&self.plugin).map(|running| running.service.swarm().clone());
+        self.figures.get_or_init(|| of().unwrap_or_default())
+    }
+
+    /// Counts somebody who is not let in by `figure`, or with those turned away while there is no plugin.
+    fn misses(&self, figure: impl FnOnce(&SwarmFigures) -> &AtomicU64) {
+        match self.figures.get() {
+            Some(figures) => drop(figure(figures).fetch_add(1, Relaxed)),
+            None => self.node.plugins.services.absent.turned_away(&self.plugin),
+        }
     }
 
     /// What the config in force says of it.
@@ -96,16 +106,15 @@ impl Shard {
 
     /// A place for one more connection.
     pub(super) fn place(&self) -> Option<Place> {
-        Place::take(&self.figures.open, self.listener(|swarm| swarm.connections))
+        Place::take(&self.figures().open, self.listener(|swarm| swarm.connections))
     }
 
     /// Takes a connection in; `held` lives as long as it does. Any thread may call it.
     pub(crate) fn accepted(&self, stream: std::net::TcpStream, client: SocketAddr, held: Box<dyn Send>) {
         let runtime = self.node.plugins.services.runtime();
-        let door = self.door.load_full();
-        let (Some(runtime), Some(door), Some(place)) = (runtime, door, self.place()) else {
-            self.figures.refused.fetch_add(1, Relaxed);
-            return;
+        let door = self.door.load_full().and_then(|door| Some((door, self.place()?)));
+        let (Some(runtime), Some((door, place))) = (runtime, door) else {
+            return self.misses(|figures| &figures.refused);
         };
         runtime.spawn(async move {
             if let Ok(stream) = TcpStream::from_std(stream) {
@@ -128,7 +137,7 @@ impl Shard {
     pub(super) fn opens(&self, door: Door) {
         self.door.store(Some(Arc::new(door)));
         // Counted last: who has seen it is let in.
-        self.figures.starts.fetch_add(1, Relaxed);
+        self.figures().starts.fetch_add(1, Relaxed);
         self.has_begun();
     }
 
@@ -142,8 +151,8 @@ impl Shard {
     /// There is none.
     pub(super) fn shuts(&self) {
         self.door.store(None);
-        self.figures.timers.store(0, Relaxed);
-        self.figures.contents.store(0, Relaxed);
+        self.figures().timers.store(0, Relaxed);
+        self.figures().contents.store(0, Relaxed);
     }
 
     /// Hands on datagrams, for as long as the node runs.
@@ -158,7 +167,7 @@ impl Shard {
             let is_in = self.told(|seen| seen.rules.admit(from.ip()))
                 && self.door.load().as_ref().is_some_and(|door| door.put(from, &buffer[..length]));
             if !is_in {
-                self.figures.dropped_datagrams.fetch_add(1, Relaxed);
+                self.misses(|figures| &figures.dropped_datagrams);
             }
         }
     }
@@ -168,11 +177,13 @@ impl Shard {
         let (mut backoff, mut handoff) = (Backoff::default(), None);
         loop {
             let Some(running) = self.node.plugins.services.named(&self.plugin) else {
+                self.has_begun();
                 tokio::select! {
                     () = sleep(REST) => continue,
                     _ = stopped.wait_for(|stopped| *stopped) => return,
                 }
             };
+            self.figures();
             let (begun, mut generation) = (Instant::now(), running.generation.subscribe());
             match life::live(&self, &running, handoff.take(), &mut stopped).await {
                 Ended::Stopped => return,

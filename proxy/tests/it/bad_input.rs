@@ -3,7 +3,7 @@
 use littoral_testkit::node::plugin;
 use littoral_testkit::{Client, Node, Origin, Response, refused};
 
-use super::{BINARY, get, node_before};
+use super::{BINARY, REQUIRED, get, node_before};
 
 const GOOD: &str =
     "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://127.0.0.1:9\"]\n";
@@ -14,7 +14,7 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
     let taken = format!("http = [\"{}\"]", listener.local_addr().unwrap());
     let zone = "[[zone]]\nname = \"z.example.\"\nfile = \"z.zone\"\n";
     let with_plugin =
-        |file: &str| format!("{GOOD}[[plugin]]\nname = \"p\"\nfile = \"{file}\"\n[policy]\nroute = \"p\"\n");
+        |file: &str| format!("{GOOD}{REQUIRED}[[plugin]]\nname = \"p\"\nfile = \"{file}\"\n[policy]\nroute = \"p\"\n");
     let (rate, bad_zone) =
         (plugin("rate-throughput"), b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ IN A 1.2.3.999\n");
     let files: &[(&str, &[u8])] = &[("no.wasm", b"no component"), ("rate.wasm", &rate), ("z.zone", bad_zone)];
@@ -23,7 +23,7 @@ fn a_wrong_config_ends_with_code_2_and_one_line_with_file_place_and_fix() {
         (format!("{GOOD}[cache]\nmemory = \"64 parsecs\"\n"), "node.toml:7:10: \"64 parsecs\" is no size"),
         (GOOD.replace("127.0.0.1:0", "127.0.0.1:99999"), "write ADDRESS:PORT, such as"),
         (GOOD.replace("hosts = [\"a.example\"]\n", ""), "missing field `hosts`: add this key"),
-        (with_plugin("missing.wasm"), "missing.wasm is not a readable file"),
+        (with_plugin("missing.wasm"), "missing.wasm: cannot be read"),
         (with_plugin("no.wasm"), "no.wasm: it is no WebAssembly component"),
         (with_plugin("rate.wasm"), "expected littoral:plugin/routing@0.1.x"),
         (GOOD.replace("http = [\"127.0.0.1:0\"]", &taken), "cannot listen on"),

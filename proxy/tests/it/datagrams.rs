@@ -7,8 +7,8 @@ use littoral_testkit::{Node, Origin, refused};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use super::BINARY;
 use super::services::{PATIENCE, STORE, config, origin, serves_http};
+use super::{BINARY, REQUIRED};
 
 /// A node with `name` at a UDP address.
 fn datagrams(origin: &Origin, keys: &str, listener: &str) -> String {
@@ -215,7 +215,8 @@ async fn a_service_of_datagrams_that_was_not_granted_what_it_uses_is_refused() {
         ("dial = [\"127.0.0.1:1\"]", "it wants a durable store: grant it one"),
         ("durable = \"1MiB\"", "it dials: say whom it may"),
     ] {
-        let (code, line) = refused(BINARY, &datagrams(&origin, keys, ""), &[("s.wasm", &plugin("datagram-outside"))]);
+        let (code, line) =
+            refused(BINARY, &(datagrams(&origin, keys, "") + REQUIRED), &[("s.wasm", &plugin("datagram-outside"))]);
         assert!(code == Some(2) && line.contains(expected), "{keys}: {code:?} {line}");
     }
 }

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::BINARY;
 use super::services::PATIENCE;
+use super::{BINARY, REQUIRED};
 
 /// A port that nobody listens at, and no test is given.
 const NOBODY: u16 = 1;
@@ -177,7 +177,7 @@ fn what_cannot_be_granted_is_told_before_a_node_starts() {
         ("dial_ca = \"ca.pem\"", "plugin.dial_ca needs plugin.dial"),
         ("dial = [\"*:25\"]\ndial_ca = \"s.wasm\"", "has to hold certificates, PEM"),
     ] {
-        let (code, told) = refused(BINARY, &config(keys), &[("s.wasm", &guest)]);
+        let (code, told) = refused(BINARY, &(config(keys) + REQUIRED), &[("s.wasm", &guest)]);
         assert!(code == Some(2) && told.contains(expected), "{expected}\n{code:?} {told}");
     }
 }

@@ -13,9 +13,9 @@ use rand::{RngExt, SeedableRng};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::BINARY;
 use super::services::PATIENCE;
 use super::upgrade::upgrade;
+use super::{BINARY, REQUIRED};
 
 const ROUNDS: u64 = 6;
 const WRITERS: usize = 4;
@@ -192,7 +192,7 @@ async fn what_cannot_be_granted_is_told_before_a_node_starts() {
     let of = |keys: &str| config(data.path(), keys);
     let place = format!("data = {:?}\n", data.path());
     for (config, expected) in [
-        (of(""), "it wants a durable store: grant it one, such as `durable = \"64MiB\"`"),
+        (of("") + REQUIRED, "it wants a durable store: grant it one, such as `durable = \"64MiB\"`"),
         (of("durable = \"1MiB\"").replace(&place, ""), "durable needs node.data: name a directory there"),
         (of("durable = \"1B\""), "durable is 1KiB to 1TiB"),
         (of("durable_keys = 4"), "durable_keys needs durable"),
@@ -206,7 +206,7 @@ async fn what_cannot_be_granted_is_told_before_a_node_starts() {
     let file = data.path().join("durable/notes.redb");
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(&file, b"a diary, which is no store").unwrap();
-    let (_, told) = refused(BINARY, &of("durable = \"1MiB\""), &[("s.wasm", &plugin("service-notes"))]);
+    let (_, told) = refused(BINARY, &(of("durable = \"1MiB\"") + REQUIRED), &[("s.wasm", &plugin("service-notes"))]);
     assert!(told.contains("notes.redb") && told.contains("its durable store"), "{told}");
     assert_eq!(std::fs::read(&file).unwrap(), b"a diary, which is no store");
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::services::{self, PATIENCE};
-use super::{BINARY, config};
+use super::{BINARY, REQUIRED, config};
 
 /// A port that nobody listens at, and no test is given.
 const NOBODY: u16 = 1;
@@ -266,7 +266,7 @@ async fn a_plugin_that_asks_without_a_grant_or_with_one_that_is_none_keeps_the_n
         let more = format!(
             "[[plugin]]\nname = \"f\"\nfile = \"f.wasm\"\nconfig = {{ how = \"once\" }}\n{keys}\n[site]\nfilters = [\"f\"]\n"
         );
-        let (code, line) = refused(BINARY, &config(&[&origin], &more), &[("f.wasm", &guest)]);
+        let (code, line) = refused(BINARY, &(config(&[&origin], &more) + REQUIRED), &[("f.wasm", &guest)]);
         assert!(code == Some(2) && line.contains(expected), "{keys}: {code:?} {line}");
     }
 }

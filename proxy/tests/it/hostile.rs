@@ -67,7 +67,7 @@ async fn policies_that_misbehave_cost_no_request_under_load() {
 }
 
 #[tokio::test]
-async fn a_policy_that_traps_in_init_keeps_a_node_from_starting_and_a_running_one_from_changing() {
+async fn a_policy_that_traps_in_init_keeps_a_running_node_from_changing() {
     let origin = origin().await;
     let good = plugin("evict-lfu-size");
     let config = seated(&origin, "p").replace("route = \"p\"\nrate = \"p\"\n", "");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so by panicking")]
 
+mod absent;
 mod access_log;
 mod acme;
 mod admin;
@@ -79,6 +80,9 @@ use littoral_testkit::{Node, Origin, Reply};
 
 /// The binary under test.
 const BINARY: &str = env!("CARGO_BIN_EXE_littoral");
+
+/// Ends the start of a node whose plugins cannot be loaded.
+const REQUIRED: &str = "[plugins]\nrequired = true\n";
 
 /// A node with one site, `site.example`, before `origin`; `more` is appended to the config.
 async fn node_before(origin: &Origin, more: &str) -> Node {

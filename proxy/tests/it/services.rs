@@ -9,7 +9,7 @@ use littoral_testkit::{Node, Origin, Response, refused};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::BINARY;
+use super::{BINARY, REQUIRED};
 
 /// More than anything here takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) const STORE: &str = "store = \"64KiB\"";
 
 /// A line-wise client.
-struct Talk<S>(BufReader<S>);
+pub(super) struct Talk<S>(BufReader<S>);
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     fn over(stream: S) -> Self {
@@ -38,13 +38,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         }
     }
 
-    async fn ask(&mut self, line: &str) -> Option<String> {
+    pub(super) async fn ask(&mut self, line: &str) -> Option<String> {
         let _ = self.0.get_mut().write_all(format!("{line}\n").as_bytes()).await;
         self.hear().await
     }
 }
 
-async fn talk(address: SocketAddr) -> Talk<TcpStream> {
+pub(super) async fn talk(address: SocketAddr) -> Talk<TcpStream> {
     Talk::over(TcpStream::connect(address).await.unwrap())
 }
 
@@ -423,7 +423,7 @@ async fn what_cannot_serve_is_told_before_anybody_connects() {
         ("s.wasm", &service, "store = \"1MiB\"", "connections = 5000", "connections is 1 to 4096"),
         ("s.wasm", &service, "store = \"1MiB\"", "idle = \"0s\"", "idle is more than 0s"),
     ] {
-        let (code, said) = refused(BINARY, &config(&origin, keys, listener), &[(name, bytes)]);
+        let (code, said) = refused(BINARY, &(config(&origin, keys, listener) + REQUIRED), &[(name, bytes)]);
         assert!(code == Some(2) && said.contains(expected), "{expected}: {said}");
     }
     let text = config(&origin, "store = \"1MiB\"", "").replace("plugin = \"s\"", "plugin = \"t\"");

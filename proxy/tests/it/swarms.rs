@@ -9,8 +9,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::{Duration, timeout};
 
-use super::BINARY;
 use super::services::{PATIENCE, serves_http};
+use super::{BINARY, REQUIRED};
 
 const CONTENT: &str = "content = [\"site.example/*\"]";
 const STARTS: &str = "littoral_swarm_starts_total{plugin=\"s\"}";
@@ -354,7 +354,7 @@ async fn what_cannot_be_is_refused_with_what_to_do() {
         (&swarm, "", "connections = 0", "listen.swarm.connections is 1 to 65536"),
         (&swarm, "", "idle = \"0s\"", "idle is more than 0s"),
     ] {
-        let (code, said) = refused(BINARY, &config(&origin, keys, listener), &[("s.wasm", file)]);
+        let (code, said) = refused(BINARY, &(config(&origin, keys, listener) + REQUIRED), &[("s.wasm", file)]);
         assert!(code == Some(2) && said.contains(expected), "{expected}: {said}");
     }
     let text =

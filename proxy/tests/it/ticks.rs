@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
 use super::services::{self, PATIENCE};
-use super::{BINARY, config};
+use super::{BINARY, REQUIRED, config};
 
 /// A port that nobody listens at, and no test is given.
 const NOBODY: u16 = 1;
@@ -201,7 +201,7 @@ async fn services_of_connections_and_of_datagrams_tick_too() {
 #[tokio::test]
 async fn what_a_tick_needs_is_granted_as_anything_else() {
     let origin = services::origin().await;
-    let text = services::config(&origin, "", "");
+    let text = services::config(&origin, "", "") + REQUIRED;
     let (code, line) = refused(BINARY, &text, &[("s.wasm", &plugin("service-ticks"))]);
     assert!(code == Some(2) && line.contains("it wants a store: grant it one"), "{code:?} {line}");
 }

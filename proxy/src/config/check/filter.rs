@@ -5,7 +5,7 @@ use littoral_plugin_host::fetch::limits::{BODY_BYTES_MAX, ORIGINS_MAX, TIMEOUT_M
 use littoral_plugin_host::filter::limits::{DEADLINE_MS_MAX, STORE_BYTES_MAX};
 use littoral_plugin_host::service::reach::REACHES_MAX;
 
-use super::{Wrong, error, is_file, wrong};
+use super::{Wrong, error, wrong};
 use crate::config::{Config, FILTERS_MAX, Plugin};
 
 impl Config {
@@ -89,13 +89,10 @@ impl Plugin {
     fn check_candidate(&self) -> Result<(), Wrong> {
         let of = format!("plugin {:?}: ", self.name);
         let alone = [("share", self.share.is_some()), ("candidate_sha256", self.candidate_sha256.is_some())];
-        match &self.candidate {
-            Some(file) => is_file("candidate".to_owned(), &of, file)?,
-            None => {
-                if let Some((key, _)) = alone.into_iter().find(|(_, is_there)| *is_there) {
-                    return wrong(key, format!("{of}{key} needs candidate: name a file there, or leave it out"));
-                }
-            }
+        if self.candidate.is_none()
+            && let Some((key, _)) = alone.into_iter().find(|(_, is_there)| *is_there)
+        {
+            return wrong(key, format!("{of}{key} needs candidate: name a file there, or leave it out"));
         }
         match Share::of_percent(self.share.unwrap_or(0.0)) {
             Ok(_) => Ok(()),

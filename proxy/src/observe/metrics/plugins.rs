@@ -18,7 +18,17 @@ pub(super) const METRICS: &[Declared] = &[
         "",
         "Instances that did not get memory: all plugins together had as much as `plugins.memory` allows.",
     ),
-    metric("littoral_plugin_generation", "plugin", "Generation in force; it grows with each reload."),
+    metric(
+        "littoral_plugin_generation",
+        "plugin",
+        "Generation in force; it grows with each reload. 0: it is not loaded.",
+    ),
+    metric("littoral_plugin_loaded", "plugin", "1 when it is loaded, 0 while it could not be."),
+    metric(
+        "littoral_plugin_turned_away_total",
+        "plugin",
+        "Requests, connections and datagrams turned away because the plugin is not loaded; counted anew each time it is not.",
+    ),
     metric(
         "littoral_plugin_rollout_percent",
         "plugin",
