@@ -12,6 +12,7 @@ use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 use crate::artifact::{Part, Source, compiled, make_directory};
 use crate::compile::Compiler;
 use crate::component::{Interface, Opened, open};
+use crate::directory;
 use crate::instance::linker;
 use crate::limits::{
     FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MEMORY_EXACT_BYTES_DEFAULT, MEMORY_EXACT_BYTES_MAX,
@@ -38,7 +39,7 @@ pub struct HostSettings {
 pub struct PluginSpec {
     /// Its name.
     pub name: String,
-    /// Its component.
+    /// Its component, or the directory that has it.
     pub file: PathBuf,
     /// Its config as JSON.
     pub config: String,
@@ -202,7 +203,8 @@ impl Host {
         let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
         let started = generation.instance(Arc::default()).map(drop);
-        let tried = started.and_then(|()| match &generation.spec.vectors {
+        let vectors = directory::vectors(generation.spec.vectors.as_deref(), &generation.spec.file);
+        let tried = started.and_then(|()| match &vectors {
             Some(vectors) => canary(&generation, vectors),
             None => Ok(()),
         });
@@ -252,7 +254,9 @@ fn interfaces(opened: &Opened) -> Vec<Interface> {
     Interface::ALL.into_iter().filter(|interface| opened.has(*interface)).collect()
 }
 
+/// What a file holds, or the one component in a directory.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let file = &directory::component(file)?;
     let length = std::fs::metadata(file).map_err(|error| format!("cannot be read: {error}"))?.len();
     if length > FILE_BYTES_MAX {
         return Err(format!("it has {length} bytes; a plugin has at most {FILE_BYTES_MAX}"));

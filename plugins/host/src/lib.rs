@@ -18,6 +18,7 @@ mod breaker;
 pub mod compile;
 mod component;
 mod contract;
+mod directory;
 mod durable;
 mod engine;
 pub mod fetch;

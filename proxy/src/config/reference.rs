@@ -186,10 +186,10 @@ const PLUGINS: &[Key] = &[
     key("plugin.name", "text", "required", "restart", "Name by which `[policy]` and the admin API call it."),
     key(
         "plugin.file",
-        "file",
+        "file or directory",
         "required",
         "live",
-        "The component. A changed file is loaded; the old one stays when the new one fails.",
+        "The component, or a directory with one `.wasm` file and perhaps its vectors. A changed file is loaded; the old one stays when the new one fails.",
     ),
     key("plugin.config", "table", "empty", "live", "Handed to the plugin as JSON when it starts."),
     key("plugin.sha256", "64 hex digits", "none", "live", "The file must have this digest."),

@@ -33,7 +33,9 @@ impl Plugins {
             |error| tracing::warn!(%error, "plugin files cannot be watched; reload them through the admin API"),
         )
         .ok()?;
-        let mut directories: Vec<_> = files.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+        let around =
+            |file: &PathBuf| if file.is_dir() { Some(file.clone()) } else { file.parent().map(Path::to_owned) };
+        let mut directories: Vec<_> = files.iter().filter_map(around).collect();
         directories.sort();
         directories.dedup();
         for directory in directories {
@@ -95,6 +97,7 @@ pub(crate) fn tell_candidate(plugin: &str, loaded: Result<Option<u64>, LoadError
     }
 }
 
+/// Whether a path that has changed is this file, or lies in this directory.
 fn same_file(changed: &Path, file: &Path) -> bool {
-    changed.file_name() == file.file_name()
+    changed.file_name() == file.file_name() || (file.is_dir() && changed.parent() == Some(file))
 }

@@ -212,3 +212,31 @@ async fn a_node_that_trusts_keys_loads_what_they_signed_and_nothing_else() {
     assert!(node.admin("GET", "/v1/plugins", "").await.1.contains("\"signed_by\":null"));
     assert_eq!(node.get("site.example", "/1", &[]).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_plugin_is_loaded_from_its_directory_with_its_vectors_and_again_when_its_file_is_replaced() {
+    let origin = origin().await;
+    let kept = tempfile::tempdir().unwrap();
+    let (at, evict) = (kept.path(), plugin("evict-lfu-size"));
+    let put = |name: &str, bytes: &[u8]| {
+        std::fs::write(at.join(".new"), bytes).unwrap();
+        std::fs::rename(at.join(".new"), at.join(name)).unwrap();
+    };
+    put("lfu.wasm", &evict);
+    put("vectors.toml", b"[[case]]\nname = \"small\"\nadmit = {}\nexpect = { verdict = \"admit\" }\n");
+    let config = seated(&origin, "p").replace("route = \"p\"\nrate = \"p\"\n", "");
+    let config = config.replace("file = \"p.wasm\"", &format!("file = {at:?}"));
+    let node = Node::start(BINARY, &config, &[("z.zone", ZONE)]).await;
+    let generation = "littoral_plugin_generation{plugin=\"p\"}";
+    assert_eq!(node.metrics().await[generation], 1.0, "{}", node.log());
+    put("lfu.wasm", &plugin("evict-lru"));
+    node.until(generation, 2.0).await;
+    // One that fails the vectors is not loaded, and neither is a directory of which nobody can say what is meant.
+    put("lfu.wasm", &plugin("trap"));
+    let (status, said) = node.admin("POST", "/v1/plugins/p/reload", "").await;
+    assert!(status == 422 && said.contains("1 of 1 vectors of ") && said.contains("vectors.toml"), "{said}");
+    put("other.wasm", &evict);
+    let (status, said) = node.admin("POST", "/v1/plugins/p/reload", "").await;
+    assert!(status == 422 && said.contains("lfu.wasm and other.wasm: leave one there"), "{said}");
+    assert_eq!(node.metrics().await[generation], 2.0);
+}

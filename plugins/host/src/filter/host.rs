@@ -19,6 +19,7 @@ use super::plugin::{Code, Filter, Generation, start};
 use super::vectors::canary;
 use crate::bounds::at_once;
 use crate::component::{Opened, open};
+use crate::directory;
 use crate::engine::{Content, HostSettings, LoadError};
 use crate::fetch::{FetchSpec, Fetchers, OfGuest};
 use crate::limits::MEMORY_BYTES_MAX;
@@ -143,7 +144,8 @@ impl FilterHost {
             Ok(instance) => generation.code.manifest = instance.manifest,
             Err(text) => return Err(LoadError::new(&generation.spec.file, text)),
         }
-        match generation.spec.vectors.as_ref().map_or(Ok(()), |file| canary(&generation, file)) {
+        let vectors = directory::vectors(generation.spec.vectors.as_deref(), &generation.spec.file);
+        match vectors.map_or(Ok(()), |file| canary(&generation, &file)) {
             Ok(()) => Ok(generation),
             Err(text) => Err(LoadError::new(&generation.spec.file, text)),
         }
