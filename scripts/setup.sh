@@ -171,6 +171,7 @@ guests() {
     # RUSTC_BOOTSTRAP: -Zbuild-std is not stable, and Debian's compiler is a stable one.
     cat >"$file" <<ENV
 export PATH=/usr/bin:\$PATH
+export CARGO=/usr/bin/cargo
 export RUSTC=/usr/bin/rustc
 export RUSTC_BOOTSTRAP=1
 export CARGO_UNSTABLE_BUILD_STD='std panic_abort'

@@ -9,8 +9,8 @@ use littoral::config::Config;
 use littoral_plugin_host::vectors::Vectors;
 use littoral_testkit::node::plugin_file;
 
-use super::BINARY;
-use super::projects::{alone, blocks, cargo, done, has_wasm_target, project};
+use super::projects::{alone, blocks, compiled, done, project};
+use super::{BINARY, compilers};
 
 /// A block: its document, the line of its fence, what stands behind that, and what is in it.
 struct Block {
@@ -150,8 +150,8 @@ fn every_table_in_the_documents_is_a_config_or_a_file_of_cases() {
 
 #[test]
 fn every_guest_in_the_documents_compiles() {
-    if !has_wasm_target() {
-        return eprintln!("not compiled: rustup has no wasm32-unknown-unknown here");
+    if !compilers::of_rust() {
+        return;
     }
     let _alone = alone();
     let (_directory, project, _) = project("stream-service", "rust");
@@ -165,5 +165,5 @@ fn every_guest_in_the_documents_compiles() {
     let source = format!("#![allow(dead_code, reason = \"blocks show parts of guests\")]\n{}", modules.concat())
         .replace("\"../../wit\"", "\"wit\"");
     std::fs::write(project.join("src/lib.rs"), source).unwrap();
-    done(&project, &cargo(), &["check", "--quiet", "--target", "wasm32-unknown-unknown", "--profile", "guest"]);
+    compiled(&project, "${CARGO:-cargo} check --quiet --target wasm32-unknown-unknown --profile guest");
 }

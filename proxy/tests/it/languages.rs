@@ -5,51 +5,44 @@ use std::process::Command;
 
 use littoral_testkit::{Node, Origin, Response};
 
-use super::{BINARY, config};
+use super::{BINARY, compilers, config};
 
-/// Builds one; `None` says why not.
-fn built(name: &str, tools: &[&str]) -> Option<tempfile::TempDir> {
-    if let Some(tool) = tools.iter().find(|tool| Command::new(tool).arg("--version").output().is_err()) {
-        eprintln!("{name} is not tried: {tool} is not installed here");
-        return None;
-    }
+/// Builds one.
+fn built(name: &str) -> tempfile::TempDir {
     let out = tempfile::tempdir().unwrap();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples").join(name);
     let output =
         Command::new(BINARY).args(["plugin", "build"]).arg(source).arg("--out").arg(out.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && !said.contains("warning"), "{name}: {said}");
-    Some(out)
+    out
 }
 
 /// Where the part of JavaScript's compiler is that is made for this system; npm leaves it out where there is none.
 const QJS: &str = "@andreiltd";
 
-/// Whether npm has fetched a compiler for the examples.
-fn has_compiler(of_npm: &str) -> bool {
-    let there = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/examples/node_modules").join(of_npm).is_dir();
-    if !there {
-        eprintln!("not tried: plugins/examples/node_modules is not there; `make plugins` fetches it with npm");
-    }
-    there
-}
-
 /// Asks the vectors that came with it.
-fn passes_its_vectors(name: &str, tools: &[&str]) {
-    let Some(out) = built(name, tools) else { return };
+fn passes_its_vectors(name: &str) {
+    let out = built(name);
     let file = out.path().join(format!("{name}.wasm"));
     let output = Command::new(BINARY).args(["plugin", "test"]).arg(file).output().unwrap();
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    assert!(output.status.success(), "{name}: {said}");
 }
 
 #[test]
 fn a_policy_in_c_passes_its_vectors() {
-    passes_its_vectors("c-policy", &["clang", "wasm-ld"]);
+    if compilers::of_c() {
+        passes_its_vectors("c-policy");
+    }
 }
 
 #[tokio::test]
 async fn a_filter_in_c_answers_requests() {
-    let Some(out) = built("c-filter", &["clang", "wasm-ld"]) else { return };
+    if !compilers::of_c() {
+        return;
+    }
+    let out = built("c-filter");
     let wasm = std::fs::read(out.path().join("c-filter.wasm")).unwrap();
     let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
     let more = "filters = [\"tls\"]\n[[plugin]]\nname = \"tls\"\nfile = \"tls.wasm\"\nconfig = { port = 8443 }\n";
@@ -64,14 +57,17 @@ async fn a_filter_in_c_answers_requests() {
 
 #[test]
 fn a_policy_in_assemblyscript_passes_its_vectors() {
-    if has_compiler("assemblyscript") {
-        passes_its_vectors("as-policy", &["npx"]);
+    if compilers::of_npm("assemblyscript") {
+        passes_its_vectors("as-policy");
     }
 }
 
 #[tokio::test]
 async fn a_filter_in_assemblyscript_answers_and_changes_responses() {
-    let Some(out) = has_compiler("assemblyscript").then(|| built("as-filter", &["npx"])).flatten() else { return };
+    if !compilers::of_npm("assemblyscript") {
+        return;
+    }
+    let out = built("as-filter");
     let wasm = std::fs::read(out.path().join("as-filter.wasm")).unwrap();
     let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
     let more =
@@ -93,21 +89,24 @@ async fn a_filter_in_assemblyscript_answers_and_changes_responses() {
 
 #[test]
 fn a_policy_in_javascript_passes_its_vectors() {
-    if has_compiler(QJS) {
-        passes_its_vectors("js-policy", &["npx"]);
+    if compilers::of_npm(QJS) {
+        passes_its_vectors("js-policy");
     }
 }
 
 #[test]
 fn a_filter_in_javascript_passes_its_vectors() {
-    if has_compiler(QJS) {
-        passes_its_vectors("js-filter", &["npx"]);
+    if compilers::of_npm(QJS) {
+        passes_its_vectors("js-filter");
     }
 }
 
 #[tokio::test]
 async fn a_filter_in_javascript_answers_and_changes_responses_without_a_store() {
-    let Some(out) = has_compiler(QJS).then(|| built("js-filter", &["npx"])).flatten() else { return };
+    if !compilers::of_npm(QJS) {
+        return;
+    }
+    let out = built("js-filter");
     let wasm = std::fs::read(out.path().join("js-filter.wasm")).unwrap();
     let origin = Origin::start(|_| Response::ok(&["cache-control: max-age=60"], b"x")).await;
     let more = "filters = [\"bots\"]\n[[plugin]]\nname = \"bots\"\nfile = \"bots.wasm\"\non_fault = \"closed\"\ndeadline = \"1s\"\nconfig = { agent = \"^BadBot/|curl\" }\n";
@@ -124,7 +123,10 @@ async fn a_filter_in_javascript_answers_and_changes_responses_without_a_store() 
 
 #[tokio::test]
 async fn a_policy_in_javascript_decides_for_a_node_with_the_fuel_it_is_granted() {
-    let Some(out) = has_compiler(QJS).then(|| built("js-policy", &["npx"])).flatten() else { return };
+    if !compilers::of_npm(QJS) {
+        return;
+    }
+    let out = built("js-policy");
     let wasm = std::fs::read(out.path().join("js-policy.wasm")).unwrap();
     let vectors = std::fs::read(out.path().join("js-policy.vectors.toml")).unwrap();
     let origin = Origin::start(|_| Response::ok(&[], b"x")).await;

@@ -11,6 +11,7 @@ mod bad_input;
 mod cache;
 mod cli;
 mod clocks;
+mod compilers;
 mod control;
 mod crash;
 mod dashboard;
