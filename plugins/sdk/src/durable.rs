@@ -1,10 +1,17 @@
 //! What a service keeps on the node's disk: [`Durable`], which [`Connection::durable`](crate::service::Connection::durable) gives.
 //!
-//! ```ignore
-//! let mut kept = peer.durable();
-//! kept.put(b"mail/1", &message)?;
-//! kept.put(b"next", b"2")?;
-//! kept.commit()?; // both, or neither; on the disk when it returns
+//! ```
+//! use littoral_plugin::service::{Connection, Durable, Refusal};
+//!
+//! fn deliver(peer: &mut impl Connection, message: &[u8]) -> Result<(), Refusal> {
+//!     let mut kept = peer.durable();
+//!     kept.put(b"mail/1", message)?;
+//!     kept.put(b"next", b"2")?;
+//!     kept.commit() // both, or neither; on the disk when it returns
+//! }
+//! # let mut peer = littoral_plugin::service::sketch::Sketch::saying("");
+//! # deliver(&mut peer, b"hello").unwrap();
+//! # assert_eq!(peer.durable().get(b"mail/1"), Ok(Some(b"hello".to_vec())));
 //! ```
 //!
 //! The operator grants it (`durable` of the `[[plugin]]`). The contract in `plugins/wit/durable.wit` says what is allowed. In native tests,

@@ -1,12 +1,21 @@
 //! HTTP requests that a plugin makes itself: [`Request`], [`Response`], and why there is none, [`Refused`].
 //!
-//! ```ignore
-//! let request = Request::get("https://api.example.org/v1/plan").with("authorization", &token);
-//! match x.fetch(&request) {
-//!     Ok(response) if response.status == 200 => x.set_field("x-plan", &response.text()),
-//!     Ok(response) => warn!("the plan is not known: {}", response.status),
-//!     Err(refused) => x.give_up(&refused.to_string()),
+//! ```
+//! use littoral_plugin::filter::{Exchange, Request};
+//!
+//! fn tell_plan(x: &mut impl Exchange, token: &str) {
+//!     let request = Request::get("https://api.example.org/v1/plan").with("authorization", token);
+//!     match x.fetch(&request) {
+//!         Ok(response) if response.status == 200 => x.set_field("x-plan", &response.text()),
+//!         Ok(response) => littoral_plugin::warn!("the plan is not known: {}", response.status),
+//!         Err(refused) => x.give_up(&refused.to_string()),
+//!     }
 //! }
+//! # use littoral_plugin::filter::sketch::{Sketch, Web};
+//! # let web = Web::default().answering("https://api.example.org/v1/plan", 200, &[], "gold");
+//! # let mut x = Sketch { web, ..Sketch::get("/", &[]) };
+//! # tell_plan(&mut x, "secret");
+//! # assert_eq!(x.field("x-plan").as_deref(), Some("gold"));
 //! ```
 //!
 //! The operator grants whom (`http` of the `[[plugin]]`). A filter asks at `request` and `origin`

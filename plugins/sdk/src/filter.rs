@@ -1,6 +1,6 @@
 //! What the author of a filter depends on: [`Filter`], what it sees ([`Exchange`], [`Store`]), and [`export_filter!`](crate::export_filter).
 //!
-//! ```ignore
+//! ```
 //! use littoral_plugin::filter::{Exchange, Filter, Point};
 //!
 //! pub struct Hello;
@@ -18,6 +18,9 @@
 //! }
 //!
 //! littoral_plugin::export_filter!(Hello, "../../wit");
+//! # let mut x = littoral_plugin::filter::sketch::Sketch::get("/", &[]).answered(200, &[]);
+//! # Hello::new("{}").unwrap().on_response(&mut x);
+//! # assert_eq!(x.field("x-hello").as_deref(), Some("world"));
 //! ```
 //!
 //! In native tests, [`sketch::Sketch`] is the exchange. The contract in `plugins/wit/filter.wit` says what is allowed, and what a fault costs.

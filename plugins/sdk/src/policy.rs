@@ -18,7 +18,7 @@
 //!     }
 //! }
 //!
-//! littoral_plugin::export_policy!(LeastLoaded, routing, "../wit");
+//! littoral_plugin::export_policy!(LeastLoaded, routing, "../../wit");
 //! ```
 //!
 //! A policy is a pure function over what it was told: that is why it is asked by `&self`. An [`Exact`] one keeps state. In native tests a [`sketch::Seat`] tells and asks

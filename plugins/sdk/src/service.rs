@@ -1,6 +1,6 @@
 //! What the author of a service depends on: [`Service`], the [`Connection`] it serves, and [`export_service!`](crate::export_service).
 //!
-//! ```ignore
+//! ```
 //! use littoral_plugin::service::{Connection, Service, Store, Trouble};
 //!
 //! pub struct Echo;
@@ -19,6 +19,10 @@
 //! }
 //!
 //! littoral_plugin::export_service!(Echo, "../../wit");
+//! # use littoral_plugin::service::sketch::{Shelf, Sketch};
+//! # let mut peer = Sketch::saying("hello\n");
+//! # Echo::new("{}").unwrap().serve(&mut peer, &mut Shelf::default()).unwrap();
+//! # assert_eq!(peer.heard(), "hello\n");
 //! ```
 //!
 //! Each connection has an instance of its own, so a service is written as if there were one. In native tests, [`sketch::Sketch`] is the

@@ -1,18 +1,49 @@
 //! What the author of a plugin that does something by itself depends on: [`Timer`], and what a tick has ([`Host`]); for a service that also keeps
 //! something on disk or dials while it ticks, [`ServiceTimer`] and [`ServiceHost`].
 //!
-//! ```ignore
-//! impl Timer for BlockList {
+//! ```
+//! use std::time::Duration;
+//!
+//! use littoral_plugin::filter::{Exchange, Filter, Point, Reply, Store};
+//! use littoral_plugin::timer::{Host, Request, Timer};
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! pub struct Closed {
+//!     url: String,
+//! }
+//!
+//! impl Timer for Closed {
 //!     fn tick(&mut self, host: &mut impl Host, store: &mut impl Store) -> Option<Duration> {
 //!         match host.fetch(&Request::get(&self.url)) {
-//!             Ok(answer) => self.keep(&answer, store),
+//!             Ok(answer) if answer.status == 200 => store.put(b"why", &answer.body, 0),
+//!             Ok(_) => store.remove(b"why"),
 //!             Err(refused) => host.give_up(&refused.to_string()),
 //!         }
 //!         Some(Duration::from_secs(60))
 //!     }
 //! }
 //!
-//! littoral_plugin::export_filter!(BlockList, "../../wit", timer);
+//! impl Filter for Closed {
+//!     const POINTS: &'static [Point] = &[Point::Request];
+//!
+//!     fn new(config: &str) -> Result<Self, String> {
+//!         littoral_plugin::config(config)
+//!     }
+//!
+//!     fn on_request(&mut self, _x: &mut impl Exchange, store: &mut impl Store) -> Option<Reply> {
+//!         store.get(b"why").map(|why| Reply::text(503, &String::from_utf8_lossy(&why)))
+//!     }
+//! }
+//!
+//! littoral_plugin::export_filter!(Closed, "../../wit", timer);
+//! # use littoral_plugin::filter::sketch::Shelf;
+//! # let mut host = littoral_plugin::timer::sketch::Sketch::default();
+//! # host.web = host.web.answering("http://status.example/", 200, &[], "maintenance");
+//! # let (mut closed, mut store) = (Closed::new(r#"{"url": "http://status.example/"}"#).unwrap(), Shelf::default());
+//! # closed.tick(&mut host, &mut store);
+//! # let mut x = littoral_plugin::filter::sketch::Sketch::get("/", &[]);
+//! # assert_eq!(closed.on_request(&mut x, &mut store), Some(Reply::text(503, "maintenance")));
 //! ```
 //!
 //! A filter, a service of connections or one of datagrams ticks if it is exported so. Each tick has an instance of its own: what it finds is for the store,

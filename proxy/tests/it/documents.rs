@@ -1,11 +1,13 @@
-//! What stands in the documents of plugins, and in the README, does what it says: configs are read, commands are there, cases are
-//! cases, and guests compile. The tutorial is followed as a whole by [`super::projects`].
+//! What stands in the documents of plugins, in the README, in those of new projects and in the SDK's does what it says: configs are read,
+//! commands are there, cases are cases, and guests compile. The tutorial is followed as a whole by [`super::projects`]; natively the SDK's
+//! examples are run by `cargo test --doc`.
 
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use littoral::cli::Cli;
 use littoral::config::Config;
+use littoral_plugin_host::author::{self, Language, World};
 use littoral_plugin_host::vectors::Vectors;
 use littoral_testkit::node::plugin_file;
 
@@ -30,19 +32,56 @@ fn documents() -> Vec<PathBuf> {
     files
 }
 
+fn blocks_of(name: &str, text: &str) -> Vec<Block> {
+    let block = |(at, (kind, text)): (usize, (&str, String))| Block {
+        place: format!("{name}, block {}", at + 1),
+        kind: kind.to_owned(),
+        text,
+    };
+    blocks(text).into_iter().enumerate().map(block).collect()
+}
+
+/// Those of the documents, and of the README that each new project has.
 fn all_blocks() -> Vec<Block> {
     let of = |file: PathBuf| {
         let text = std::fs::read_to_string(&file).unwrap();
-        let name = file.file_name().unwrap().to_string_lossy().into_owned();
-        let found = blocks(&text).into_iter().enumerate();
-        let block = |(at, (kind, text)): (usize, (&str, String))| Block {
-            place: format!("{name}, block {}", at + 1),
-            kind: kind.to_owned(),
-            text,
-        };
-        found.map(block).collect::<Vec<_>>()
+        blocks_of(&file.file_name().unwrap().to_string_lossy(), &text)
     };
-    documents().into_iter().flat_map(of).collect()
+    let mut all: Vec<_> = documents().into_iter().flat_map(of).collect();
+    let (place, mut projects) = (tempfile::tempdir().unwrap(), 0);
+    for (world, language) in World::ALL.into_iter().flat_map(|world| Language::ALL.map(|language| (world, language))) {
+        let name = format!("my-{}-in-{}", world.as_str(), language.as_str());
+        let project = place.path().join(&name);
+        if author::new(&name, world, language, &project).is_ok() {
+            let of_it = blocks_of(&name, &std::fs::read_to_string(project.join("README.md")).unwrap());
+            assert!(of_it.len() == 2, "{name}: commands and a config");
+            all.extend(of_it);
+            projects += 1;
+        }
+    }
+    assert!(projects > 18, "{projects} projects");
+    all
+}
+
+/// The examples in the SDK's documentation, without the lines that are hidden there.
+fn sdk_blocks() -> Vec<Block> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/sdk/src");
+    let (mut files, mut left) = (Vec::new(), vec![source]);
+    while let Some(place) = left.pop() {
+        match place.is_dir() {
+            true => left.extend(std::fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path())),
+            false => files.push(place),
+        }
+    }
+    files.sort();
+    let of = |file: PathBuf| {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let told = text.lines().filter_map(|line| line.trim_start().strip_prefix("//"));
+        let told = told.filter_map(|line| line.strip_prefix(['!', '/']));
+        let shown = told.map(|line| line.strip_prefix(' ').unwrap_or(line)).filter(|line| !line.starts_with("# "));
+        blocks_of(&file.file_name().unwrap().to_string_lossy(), &shown.collect::<Vec<_>>().join("\n"))
+    };
+    files.into_iter().flat_map(of).collect()
 }
 
 /// The words of a line for a shell; what stands behind a `#` is for the reader.
@@ -142,7 +181,7 @@ fn every_table_in_the_documents_is_a_config_or_a_file_of_cases() {
                 }
             }
             "json" => drop(serde_json::from_str::<serde_json::Value>(&text).unwrap()),
-            "rust" | "console" | "zone" | "js" | "" => {}
+            "rust" | "console" | "zone" | "" => {}
             other => panic!("{place}: nobody knows what to do with {other:?}"),
         }
     }
@@ -156,14 +195,28 @@ fn every_guest_in_the_documents_compiles() {
     let _alone = alone();
     let (_directory, project, _) = project("stream-service", "rust");
     // All of them in one crate, each a module of its own, so that they are compiled at once.
-    let guests = all_blocks().into_iter().filter(|block| block.kind == "rust" && !block.place.starts_with("tutorial"));
-    let modules: Vec<String> = guests
+    let told = all_blocks().into_iter().filter(|block| block.kind == "rust" && !block.place.starts_with("tutorial"));
+    let of_sdk = sdk_blocks();
+    assert!(of_sdk.len() >= 6 && of_sdk.iter().all(|block| block.kind.is_empty()), "none of them is left out");
+    let modules: Vec<String> = told
+        .chain(of_sdk)
         .enumerate()
         .map(|(at, Block { place, text, .. })| format!("// {place}\npub mod block_{at} {{\n{text}\n}}\n"))
         .collect();
-    assert!(modules.len() >= 4, "{modules:?}");
+    assert!(modules.len() >= 10, "{modules:?}");
     let source = format!("#![allow(dead_code, reason = \"blocks show parts of guests\")]\n{}", modules.concat())
         .replace("\"../../wit\"", "\"wit\"");
     std::fs::write(project.join("src/lib.rs"), source).unwrap();
     compiled(&project, "${CARGO:-cargo} check --quiet --target wasm32-unknown-unknown --profile guest");
+}
+
+#[test]
+fn a_policy_has_15_lines_and_a_filter_20() {
+    let examples = sdk_blocks();
+    for (file, export, most) in [("policy.rs", "export_policy!", 15), ("filter.rs", "export_filter!", 20)] {
+        let is_it = |block: &&Block| block.place.starts_with(file) && block.text.contains(export);
+        let example = examples.iter().find(is_it).unwrap_or_else(|| panic!("{file} shows one"));
+        let lines = example.text.lines().filter(|line| !line.trim().is_empty()).count();
+        assert!((5..=most).contains(&lines), "{}: {lines} lines", example.place);
+    }
 }
