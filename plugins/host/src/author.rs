@@ -39,9 +39,8 @@ pub fn test(file: &Path, vectors: &Path, config: &str) -> Result<Vec<Verified>, 
     if is_filter(file) {
         let vectors = filter::vectors::Vectors::read(vectors)?;
         // The cases bring configs; without one a filter may refuse to start at all.
-        let config = vectors.config_or(config);
-        let (_host, generation) = filter::generation(file, &config)?;
-        return Ok(vectors.run(&generation));
+        let (_host, generation) = filter::generation(file, &vectors.config_or(config))?;
+        return Ok(vectors.run(&generation, config));
     }
     let vectors = Vectors::read(vectors)?;
     Ok(vectors.run(&generation(file, config, vectors.fuel())?))

@@ -37,6 +37,13 @@ fn a_policy_in_c_passes_its_vectors() {
     }
 }
 
+#[test]
+fn a_filter_in_c_passes_its_vectors() {
+    if compilers::of_c() {
+        passes_its_vectors("c-filter");
+    }
+}
+
 #[tokio::test]
 async fn a_filter_in_c_answers_requests() {
     if !compilers::of_c() {
@@ -59,6 +66,13 @@ async fn a_filter_in_c_answers_requests() {
 fn a_policy_in_assemblyscript_passes_its_vectors() {
     if compilers::of_npm("assemblyscript") {
         passes_its_vectors("as-policy");
+    }
+}
+
+#[test]
+fn a_filter_in_assemblyscript_passes_its_vectors() {
+    if compilers::of_npm("assemblyscript") {
+        passes_its_vectors("as-filter");
     }
 }
 

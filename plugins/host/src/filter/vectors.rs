@@ -94,17 +94,20 @@ impl Vectors {
         Ok(vectors)
     }
 
-    /// The config of the file, or else of its first case that is not refused, or else this one.
+    /// A config with which the filter starts: of the file, or else of its first case that is not refused, or else this one.
     pub(crate) fn config_or(&self, config: &str) -> String {
         let is_good = |case: &&Case| case.expect.as_ref().is_none_or(|expect| expect.refused.is_none());
         let of_case = || self.case.iter().filter(is_good).find_map(|case| case.config.as_ref());
         self.config.as_ref().or_else(of_case).map_or_else(|| config.to_owned(), ToString::to_string)
     }
 
-    /// Takes every case past a generation.
-    pub(crate) fn run(&self, generation: &Generation) -> Vec<Verified> {
-        let verified =
-            |case: &Case| Verified { name: case.name.clone(), problem: self.judge(case, generation).err(), fuel: None };
+    /// Takes every case past a generation; those that bring no config with this one.
+    pub(crate) fn run(&self, generation: &Generation, config: &str) -> Vec<Verified> {
+        let verified = |case: &Case| Verified {
+            name: case.name.clone(),
+            problem: self.judge(case, generation, config).err(),
+            fuel: None,
+        };
         self.case.iter().map(verified).collect()
     }
 
@@ -119,9 +122,9 @@ impl Vectors {
         cases.filter_map(of).collect()
     }
 
-    fn judge(&self, case: &Case, generation: &Generation) -> Result<(), String> {
-        let config = case.config.as_ref().or(self.config.as_ref()).map(ToString::to_string);
-        let config = config.as_ref().unwrap_or(&generation.spec.config);
+    fn judge(&self, case: &Case, generation: &Generation, config: &str) -> Result<(), String> {
+        let own = case.config.as_ref().or(self.config.as_ref()).map(ToString::to_string);
+        let config = own.as_deref().unwrap_or(config);
         let seen = case.script(self.now_ms)?.run(generation, config);
         case.expect.as_ref().map_or(Ok(()), |expect| expect.judge(seen))
     }
@@ -147,7 +150,9 @@ impl Case {
 /// # Errors
 /// How many cases fail, the first of them, and what to do.
 pub(super) fn canary(generation: &Generation, file: &Path) -> Result<(), String> {
-    let verified = Vectors::read(file).map_err(|problem| format!("its vectors: {problem}"))?.run(generation);
+    let verified = Vectors::read(file)
+        .map_err(|problem| format!("its vectors: {problem}"))?
+        .run(generation, &generation.spec.config);
     all_pass(&verified, file)
 }
 
