@@ -47,6 +47,7 @@ mod origin;
 mod pacing;
 mod passing;
 mod pieces;
+mod pins;
 mod plugins;
 mod poisoning;
 mod posts;
