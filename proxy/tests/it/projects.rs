@@ -77,6 +77,7 @@ fn a_new_project_in_rust_passes_its_tests_and_is_loaded() {
         "routing-policy",
         "rate-policy",
         "cache-policy",
+        "cache-exact-policy",
         "http-filter",
         "stream-service",
         "datagram-service",
@@ -157,7 +158,7 @@ fn a_project_is_not_written_over_and_its_name_is_checked() {
     let (ok, said) = run(directory.path(), BINARY, &["plugin", "new", "--world", "smtp", "other"]);
     assert!(
         !ok && said.contains(
-            "[possible values: routing-policy, rate-policy, cache-policy, http-filter, stream-service, datagram-service, swarm-service"
+            "[possible values: routing-policy, rate-policy, cache-policy, cache-exact-policy, http-filter, stream-service, datagram-service, swarm-service"
         ),
         "{said}"
     );

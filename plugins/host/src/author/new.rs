@@ -26,6 +26,8 @@ pub enum World {
     RatePolicy,
     /// What to keep.
     CachePolicy,
+    /// What to keep, with state of its own.
+    CacheExactPolicy,
     /// Requests and responses.
     HttpFilter,
     /// Connections.
@@ -51,10 +53,11 @@ pub enum Language {
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::RoutingPolicy,
         Self::RatePolicy,
         Self::CachePolicy,
+        Self::CacheExactPolicy,
         Self::HttpFilter,
         Self::StreamService,
         Self::DatagramService,
@@ -67,6 +70,7 @@ impl World {
             Self::RoutingPolicy => "routing-policy",
             Self::RatePolicy => "rate-policy",
             Self::CachePolicy => "cache-policy",
+            Self::CacheExactPolicy => "cache-exact-policy",
             Self::HttpFilter => "http-filter",
             Self::StreamService => "stream-service",
             Self::DatagramService => "datagram-service",
@@ -79,7 +83,7 @@ impl World {
         match self {
             Self::RoutingPolicy => format!("[policy]\nroute = \"{name}\""),
             Self::RatePolicy => format!("[policy]\nrate = \"{name}\""),
-            Self::CachePolicy => format!("[policy]\nevict = \"{name}\""),
+            Self::CachePolicy | Self::CacheExactPolicy => format!("[policy]\nevict = \"{name}\""),
             Self::HttpFilter => format!(
                 "[[site]]\nhosts = [\"www.example\"]\norigin = [\"http://origin.example\"]\nfilters = [\"{name}\"]"
             ),
@@ -112,7 +116,7 @@ impl Language {
     /// Whether there is a template of a world in it.
     fn speaks(self, world: World) -> bool {
         match world {
-            World::SwarmService => self == Self::Rust,
+            World::SwarmService | World::CacheExactPolicy => self == Self::Rust,
             _ => matches!(self, Self::Rust | Self::JavaScript) || world.has_vectors(),
         }
     }
