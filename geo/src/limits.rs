@@ -74,6 +74,10 @@ pub const COVERAGE_BYTES_MAX: u64 = 512 << 20;
 pub const CNAME_CHAIN_MAX: usize = 8;
 /// Bytes of a UDP answer, whatever the client offers (DNS flag day 2020).
 pub const UDP_BYTES_MAX: u16 = 1232;
+/// Bytes of a UDP answer to a client that may not have asked, unless the config says otherwise: as many as one without EDNS takes.
+pub const UNVERIFIED_BYTES: u16 = 512;
+/// Times the bytes of a query that such an answer has at most, whatever the config says.
+pub const AMPLIFICATION_MAX: usize = 16;
 /// Bytes of a query over UDP; what is longer is cut, and then refused as malformed.
 pub const UDP_QUERY_BYTES_MAX: usize = 4096;
 /// UDP sockets, and threads that answer on them, of one address.

@@ -22,7 +22,7 @@ use crate::address::{embedded, masked};
 use crate::answer::{Reply, Wanted};
 use crate::counters::count;
 use crate::director::Director;
-use crate::limits::{TRANSFERS_MAX, UDP_BYTES_MAX};
+use crate::limits::{AMPLIFICATION_MAX, TRANSFERS_MAX, UDP_BYTES_MAX, UNVERIFIED_BYTES};
 use crate::wire::{HEADER_BYTES, encoded, lower};
 
 mod authentic;
@@ -59,7 +59,7 @@ const RESPONSE_BIT: u8 = 0x80;
 const COMPACT_OK: u16 = 0x4000;
 
 /// How a server answers, whatever it answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// What it says of itself.
     pub identity: Identity,
@@ -67,6 +67,16 @@ pub struct Settings {
     pub cookie_secret: Option<[u8; SECRET_BYTES]>,
     /// Bounds on answers; without one, none.
     pub rate: Option<RateLimit>,
+    /// Bytes of an answer over UDP to a client that may not have asked: it has neither a cookie of ours nor a secret. What is
+    /// longer is cut, and so is what has more than [`AMPLIFICATION_MAX`] times the bytes of its query.
+    pub bytes_without_cookie: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let bytes_without_cookie = UNVERIFIED_BYTES;
+        Self { identity: Identity::default(), cookie_secret: None, rate: None, bytes_without_cookie }
+    }
 }
 
 /// Serves as a handler of its own does; see [`serve_with`].
@@ -211,7 +221,7 @@ impl Handler {
             _ if copy::is_datagram(&request) => {
                 return Made::Response(self.changes(&request, signed.as_ref(), now.as_secs()));
             }
-            _ => self.written(&request, subnet_octets, signed.as_ref().map_or(0, Signed::bytes), now),
+            _ => self.written(&request, subnet_octets, signed.as_ref().map(Signed::bytes), now),
         };
         Made::Response(response.map(|response| signed_by(signed.as_ref(), response, now.as_secs())))
     }
@@ -229,12 +239,12 @@ impl Handler {
         encoded(metadata, query, &mut reply, None, u16::MAX).ok().flatten()
     }
 
-    /// The response to a query, with room left for a signature of so many bytes.
+    /// The response to a query, with room left for a signature of so many bytes when the query has one.
     fn written(
         &self,
         request: &Request,
         subnet_octets: Option<usize>,
-        signature: u16,
+        signature: Option<u16>,
         now: Duration,
     ) -> Option<Vec<u8>> {
         let now_s = now.as_secs() as u32;
@@ -256,7 +266,8 @@ impl Handler {
             request.queries.queries().first().filter(|_| repeatable(&request.queries)).map(LowerQuery::original);
         let whole = match passage {
             Passage::Sent => {
-                let bound = size_bound(request).saturating_sub(signature);
+                let known = asked.cookie.is_known() || signature.is_some();
+                let bound = self.size_bound(request, known).saturating_sub(signature.unwrap_or(0));
                 encoded(metadata, query, &mut reply, edns.as_ref(), bound)
             }
             Passage::Cut | Passage::Dropped => Ok(None),
@@ -273,6 +284,23 @@ impl Handler {
             tracing::error!(%error, "a DNS response cannot be written");
             None
         })
+    }
+
+    /// Bytes a response may have: over UDP what the client offers, at least 512, at most [`UDP_BYTES_MAX`], and no more than a
+    /// forged query may bring its victim.
+    fn size_bound(&self, request: &Request, known: bool) -> u16 {
+        if request.protocol() != Protocol::Udp {
+            return u16::MAX;
+        }
+        let offered = request.edns.as_ref().map_or(PLAIN_UDP_BYTES, Edns::max_payload);
+        let offered = offered.clamp(PLAIN_UDP_BYTES, UDP_BYTES_MAX);
+        if known { offered } else { offered.min(self.unverified_bound(request.as_slice().len())) }
+    }
+
+    /// Bytes of an answer over UDP to a query of so many bytes whose sender may be somebody else.
+    fn unverified_bound(&self, query_bytes: usize) -> u16 {
+        let amplified = (query_bytes * AMPLIFICATION_MAX).min(usize::from(UDP_BYTES_MAX)) as u16;
+        self.settings.bytes_without_cookie.min(amplified)
     }
 
     fn asked(&self, request: &Request, subnet_octets: Option<usize>, now_s: u32) -> Asked {
@@ -440,12 +468,4 @@ fn well_formed(subnet: &ClientSubnet, octets: Option<usize>) -> bool {
     let needed = FAMILY_AND_LENGTHS + usize::from(length).div_ceil(8);
     let fits = octets.is_none_or(|octets| octets == needed);
     fits && subnet.scope_prefix() == 0 && length <= bits && masked(subnet.addr(), length) == subnet.addr()
-}
-
-/// Bytes a response may have: over UDP what the client offers, at least 512, at most [`UDP_BYTES_MAX`].
-fn size_bound(request: &Request) -> u16 {
-    if request.protocol() != Protocol::Udp {
-        return u16::MAX;
-    }
-    request.edns.as_ref().map_or(PLAIN_UDP_BYTES, |edns| edns.max_payload().clamp(PLAIN_UDP_BYTES, UDP_BYTES_MAX))
 }

@@ -57,6 +57,7 @@ impl Directing {
             identity: Identity { name: dns.nsid.clone(), version: dns.version.clone() },
             cookie_secret: dns.secret(),
             rate: Some(rate).filter(|rate| rate.answers_per_second > 0),
+            bytes_without_cookie: dns.bytes_without_cookie,
         }
     }
 

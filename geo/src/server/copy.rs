@@ -16,7 +16,7 @@ use hickory_server::server::Request;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::authentic::Signed;
-use super::{Handler, RESPONSE_BIT, repeatable, signed_by, since_1970, size_bound};
+use super::{Handler, RESPONSE_BIT, repeatable, signed_by, since_1970};
 use crate::answer::Reply;
 use crate::counters::count;
 use crate::limits::{TRANSFER_MESSAGE_BYTES, UDP_BYTES_MAX};
@@ -80,7 +80,8 @@ impl Handler {
         counters.rcode(u16::from(code));
         let mut metadata = Metadata::response_from_request(&request.metadata);
         (metadata.response_code, metadata.authoritative) = (code, found.is_ok());
-        let (bound, edns) = (size_bound(request), request.edns.as_ref().map(|_| plain_edns()));
+        let bound = self.size_bound(request, signed.is_some());
+        let edns = request.edns.as_ref().map(|_| plain_edns());
         let message = |answers: Vec<Record>| {
             let mut reply = Reply { answers, ..Reply::empty(code) };
             let message = encoded(metadata, Some(query.original()), &mut reply, edns.as_ref(), bound).ok()??;

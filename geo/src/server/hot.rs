@@ -89,6 +89,7 @@ impl Handler {
         now: Duration,
         response: &mut [u8; UDP_BYTES_MAX as usize],
     ) -> Option<Hot> {
+        let query_bytes = query.len();
         let query = Plain::read(query)?;
         let now_s = now.as_secs() as u32;
         let edns = query.edns.as_ref();
@@ -116,19 +117,21 @@ impl Handler {
         let mut flags = [AUTHORITATIVE_RESPONSE | query.recursion_desired, query.checking_disabled];
         let known = cookie.is_some_and(Cookie::is_known);
         let rate = self.rate.as_ref().filter(|_| !known);
-        match rate.map_or(Passage::Sent, |rate| rate.pass(client.ip(), NOERROR, query.name(), now_s)) {
+        let is_long = !known && draft.length > usize::from(self.unverified_bound(query_bytes));
+        let cut = match rate.map_or(Passage::Sent, |rate| rate.pass(client.ip(), NOERROR, query.name(), now_s)) {
             Passage::Dropped => {
                 count(&counters.rate_dropped);
                 return Some(Hot::Silent);
             }
-            Passage::Cut => {
-                count(&counters.rate_cut);
-                flags[0] |= TRUNCATED;
-                counts = [0, 0];
-                draft.bytes.copy_within(behind_records..draft.length, behind_question);
-                draft.length -= behind_records - behind_question;
-            }
-            Passage::Sent => {}
+            Passage::Cut => Some(&counters.rate_cut),
+            Passage::Sent => is_long.then_some(&counters.truncated),
+        };
+        if let Some(counter) = cut {
+            count(counter);
+            flags[0] |= TRUNCATED;
+            counts = [0, 0];
+            draft.bytes.copy_within(behind_records..draft.length, behind_question);
+            draft.length -= behind_records - behind_question;
         }
         counters.rcode(NOERROR);
         let length = draft.length;

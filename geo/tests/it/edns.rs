@@ -174,6 +174,42 @@ fn a_cookie_is_answered_with_one_that_is_known_again_at_the_same_address_only() 
 }
 
 #[test]
+fn a_forged_query_brings_its_victim_16_times_its_bytes_and_512_at_most() {
+    const TXT: u16 = 16;
+    let (handler, director) = handler(Settings::default());
+    let client = SocketAddr::from(([10, 1, 3, 7], 5353));
+    // On the way that UDP takes, and on that of the library alone.
+    let answer = |query: &[u8]| {
+        let [hot, library] = [handler.respond_hot(query, client).unwrap(), handler.respond(query.to_vec(), client)];
+        assert_eq!(hot, library);
+        hot.unwrap()
+    };
+    let is_cut = |answer: &[u8]| answer[2] & 2 != 0;
+    let cookie =
+        option(&asked(&handler, query(SERVICE, A, 1, &[opt(1232, 0, &[(COOKIE, b"8 octets")])])), COOKIE).unwrap();
+    // Records of 824 bytes, and of 412 for a question of 19.
+    for (name, whole) in [("middle.kingcdn.example", 824), ("l", 412)] {
+        let asking = |cookie: &[(u16, &[u8])]| query(name, TXT, 1, &[opt(1232, 0, cookie)]);
+        let known = answer(&asking(&[(COOKIE, &cookie)]));
+        assert!(!is_cut(&known) && known.len() > whole, "{name}: {}", known.len());
+    }
+    let cut = [query("middle.kingcdn.example", TXT, 1, &[opt(1232, 0, &[])]), query("l", TXT, 1, &[])];
+    for query in &cut {
+        let answer = answer(query);
+        assert!(is_cut(&answer) && answer.len() == query.len(), "{} bytes for {}", answer.len(), query.len());
+    }
+    assert_eq!(director.counters().truncated.load(Relaxed), 2 * cut.len() as u64);
+    // 16 times the 34 bytes of this one are enough.
+    assert!(!is_cut(&answer(&query("l", TXT, 1, &[opt(1232, 0, &[(65001, b"")])]))));
+    // The factor holds where the other bound is lifted.
+    let everything = Settings { bytes_without_cookie: 1232, ..Settings::default() };
+    let generous = Handler::with(director, everything);
+    let long = query("middle.kingcdn.example", TXT, 1, &[opt(1232, 0, &[(65001, &[0; 16])])]);
+    let told = generous.respond(long.clone(), client).unwrap();
+    assert!(!is_cut(&told) && told.len() <= 16 * long.len());
+}
+
+#[test]
 fn a_flood_in_a_victims_name_brings_it_little_and_cut_answers_ask_it_to_come_by_tcp() {
     let rate = Some(RateLimit { answers_per_second: 5, slip: 2 });
     let (handler, director) = handler(Settings { rate, ..Settings::default() });

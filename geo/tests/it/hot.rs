@@ -14,6 +14,8 @@ const NAMES: &[&str] = &[
     "a1105.kingcdn.example",
     "ns.kingcdn.example",
     "big.kingcdn.example",
+    "middle.kingcdn.example",
+    "l",
     "kingcdn.example",
     "types.example",
     "ns.types.example",

@@ -11,7 +11,16 @@ use crate::properties::{
 };
 
 /// Names to ask for, in and outside of the zones.
-const NAMES: &[&str] = &["big.kingcdn.example.", "A1105.kingcdn.example.", NAME, "loop.netcinema.example.", "x.", "."];
+const NAMES: &[&str] = &[
+    "big.kingcdn.example.",
+    "middle.kingcdn.example.",
+    "l.",
+    "A1105.kingcdn.example.",
+    NAME,
+    "loop.netcinema.example.",
+    "x.",
+    ".",
+];
 const KINDS: &[RecordType] =
     &[RecordType::A, RecordType::AAAA, RecordType::TXT, RecordType::ANY, RecordType::SOA, RecordType::IXFR];
 /// Lines of zone files, right and wrong.

@@ -112,9 +112,13 @@ pub(crate) fn director() -> Director {
         std::fs::write(&file, text).unwrap();
         ZoneSource { name: name.into(), file, ..ZoneSource::default() }
     };
+    // Too long for who may not have asked: for anybody, and for so short a question.
+    let middle: String = (0..8).map(|number| format!("middle IN TXT \"{number:090}\"\n")).collect();
+    let short: String = (0..4).map(|number| format!("@ IN TXT \"{number:090}\"\n")).collect();
     let zones = vec![
+        zone("l.", &format!("$TTL 60\n@ IN SOA ns hostmaster 1 3600 600 86400 30\n@ IN NS ns.types.example.\n{short}")),
         zone("netcinema.example.", &format!("{NETCINEMA}{chain}")),
-        zone("kingcdn.example.", &format!("{KINGCDN}{big}")),
+        zone("kingcdn.example.", &format!("{KINGCDN}{big}{middle}")),
         zone("types.example.", TYPES_ZONE),
         zone("2.0.192.in-addr.arpa.", REVERSE_ZONE),
         zone("8.b.d.0.1.0.0.2.ip6.arpa.", REVERSE_ZONE_OF_IPV6),

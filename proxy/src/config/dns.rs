@@ -1,11 +1,14 @@
 //! `[dns]`: how the DNS side answers, whatever it answers.
 
+use littoral_geo::limits::UNVERIFIED_BYTES;
 use serde::Deserialize;
 
 /// Answers of one kind to one network in a second.
 pub(super) const ANSWERS_PER_SECOND_MAX: u32 = 1_000_000;
 /// How many-th answer beyond the bound is cut.
 pub(super) const SLIP_MAX: u32 = 100;
+/// Bytes of an answer that are always allowed: what has no records is shorter.
+pub(super) const BYTES_WITHOUT_COOKIE_MIN: u16 = 128;
 
 /// The DNS side.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -21,6 +24,8 @@ pub struct Dns {
     pub answers_per_second: u32,
     /// Of those beyond, each how many-th is cut and not dropped; 0: none.
     pub slip: u32,
+    /// Bytes of an answer over UDP to a client that has no cookie of ours.
+    pub bytes_without_cookie: u16,
     /// UDP sockets of each address, and threads that answer on them; 0: one per core.
     pub threads: usize,
     /// Secrets shared with other servers.
@@ -65,6 +70,7 @@ impl Default for Dns {
             cookie_secret: None,
             answers_per_second: 0,
             slip: 2,
+            bytes_without_cookie: UNVERIFIED_BYTES,
             threads: 0,
             key: Vec::new(),
         }

@@ -128,6 +128,7 @@ fn what_cannot_work_is_told_its_place_and_what_to_write() {
         ("9145", "5300", "2:8: address 127.0.0.1:5300 is there twice: keep one"),
         ("# here", "[dns]\nnsid = \"\"", "5:8: dns.nsid has 1 to 64 bytes; leave it out for none"),
         ("# here", "[dns]\ncookie_secret = \"00\"", "5:17: dns.cookie_secret is 32 hex digits"),
+        ("# here", "[dns]\nbytes_without_cookie = 64", "5:24: dns.bytes_without_cookie is 128 to 1232"),
         ("# here", "[dns]\nslip = 101", "5:8: dns.slip is at most 100"),
         (
             "# here",

@@ -1,11 +1,11 @@
 //! `[dns]`.
 
-use littoral_geo::limits::UDP_THREADS_MAX;
+use littoral_geo::limits::{UDP_BYTES_MAX, UDP_THREADS_MAX};
 use littoral_geo::server::IDENTITY_BYTES_MAX;
 
 use super::{Wrong, wrong};
 use crate::config::Config;
-use crate::config::dns::{ANSWERS_PER_SECOND_MAX, SLIP_MAX};
+use crate::config::dns::{ANSWERS_PER_SECOND_MAX, BYTES_WITHOUT_COOKIE_MIN, SLIP_MAX};
 
 impl Config {
     pub(super) fn check_dns(&self) -> Result<(), Wrong> {
@@ -30,6 +30,10 @@ impl Config {
             if number > most {
                 return wrong(format!("dns.{key}"), format!("dns.{key} is at most {most}"));
             }
+        }
+        if !(BYTES_WITHOUT_COOKIE_MIN..=UDP_BYTES_MAX).contains(&dns.bytes_without_cookie) {
+            let problem = format!("dns.bytes_without_cookie is {BYTES_WITHOUT_COOKIE_MIN} to {UDP_BYTES_MAX}");
+            return wrong("dns.bytes_without_cookie", problem);
         }
         if let Some(at) = dns.key.iter().position(|key| key.bytes().is_none()) {
             let problem = format!("dns.key {:?}: its secret is no base64", dns.key[at].name);

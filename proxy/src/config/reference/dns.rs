@@ -40,6 +40,14 @@ pub(super) const KEYS: &[Key] = &[
         "Of the answers beyond that bound each how many-th is cut, so that a real client comes by TCP; the others are dropped. `0`: all.",
     ),
     key(
+        "dns.bytes_without_cookie",
+        "number, 128 to 1232",
+        "`512`",
+        "restart",
+        "Bytes of an answer over UDP to who has no cookie of ours and signs nothing, so may not be where the query says. What is longer, or more \
+         than 16 times the query, is cut: a real client comes by TCP.",
+    ),
+    key(
         "dns.threads",
         "number, at most 256",
         "`0`: one per core",
