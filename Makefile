@@ -2,11 +2,12 @@
 #   make demo            builds everything and shows a small CDN at work (ONCE=1: end after the last step)
 #   make test            builds everything and runs all tests
 # Variables: CARGO_TARGET_DIR (default target), ONCE=1 (demo), ARGS="…" (more arguments for demo, test and bench),
-# FUZZ_SECONDS=60 (each fuzz target), FUZZ_SEED=0 (another order of inputs each time), CRASH_ROUNDS=200 (make crash).
+# FUZZ_SECONDS=60 (each fuzz target), FUZZ_SEED=0 (another order of inputs each time), CRASH_ROUNDS=200 (make crash),
+# PACKETS=10000000 (make packets).
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test test-browser conformance h2spec bench bench-plugins bench-restart soak soak-plugins crash fuzz dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test test-browser conformance h2spec bench bench-plugins bench-restart soak soak-plugins crash fuzz packets dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -106,6 +107,9 @@ bench-restart: build ## kill a node with 100,000 objects on its disk and time it
 fuzz: setup ## run every fuzz target for FUZZ_SECONDS=60 from its seeds (ARGS="range zone": only these)
 	@scripts/setup.sh packages fuzz
 	scripts/fuzz.sh $(TARGET)/fuzz $(or $(FUZZ_SECONDS),60) $(or $(FUZZ_SEED),0) $(ARGS)
+
+packets: setup ## ask the DNS side PACKETS=10000000 random and changed packets from one seed: no panic, no answer too long
+	LITTORAL_PACKETS=$(or $(PACKETS),10000000) $(CARGO) test $(BUILD_FLAGS) -p littoral-geo --test it -- --nocapture packets_of_one_seed
 
 dist: plugins ## an optimised binary with its policies, as a tar archive
 	$(CARGO) build --profile dist --locked -p littoral

@@ -48,6 +48,7 @@ pub use identity::{IDENTITY_BYTES_MAX, Identity};
 pub use listeners::{Bound, Listeners};
 pub use rate::RateLimit;
 use rate::{Passage, Rate};
+use udp::{Given, Written};
 use update::Pending;
 
 /// Bytes of a DNS message without EDNS (RFC 1035 §4.2.1).
@@ -160,10 +161,23 @@ impl Handler {
         Self { director, settings: Arc::new(settings), secret, rate, copies, encrypted: Self::places() }
     }
 
-    /// The response to a request over UDP, without a socket: for tests and fuzzing.
+    /// The response to a request over UDP, without a socket: for tests and fuzzing, by the way that sockets take.
     #[doc(hidden)]
-    pub fn respond(&self, request: Vec<u8>, client: SocketAddr) -> Option<Vec<u8>> {
-        self.response(request, client, Protocol::Udp, since_1970())
+    pub fn respond(&self, request: &[u8], client: SocketAddr) -> Option<Vec<u8>> {
+        let mut response = [0; UDP_BYTES_MAX as usize];
+        match self.datagram(request, client, since_1970(), &mut response) {
+            Given::Response(written) => written.map(|written| match written {
+                Written::Here(length) => response[..length].to_vec(),
+                Written::There(response) => response,
+            }),
+            Given::Pending(change) => self.finished(&change),
+        }
+    }
+
+    /// The same by the library alone.
+    #[doc(hidden)]
+    pub fn respond_by_library(&self, request: &[u8], client: SocketAddr) -> Option<Vec<u8>> {
+        self.response(request.to_vec(), client, Protocol::Udp, since_1970())
     }
 
     /// The same where it is answered without the library; `None` where it is not, `Some(None)` when nothing is sent.

@@ -1,4 +1,4 @@
-//! Any bytes as a UDP request, through all of the answering path but the sockets.
+//! Any bytes as a UDP request, through all that a UDP thread does but receiving and sending.
 #![no_main]
 #![allow(dead_code, reason = "a target checks one of the properties")]
 
@@ -7,4 +7,6 @@ mod properties;
 #[path = "../../tests/it/world.rs"]
 mod world;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| properties::a_request_is_answered_in_form(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    properties::a_request_is_answered_in_form(bytes);
+});

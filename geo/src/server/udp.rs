@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use hickory_server::net::xfer::Protocol;
 use nix::cmsg_space;
@@ -21,6 +22,7 @@ use nix::sys::socket::{
 
 use super::hot::Hot;
 use super::late::{Late, Waiting};
+use super::update::Pending;
 use super::{Handler, Made, since_1970};
 use crate::limits::{UDP_BYTES_MAX, UDP_QUERY_BYTES_MAX};
 
@@ -136,20 +138,14 @@ impl Desk {
         client: SocketAddr,
         to: Option<&ControlMessageOwned>,
     ) -> Option<Written> {
-        let (query, now) = (&self.query[..length], since_1970());
-        match handler.hot(query, client, now, &mut self.response) {
-            Some(Hot::Answered(length)) => return Some(Written::Here(length)),
-            Some(Hot::Silent) => return None,
-            None => {}
-        }
-        let response = match handler.made(query.to_vec(), client, Protocol::Udp, now) {
-            Made::Response(response) => response,
-            Made::Pending(change) => {
+        match handler.datagram(&self.query[..length], client, since_1970(), &mut self.response) {
+            Given::Response(response) => response,
+            Given::Pending(change) => {
                 let waiting = Waiting { change, client, to: to.cloned(), socket: self.socket.clone() };
-                self.late.wait(waiting).err().and_then(|refused| handler.postponed(&refused.change))
+                let refused = self.late.wait(waiting).err();
+                refused.and_then(|refused| handler.postponed(&refused.change)).map(Written::There)
             }
-        };
-        response.map(Written::There)
+        }
     }
 
     /// Until the socket can do what is wanted, or all are to stop.
@@ -226,7 +222,35 @@ pub(super) fn send_patiently(
 }
 
 /// A response: so many bytes of the desk's, or its own.
-enum Written {
+pub(super) enum Written {
     Here(usize),
     There(Vec<u8>),
+}
+
+/// What a datagram leads to.
+pub(super) enum Given {
+    /// A response, or silence.
+    Response(Option<Written>),
+    /// A change of a zone, which takes a while.
+    Pending(Box<Pending>),
+}
+
+impl Handler {
+    /// What a query over UDP leads to, by [`super::hot`] where that knows it: all that a thread does between receiving and sending.
+    pub(super) fn datagram(
+        &self,
+        query: &[u8],
+        client: SocketAddr,
+        now: Duration,
+        response: &mut [u8; UDP_BYTES_MAX as usize],
+    ) -> Given {
+        match self.hot(query, client, now, response) {
+            Some(Hot::Answered(length)) => Given::Response(Some(Written::Here(length))),
+            Some(Hot::Silent) => Given::Response(None),
+            None => match self.made(query.to_vec(), client, Protocol::Udp, now) {
+                Made::Response(response) => Given::Response(response.map(Written::There)),
+                Made::Pending(change) => Given::Pending(change),
+            },
+        }
+    }
 }

@@ -17,7 +17,7 @@ use littoral_geo::{Director, GeoConfig, NativeGeo, Service, ZoneSource};
 
 use crate::dns::{Running, has, running_as};
 use crate::edns::{opt, query};
-use crate::world::cluster;
+use crate::world::{CHILD, cluster, put_child_key};
 
 const PARENT: &str = "\
 $ORIGIN signed.example.
@@ -44,15 +44,6 @@ ns.child IN A 127.0.0.1
 child  IN DS  49956 15 2 871a9494ac728c310f8046cba518642ad4f3e704a08ec315bc066b13 42d02354
 insecure IN NS ns.insecure
 ns.insecure IN A 127.0.0.1
-";
-const CHILD: &str = "\
-$ORIGIN child.signed.example.
-$TTL 300
-@   IN SOA ns hostmaster 1 3600 600 86400 30
-@   IN NS  ns
-ns  IN A   127.0.0.1
-www IN AAAA 2001:db8::1
-www IN A    192.0.2.60
 ";
 const INSECURE: &str = "\
 $ORIGIN insecure.signed.example.
@@ -82,9 +73,6 @@ pub(crate) const KEYS: [(u16, u16, &str, &str); 3] = [
         "CDCQqv+Kulso2jF+e/WYkaNAy8XPn/6NAtmnbeSQ8C4=",
     ),
 ];
-const CHILD_KEY: &str = "child.signed.example. IN DNSKEY 257 3 15 HiDgP815NIiGwJDQDaLxWWOk7YeQoNeNjur1+g7IWx0=\n";
-const CHILD_PRIVATE: &str =
-    "Private-key-format: v1.2\nAlgorithm: 15 (ED25519)\nPrivateKey: 4KAYJxQ+g5txByDn7T4CZ+Y4f3YXxHsP0oh0LxpN8vc=\n";
 const A: u16 = 1;
 const DO_AND_CO: [u8; 2] = [0xc0, 0];
 
@@ -119,8 +107,7 @@ fn config(directory: &Path) -> GeoConfig {
 fn keys(directory: &Path) {
     put_key(directory, 0, "");
     put_key(directory, 1, "");
-    std::fs::write(directory.join("Kchild.signed.example.+015+49956.key"), CHILD_KEY).unwrap();
-    std::fs::write(directory.join("Kchild.signed.example.+015+49956.private"), CHILD_PRIVATE).unwrap();
+    put_child_key(directory);
 }
 
 /// A director of signed zones, and the directory of its files.
@@ -254,7 +241,7 @@ fn ask(director: &Arc<Director>, name: &str, kind: u16, flags: [u8; 2]) -> Messa
     let client = SocketAddr::from(([10, 1, 3, 7], 5353));
     // What is answered without the library must not leave out signatures.
     let query = query(name, kind, 1, &[opt]);
-    let response = handler.respond_hot(&query, client).flatten().or_else(|| handler.respond(query, client));
+    let response = handler.respond(&query, client);
     Message::from_vec(&response.unwrap()).unwrap()
 }
 
@@ -389,7 +376,8 @@ fn signed_answers_fit_a_datagram_or_are_cut() {
     let handler = Handler::with(director, Settings::default());
     let mut small = opt(512, 0, &[]);
     small[7] = 0x80;
-    let cut = handler.respond(query("nothing.signed.example", A, 1, &[small]), SocketAddr::from(([10, 1, 3, 7], 5353)));
+    let cut =
+        handler.respond(&query("nothing.signed.example", A, 1, &[small]), SocketAddr::from(([10, 1, 3, 7], 5353)));
     let cut = cut.unwrap();
     let message = Message::from_vec(&cut).unwrap();
     assert!(cut.len() <= 512 && (message.metadata.truncation || kinds(&message).1.len() == 4));

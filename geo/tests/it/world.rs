@@ -1,8 +1,12 @@
 //! A small fixed world: two zones, a service, two clusters with a coverage zone each. Tests and fuzzers share it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use littoral_geo::dnssec::Dnssec;
+use littoral_geo::peers::{Peers, Transfer, Update};
+use littoral_geo::tsig::Secret;
 use littoral_geo::{Cluster, Director, GeoConfig, NativeGeo, Node, Service, ZoneSource};
 
 const NETCINEMA: &str = "\
@@ -45,6 +49,22 @@ svc   IN SVCB 1 ns port=53
 sub   IN NS  ns.sub
 ns.sub IN A  192.0.2.57
 ";
+/// A signed zone with a service of its own, below one that has its DS record.
+pub(crate) const CHILD: &str = "\
+$ORIGIN child.signed.example.
+$TTL 300
+@   IN SOA ns hostmaster 1 3600 600 86400 30
+@   IN NS  ns
+ns  IN A   127.0.0.1
+www IN AAAA 2001:db8::1
+www IN A    192.0.2.60
+";
+/// Its key, made by dnssec-keygen: the files' name, and what they have.
+pub(crate) const CHILD_KEY: [&str; 3] = [
+    "Kchild.signed.example.+015+49956",
+    "child.signed.example. IN DNSKEY 257 3 15 HiDgP815NIiGwJDQDaLxWWOk7YeQoNeNjur1+g7IWx0=\n",
+    "Private-key-format: v1.2\nAlgorithm: 15 (ED25519)\nPrivateKey: 4KAYJxQ+g5txByDn7T4CZ+Y4f3YXxHsP0oh0LxpN8vc=\n",
+];
 /// Names of addresses: of IPv4, some of them in a zone of somebody else (RFC 2317), and of IPv6.
 const REVERSE_ZONE: &str = "\
 $ORIGIN 2.0.192.in-addr.arpa.
@@ -101,6 +121,13 @@ pub(crate) fn cluster(id: &str, node: &str, prefix: &str) -> Cluster {
     }
 }
 
+/// Writes the key of [`CHILD`] into `directory`.
+pub(crate) fn put_child_key(directory: &Path) {
+    let [name, public, private] = CHILD_KEY;
+    std::fs::write(directory.join(format!("{name}.key")), public).unwrap();
+    std::fs::write(directory.join(format!("{name}.private")), private).unwrap();
+}
+
 /// The director of this world; its zone files are read and gone.
 pub(crate) fn director() -> Director {
     let directory = tempfile::tempdir().unwrap();
@@ -115,16 +142,26 @@ pub(crate) fn director() -> Director {
     // Too long for who may not have asked: for anybody, and for so short a question.
     let middle: String = (0..8).map(|number| format!("middle IN TXT \"{number:090}\"\n")).collect();
     let short: String = (0..4).map(|number| format!("@ IN TXT \"{number:090}\"\n")).collect();
+    put_child_key(directory.path());
+    let dnssec = Some(Dnssec { keys: directory.path().into(), validity: Duration::from_secs(86_400) });
+    // Copies go to a part of the clients, changes are taken from who has the secret; the disk has no room for any.
+    let peers = Peers {
+        transfer: Some(Transfer { allow: vec!["10.1.0.0/16".parse().unwrap()], key: None, notify: Vec::new() }),
+        update: Some(Update { key: "ddns".into(), allow: Vec::new(), journal: directory.path().join("gone/journal") }),
+        ..Peers::default()
+    };
+    let secret = Secret { name: "ddns".into(), algorithm: "hmac-sha256".into(), secret: vec![7; 32] };
     let zones = vec![
         zone("l.", &format!("$TTL 60\n@ IN SOA ns hostmaster 1 3600 600 86400 30\n@ IN NS ns.types.example.\n{short}")),
         zone("netcinema.example.", &format!("{NETCINEMA}{chain}")),
         zone("kingcdn.example.", &format!("{KINGCDN}{big}{middle}")),
-        zone("types.example.", TYPES_ZONE),
+        ZoneSource { peers, ..zone("types.example.", TYPES_ZONE) },
+        ZoneSource { dnssec, ..zone("child.signed.example.", CHILD) },
         zone("2.0.192.in-addr.arpa.", REVERSE_ZONE),
         zone("8.b.d.0.1.0.0.2.ip6.arpa.", REVERSE_ZONE_OF_IPV6),
     ];
-    let service = Service {
-        name: "a1105.kingcdn.example.".into(),
+    let service = |name: &str| Service {
+        name: name.into(),
         clusters: vec!["*".into()],
         ttl: Duration::from_secs(30),
         answers: 2,
@@ -134,10 +171,10 @@ pub(crate) fn director() -> Director {
         databases: Vec::new(),
         coverage: Vec::new(),
         overrides: Vec::new(),
-        secrets: Vec::new(),
+        secrets: vec![secret],
         clusters,
         zones,
-        services: vec![service],
+        services: ["a1105.kingcdn.example.", "a1105.child.signed.example."].map(service).into(),
     };
     Director::new(config, Arc::new(NativeGeo::default())).unwrap().0
 }
