@@ -12,6 +12,7 @@ use littoral_geo::server::Listeners;
 use littoral_geo::stub::lookup;
 use littoral_geo::tsig::Secret;
 use littoral_geo::{Director, GeoConfig, NativeGeo, ZoneSource};
+use littoral_testkit::outsider::absent;
 
 use crate::dns::{Running, has, serving};
 
@@ -75,7 +76,7 @@ async fn said(program: &'static str, server: SocketAddr, arguments: &[&str]) -> 
     match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
         Ok(output) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
         Err(error) => {
-            println!("skipped: {program} cannot be run ({error})");
+            absent(program, if program == "dig" { "bind9-dnsutils" } else { "knot-dnsutils" }, &error);
             None
         }
     }

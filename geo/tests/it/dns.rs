@@ -10,6 +10,7 @@ use littoral_geo::Director;
 use littoral_geo::server::{Listeners, Settings, serve};
 use littoral_geo::stub::resolver::{Authority, Resolver};
 use littoral_geo::stub::{Answer, lookup};
+use littoral_testkit::outsider::absent;
 use tokio::sync::watch;
 
 use crate::world::{self, director};
@@ -68,7 +69,7 @@ async fn dig(server: SocketAddr, arguments: &[&str]) -> Option<String> {
     match output {
         Ok(output) => Some(String::from_utf8_lossy(&output.stdout).into_owned()),
         Err(error) => {
-            println!("skipped: dig cannot be run ({error}); Debian has it in bind9-dnsutils");
+            absent("dig", "bind9-dnsutils", &error);
             None
         }
     }
@@ -132,7 +133,7 @@ async fn kdig_reads_every_type_of_a_zone_file() {
         let name = if name.is_empty() { "types.example".into() } else { format!("{name}.types.example") };
         match ask(&name, kind) {
             Ok(told) => assert_eq!(told, *expected, "{name} {kind}"),
-            Err(error) => return println!("skipped: kdig cannot be run ({error}); Debian has it in knot-dnsutils"),
+            Err(error) => return absent("kdig", "knot-dnsutils", &error),
         }
     }
 }

@@ -14,6 +14,7 @@ use hickory_proto::serialize::binary::BinEncodable;
 use littoral_geo::dnssec::Dnssec;
 use littoral_geo::server::{Handler, Settings};
 use littoral_geo::{Director, GeoConfig, NativeGeo, Service, ZoneSource};
+use littoral_testkit::outsider::absent;
 
 use crate::dns::{Running, has, running_as};
 use crate::edns::{opt, query};
@@ -123,7 +124,7 @@ async fn said(mut command: Command, package: &'static str) -> Option<String> {
     match output {
         (Ok(output), _) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
         (Err(error), command) => {
-            println!("skipped: {:?} cannot be run ({error}); Debian has it in {package}", command.get_program());
+            absent(&command.get_program().to_string_lossy(), package, &error);
             None
         }
     }

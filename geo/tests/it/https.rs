@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use littoral_geo::Director;
 use littoral_geo::limits::{HTTPS_MESSAGE_BYTES_MAX, TCP_CONNECTIONS_MAX};
 use littoral_geo::server::{Handler, Settings};
+use littoral_testkit::outsider::absent;
 use littoral_testkit::tls::Authority;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::net::TcpListener;
@@ -52,7 +53,7 @@ async fn said(program: &'static str, arguments: &[&str]) -> Option<Vec<u8>> {
     match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
         Ok(output) => Some([output.stdout, output.stderr].concat()),
         Err(error) => {
-            println!("skipped: {program} cannot be run ({error})");
+            absent(program, if program == "curl" { "curl" } else { "knot-dnsutils" }, &error);
             None
         }
     }

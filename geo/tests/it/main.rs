@@ -14,5 +14,6 @@ mod properties;
 mod resolver;
 mod tcp;
 mod tls;
+mod unbound;
 mod updates;
 mod world;

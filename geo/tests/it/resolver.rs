@@ -15,6 +15,7 @@ use littoral_geo::dnssec::Dnssec;
 use littoral_geo::resolver::{Resolver, Settings, Trust};
 use littoral_geo::server::Listeners;
 use littoral_geo::{Director, GeoConfig, NativeGeo, Service, ZoneSource};
+use littoral_testkit::outsider::absent;
 use tokio::net::UdpSocket;
 use tokio::sync::watch;
 
@@ -459,7 +460,7 @@ async fn delv_and_dig_get_from_the_resolver_what_they_can_prove_themselves() {
         match tokio::task::spawn_blocking(move || command.output()).await.unwrap() {
             Ok(output) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
             Err(error) => {
-                println!("skipped: {program} cannot be run ({error}); Debian has it in bind9-dnsutils");
+                absent(program, "bind9-dnsutils", &error);
                 None
             }
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use littoral_geo::peers::{Peers, Update};
 use littoral_geo::{Director, NativeGeo};
+use littoral_testkit::outsider::absent;
 
 use crate::copies::{config, listeners, running, secondary_of, told, transfer, until_told, zone};
 use crate::dns::has;
@@ -29,7 +30,7 @@ async fn nsupdate(server: SocketAddr, key: Option<&str>, lines: &str) -> Option<
     match tokio::task::spawn_blocking(run).await.unwrap() {
         Ok(output) => Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
         Err(error) => {
-            println!("skipped: nsupdate cannot be run ({error}); Debian has it in bind9-dnsutils");
+            absent("nsupdate", "bind9-dnsutils", &error);
             None
         }
     }

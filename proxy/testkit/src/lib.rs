@@ -11,6 +11,7 @@ pub mod mmdb;
 pub mod nats;
 pub mod node;
 pub mod origin;
+pub mod outsider;
 pub mod pebble;
 pub mod recorder;
 pub mod s3;
