@@ -7,7 +7,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-bench guests-env plugins build demo test test-browser conformance h2spec bench bench-plugins bench-restart soak soak-plugins crash fuzz packets dist fmt lint asset clean
+.PHONY: help setup setup-bench guests-env plugins build demo test test-browser conformance h2spec bench bench-dns bench-select bench-plugins bench-restart soak soak-plugins crash fuzz packets dist fmt lint asset clean
 
 # rustup's cargo first: its directory may not be in PATH at all, and Debian's cargo, if there, is only for guests.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
@@ -81,6 +81,13 @@ h2spec: ## run h2spec, the checker of HTTP/2, against the binary (H2SPEC=path, w
 bench: plugins setup-bench ## compare with nginx, Varnish, Traffic Server and HAProxy, into bench/results/ (ARGS=--quick: some minutes)
 	$(CARGO) build --profile dist --locked -p littoral
 	$(TARGET)/release/littoral-bench run --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) --disk $(TARGET) $(ARGS)
+
+bench-dns: build setup-bench ## compare the DNS side with gdnsd and Knot, into bench/results/LATEST-DNS.md (ARGS="--rounds 3")
+	$(CARGO) build --profile dist --locked -p littoral
+	$(TARGET)/release/littoral-bench dns --littoral $(TARGET)/dist/littoral $(ARGS)
+
+bench-select: build ## compare routing policies with the optimum in generated worlds, and print the table (ARGS="--seed 101 --policy route-load")
+	$(TARGET)/release/littoral-bench select $(ARGS)
 
 bench-plugins: plugins setup-bench ## what plugins cost, and which mark is met, into bench/results/LATEST-PLUGINS.md (ARGS="--part calls,hits")
 	$(CARGO) build --profile dist --locked -p littoral

@@ -41,6 +41,9 @@ haproxy|haproxy|compared with: its small-object cache
 wrk|wrk|load generator
 h2load|nghttp2-client|second load generator
 taskset|util-linux|server and generator on different cores
+gdnsd|gdnsd|compared with: addresses by the client's subnet
+knotd|knot|compared with: records of a zone
+dnsperf|dnsperf|load generator for DNS
 NEEDS
     fuzz) cat <<'NEEDS' ;;
 g++|g++|compiles the fuzzing engine
@@ -94,7 +97,7 @@ packages() {
     command -v apt-get >/dev/null || die "no apt-get here; install by hand: ${missing[*]}"
     say "installing with apt-get: ${missing[*]}"
     install_quietly "${missing[@]}"
-    [ "$1" != bench ] || say "their services were not started, but will be at the next boot: systemctl disable nginx varnish trafficserver haproxy"
+    [ "$1" != bench ] || say "their services were not started, but will be at the next boot: systemctl disable nginx varnish trafficserver haproxy gdnsd knot"
     case " ${missing[*]} " in *" unbound "*) say "its service was not started, but will be at the next boot: systemctl disable unbound" ;; esac
 }
 
