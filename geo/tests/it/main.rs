@@ -11,6 +11,7 @@ mod https;
 mod millions;
 mod packets;
 mod properties;
+mod reloads;
 mod resolver;
 mod tcp;
 mod tls;
