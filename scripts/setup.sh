@@ -27,6 +27,7 @@ kdig|knot-dnsutils|a second such client, which shows every EDNS option
 unbound-host|unbound-host|the tests have it validate signed zones, as a resolver does
 unbound|unbound|the tests put it before the node, as a resolver that tells clients' subnets
 named-checkzone|bind9-utils|the tests ask it what a zone file is
+kzonecheck|knot-dnssecutils|the tests ask it the same
 faketime|faketime|the tests set the clock of a node forth and back
 pebble|pebble|the integration tests order certificates from it
 nats-server|nats-server|the integration tests have nodes hear of each other by it
