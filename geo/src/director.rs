@@ -79,6 +79,11 @@ pub struct Node {
 }
 
 impl Cluster {
+    /// Addresses of its nodes, in their order.
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.nodes.iter().flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)]).flatten()
+    }
+
     fn serves_as(&self) -> As {
         if self.deep { As::Deep } else { As::Home }
     }
@@ -181,6 +186,8 @@ pub struct ClusterView {
     pub at: [f64; 2],
     /// Addresses of its nodes.
     pub nodes: Vec<IpAddr>,
+    /// Those of them that are down.
+    pub nodes_down: Vec<IpAddr>,
 }
 
 /// The map as it is.
@@ -274,9 +281,16 @@ impl Director {
         let changing = self.changing.lock();
         let old = self.snapshot.load_full();
         snapshot.prices = old.prices.filter(|_| prices::same_clusters(&old.config, &snapshot.config));
-        let known = |id: &str| old.config.clusters.iter().position(|known| known.id == id).map(|at| old.states[at]);
-        let states = snapshot.config.clusters.iter().map(|cluster| known(&cluster.id).unwrap_or_default());
+        let known = |cluster: &Cluster| old.config.clusters.iter().position(|known| known.id == cluster.id);
+        let config = snapshot.config.clone();
+        let states = config.clusters.iter().map(|cluster| known(cluster).map(|at| old.states[at]).unwrap_or_default());
         snapshot = snapshot.with_states(states.collect());
+        for (index, cluster) in config.clusters.iter().enumerate() {
+            let down = known(cluster).map_or(&[][..], |at| old.orders.down(at));
+            if let Some(orders) = snapshot.orders.with_down(index, cluster, down) {
+                snapshot.orders = Arc::new(orders);
+            }
+        }
         snapshot.generation = old.generation + 1;
         self.snapshot.store(Arc::new(snapshot));
         self.push();
@@ -298,6 +312,20 @@ impl Director {
             states[at] = state;
             self.snapshot.store(Arc::new(old.with_states(states)));
             self.push();
+        }
+        true
+    }
+
+    /// Tells which addresses of a cluster's nodes are down: they are not answered while others of it are. Those that it does not have
+    /// do not matter. `false` when no cluster has this id.
+    pub fn set_nodes_down(&self, id: &str, down: &[IpAddr]) -> bool {
+        let _changing = self.changing.lock();
+        let old = self.snapshot.load_full();
+        let Some(at) = old.config.clusters.iter().position(|cluster| cluster.id == id) else {
+            return false;
+        };
+        if let Some(orders) = old.orders.with_down(at, &old.config.clusters[at], down) {
+            self.snapshot.store(Arc::new(Snapshot { orders: Arc::new(orders), ..(*old).clone() }));
         }
         true
     }
@@ -343,7 +371,7 @@ impl Director {
     /// The clusters as they are.
     pub fn clusters(&self) -> Vec<ClusterView> {
         let snapshot = self.snapshot.load();
-        let view = |(cluster, state): (&Cluster, &State)| ClusterView {
+        let view = |(index, (cluster, state)): (usize, (&Cluster, &State))| ClusterView {
             id: cluster.id.clone(),
             tier: if cluster.deep { "deep" } else { "home" },
             healthy: state.healthy,
@@ -351,14 +379,10 @@ impl Director {
             full: state.full,
             load_permille: state.load_permille,
             at: cluster.at,
-            nodes: cluster
-                .nodes
-                .iter()
-                .flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)])
-                .flatten()
-                .collect(),
+            nodes: cluster.addresses().collect(),
+            nodes_down: snapshot.orders.down(index).to_vec(),
         };
-        snapshot.config.clusters.iter().zip(&snapshot.states).map(view).collect()
+        snapshot.config.clusters.iter().zip(&snapshot.states).enumerate().map(view).collect()
     }
 }
 

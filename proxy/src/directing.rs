@@ -213,6 +213,7 @@ impl Directing {
             "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
             "littoral_geo_map_generation" => one(self.director.map().generation),
             "littoral_cluster_healthy" => clusters(|cluster| f64::from(cluster.healthy)),
+            "littoral_cluster_nodes_down" => clusters(|cluster| cluster.nodes_down.len() as f64),
             "littoral_cluster_probes_total" => self.probes.samples(),
             "littoral_cluster_load_permille" => clusters(|cluster| f64::from(cluster.load_permille)),
             _ => Vec::new(),

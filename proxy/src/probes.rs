@@ -1,7 +1,7 @@
 //! Health probes: who asks the clusters how they are, and tells what they found.
 //!
 //! What else is said of a cluster is `standing`'s, what its state means for an answer the director's. Invariants: each cluster with `health` has exactly one
-//! prober, of its settings in force; one whose probing ends counts as healthy; of an answer no more than
+//! prober, of its settings in force; one whose probing ends counts as healthy, and so do its nodes; of an answer no more than
 //! [`ANSWER_BYTES_MAX`] is read, and nothing is sent to a node that is asked for a connection only.
 
 use std::fmt;
@@ -39,12 +39,15 @@ const OUTCOMES: [&str; 4] = ["well", "unreachable", "late", "wrong"];
 /// Who probes a cluster.
 struct Prober {
     target: Target,
-    found: Arc<Mutex<Vec<Found>>>,
+    found: Arc<Mutex<Vec<Round>>>,
     task: AbortHandle,
 }
 
 /// What a node answered, or what is wrong with it; in the order of [`Target::nodes`].
 type Found = Result<Load, Ailing>;
+
+/// What the last probe of a node found, and whether the node counts as up.
+type Round = (Found, bool);
 
 /// A load in permille.
 type Load = u64;
@@ -105,9 +108,32 @@ impl Target {
     }
 }
 
+/// Whether something counts as up, and how many rounds in a row have said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Streak {
+    up: bool,
+    against: u32,
+}
+
+impl Streak {
+    fn new(up: bool) -> Self {
+        Self { up, against: 0 }
+    }
+
+    /// After one more round; whether it counts as something else now.
+    fn see(&mut self, well: bool, health: &Health) -> bool {
+        self.against = if well == self.up { 0 } else { self.against + 1 };
+        let has_changed = self.against >= if self.up { health.down_after } else { health.up_after };
+        if has_changed {
+            *self = Self::new(well);
+        }
+        has_changed
+    }
+}
+
 impl Probes {
     /// Probes what `config` says: goes on where nothing has changed, ends what is gone, starts what is new from the state
-    /// that the cluster is in.
+    /// that the cluster and its nodes are in.
     pub(crate) fn follow(&self, config: &Config, standing: &Arc<Standing>) {
         let wanted: Vec<Target> = config.cluster.iter().filter_map(Target::of).collect();
         let mut running = self.running.lock();
@@ -117,6 +143,7 @@ impl Probes {
                 task.abort();
                 if wanted.iter().all(|other| other.cluster != target.cluster) {
                     standing.probed(&target.cluster, None);
+                    standing.director().set_nodes_down(&target.cluster, &[]);
                 }
             }
             stays
@@ -124,9 +151,12 @@ impl Probes {
         let states = standing.director().clusters();
         for target in wanted {
             if running.iter().all(|known| known.target != target) {
-                let up = states.iter().find(|state| state.id == target.cluster).is_none_or(|state| state.healthy);
+                let state = states.iter().find(|state| state.id == target.cluster);
+                let is_down = |node: &SocketAddr| state.is_some_and(|state| state.nodes_down.contains(&node.ip()));
+                let nodes = target.nodes.iter().map(|node| Streak::new(!is_down(node))).collect();
+                let streaks = (Streak::new(state.is_none_or(|state| state.healthy)), nodes);
                 let found = Arc::default();
-                let probing = probe(standing.clone(), target.clone(), up, Arc::clone(&found), self.counts.clone());
+                let probing = probe(standing.clone(), target.clone(), streaks, Arc::clone(&found), self.counts.clone());
                 running.push(Prober { target, found, task: tokio::spawn(probing).abort_handle() });
             }
         }
@@ -135,12 +165,12 @@ impl Probes {
     /// What the last probe of each node found, by cluster.
     pub(crate) fn told(&self) -> Value {
         let of = |Prober { target, found, .. }: &Prober| {
-            let node = |(node, found): (&SocketAddr, &Found)| {
+            let node = |(node, (found, up)): (&SocketAddr, &Round)| {
                 let (is_well, says) = match found {
                     Ok(_) => (true, "well".to_owned()),
                     Err(ailing) => (false, ailing.to_string()),
                 };
-                json!({ "node": node, "well": is_well, "says": says })
+                json!({ "node": node, "well": is_well, "says": says, "up": up })
             };
             let nodes: Vec<_> = target.nodes.iter().zip(found.lock().iter()).map(node).collect();
             let kind = HealthKind::LABELS[target.health.kind as usize];
@@ -164,12 +194,12 @@ impl Probes {
     }
 }
 
-/// A cluster is up while one node of it is.
+/// A cluster is up while one node of it is. Where it and its nodes begin comes with it.
 async fn probe(
     standing: Arc<Standing>,
     target: Target,
-    mut up: bool,
-    last: Arc<Mutex<Vec<Found>>>,
+    (mut whole, mut each): (Streak, Vec<Streak>),
+    last: Arc<Mutex<Vec<Round>>>,
     counts: Arc<Counts>,
 ) {
     let Target { cluster, health, nodes } = target;
@@ -179,7 +209,7 @@ async fn probe(
         Err(error) => return tracing::error!(cluster, %error, "a cluster cannot be probed"),
     };
     // A prober that has just begun has not found anything yet: others are told when it has.
-    let (mut streak, mut is_sure) = (0_u32, false);
+    let mut is_sure = false;
     let mut every = tokio::time::interval(health.every.0.max(Duration::from_millis(10)));
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -191,16 +221,23 @@ async fn probe(
         }
         let loads: Vec<Load> = found.iter().filter_map(|one| one.as_ref().ok().copied()).collect();
         let healthy = !loads.is_empty();
-        streak = if healthy == up { 0 } else { streak + 1 };
-        if streak >= if up { health.down_after } else { health.up_after } {
-            (up, streak) = (healthy, 0);
+        if whole.see(healthy, &health) {
             let ailing = found.iter().find_map(|one| one.as_ref().err()).map(ToString::to_string);
-            tracing::warn!(cluster, up, ailing, "cluster changed state");
+            tracing::warn!(cluster, up = whole.up, ailing, "cluster changed state");
         }
+        for ((streak, node), found) in each.iter_mut().zip(&nodes).zip(&found) {
+            if streak.see(found.is_ok(), &health) {
+                let ailing = found.as_ref().err().map(ToString::to_string);
+                tracing::warn!(cluster, %node, up = streak.up, ailing, "node of a cluster changed state");
+            }
+        }
+        let up = whole.up;
         is_sure |= healthy == up;
         let load = loads.iter().sum::<u64>().checked_div(loads.len() as u64).unwrap_or(0);
         let load = u16::try_from(load).unwrap_or(u16::MAX);
-        *last.lock() = found;
+        *last.lock() = found.into_iter().zip(&each).map(|(found, streak)| (found, streak.up)).collect();
+        let down = nodes.iter().zip(&each).filter(|(_, streak)| !streak.up).map(|(node, _)| node.ip());
+        standing.director().set_nodes_down(&cluster, &down.collect::<Vec<_>>());
         standing.probed(&cluster, Some(Probed { up, load, is_sure }));
     }
 }
@@ -276,6 +313,17 @@ mod tests {
 
     /// Longer than any test takes.
     const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_state_changes_after_as_many_rounds_in_a_row_as_the_config_says_and_not_before() {
+        let health = Health { down_after: 3, up_after: 2, ..Health::default() };
+        let mut streak = Streak::new(true);
+        let seen = [false, false, true, false, false, false, true, false, true, true].map(|well| {
+            streak.see(well, &health);
+            streak.up
+        });
+        assert_eq!(seen, [true, true, true, true, true, false, false, false, false, true]);
+    }
 
     #[tokio::test]
     async fn a_node_that_is_asked_for_a_connection_gets_nothing_else() {

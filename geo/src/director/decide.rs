@@ -163,13 +163,17 @@ impl Director {
 }
 
 impl Snapshot {
-    /// Addresses of a decision for one family: nodes of its first cluster that has any, as many as the service answers. The
-    /// scope promises a cluster; which of its nodes come, and in which order, goes by the client.
+    /// Addresses of a decision for one family: nodes of its first cluster that has any that are up, else of the first that has any,
+    /// as many as the service answers. The scope promises a cluster; which of its nodes come, and in which order, goes by the client.
     pub(crate) fn addresses(&self, decided: &Decided, v6: bool) -> impl Iterator<Item = IpAddr> + '_ {
         let Decided { decision, client, key, answers, .. } = *decided;
-        let of = move |cluster: u16| self.orders.addresses(cluster, v6, client, key);
-        let first = decision.clusters().find(|cluster| of(*cluster).next().is_some());
-        first.into_iter().flat_map(of).take(answers.min(nodes::ANSWERS_MAX))
+        let up = move |cluster: u16| self.orders.addresses(cluster, v6, client, key);
+        let all = move |cluster: u16| self.orders.all_addresses(cluster, v6, client, key);
+        let first_up = decision.clusters().find(|cluster| up(*cluster).next().is_some());
+        // A family of which no node is up anywhere: an answer may be wrong, but no answer surely is.
+        let first = decision.clusters().find(|cluster| first_up.is_none() && all(*cluster).next().is_some());
+        let addresses = first_up.into_iter().flat_map(up).chain(first.into_iter().flat_map(all));
+        addresses.take(answers.min(nodes::ANSWERS_MAX))
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Explanation {
     pub clusters: Vec<String>,
     /// Addresses answered, in their order.
     pub addresses: Vec<IpAddr>,
+    /// Addresses of the chosen clusters whose nodes are down: not answered while others are up.
+    pub nodes_down: Vec<IpAddr>,
     /// What decided.
     pub reason: &'static str,
     /// For which prefix around the client this holds.
@@ -157,6 +159,7 @@ impl Director {
         Some(Explanation {
             clusters: decision.clusters().map(id).collect(),
             addresses,
+            nodes_down: decision.clusters().flat_map(|at| snapshot.orders.down(at.into()).to_vec()).collect(),
             reason: decision.reason,
             scope: format!("{}/{}", masked(client, decision.scope), decision.scope),
             ttl_s: decision.ttl_s,

@@ -1,10 +1,11 @@
 //! Which nodes of a cluster a client gets, and in which order: by weight, and for the same client always the same.
 //!
 //! Weighted rendezvous: each node draws a figure for each bucket of clients, and the highest come first; so of the clients of a
-//! node that goes away each goes to its next one, and nobody else moves. Drawn once per config. Invariant: an order names each
-//! node of its family at most once.
+//! node that goes away, or is down, each goes to its next one, and nobody else moves. Drawn once per config, and of a cluster again when
+//! other nodes of it are down. Invariant: an order names each node of its family at most once.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Cluster, Node, hash};
 
@@ -16,10 +17,19 @@ const BUCKETS: usize = 256;
 const CLIENT_BITS: (u8, u8) = (24, 48);
 
 /// Orders of the nodes of all clusters.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Orders {
-    /// By cluster: of IPv4 and of IPv6.
-    clusters: Vec<[Family; 2]>,
+    clusters: Vec<Arc<Ordered>>,
+}
+
+/// Those of a cluster, of IPv4 and of IPv6.
+#[derive(Debug)]
+struct Ordered {
+    all: Arc<[Family; 2]>,
+    /// Of the nodes that are up, while some are up and some are down: when none is, what is left is the cluster's state to say.
+    up: Option<[Family; 2]>,
+    /// Addresses of its nodes that are down.
+    down: Vec<IpAddr>,
 }
 
 /// The nodes of a cluster in one family.
@@ -32,17 +42,33 @@ struct Family {
 
 impl Orders {
     pub(super) fn of(clusters: &[Cluster]) -> Self {
-        let family = |cluster: &Cluster, address: fn(&Node) -> Option<IpAddr>| {
-            let nodes = cluster.nodes.iter().filter_map(|node| Some((address(node)?, node.weight.max(1))));
-            Family::new(nodes.collect())
-        };
-        let both = |cluster: &Cluster| {
-            [family(cluster, |node| node.v4.map(IpAddr::V4)), family(cluster, |node| node.v6.map(IpAddr::V6))]
-        };
-        Self { clusters: clusters.iter().map(both).collect() }
+        let ordered = |cluster| Arc::new(Ordered { all: families(cluster, &[]).into(), up: None, down: Vec::new() });
+        Self { clusters: clusters.iter().map(ordered).collect() }
     }
 
-    /// Addresses of a cluster for a client (canonical) of the service with this key.
+    /// The same where these addresses of the cluster at `index` are down, of which those that it does not have are left out; `None` when
+    /// that is how it is anyway.
+    pub(super) fn with_down(&self, index: usize, cluster: &Cluster, down: &[IpAddr]) -> Option<Self> {
+        let old = self.clusters.get(index)?;
+        let own: Vec<IpAddr> = cluster.addresses().collect();
+        let down: Vec<IpAddr> = own.iter().copied().filter(|address| down.contains(address)).collect();
+        if down == old.down {
+            return None;
+        }
+        let is_split = !down.is_empty() && down.len() < own.len();
+        let up = is_split.then(|| families(cluster, &down));
+        let mut clusters = self.clusters.clone();
+        clusters[index] = Arc::new(Ordered { all: old.all.clone(), up, down });
+        Some(Self { clusters })
+    }
+
+    /// Addresses of a cluster's nodes that are down.
+    pub(super) fn down(&self, index: usize) -> &[IpAddr] {
+        self.clusters.get(index).map_or(&[][..], |ordered| ordered.down.as_slice())
+    }
+
+    /// Addresses of a cluster for a client (canonical) of the service with this key, without those of nodes that are down. Of a cluster
+    /// whose nodes all are, all of them.
     pub(super) fn addresses(
         &self,
         cluster: u16,
@@ -50,9 +76,31 @@ impl Orders {
         client: IpAddr,
         key: u64,
     ) -> impl Iterator<Item = IpAddr> + '_ {
-        let family = self.clusters.get(usize::from(cluster)).map(|families| &families[usize::from(v6)]);
+        let ordered = self.clusters.get(usize::from(cluster));
+        let family = ordered.map(|ordered| &ordered.up.as_ref().unwrap_or(&ordered.all)[usize::from(v6)]);
         family.into_iter().flat_map(move |family| family.order(bucket(client, key)))
     }
+
+    /// The same of all its nodes, however they are.
+    pub(super) fn all_addresses(
+        &self,
+        cluster: u16,
+        v6: bool,
+        client: IpAddr,
+        key: u64,
+    ) -> impl Iterator<Item = IpAddr> + '_ {
+        let family = self.clusters.get(usize::from(cluster)).map(|ordered| &ordered.all[usize::from(v6)]);
+        family.into_iter().flat_map(move |family| family.order(bucket(client, key)))
+    }
+}
+
+/// The nodes of a cluster by family, without those of these addresses.
+fn families(cluster: &Cluster, without: &[IpAddr]) -> [Family; 2] {
+    let family = |address: fn(&Node) -> Option<IpAddr>| {
+        let nodes = cluster.nodes.iter().filter_map(|node| Some((address(node)?, node.weight.max(1))));
+        Family::new(nodes.filter(|(address, _)| !without.contains(address)).collect())
+    };
+    [family(|node| node.v4.map(IpAddr::V4)), family(|node| node.v6.map(IpAddr::V6))]
 }
 
 impl Family {
@@ -97,8 +145,12 @@ mod tests {
     use super::*;
 
     fn orders(weights: &[u32]) -> Orders {
+        Orders::of(&[cluster(weights)])
+    }
+
+    fn cluster(weights: &[u32]) -> Cluster {
         let node = |(at, weight): (u8, &u32)| Node { v4: Some([192, 0, 2, at].into()), v6: None, weight: *weight };
-        let cluster = Cluster {
+        Cluster {
             id: "one".into(),
             deep: false,
             at: [0.0; 2],
@@ -107,8 +159,7 @@ mod tests {
             draining: false,
             prefixes: Vec::new(),
             systems: Vec::new(),
-        };
-        Orders::of(&[cluster])
+        }
     }
 
     fn client(at: u32) -> IpAddr {
@@ -143,5 +194,25 @@ mod tests {
             assert_eq!(order.next(), Some(first(&after, at)));
         }
         assert_eq!(orders(&[1; 20]).addresses(0, false, client(1), 1).count(), ANSWERS_MAX);
+    }
+
+    #[test]
+    fn when_nodes_are_down_only_their_clients_move_and_when_all_are_all_are_left() {
+        let (cluster, all) = (cluster(&[1; 20]), orders(&[1; 20]));
+        let down: Vec<IpAddr> = (0..12).map(|at| IpAddr::from([192, 0, 2, at])).collect();
+        let some = all.with_down(0, &cluster, &down).unwrap();
+        assert_eq!(some.down(0), down);
+        for at in 0..2000 {
+            let left: Vec<_> = some.addresses(0, false, client(at), 1).collect();
+            assert!(left.len() == 8 && left.iter().all(|address| !down.contains(address)), "{left:?}");
+            let was = first(&all, at);
+            assert!(down.contains(&was) || left[0] == was);
+        }
+        assert!(some.with_down(0, &cluster, &down).is_none(), "nothing new");
+        let strangers = some.with_down(0, &cluster, &[[203, 0, 113, 1].into()]).unwrap();
+        assert!(strangers.down(0).is_empty() && all.with_down(9, &cluster, &down).is_none());
+        let every: Vec<IpAddr> = cluster.addresses().collect();
+        let none = all.with_down(0, &cluster, &every).unwrap();
+        assert_eq!((first(&none, 7), none.down(0).len()), (first(&all, 7), 20));
     }
 }

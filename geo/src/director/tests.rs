@@ -103,6 +103,41 @@ fn a_cluster_that_is_down_is_left_out_and_when_all_are_an_answer_is_given_all_th
 }
 
 #[test]
+fn a_node_that_is_down_is_answered_only_when_no_other_of_its_family_is_up_and_a_reload_keeps_that() {
+    let (_directory, mut config) = world();
+    let (one, other) = ([192, 0, 2, 1].into(), [192, 0, 2, 11].into());
+    let six = "2001:db8::11".parse().unwrap();
+    config.clusters[0].nodes.push(Node { v4: Some(other), v6: Some(six), weight: 1 });
+    let director = director(config.clone());
+    let answered = || {
+        let told = director.explain("10.1.1.1".parse().unwrap(), NAME).unwrap();
+        let mut addresses = told.addresses;
+        addresses.sort();
+        (addresses, told.nodes_down)
+    };
+    let ([one, other, six], nyc) = ([IpAddr::V4(one), IpAddr::V4(other), IpAddr::V6(six)], [192, 0, 2, 2].into());
+    assert_eq!(answered(), (vec![one, other, six], vec![]));
+    assert!(director.set_nodes_down("ams1", &[other]));
+    assert_eq!(answered(), (vec![one, six], vec![other]));
+    assert_eq!(director.clusters()[0].nodes_down, [other]);
+    director.reload(config.clone()).unwrap();
+    assert_eq!(answered(), (vec![one, six], vec![other]));
+    // A node that is up in another cluster comes before one that is not, and that one before none.
+    assert!(director.set_nodes_down("ams1", &[one, other]));
+    assert_eq!(answered(), (vec![nyc, six], vec![one, other]));
+    assert!(director.set_nodes_down("ams1", &[six]));
+    assert_eq!(answered(), (vec![one, other, six], vec![six]));
+    // Of whom all nodes are down, the state of the cluster decides.
+    assert!(director.set_nodes_down("ams1", &[one, other, six]));
+    assert_eq!(answered().0, [one, other, six]);
+    config.clusters[0].nodes.pop();
+    director.reload(config).unwrap();
+    assert_eq!(answered(), (vec![one], vec![one]));
+    assert!(director.set_nodes_down("ams1", &[]) && !director.set_nodes_down("nowhere", &[one]));
+    assert_eq!(answered(), (vec![one], vec![]));
+}
+
+#[test]
 fn where_no_cluster_may_serve_the_denial_holds_for_the_clients_network_and_not_for_everybody() {
     let (_directory, mut config) = world();
     config.services[0].clusters = vec!["isp1".into()];

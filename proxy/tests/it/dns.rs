@@ -179,6 +179,56 @@ async fn a_cluster_that_is_asked_for_connections_is_down_while_it_makes_none_and
     );
 }
 
+/// What takes connections there until it is aborted.
+async fn taking(address: std::net::SocketAddr) -> std::io::Result<(std::net::SocketAddr, tokio::task::JoinHandle<()>)> {
+    let listener = tokio::net::TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((address, tokio::spawn(async move { while listener.accept().await.is_ok() {} })))
+}
+
+#[tokio::test]
+async fn the_address_of_a_node_that_is_down_is_answered_again_when_its_probes_are_well_again() {
+    let (one, _taking) = taking("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let other = format!("127.0.0.2:{}", one.port()).parse().unwrap();
+    let (_, other_taking) = taking(other).await.unwrap();
+    let health = format!(
+        "health = {{ kind = \"tcp\", port = {}, every = \"10ms\", down_after = 3, up_after = 2 }}\n",
+        one.port()
+    );
+    let config = config()
+        .replacen("prefixes", &format!("{health}prefixes"), 1)
+        .replace("{ v4 = \"203.0.113.1\" }", "{ v4 = \"127.0.0.1\" }, { v4 = \"127.0.0.2\" }");
+    let node = Node::start(BINARY, &format!("{config}answers = 2\n"), &[("k.zone", ZONE.as_bytes())]).await;
+    let answered = async || {
+        let text = dig(&node, &["a1105.kingcdn.example", "A", "+subnet=10.1.7.0/24", "+short"]).await;
+        let mut addresses: Vec<String> = text.lines().map(str::to_owned).collect();
+        addresses.sort();
+        addresses
+    };
+    let explained = async || {
+        let (_, told) = node.admin("GET", "/v1/explain?client=10.1.7.1&name=a1105.kingcdn.example", "").await;
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()
+    };
+    let down = "littoral_cluster_nodes_down{cluster=\"one\"}";
+    assert_eq!(answered().await, ["127.0.0.1", "127.0.0.2"]);
+    other_taking.abort();
+    node.until(down, 1.0).await;
+    assert_eq!(answered().await, ["127.0.0.1"]);
+    let metrics = node.metrics().await;
+    assert_eq!(metrics["littoral_cluster_healthy{cluster=\"one\"}"], 1.0);
+    let failed = "littoral_cluster_probes_total{kind=\"tcp\",outcome=\"unreachable\"}";
+    assert!(metrics[failed] >= 3.0, "it takes down_after rounds: {}", metrics[failed]);
+    let told = explained().await;
+    assert_eq!(told["nodes_down"], serde_json::json!(["127.0.0.2"]), "{told}");
+    assert_eq!(told["probes"]["one"]["nodes"][1]["up"], false, "{told}");
+    let (_, clusters) = node.admin("GET", "/v1/clusters", "").await;
+    assert!(clusters.contains("\"nodes_down\":[\"127.0.0.2\"]"), "{clusters}");
+    let _taking_again = taking(other).await.unwrap();
+    node.until(down, 0.0).await;
+    assert_eq!(answered().await, ["127.0.0.1", "127.0.0.2"]);
+    assert_eq!(explained().await["nodes_down"], serde_json::json!([]));
+}
+
 #[tokio::test]
 async fn the_certificates_of_https_serve_dns_over_tls_and_over_https_too() {
     let issued = Authority::default().issue(&["dns.example"]);

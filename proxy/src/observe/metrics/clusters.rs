@@ -6,6 +6,11 @@ pub(super) const METRICS: &[Declared] = &[
     metric("littoral_cluster_healthy", "cluster", "1 while a cluster is healthy."),
     metric("littoral_cluster_load_permille", "cluster", "Load of a cluster as its health answer tells it."),
     metric(
+        "littoral_cluster_nodes_down",
+        "cluster",
+        "Addresses of a cluster's nodes that probes find down: not answered while others of it are up.",
+    ),
+    metric(
         "littoral_cluster_probes_total",
         "kind: http, tcp; outcome: well, unreachable, late, wrong",
         "Probes of clusters' nodes by what came of them: well; no connection; no answer in time; another answer than 200, or one that is too long.",
