@@ -24,6 +24,7 @@ use reader::Reader;
 mod data;
 mod history;
 mod journal;
+mod loops;
 mod master;
 mod reader;
 mod ready;
@@ -264,6 +265,11 @@ fn know(names: &mut HashSet<LowerName>, name: &LowerName, apex: &LowerName) {
     }
 }
 
+/// The owner of a record that leads to another name.
+fn alias_owner(record: &Record) -> Option<LowerName> {
+    matches!(record.record_type(), RecordType::CNAME | RecordType::ANAME).then(|| LowerName::from(&record.name))
+}
+
 /// The name whose addresses an ALIAS stands for.
 fn stand_in(record: &Record) -> Option<LowerName> {
     match &record.data {
@@ -310,12 +316,16 @@ impl Zone {
         let at = |(line, text): Problem| GeoError(format!("{place}:{line}: {}", in_one_line(text)));
         let apex = apex(name).map_err(problem)?;
         let (mut entries, mut reader) = (Entries::new(text), Reader::new(apex.clone()));
-        let mut records = Records::of(apex.into(), Sets::new());
+        let (mut records, mut aliases) = (Records::of(apex.into(), Sets::new()), Vec::new());
         while let Some(entry) = entries.next().map_err(at)? {
-            let read = reader.read(&entry).and_then(|record| record.map_or(Ok(()), |record| records.add(record)));
-            read.map_err(|text| at((entry.line, text)))?;
+            let on_line = |text| at((entry.line, text));
+            if let Some(record) = reader.read(&entry).map_err(on_line)? {
+                aliases.extend(alias_owner(&record).map(|owner| (owner, entry.line)));
+                records.add(record).map_err(on_line)?;
+            }
         }
-        records.zone().map_err(problem)
+        let zone = records.zone().map_err(problem)?;
+        zone.alias_loop(&aliases).map_or(Ok(zone), |found| Err(at(found)))
     }
 
     /// The SOA record for a negative answer (RFC 2308).

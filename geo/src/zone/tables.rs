@@ -13,7 +13,7 @@ use toml::de::DeTable;
 
 use super::master::{Entries, Token};
 use super::reader::Reader;
-use super::{Records, Sets, Zone, apex};
+use super::{Records, Sets, Zone, alias_owner, apex};
 use crate::director::GeoError;
 
 /// What a zone's tables say.
@@ -163,7 +163,7 @@ impl Zone {
         let default =
             tables.ttl.as_ref().map(time).transpose().map_err(|text| ("ttl".to_owned(), in_one_line(text)))?;
         let mut reader = Reader::with_ttl(apex.clone(), default);
-        let mut records = Records::of(apex.into(), Sets::new());
+        let (mut records, mut aliases) = (Records::of(apex.into(), Sets::new()), Vec::new());
         for (at, table) in tables.record.iter().enumerate() {
             let wrong = |(key, text): (&str, String)| (format!("record.{at}.{key}"), in_one_line(text));
             if table.data.0.is_empty() {
@@ -171,10 +171,12 @@ impl Zone {
             }
             for data in &table.data.0 {
                 let record = table.record(&mut reader, data).map_err(wrong)?;
+                aliases.extend(alias_owner(&record).map(|owner| (owner, at)));
                 records.add(record).map_err(|text| wrong(("name", text)))?;
             }
         }
-        records.zone().map_err(problem)
+        let zone = records.zone().map_err(problem)?;
+        zone.alias_loop(&aliases).map_or(Ok(zone), |(at, text)| Err((format!("record.{at}.data"), in_one_line(text))))
     }
 
     /// Reads a file of tables at hand. `place` names it in errors.

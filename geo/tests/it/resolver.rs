@@ -66,12 +66,13 @@ fn upper(more: &str) -> Vec<Place> {
 fn lower() -> Vec<Place> {
     let company = soa("netcinema.example.")
         + "@ IN NS ns\nns IN A 127.0.53.3\nwww IN A 192.0.2.80\nwww IN A 192.0.2.81\n@ IN MX 10 mail\nmail IN A 192.0.2.25\n\
-           video IN CNAME a1105.kingcdn.example.\nloop IN CNAME loop2\nloop2 IN CNAME loop\nbig IN TXT \""
+           video IN CNAME a1105.kingcdn.example.\nloop IN CNAME loop.kingcdn.example.\nbig IN TXT \""
         + &"x".repeat(250)
         + "\"\n"
         + &(0..8).map(|at| format!("big IN TXT \"{at}{}\"\n", "y".repeat(200))).collect::<String>();
     let reverse = soa("127.in-addr.arpa.") + "@ IN NS ns.netcinema.example.\n3.53.0 IN PTR ns.netcinema.example.\n";
-    let cdn = soa("kingcdn.example.") + "@ IN NS ns\nns IN A 127.0.53.4\nplain IN A 192.0.2.90\n";
+    let cdn = soa("kingcdn.example.")
+        + "@ IN NS ns\nns IN A 127.0.53.4\nplain IN A 192.0.2.90\nloop IN CNAME loop.netcinema.example.\n";
     vec![
         (3, vec![("netcinema.example.", company, None), ("127.in-addr.arpa.", reverse, None)]),
         (4, vec![("kingcdn.example.", cdn, None)]),

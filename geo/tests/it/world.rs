@@ -17,8 +17,7 @@ $TTL 60
 @     IN ALIAS a1105.kingcdn.example.
 ns    IN A   192.0.2.53
 video IN CNAME a1105.kingcdn.example.
-loop  IN CNAME loop2
-loop2 IN CNAME loop
+loop  IN CNAME loop.kingcdn.example.
 ";
 const KINGCDN: &str = "\
 $ORIGIN kingcdn.example.
@@ -26,6 +25,7 @@ $TTL 60
 @   IN SOA ns hostmaster 1 3600 600 86400 30
 @   IN NS  ns
 ns  IN A   192.0.2.54
+loop IN CNAME loop.netcinema.example.
 big IN TXT \"0123456789012345678901234567890123456789012345678901234567890123456789\"
 ";
 

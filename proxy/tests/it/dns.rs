@@ -75,6 +75,13 @@ async fn a_zone_is_reloaded_and_a_broken_one_is_not() {
     let (status, said) = node.admin("POST", "/v1/reload", "").await;
     assert!(status == 200 && said.contains("k.zone:1:") && said.contains("stays as it was"), "{said}");
     assert!(dig(&node, &["new.kingcdn.example", "A"]).await.contains("192.0.2.9"));
+    std::fs::write(node.file("k.zone"), format!("{ZONE}x IN CNAME y\ny IN CNAME x\n")).unwrap();
+    let (status, said) = node.admin("POST", "/v1/reload", "").await;
+    assert!(status == 200 && said.contains("k.zone:7: an alias that leads back to itself (x.kingcdn"), "{said}");
+    assert!(dig(&node, &["new.kingcdn.example", "A"]).await.contains("192.0.2.9"));
+    let check = Command::new(BINARY).args(["check", "-c"]).arg(node.file("node.toml")).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stderr);
+    assert!(check.status.code() == Some(2) && said.contains("k.zone:7: an alias that leads back"), "{said}");
 }
 
 #[tokio::test]
