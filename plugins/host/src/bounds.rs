@@ -13,6 +13,7 @@ use crate::fetch::GaveUp;
 use crate::filter::{Failure, Fault};
 use crate::limits::TABLE_ELEMENTS_MAX;
 use crate::total::Share;
+use crate::trace::backtrace;
 
 /// Bounds memory and tables of an instance, all of them together.
 #[derive(Debug, Default)]
@@ -78,7 +79,7 @@ impl Drop for Place {
     }
 }
 
-/// Why a call failed, and in words.
+/// Why a call failed, in words, and where the guest was.
 pub(crate) fn failure_of(error: &wasmtime::Error, bounds: &Bounds) -> Failure {
     let fault = match error.downcast_ref::<Trap>() {
         _ if error.is::<Nonsense>() => Fault::Nonsense,
@@ -91,7 +92,10 @@ pub(crate) fn failure_of(error: &wasmtime::Error, bounds: &Bounds) -> Failure {
         // What the canonical ABI refuses: pointers out of bounds, text that is none.
         None => Fault::Nonsense,
     };
-    Failure::new(fault, error.root_cause().to_string())
+    let text = error.root_cause().to_string();
+    // Nobody looks for what was none of its doing, and that may be often.
+    let trace = if fault.is_its_own() { backtrace(Some(text.clone()), error) } else { Vec::new() };
+    Failure { fault, text, trace }
 }
 
 /// Runs what never waits.

@@ -5,14 +5,12 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Caller, FrameInfo, Linker, Memory, Module, Store, StoreLimitsBuilder, Trap, TypedFunc, WasmBacktrace};
+use wasmtime::{Caller, Linker, Memory, Module, Store, StoreLimitsBuilder, Trap, TypedFunc};
 
 use crate::component::{Interface, OF_POLICIES, is_ours};
-use crate::limits::{
-    ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, SAMPLE_MAX, TABLE_ELEMENTS_MAX, TRACE_FRAMES_MAX,
-    TRACE_LINE_BYTES_MAX,
-};
+use crate::limits::{ERROR_BYTES_MAX, FUEL_CONTROL, LOG_BYTES_MAX, SAMPLE_MAX, TABLE_ELEMENTS_MAX};
 use crate::status::Counters;
+use crate::trace::backtrace;
 use crate::types::{Answer, Ask, Choice, ClusterRow, Fault, Flow, Measured, Object, Verdict};
 
 use bounds::Bounds;
@@ -131,28 +129,6 @@ pub(crate) fn fault_of(error: &wasmtime::Error) -> Fault {
     }
 }
 
-/// The functions a failed call was in, innermost first, at most [`TRACE_FRAMES_MAX`]: by the names its author left in the file, else
-/// by their numbers. What is wrong comes before the first.
-fn backtrace(error: &wasmtime::Error) -> Vec<String> {
-    let cause = error.downcast_ref::<Trap>().map(ToString::to_string);
-    let frames = error.downcast_ref::<WasmBacktrace>().map_or(&[][..], WasmBacktrace::frames);
-    let name = |frame: &FrameInfo| {
-        let plain = |name: &str| {
-            rustc_demangle::try_demangle(name).map_or_else(|_| name.to_owned(), |name| format!("{name:#}"))
-        };
-        let name = frame.func_name().map_or_else(|| format!("function {}", frame.func_index()), plain);
-        match frame.symbols().first().and_then(|symbol| Some((symbol.file()?, symbol.line()?))) {
-            Some((file, line)) => format!("{name} ({file}:{line})"),
-            None => name,
-        }
-    };
-    let bounded = |mut line: String| {
-        line.truncate(line.floor_char_boundary(TRACE_LINE_BYTES_MAX));
-        line
-    };
-    cause.into_iter().chain(frames.iter().take(TRACE_FRAMES_MAX).map(name)).map(bounded).collect()
-}
-
 /// A fault and where it was, in one line.
 pub(crate) fn in_words(fault: Fault, trace: &[String]) -> String {
     match trace {
@@ -217,7 +193,8 @@ impl Instance {
     /// Notes what a failed call was; the instance is not called again.
     #[cold]
     fn broken(&mut self, error: &wasmtime::Error) -> Fault {
-        self.trace = backtrace(error);
+        let cause = error.downcast_ref::<Trap>().map(ToString::to_string);
+        self.trace = backtrace(cause, error);
         fault_of(error)
     }
 

@@ -41,6 +41,7 @@ mod status;
 mod store;
 pub mod tick;
 pub mod total;
+mod trace;
 pub mod types;
 pub mod vectors;
 

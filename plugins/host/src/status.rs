@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::limits::{COUNTERS_MAX, LOG_LINES_PER_SECOND};
 use crate::record::Recorded;
 use crate::rollout::Rollout;
+use crate::trace::LastFault;
 use crate::types::Fault;
 
 /// What is counted while it is called.
@@ -24,13 +25,6 @@ pub(crate) struct Figures {
     pub(crate) memory_bytes: AtomicU64,
     pub(crate) last_fault: Mutex<LastFault>,
     pub(crate) counters: Arc<Counters>,
-}
-
-/// The last fault, for whoever looks for its reason.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct LastFault {
-    words: Option<String>,
-    trace: Vec<String>,
 }
 
 /// What a plugin counts and says by itself (`env`), in all its instances and generations together: however many of these there
@@ -202,13 +196,13 @@ impl Figures {
     /// Notes a fault and where the guest was. An instance that could not be started has been told by [`Self::refused`].
     pub(crate) fn faulted(&self, fault: Fault, trace: &[String]) {
         if fault != Fault::Init {
-            *self.last_fault.lock() = LastFault { words: Some(fault.to_string()), trace: trace.to_vec() };
+            *self.last_fault.lock() = LastFault::new(fault.to_string(), trace);
         }
     }
 
     /// Notes why an instance could not be started.
     pub(crate) fn refused(&self, problem: String) -> Fault {
-        *self.last_fault.lock() = LastFault { words: Some(Fault::Init.to_string()), trace: vec![problem] };
+        *self.last_fault.lock() = LastFault::new(Fault::Init.to_string(), &[problem]);
         Fault::Init
     }
 

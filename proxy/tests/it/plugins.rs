@@ -3,7 +3,10 @@
 use littoral_testkit::node::plugin;
 use littoral_testkit::{Client, Node, Origin, Response};
 
-use super::{BINARY, config};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::{BINARY, config, services};
 
 pub(super) const ZONE: &[u8] = b"$ORIGIN z.example.\n@ 60 IN SOA ns h 1 1 1 1 1\n@ 60 IN NS ns\nns 60 IN A 192.0.2.1\n";
 
@@ -65,6 +68,30 @@ async fn a_guest_that_misbehaves_in_every_seat_never_costs_a_request() {
             "{name}"
         );
         assert_eq!(metrics["littoral_http_broken_total"], 0.0, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_backtrace_of_a_policy_a_filter_and_a_service_names_functions_of_the_guest() {
+    let origin = services::origin().await;
+    let more = "filters = [\"f\"]\n[policy]\nevict = \"p\"\n[[plugin]]\nname = \"p\"\nfile = \"p.wasm\"\n\
+                [[plugin]]\nname = \"f\"\nfile = \"f.wasm\"\nconfig = { how = \"trap\", at = \"request\" }\n";
+    let text = services::config(&origin, services::STORE, "") + more;
+    let guests = ["trap", "filter-faults", "service-faults"].map(plugin);
+    let files: [(&str, &[u8]); 3] = [("p.wasm", &guests[0]), ("f.wasm", &guests[1]), ("s.wasm", &guests[2])];
+    let node = Node::start(BINARY, &text, &files).await;
+    services::serves_http(&node).await;
+    let mut peer = TcpStream::connect(node.address("service")).await.unwrap();
+    peer.write_all(b"trap\n").await.unwrap();
+    // It is counted before its connection ends.
+    let _ = peer.read_to_end(&mut Vec::new()).await;
+    let told: serde_json::Value = serde_json::from_str(&node.admin("GET", "/v1/plugins", "").await.1).unwrap();
+    for (name, function) in [("p", "cache@0.1.0#admit"), ("f", "filter@0.1.0#on-request"), ("s", "service@0.1.0#serve")]
+    {
+        let one = told.as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+        let lines: Vec<_> = one["last_backtrace"].as_array().unwrap().iter().filter_map(|line| line.as_str()).collect();
+        assert!(lines[0].contains("unreachable"), "{name}: {one}");
+        assert!(lines.iter().any(|line| line.contains(function)), "{name}: {lines:?}");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Why the call of a filter or service has no answer.
 
+use crate::trace::LastFault;
+
 /// A kind of fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -45,11 +47,24 @@ impl Fault {
 pub(crate) struct Failure {
     pub(crate) fault: Fault,
     pub(crate) text: String,
+    /// What is wrong and the guest's functions it happened in, innermost first, as [`crate::trace`] bounds them; empty when it was in none.
+    pub(crate) trace: Vec<String>,
 }
 
 impl Failure {
     pub(crate) fn new(fault: Fault, text: impl Into<String>) -> Self {
-        Self { fault, text: text.into() }
+        Self { fault, text: text.into(), trace: Vec::new() }
+    }
+
+    /// The same of an instance that could not be started: what failed is the guest's `export`. That there was no place stays that.
+    pub(crate) fn at_start(self, export: &str) -> Self {
+        let fault = if self.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
+        Self { fault, text: format!("its {export} failed: {}", self.text), trace: self.trace }
+    }
+
+    /// What is kept of it: in words, which begin with `place`, and where the guest was.
+    pub(crate) fn last(&self, place: &str) -> LastFault {
+        LastFault::new(format!("{place}{}: {}", self.fault, self.text), &self.trace)
     }
 
     /// For people.

@@ -157,9 +157,7 @@ impl Instance {
                 return Err(Failure::new(Fault::Init, format!("it refuses its config: {text}")));
             }
             Err(error) => {
-                let failure = failure_of(&error, &store.data().bounds);
-                let fault = if failure.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
-                return Err(Failure::new(fault, format!("its init failed: {}", failure.text)));
+                return Err(failure_of(&error, &store.data().bounds).at_start("init"));
             }
         };
         let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;

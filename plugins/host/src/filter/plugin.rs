@@ -281,7 +281,7 @@ impl Filter {
         if !fault.is_its_own() {
             return;
         }
-        *self.figures.last_fault.lock() = Some(format!("at {}: {fault}: {}", point.as_str(), failure.text));
+        *self.figures.last_fault.lock() = failure.last(&format!("at {}: ", point.as_str()));
         self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
     }
 

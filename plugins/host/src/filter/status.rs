@@ -14,6 +14,7 @@ use crate::rollout::Rollout;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
 use crate::tick::TicksStatus;
+use crate::trace::LastFault;
 
 const POINTS: usize = Point::ALL.len();
 const KINDS: usize = Fault::KINDS.len();
@@ -26,7 +27,7 @@ pub(super) struct Figures {
     timed: AtomicU64,
     timed_ns: AtomicU64,
     memory_bytes: AtomicU64,
-    pub(super) last_fault: Mutex<Option<String>>,
+    pub(super) last_fault: Mutex<LastFault>,
 }
 
 /// What a filter is and did.
@@ -86,6 +87,8 @@ pub struct FilterStatus {
     pub rollout: Option<Rollout>,
     /// The last fault in words.
     pub last_fault: Option<String>,
+    /// Its reason, and the guest's functions it happened in, innermost first; empty when it was in none.
+    pub last_backtrace: Vec<String>,
     /// What it counts by itself, by number; those at 0 are left out.
     pub counters: BTreeMap<u32, u64>,
     /// What it said beyond its bounds.
@@ -119,6 +122,7 @@ impl Figures {
             (point.as_str(), kinds)
         });
         let timed = self.timed.load(Relaxed);
+        let LastFault { words, trace } = self.last_fault.lock().clone();
         FilterStatus {
             interfaces: ["filter"],
             calls: self.calls.iter().map(|calls| calls.load(Relaxed)).sum(),
@@ -127,7 +131,8 @@ impl Figures {
             faults_by_point: faults_by_point.filter(|(_, kinds)| !kinds.is_empty()).collect(),
             mean_ns: self.timed_ns.load(Relaxed).checked_div(timed).unwrap_or(0),
             memory_bytes: self.memory_bytes.load(Relaxed),
-            last_fault: self.last_fault.lock().clone(),
+            last_fault: words,
+            last_backtrace: trace,
             counters: counters.used(),
             dropped: counters.dropped(),
             ..FilterStatus::default()

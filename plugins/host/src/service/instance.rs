@@ -69,10 +69,8 @@ impl Instance {
                 Err((Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text))), false))
             }
             Err(error) => {
-                let failure = failure_of(&error, &store.data().bounds);
-                let fault = if failure.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
-                let text = format!("its init failed: {}", failure.text);
-                Err((Failure::new(fault, text), store.data().connection.has_heard))
+                let failure = failure_of(&error, &store.data().bounds).at_start("init");
+                Err((failure, store.data().connection.has_heard))
             }
         }
     }

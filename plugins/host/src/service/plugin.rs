@@ -264,7 +264,7 @@ impl Service {
         if self.shared.counters.may_log() {
             tracing::warn!(plugin = self.name(), fault = %failure.text, "a datagram was not answered");
         }
-        *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
+        *self.figures.last_fault.lock() = failure.last("");
         if fault == Fault::Init || self.generations.is_on_trial() {
             self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
         }
@@ -282,7 +282,7 @@ impl Service {
         if !fault.is_its_own() {
             return;
         }
-        *self.figures.last_fault.lock() = Some(format!("at tick: {fault}: {}", failure.text));
+        *self.figures.last_fault.lock() = failure.last("at tick: ");
         if self.generations.is_on_trial() {
             self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
         }
@@ -298,7 +298,7 @@ impl Service {
         if self.shared.counters.may_log() {
             tracing::warn!(plugin = self.name(), fault = %failure.text, "a swarm failed: its connections are closed");
         }
-        *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
+        *self.figures.last_fault.lock() = failure.last("");
         self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
     }
 
@@ -392,7 +392,7 @@ impl Service {
         if self.shared.counters.may_log() {
             tracing::warn!(plugin = self.name(), %client, fault = %failure.text, "a connection failed");
         }
-        *self.figures.last_fault.lock() = Some(format!("{fault}: {}", failure.text));
+        *self.figures.last_fault.lock() = failure.last("");
         // A client cannot be blamed for what happens before it has said anything, nor for what a new generation does.
         let is_own = !has_heard || self.generations.is_on_trial();
         if is_own || self.culprits.fault(client, (self.shared.now_ms)()) {

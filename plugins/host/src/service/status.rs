@@ -16,6 +16,7 @@ use crate::filter::Fault;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
 use crate::tick::TicksStatus;
+use crate::trace::LastFault;
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub(super) struct Figures {
     pub(super) dropped_answers: AtomicU64,
     pub(super) busy_ns: AtomicU64,
     pub(super) memory_bytes: AtomicU64,
-    pub(super) last_fault: Mutex<Option<String>>,
+    pub(super) last_fault: Mutex<LastFault>,
     /// Of a swarm, the rest.
     pub(super) swarm: Arc<SwarmFigures>,
 }
@@ -153,6 +154,8 @@ pub struct ServiceStatus {
     pub quarantined_until_ms: u64,
     /// The last fault in words.
     pub last_fault: Option<String>,
+    /// Its reason, and the guest's functions it happened in, innermost first; empty when it was in none.
+    pub last_backtrace: Vec<String>,
     /// What it counts by itself, by number; those at 0 are left out.
     pub counters: BTreeMap<u32, u64>,
     /// What it said beyond its bounds.
@@ -180,6 +183,7 @@ impl Figures {
         };
         let ended = of(&Outcome::LABELS, &self.ended);
         let (calls, busy_ns) = (ended.values().sum(), self.busy_ns.load(Relaxed));
+        let LastFault { words, trace } = self.last_fault.lock().clone();
         ServiceStatus {
             calls,
             ended,
@@ -193,7 +197,8 @@ impl Figures {
             busy_ns,
             mean_ns: busy_ns.checked_div(calls).unwrap_or(0),
             memory_bytes: self.memory_bytes.load(Relaxed),
-            last_fault: self.last_fault.lock().clone(),
+            last_fault: words,
+            last_backtrace: trace,
             counters: counters.used(),
             dropped: counters.dropped(),
             ..ServiceStatus::default()

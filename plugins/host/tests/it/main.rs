@@ -23,6 +23,7 @@ mod reloads;
 mod rollouts;
 mod swarms;
 mod ticks;
+mod traces;
 mod vectors;
 
 thread_local!(

@@ -169,6 +169,8 @@ fn a_swarm_whose_pointers_are_wild_fails_and_is_heard_of_no_more() {
         let heard: Vec<_> = heard.iter().filter(is_other).collect();
         assert!(!lives && faults == 1, "{what}: {:?}", moved.service.status().last_fault);
         assert!(heard.is_empty(), "{what}: {heard:?}");
+        let told = moved.service.status().last_backtrace;
+        assert!(told.len() > 1 && told.iter().all(|line| !line.is_empty()), "{what}: the reason and where: {told:?}");
     }
     assert_eq!(
         moved.run(&[("swarm-host.close", &[9])], b""),

@@ -16,7 +16,7 @@ use super::{advance, guest, now_ms};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
-struct Plain;
+pub(super) struct Plain;
 
 impl Exchange for Plain {
     fn method(&self) -> &str {
@@ -53,12 +53,12 @@ fn spec(config: &str) -> FilterSpec {
     }
 }
 
-fn load(config: &str) -> Arc<Filter> {
+pub(super) fn load(config: &str) -> Arc<Filter> {
     let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap();
     host.load(spec(config)).unwrap()
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -67,7 +67,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-fn tick(filter: &Filter) -> Ticked {
+pub(super) fn tick(filter: &Filter) -> Ticked {
     run(filter.tick(Box::new(Nowhere)))
 }
 

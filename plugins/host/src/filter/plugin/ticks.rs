@@ -43,7 +43,7 @@ impl Filter {
             tracing::warn!(plugin = self.name(), %fault, why = %failure.text, "a tick failed");
         }
         if fault.is_its_own() {
-            *self.figures.last_fault.lock() = Some(format!("at tick: {fault}: {}", failure.text));
+            *self.figures.last_fault.lock() = failure.last("at tick: ");
             if self.generations.is_on_trial() {
                 self.generations.failed(self.name(), &failure.text, number, |runs| self.runs(runs));
             }

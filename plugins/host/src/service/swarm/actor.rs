@@ -102,11 +102,7 @@ impl Instance {
                 Ok(Self { store, exports, _place: recipe.place })
             }
             Ok((_, Err(text))) => Err(Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text)))),
-            Err(error) => {
-                let failure = failure_of(&error, &store.data().bounds);
-                let fault = if failure.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
-                Err(Failure::new(fault, format!("its start failed: {}", failure.text)))
-            }
+            Err(error) => Err(failure_of(&error, &store.data().bounds).at_start("start")),
         }
     }
 
