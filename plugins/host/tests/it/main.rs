@@ -14,6 +14,7 @@ mod answers;
 mod contract;
 mod exact;
 mod hostile;
+mod javascript;
 mod marionette;
 mod policies;
 mod proposals;

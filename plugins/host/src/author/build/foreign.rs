@@ -21,9 +21,9 @@ pub(super) enum Foreign {
     JavaScript,
 }
 
-/// An interpreter made for size, that traps where it would ask a system for anything. `--sync`: no tasks of the component model.
-const QJS: [&str; 9] =
-    ["--no-install", "componentize-qjs", "--js", "plugin.js", "--sync", "--opt-size", "--minify", "--stub-wasi", "-o"];
+/// An interpreter made for size, that traps where it would ask a system for anything. `--sync`: no tasks of the component model. The text is
+/// not made smaller (`--minify` saves 2 KiB): lines that errors tell are the author's.
+const QJS: [&str; 6] = ["--no-install", "componentize-qjs", "--sync", "--opt-size", "--stub-wasi", "--js"];
 
 /// AssemblyScript with a collector that runs when it is called, and a trap in place of `abort`.
 const ASC: [&str; 10] =
@@ -74,7 +74,7 @@ impl Foreign {
         };
         let made = tempfile::tempdir().map_err(|error| format!("no place for what is compiled: {error}"))?;
         let core = made.path().join("plugin.wasm");
-        let (mut command, needs) = self.compiler(made.path(), &source)?;
+        let (mut command, needs) = self.compiler(directory, made.path(), &source)?;
         let status = command.current_dir(directory).status();
         let status = status.map_err(|error| {
             format!("{place}: {:?} cannot be run: {error}; it takes {needs}", command.get_program())
@@ -96,8 +96,13 @@ impl Foreign {
         }
     }
 
-    /// The command that compiles what is in the directory it is run in to `plugin.wasm` in `made`, and what it takes.
-    fn compiler(self, made: &Path, source: &javascript::Source) -> Result<(Command, &'static str), String> {
+    /// The command that compiles what is in `directory`, where it is run, to `plugin.wasm` in `made`, and what it takes.
+    fn compiler(
+        self,
+        directory: &Path,
+        made: &Path,
+        source: &javascript::Source,
+    ) -> Result<(Command, &'static str), String> {
         let core = made.join("plugin.wasm");
         let no_place = |error: std::io::Error| format!("no place for what is compiled: {error}");
         Ok(match self {
@@ -117,7 +122,14 @@ impl Foreign {
                 let wit = made.join("wit");
                 std::fs::create_dir(&wit).and_then(|()| WIT.extract(&wit)).map_err(no_place)?;
                 let mut npx = Command::new("npx");
-                npx.args(QJS).arg(&core).arg("--wit").arg(wit).arg("--world").arg(source.world()?);
+                let modules = made.join("modules");
+                javascript::copy_modules(directory, &modules).map_err(no_place)?;
+                let entry = modules.join("plugin.js");
+                // What was copied may be as the author's is, not to be written.
+                let _ = std::fs::remove_file(&entry);
+                std::fs::write(&entry, source.compiled()).map_err(no_place)?;
+                npx.args(QJS).arg(entry).arg("-o").arg(&core);
+                npx.arg("--wit").arg(wit).arg("--world").arg(source.world()?);
                 // Its account of what it does; what goes wrong is on stderr.
                 npx.stdout(std::process::Stdio::null());
                 (npx, "Node.js with npm, and `npm install` in that directory")
