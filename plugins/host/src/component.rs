@@ -170,16 +170,63 @@ pub fn role(file: &std::path::Path) -> Option<Role> {
 
 /// What a policy may import.
 pub(crate) const OF_POLICIES: [&str; 4] = ["env", "measured", "priced", "named"];
-/// What a service may import.
-const OF_SERVICES: [&str; 7] = ["env", "ambient", "store", "connection", "durable", "dial", "fetch"];
-/// What a service of datagrams may import; of `connection` the types that `dial` uses.
-const OF_DATAGRAMS: [&str; 7] = ["env", "ambient", "store", "connection", "durable", "dial", "fetch"];
-/// What a swarm may import.
-const OF_SWARMS: [&str; 5] = ["env", "ambient", "store", "durable", "swarm-host"];
-/// What a filter may import.
-const OF_FILTERS: [&str; 6] = ["env", "exchange", "ambient", "place", "store", "fetch"];
+
+/// A world of those that run on the component runtime.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct World {
+    /// What has it, in words.
+    pub(crate) what: &'static str,
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// The file of the contract that has it.
+    pub(crate) file: &'static str,
+    /// What may be imported.
+    pub(crate) imports: &'static [&'static str],
+}
+
+/// Of services.
+const OF_SERVICES: World = World {
+    what: "service",
+    name: "stream-service",
+    file: "service.wit",
+    imports: &["env", "ambient", "store", "connection", "durable", "dial", "fetch"],
+};
+/// Of services of datagrams; of `connection` the types that `dial` uses.
+const OF_DATAGRAMS: World = World {
+    what: "service of datagrams",
+    name: "datagram-service",
+    file: "datagram.wit",
+    imports: &["env", "ambient", "store", "connection", "durable", "dial", "fetch"],
+};
+/// Of swarms.
+const OF_SWARMS: World = World {
+    what: "swarm",
+    name: "swarm-service",
+    file: "swarm.wit",
+    imports: &["env", "ambient", "store", "durable", "swarm-host"],
+};
+/// Of filters.
+const OF_FILTERS: World = World {
+    what: "filter",
+    name: "http-filter",
+    file: "filter.wit",
+    imports: &["env", "exchange", "ambient", "place", "store", "fetch"],
+};
+/// All of them.
+pub(crate) const WORLDS: [World; 4] = [OF_FILTERS, OF_SERVICES, OF_DATAGRAMS, OF_SWARMS];
 
 impl Opened {
+    /// The world of those that run on the component runtime; `None` of a policy.
+    pub(crate) fn world(&self) -> Option<World> {
+        match () {
+            () if self.is_filter() => Some(OF_FILTERS),
+            () if self.is_swarm() => Some(OF_SWARMS),
+            () if self.is_datagrams() => Some(OF_DATAGRAMS),
+            () if self.is_service() => Some(OF_SERVICES),
+            () => None,
+        }
+    }
+
     /// Whether it exports `filter`.
     pub(crate) fn is_filter(&self) -> bool {
         self.exports.iter().any(|name| is_ours(name, "filter"))
@@ -213,7 +260,7 @@ impl Opened {
         if !self.is_filter() {
             return Err(self.is_not("filter", "http-filter", "site.filters"));
         }
-        self.imports_only("filter", &OF_FILTERS)
+        self.imports_only(OF_FILTERS.what, OF_FILTERS.imports)
     }
 
     /// Checks that it is a service and asks for nothing that services do not get.
@@ -224,7 +271,7 @@ impl Opened {
         if !self.is_service() {
             return Err(self.is_not("service", "stream-service", "listen.service"));
         }
-        self.imports_only("service", &OF_SERVICES)
+        self.imports_only(OF_SERVICES.what, OF_SERVICES.imports)
     }
 
     /// Whether it exports `datagrams`.
@@ -253,7 +300,7 @@ impl Opened {
         if self.ticks() {
             return Err("it exports timer, and a swarm sets timers (swarm-host.set-timer): leave it out".into());
         }
-        self.imports_only("swarm", &OF_SWARMS)
+        self.imports_only(OF_SWARMS.what, OF_SWARMS.imports)
     }
 
     /// Checks that it is a service of datagrams and asks for nothing that those do not get.
@@ -264,7 +311,7 @@ impl Opened {
         if !self.is_datagrams() {
             return Err(self.is_not("datagrams", "datagram-service", "listen.datagram"));
         }
-        self.imports_only("service of datagrams", &OF_DATAGRAMS)
+        self.imports_only(OF_DATAGRAMS.what, OF_DATAGRAMS.imports)
     }
 
     fn is_not(&self, interface: &str, world: &str, seat: &str) -> String {

@@ -11,6 +11,8 @@ use crate::component::{Interface, OF_POLICIES, Opened, is_ours, open};
 use crate::engine::read;
 use crate::limits::{MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX};
 
+mod worlds;
+
 /// Functions of the contract: interface, name, and the flat type that the canonical ABI gives them.
 const FUNCTIONS: &[(&str, &str, &str)] = &[
     ("control", "init", "(i32, i32) -> i32"),
@@ -58,13 +60,8 @@ pub fn check(file: &Path, config: &str) -> Result<Vec<Finding>, String> {
         Ok(opened) => opened,
         Err(problem) => return Ok(vec![finding(problem, "give it the file that `littoral plugin build` writes")]),
     };
-    if opened.is_filter() {
-        let tried = crate::filter::try_out(file, config);
-        return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/filter.wit")).into_iter().collect());
-    }
-    if opened.is_any_service() {
-        let tried = crate::service::try_out(file, config);
-        return Ok(tried.err().map(|problem| finding(problem, "see plugins/wit/service.wit")).into_iter().collect());
+    if let Some(world) = opened.world() {
+        return Ok(worlds::check(&opened, &world, file, config));
     }
     let core = match core_of(&bytes[opened.core.clone()]) {
         Ok(core) => core,
