@@ -333,6 +333,11 @@ impl Opened {
     }
 }
 
+/// The name of an interface without our package and its version; another's as it is.
+pub(crate) fn plain(name: &str) -> &str {
+    name.strip_prefix(PACKAGE).map_or(name, |rest| rest.split_once('@').map_or(rest, |(plain, _)| plain))
+}
+
 /// Whether `name` is an interface of our package in a version this host speaks.
 pub(crate) fn is_ours(name: &str, interface: &str) -> bool {
     let versioned = name.strip_prefix(PACKAGE).and_then(|rest| rest.strip_prefix(interface));

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use wasmtime::{Config, Engine, Module, OptLevel, WasmFeatures};
 
 use crate::artifact::{Part, Source, compiled, make_directory};
+use crate::asked::Asked;
 use crate::compile::Compiler;
 use crate::component::{Interface, Opened, open};
 use crate::directory;
@@ -198,7 +199,8 @@ impl Host {
         let interfaces = interfaces(&opened);
         let linker = linker(&self.engine, &module).map_err(problem)?;
         let [reads_measured, reads_priced] = ["measured", "priced"].map(|one| opened.imports_ours(one));
-        let code = Code { module, linker, interfaces, memory_bytes, reads_measured, reads_priced };
+        let asked = Asked::of(&opened);
+        let code = Code { module, linker, interfaces, memory_bytes, reads_measured, reads_priced, asked };
         let (sha256, loaded_ms) = (sha256.clone(), (self.settings.now_ms)());
         let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.

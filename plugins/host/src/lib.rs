@@ -12,6 +12,7 @@
 
 mod ambient;
 mod artifact;
+mod asked;
 pub mod author;
 mod bounds;
 mod breaker;
@@ -45,6 +46,7 @@ mod trace;
 pub mod types;
 pub mod vectors;
 
+pub use asked::{Asked, Capability, Limits};
 pub use bounds::Place;
 pub use component::{Interface, Role, is_filter, is_service, role};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};

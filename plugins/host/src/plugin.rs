@@ -14,6 +14,7 @@ use std::time::Instant;
 use parking_lot::{Mutex, MutexGuard};
 use wasmtime::{Linker, Module};
 
+use crate::asked::{Asked, Limits};
 use crate::component::Interface;
 use crate::engine::{Content, Host, LoadError, PluginSpec};
 use crate::generations::{self, Generations, Spec, Stands};
@@ -57,6 +58,8 @@ pub(crate) struct Code {
     pub(crate) reads_measured: bool,
     /// Whether it asks for prices.
     pub(crate) reads_priced: bool,
+    /// What its file asks for.
+    pub(crate) asked: Asked,
 }
 
 impl Generation {
@@ -431,6 +434,8 @@ impl Plugin {
         status.interfaces = generation.code.interfaces.iter().map(|interface| interface.as_str()).collect();
         let memory_bytes = generation.code.memory_bytes as u64;
         status.grants = Grants { memory_bytes, fuel: generation.spec.fuel, ..Grants::default() };
+        status.manifest = generation.code.asked.beside(&status.grants);
+        status.limits = Limits::of(&generation.code.interfaces, memory_bytes, generation.spec.fuel);
         status.generation = generation.number;
         status.sha256 = generation.sha256.clone();
         status.signed_by = generation.signed_by.map(|key| key.to_string());

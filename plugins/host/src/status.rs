@@ -8,6 +8,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::asked::{Asked, Limits};
 use crate::limits::{COUNTERS_MAX, LOG_LINES_PER_SECOND};
 use crate::record::Recorded;
 use crate::rollout::Rollout;
@@ -162,6 +163,10 @@ pub struct Status {
     pub generation: u64,
     /// What it may use.
     pub grants: Grants,
+    /// What its file asks for, beside what it is granted.
+    pub manifest: Asked,
+    /// What it has at most, whether the operator says so or not.
+    pub limits: Limits,
     /// Of that file.
     pub sha256: String,
     /// Who of `plugins.trusted_keys` signed it.

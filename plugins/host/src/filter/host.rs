@@ -17,6 +17,7 @@ use super::instance::{Core, Manifest};
 use super::limits::{INSTANCES_TOTAL, STORE_BYTES_MAX};
 use super::plugin::{Code, Filter, Generation, start};
 use super::vectors::canary;
+use crate::asked::Asked;
 use crate::bounds::at_once;
 use crate::component::{Opened, open};
 use crate::directory;
@@ -129,7 +130,8 @@ impl FilterHost {
         let fetch = self.0.granted(spec.http.as_ref()).map_err(problem)?;
         let core = self.core(&opened, content);
         let metered = self.0.is_metered();
-        let code = Code { pre, core, manifest: Manifest::default(), wants_places, ticks, fetch, metered };
+        let (manifest, asked) = (Manifest::default(), Asked::of(&opened));
+        let code = Code { pre, core, manifest, wants_places, ticks, fetch, metered, asked };
         let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async {

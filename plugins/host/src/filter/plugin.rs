@@ -19,6 +19,7 @@ use super::instance::{Core, Instance, Manifest, Recipe, Said};
 use super::limits::{DEADLINE_MS_DEFAULT, INSTANCES_MAX, MEMORY_BYTES_DEFAULT};
 use super::message::{Changes, Exchange, Reply};
 use super::status::{Figures, FilterStatus};
+use crate::asked::Asked;
 use crate::bounds::Place;
 use crate::fetch::{FetchSpec, Granted};
 use crate::generations::{self, Chosen, Generations, Spec, Stands};
@@ -62,6 +63,8 @@ pub(crate) struct Code {
     pub(super) fetch: Option<Arc<Granted>>,
     /// Whether its fuel is counted.
     pub(super) metered: bool,
+    /// What its file asks for.
+    pub(super) asked: Asked,
 }
 
 impl Code {
@@ -308,6 +311,7 @@ impl Filter {
             http: generation.spec.http.as_ref().map(FetchSpec::written),
             ..Grants::default()
         };
+        status.manifest = generation.code.asked.beside(&status.grants);
         status.fetched = generation.spec.http.is_some().then(|| self.shared.fetched.told());
         status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
         status.generation = generation.number;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::fault::Fault;
 use super::guest::Point;
+use crate::asked::Asked;
 use crate::fetch::FetchedStatus;
 use crate::rollout::Rollout;
 use crate::status::{Counters, Dropped, Grants, State};
@@ -55,6 +56,8 @@ pub struct FilterStatus {
     pub memory_bound_bytes: u64,
     /// What it may use.
     pub grants: Grants,
+    /// What its file asks for, beside what it is granted.
+    pub manifest: Asked,
     /// Number of the generation that runs.
     pub generation: u64,
     /// Of that file.

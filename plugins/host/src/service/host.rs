@@ -16,8 +16,9 @@ use super::swarm::{self, Content as Named, swarm_host};
 use super::ticks;
 use super::wire::Nowhere;
 use crate::ambient::Ambient;
+use crate::asked::Asked;
 use crate::bounds::at_once;
-use crate::component::open;
+use crate::component::{Opened, open};
 use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
 use crate::durable::{DurableSpec, Stores};
 use crate::engine::{Content, HostSettings, LoadError, read};
@@ -130,7 +131,7 @@ impl ServiceHost {
         let problem = |problem: String| LoadError::new(&spec.file, problem);
         content.check_pin(spec.sha256.as_deref()).map_err(problem)?;
         let signed_by = spec.trust.check(&spec.name, content.bytes()).map_err(problem)?;
-        let (kind, ticks) = check(&spec, content.bytes()).map_err(problem)?;
+        let (kind, opened) = check(&spec, content.bytes()).map_err(problem)?;
         let runtime = match kind {
             Kind::Swarm => self.swarms().map_err(problem)?,
             Kind::Connections | Kind::Datagrams => &self.runtime,
@@ -139,7 +140,8 @@ impl ServiceHost {
         let durable = spec.durable.as_ref().map(|granted| self.stores.open(&granted.file));
         let durable = durable.transpose().map_err(problem)?;
         let fetch = self.runtime.granted(spec.http.as_ref()).map_err(problem)?;
-        let code = Code { pre, kind, ticks, durable, fetch };
+        let (ticks, asked) = (opened.ticks(), Asked::of(&opened));
+        let code = Code { pre, kind, ticks, durable, fetch, asked };
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
         let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
         // The canary: it starts and takes its config before any connection depends on it.
@@ -197,8 +199,8 @@ pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
     host.load(spec).map(drop).map_err(|error| error.to_string())
 }
 
-/// Checks a spec and the imports and exports of its file, which say what kind it is of, and whether it ticks.
-fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(Kind, bool), String> {
+/// Checks a spec and the imports and exports of its file, which say what kind it is of.
+fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(Kind, Opened), String> {
     let opened = open(bytes)?;
     let (kind, memory_bytes_max) = match () {
         () if opened.is_swarm() => (Kind::Swarm, swarm::limits::MEMORY_BYTES_MAX),
@@ -218,5 +220,5 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(Kind, bool), String> {
         return Err("it dials: say whom it may, such as `dial = [\"mail.example.org:25\"]` in its [[plugin]]".into());
     }
     check_fetch(&opened, spec.http.as_ref())?;
-    check_store(&opened, spec.store_bytes).map(|()| (kind, opened.ticks()))
+    check_store(&opened, spec.store_bytes).map(|()| (kind, opened))
 }

@@ -21,6 +21,7 @@ use super::limits::{CONNECTIONS_TOTAL, DEADLINE_MS_DEFAULT};
 use super::status::{DialledStatus, Figures, Outcome, ServiceStatus};
 use super::swarm::{self, SwarmFigures};
 use super::wire::Wire;
+use crate::asked::Asked;
 use crate::bounds::Place;
 use crate::durable::Durable;
 use crate::engine::{Content, LoadError};
@@ -50,6 +51,8 @@ pub(super) struct Code {
     pub(super) durable: Option<Arc<Durable>>,
     /// Whom it may ask by HTTP.
     pub(super) fetch: Option<Arc<Granted>>,
+    /// What its file asks for.
+    pub(super) asked: Asked,
 }
 
 /// What it serves.
@@ -424,6 +427,7 @@ impl Service {
             durable_keys: spec.durable.as_ref().map(|granted| granted.keys),
             ..Grants::default()
         };
+        status.manifest = generation.code.asked.beside(&status.grants);
         status.store = (spec.store_bytes > 0).then(|| self.shared.store.held());
         status.durable = generation.code.durable.as_ref().map(|durable| durable.held());
         if generation.code.kind == Kind::Swarm {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::outbound::Dialled;
 use super::swarm::{SwarmFigures, SwarmStatus};
 use super::wire::Trouble;
+use crate::asked::Asked;
 use crate::durable::DurableHeld;
 use crate::fetch::FetchedStatus;
 use crate::filter::Fault;
@@ -105,6 +106,8 @@ pub struct ServiceStatus {
     pub memory_bound_bytes: u64,
     /// What it may use.
     pub grants: Grants,
+    /// What its file asks for, beside what it is granted.
+    pub manifest: Asked,
     /// Number of the generation that runs.
     pub generation: u64,
     /// Of that file.

@@ -15,6 +15,7 @@ mod contract;
 mod exact;
 mod hostile;
 mod javascript;
+mod manifests;
 mod marionette;
 mod policies;
 mod proposals;
@@ -48,7 +49,7 @@ fn guest(name: &str) -> PathBuf {
         let fixtures = ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-faults", "filter-ticks"];
         let kind = match name {
             _ if fixtures.contains(&name) => "fixtures",
-            "filter-headers" => "examples",
+            "filter-headers" | "service-uppercase" => "examples",
             _ => "policy",
         };
         author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");

@@ -117,6 +117,10 @@ fn a_swarm_that_calls_with_good_pointers_is_heard() {
         ("swarm-host.set-timer", &[5, 1500]),
         ("swarm-host.digest", &[3, 0, 64 << 20, 1, 1024]),
     ];
+    let told = moved.service.status().manifest.capabilities;
+    let told: Vec<_> = told.iter().map(|(key, of)| (*key, of.asked, of.granted)).collect();
+    let expected = [("content", true, false), ("dial", true, true), ("durable", false, false), ("store", false, true)];
+    assert!(told.iter().zip(expected).all(|(told, expected)| told.0 == expected.0 && told.2 == expected.2), "{told:?}");
     let heard = moved.run(operations, b"pongpeer.examplehttp://a/");
     let expected = [
         "send 7 pong",
