@@ -60,7 +60,7 @@ pub use serve::{Begins, SERVICE_CONNECTIONS_MAX, Serve};
 pub use site::{Coding, Compress, Fill, HeuristicTtl, KeyRules, QueryOrder, Ranges, SetCookies, Site, Steer};
 pub use swarm::Swarm;
 pub use trace::Trace;
-use units::{Prefix, Size, Span};
+use units::{Bandwidth, Prefix, Size, Span};
 pub use zone::{Dnssec, Primary, Transfer, Update, Zone};
 
 /// Clusters of one config; also the bound of a routing policy's candidate mask.
@@ -211,6 +211,8 @@ pub struct Limits {
     pub client_burst: Span,
     /// Clients that are not bounded.
     pub clients_exempt: Vec<Prefix>,
+    /// Of all warm jobs together, at most this fast.
+    pub warm_rate: Option<Bandwidth>,
 }
 
 impl Default for Node {
@@ -247,6 +249,7 @@ impl Default for Limits {
                 .map(|own| Prefix(own.parse().expect("invariant: a prefix")))
                 .into(),
             passes: 0,
+            warm_rate: None,
         }
     }
 }

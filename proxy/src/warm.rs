@@ -3,7 +3,7 @@
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
 //! is what an operator may ask for, [`listing`] what that means, [`choice`] what of it is fetched in which order, by what [`learn`] reads in access logs,
-//! [`job`] how it is done; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
+//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`]; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
 //! those that the config has for each day. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
@@ -17,7 +17,9 @@ use serde_json::Value;
 
 mod args;
 mod book;
+mod bucket;
 mod choice;
+mod fetch;
 mod job;
 mod learn;
 mod listing;
@@ -52,6 +54,8 @@ pub struct Jobs {
     jobs: Mutex<Vec<Arc<Job>>>,
     book: book::Book,
     days: standing::Days,
+    /// By `limits.warm_rate`.
+    bucket: bucket::Bucket,
 }
 
 impl Jobs {
@@ -64,7 +68,7 @@ impl Jobs {
         };
         let (door, book) = (SocketAddr::new(ip, data.port()), book::Book::new(directory));
         let days = standing::Days::new(directory);
-        Self { door, next_id: AtomicU64::new(1), jobs: Mutex::default(), book, days }
+        Self { door, next_id: AtomicU64::new(1), jobs: Mutex::default(), book, days, bucket: bucket::Bucket::default() }
     }
 
     /// Starts a job and returns its state. Needs a runtime.

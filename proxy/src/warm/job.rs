@@ -1,12 +1,13 @@
 //! One warm job: list, fetch in rounds, verify, pin.
 //!
-//! What is fetched, `listing` says. What fails in one round is tried again in the next after a longer rest, so an origin that goes away half-way delays a
-//! job and does not end it; what is there already is a hit and costs nothing. Invariant: every object listed ends as done
-//! or as failed with a reason, unless the job is cancelled.
+//! What is fetched, `listing` says, and one fetch is `fetch`'s. What fails in one round is tried again in the next after a longer rest, so an
+//! origin that goes away half-way delays a job and does not end it; what is there already is a hit and costs nothing. Invariant: every object
+//! listed ends as done or as failed with a reason, unless the job is cancelled.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use littoral_cache::{Found, Key};
 use parking_lot::Mutex;
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use url::Url;
 
+use super::bucket::Bucket;
+use super::fetch::{Got, Miss};
 use super::order::{Order, Plan, Source};
 use super::standing::Standing;
 use crate::clock::now_ms;
@@ -26,10 +29,6 @@ const AT_ONCE: usize = 4;
 pub(super) const ROUNDS: u32 = 6;
 /// Rest after the first round; doubled after each.
 pub(super) const REST: Duration = Duration::from_millis(500);
-/// One fetch, body included.
-const FETCH_WAIT: Duration = Duration::from_secs(60);
-/// Bytes of one object.
-const OBJECT_BYTES_MAX: u64 = 4 << 30;
 /// Failed objects that are named.
 const FAILED_NAMED_MAX: usize = 100;
 /// A fill is published just after its last byte was sent: how often and how long to look for it.
@@ -75,6 +74,8 @@ pub(super) struct Progress {
     error: Option<String>,
     /// Once it is listed.
     pub(super) expected: Option<Expected>,
+    /// Until the rates let it fetch the next object.
+    pub(super) owed_s: u64,
     started_ms: u64,
     ended_ms: Option<u64>,
 }
@@ -129,18 +130,6 @@ pub(super) struct Job {
     cancelled: watch::Sender<bool>,
 }
 
-/// What a fetch brought.
-pub(super) struct Got {
-    bytes: u64,
-    hit: bool,
-}
-
-/// Why a fetch brought nothing, and whether another try may.
-pub(super) struct Miss {
-    pub(super) error: String,
-    pub(super) again: bool,
-}
-
 impl Job {
     pub(super) fn new(id: u64, order: Order, plan: Plan, source: Source) -> Self {
         let progress = Progress {
@@ -155,6 +144,7 @@ impl Job {
             failed_count: 0,
             error: None,
             expected: None,
+            owed_s: 0,
             started_ms: now_ms(),
             ended_ms: None,
         };
@@ -196,6 +186,7 @@ impl Job {
             "failed_count": progress.failed_count,
             "failed": progress.failed,
             "error": progress.error,
+            "owed_s": if progress.ended_ms.is_none() { progress.owed_s } else { 0 },
             "started_ms": progress.started_ms,
             "ended_ms": progress.ended_ms,
         })
@@ -260,19 +251,19 @@ pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, door: SocketAddr) {
 pub(super) struct Work<'a> {
     pub(super) job: &'a Job,
     pub(super) node: &'a Node,
-    door: SocketAddr,
-    client: reqwest::Client,
-    /// When the rate allows the next fetch.
-    next_at: Instant,
-    /// Bytes fetched that were not there.
-    spent: u64,
+    pub(super) door: SocketAddr,
+    pub(super) client: reqwest::Client,
+    /// By the rate of the order.
+    pub(super) bucket: Bucket,
+    /// Bytes fetched that were not there, in vain too.
+    pub(super) spent: AtomicU64,
 }
 
 impl<'a> Work<'a> {
     fn new(job: &'a Job, node: &'a Node, door: SocketAddr) -> Result<Self, String> {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        let client = client.timeout(FETCH_WAIT).build().map_err(|error| error.to_string())?;
-        Ok(Self { job, node, door, client, next_at: Instant::now(), spent: 0 })
+        let client = client.build().map_err(|error| error.to_string())?;
+        Ok(Self { job, node, door, client, bucket: Bucket::default(), spent: AtomicU64::new(0) })
     }
 
     async fn all(&mut self) {
@@ -306,7 +297,7 @@ impl<'a> Work<'a> {
         let mut again = Vec::new();
         let at_once = if self.job.plan.rate.is_some() { 1 } else { AT_ONCE };
         for (number, batch) in urls.chunks(at_once).enumerate() {
-            if self.job.plan.bytes.is_some_and(|most| self.spent >= most) {
+            if self.job.plan.bytes.is_some_and(|most| self.spent.load(Relaxed) >= most) {
                 self.job.leave_out(urls.len() - number * at_once);
                 break;
             }
@@ -334,38 +325,6 @@ impl<'a> Work<'a> {
         Ok(got)
     }
 
-    /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
-    async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
-        let again = |error: reqwest::Error| Miss { error: error.without_url().to_string(), again: true };
-        let host = url.host_str().unwrap_or_default();
-        let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
-        let request = self.client.get(target).header("host", host).header("user-agent", "littoral-warm");
-        // What is warm is the origin's, and a manifest lists what there is, not what players are let see of it.
-        let request = request.header(crate::request::manifest::AS_IS, &self.node.token);
-        let mut response = request.send().await.map_err(again)?;
-        let status = response.status();
-        if status != 200 {
-            return Err(Miss { error: format!("status {status}"), again: !status.is_client_error() });
-        }
-        let cache_status = response.headers().get("cache-status").and_then(|value| value.to_str().ok());
-        let hit = cache_status.is_some_and(littoral_cache::is_hit);
-        // Now, while it is in flight: a crowded cache may evict a new object as soon as it is published.
-        self.node.store.pin(&self.key(url)?, self.job.plan.pin_until);
-        let mut bytes = 0;
-        while let Some(chunk) = response.chunk().await.map_err(again)? {
-            bytes += chunk.len() as u64;
-            if bytes > OBJECT_BYTES_MAX {
-                return Err(Miss { error: "an object of more than 4 GiB".into(), again: false });
-            }
-            if let Some(keep) =
-                keep.as_deref_mut().filter(|kept| kept.len() < littoral_manifests::limits::CATALOGUE_BYTES_MAX + 1)
-            {
-                keep.extend_from_slice(&chunk);
-            }
-        }
-        Ok(Got { bytes, hit })
-    }
-
     pub(super) fn key(&self, url: &Url) -> Result<Key, Miss> {
         let key = crate::purge::key_of_url(self.node, url.as_str());
         key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
@@ -386,22 +345,11 @@ impl<'a> Work<'a> {
         Err(Miss { error, again: true })
     }
 
-    pub(super) fn count(&mut self, got: &Got) {
+    pub(super) fn count(&self, got: &Got) {
         let mut progress = self.job.progress.lock();
         progress.done += 1;
         progress.bytes += got.bytes;
         progress.hits += usize::from(got.hit);
-        // A hit cost the origin nothing.
-        let spent = if got.hit { 0 } else { got.bytes };
-        self.spent += spent;
-        if let Some(rate) = self.job.plan.rate {
-            let cost = Duration::from_secs_f64(spent as f64 * 8.0 / rate as f64);
-            self.next_at = self.next_at.max(Instant::now()) + cost;
-        }
-    }
-
-    async fn pace(&self) {
-        tokio::time::sleep_until(self.next_at.into()).await;
     }
 
     pub(super) async fn window(&self) {

@@ -14,7 +14,8 @@ use littoral_manifests::{Presentation, Representation};
 use url::Url;
 
 use super::choice::{self, Bounds, Object};
-use super::job::{Miss, REST, ROUNDS, Work};
+use super::fetch::Miss;
+use super::job::{REST, ROUNDS, Work};
 use super::order::Source;
 use crate::origin::hash_of;
 

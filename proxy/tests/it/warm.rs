@@ -278,3 +278,16 @@ async fn a_job_that_had_not_ended_goes_on_after_a_restart_and_one_that_had_does_
         node.metrics().await;
     }
 }
+
+#[tokio::test]
+async fn a_big_object_is_read_at_the_rate_and_a_viewer_who_waits_for_it_is_not() {
+    let origin = Origin::start(|_| Response::ok(&[FRESH], &vec![7; 48 << 20])).await;
+    let node = node_before(&origin, "").await;
+    let job = order(&node, &serde_json::json!({ "list": "http://site.example/film.mp4\n", "rate": "8kbps" })).await;
+    origin.asked("/film.mp4", 1).await;
+    let reply = super::get(&node, "/film.mp4").await;
+    assert!(reply.field("cache-status").contains("collapsed"), "it is in flight: {}", reply.field("cache-status"));
+    assert_eq!((reply.status, reply.body.len(), origin.requests().len()), (200, 48 << 20, 1));
+    let (status, told) = node.admin("DELETE", &format!("/v1/warm/{}", job["id"]), "").await;
+    assert!(status == 200, "{told}");
+}

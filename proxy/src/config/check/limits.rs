@@ -1,6 +1,7 @@
 //! `[limits]`, as far as it bounds what clients send.
 
 use super::{Wrong, some_time, wrong};
+use crate::config::units::Bandwidth;
 use crate::config::{Config, HEADER_FIELDS_MAX, Limits, PREFIXES_OF_LIST_MAX};
 
 /// HTTP/2 streams at a time that a connection may have at most.
@@ -23,6 +24,30 @@ impl Config {
             let problem = format!("{} prefixes: at most {PREFIXES_OF_LIST_MAX}", limits.clients_exempt.len());
             return wrong("limits.clients_exempt", problem);
         }
+        if limits.warm_rate == Some(Bandwidth(0)) {
+            return wrong("limits.warm_rate", "limits.warm_rate is more than 0; leave it out for no bound");
+        }
         some_time("limits.body_timeout".into(), "limits.body_timeout", limits.body_timeout)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_rate_of_nothing_for_all_warm_jobs_is_refused() {
+        let said = |rate: &str| {
+            let text = format!(
+                "[listen]\nhttp = [\"127.0.0.1:0\"]\n[limits]\nwarm_rate = \"{rate}\"\n\
+                 [[site]]\nhosts = [\"video.example\"]\norigin = [\"http://127.0.0.1:1\"]\n"
+            );
+            Config::parse(Path::new("node.toml"), &text).map_or_else(|error| error.to_string(), |_| String::new())
+        };
+        assert!(said("0bps").contains("limits.warm_rate is more than 0"), "{}", said("0bps"));
+        assert!(said("fast").contains("40Gbps"), "{}", said("fast"));
+        assert_eq!(said("200Mbps"), "");
     }
 }

@@ -64,4 +64,11 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "Clients these three do not bound. Without loopback the node's own warm jobs are bounded too.",
     ),
+    key(
+        "limits.warm_rate",
+        "bandwidth, more than 0",
+        "no bound",
+        "live",
+        "All warm jobs together fetch no faster than this, beside the rate of each. 256 KiB may come at once.",
+    ),
 ];

@@ -29,7 +29,13 @@ pub(super) const KEYS: &[Key] = &[
          before it begins.",
     ),
     key("warm.representations", "list of ids", "all", "live", "Representations to fetch."),
-    key("warm.rate", "bandwidth, more than 0", "none", "live", "Fetches no faster than this."),
+    key(
+        "warm.rate",
+        "bandwidth, more than 0",
+        "none",
+        "live",
+        "Fetches no faster than this; 256 KiB may come at once. See also `limits.warm_rate`.",
+    ),
     key("warm.pin", "duration, at most 30d", "`24h`", "live", "How long what was fetched is kept from eviction."),
     key(
         "warm.share",
