@@ -3,7 +3,7 @@
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
 //! is what an operator may ask for, [`listing`] what that means, [`choice`] what of it is fetched in which order, by what [`learn`] reads in access logs,
-//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`]; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
+//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`], [`stored`] whether it is there; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
 //! those that the config has for each day. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
@@ -25,6 +25,7 @@ mod learn;
 mod listing;
 mod order;
 mod standing;
+mod stored;
 mod window;
 
 pub use args::{WarmArgs, main};

@@ -82,7 +82,7 @@ impl Slice {
 }
 
 /// `bytes first-last/total` (RFC 9110 §14.4).
-pub(super) fn content_range(headers: &HeaderMap) -> Option<(Part, u64)> {
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<(Part, u64)> {
     let (range, total) = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (part, total) = (Part { first: first.parse().ok()?, last: last.parse().ok()? }, total.parse().ok()?);
@@ -167,7 +167,7 @@ pub(crate) fn is_as_written(path: &str) -> bool {
 }
 
 /// The secondary key of a slice, or of the whole, of a response with this one.
-pub(super) fn variance(of_response: Option<[u8; 16]>, slice: Option<Slice>) -> [u8; 16] {
+pub(crate) fn variance(of_response: Option<[u8; 16]>, slice: Option<Slice>) -> [u8; 16] {
     let (index, size) = slice.map_or((u64::MAX, 0), |slice| (slice.index, slice.size));
     let text = [&of_response.unwrap_or_default()[..], &index.to_le_bytes(), &size.to_le_bytes()].concat();
     littoral_cache::key::hash_bytes(&text).to_le_bytes()

@@ -14,6 +14,7 @@ use url::Url;
 
 use super::bucket::Bucket;
 use super::job::Work;
+use super::stored::{AGENT, is_stored};
 
 /// Until the head of an answer is there.
 const HEAD_WAIT: Duration = Duration::from_secs(60);
@@ -46,9 +47,10 @@ impl Work<'_> {
     /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
     pub(super) async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
         let key = self.key(url)?;
+        let was_stored = is_stored(self.node, url, &key).await;
         let host = url.host_str().unwrap_or_default();
         let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
-        let request = self.client.get(target).header("host", host).header("user-agent", "littoral-warm");
+        let request = self.client.get(target).header("host", host).header(http::header::USER_AGENT, AGENT);
         // What is warm is the origin's, and a manifest lists what there is, not what players are let see of it.
         let request = request.header(crate::request::manifest::AS_IS, &self.node.token);
         let mut response = within(HEAD_WAIT, "no answer", request.send()).await?;
@@ -57,7 +59,8 @@ impl Work<'_> {
             return Err(Miss { error: format!("status {status}"), again: !status.is_client_error() });
         }
         let cache_status = response.headers().get("cache-status").and_then(|value| value.to_str().ok());
-        let hit = cache_status.is_some_and(littoral_cache::is_hit);
+        // Of slices the first one's; some may have been missing.
+        let hit = was_stored && cache_status.is_some_and(littoral_cache::is_hit);
         // Now, while it is in flight: a crowded cache may evict a new object as soon as it is published.
         self.node.store.pin(&key, self.job.plan.pin_until);
         let mut bytes = 0;

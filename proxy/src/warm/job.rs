@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use littoral_cache::{Found, Key};
+use littoral_cache::Key;
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ use super::bucket::Bucket;
 use super::fetch::{Got, Miss};
 use super::order::{Order, Plan, Source};
 use super::standing::Standing;
+use super::stored::is_stored;
 use crate::clock::now_ms;
 use crate::node::Node;
 
@@ -330,13 +331,12 @@ impl<'a> Work<'a> {
         key.ok_or_else(|| Miss { error: "no URL of this node".into(), again: false })
     }
 
-    /// Waits until the store has `url`: that it has it is the proof that the object arrived whole. It is pinned since it
+    /// Waits until the store has `url`, every slice of it: that it has it is the proof that the object arrived whole. It is pinned since it
     /// was in flight; pinning it again covers what was there before.
     async fn pin(&self, url: &Url) -> Result<(), Miss> {
         let (key, store) = (self.key(url)?, &self.node.store);
         for _ in 0..PUBLISHED_LOOKS {
-            let in_flight = matches!(store.lookup(&key, None), Some(Found::Filling(_)));
-            if !in_flight && store.pin(&key, self.job.plan.pin_until) > 0 {
+            if is_stored(self.node, url, &key).await && store.pin(&key, self.job.plan.pin_until) > 0 {
                 return Ok(());
             }
             tokio::time::sleep(PUBLISHED_LOOK).await;

@@ -17,6 +17,7 @@ use super::choice::{self, Bounds, Object};
 use super::fetch::Miss;
 use super::job::{REST, ROUNDS, Work};
 use super::order::Source;
+use super::stored::is_stored;
 use crate::origin::hash_of;
 
 /// Objects of one job.
@@ -110,7 +111,7 @@ impl Work<'_> {
         }
         for object in &mut objects {
             let Ok(key) = self.key(&object.url) else { continue };
-            object.stored = self.node.store.has_whole(&key).await;
+            object.stored = is_stored(self.node, &object.url, &key).await;
         }
         let (plan, listed) = (&self.job.plan, objects.len());
         let estimate = plan.popularity.as_deref();

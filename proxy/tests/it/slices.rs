@@ -141,3 +141,43 @@ async fn nobody_outside_can_ask_for_a_slice() {
     assert_eq!((reply.status, reply.body.len()), (200, SIZE));
     assert!(origin.requests().iter().all(|request| request.field("x-littoral-slice").is_none()));
 }
+
+/// What a warm job for the object tells when it has ended.
+async fn warmed(node: &Node, dry_run: bool) -> serde_json::Value {
+    let order = serde_json::json!({ "list": "http://site.example/a\n", "dry_run": dry_run });
+    let (_, told) = node.admin("POST", "/v1/warm", &order.to_string()).await;
+    let id = serde_json::from_str::<serde_json::Value>(&told).unwrap()["id"].clone();
+    loop {
+        let (_, told) = node.admin("GET", &format!("/v1/warm/{id}"), "").await;
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        if !["waiting", "running"].contains(&told["state"].as_str().unwrap()) {
+            return told;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_warm_job_takes_an_object_for_stored_when_each_of_its_slices_is() {
+    let length = 3 * SIZE + 5;
+    let origin = origin_of(length).await;
+    let node = node_before(&origin, SITE).await;
+    assert_eq!(part(&node, "0-5").await.status, 206);
+    assert_eq!(warmed(&node, true).await["expected"]["stored"], 0, "one of four");
+    let job = warmed(&node, false).await;
+    assert_eq!((&job["state"], &job["hits"]), (&"done".into(), &0.into()), "{job}");
+    assert_eq!(fetched(&origin).len(), 4);
+    assert_eq!(warmed(&node, true).await["expected"]["stored"], 1);
+    assert_eq!((warmed(&node, false).await["hits"].clone(), fetched(&origin).len()), (1.into(), 4));
+}
+
+#[tokio::test]
+async fn a_warm_job_takes_an_object_for_stored_when_its_own_variant_is() {
+    let fields = ["cache-control: max-age=60", "vary: accept-language"];
+    let origin = Origin::start(move |_| Response::ok(&fields, b"x")).await;
+    let node = node_before(&origin, "").await;
+    assert_eq!(node.get("site.example", "/a", &["Accept-Language: de"]).await.status, 200);
+    assert_eq!(warmed(&node, true).await["expected"]["stored"], 0, "another one's");
+    assert_eq!(warmed(&node, false).await["state"], "done");
+    assert_eq!(warmed(&node, true).await["expected"]["stored"], 1);
+    assert_eq!(origin.requests().len(), 2);
+}

@@ -78,6 +78,19 @@ impl Store {
         volume.index().get(id).is_some() || self.find(key, None).await.is_some()
     }
 
+    /// The published responses to a URL that are no pieces, of all variants, slices among them, in no order.
+    pub fn responses(&self, key: &Key) -> Vec<Arc<Entry>> {
+        let entries = self.slots_of_url(key).into_iter().filter_map(|slot| self.table.get(slot));
+        entries.filter(|entry| entry.key() == key && entry.piece().is_none()).collect()
+    }
+
+    /// Whether a disk has the variant of a URL that is stored beside its primary one.
+    pub fn has_variant_on_disk(&self, key: &Key, variance: &[u8; 16]) -> bool {
+        let id = id_of(key.text(), Some(variance));
+        let volume = self.disks.as_ref().and_then(|disks| disks.having(id));
+        volume.is_some_and(|volume| volume.index().get(id).is_some())
+    }
+
     /// Where a whole response goes that nobody looked up before: beside the primary slot when another variant is there.
     pub fn place_of(&self, key: &Key, variance: Option<[u8; 16]>) -> Option<[u8; 16]> {
         let other =
