@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use maxminddb::{Reader, WithinOptions};
@@ -24,6 +25,7 @@ use crate::routing::unit_vector;
 pub struct Database {
     path: PathBuf,
     layer: Layer<Located>,
+    built: SystemTime,
 }
 
 /// The fields of the layouts in use: nested (GeoLite2, GeoIP2) and flat (DB-IP); unknown ones are skipped.
@@ -61,18 +63,37 @@ impl Database {
     /// # Errors
     /// One line that names the file and says what happens without it.
     pub fn open(path: &Path) -> Result<Self, String> {
-        let layer = read(path).map_err(|text| {
+        let (layer, built) = read(path).map_err(|text| {
             format!(
                 "{}: not usable as a geo-IP database ({text}); clients are placed by coverage zones and load alone, or as before",
                 path.display()
             )
         })?;
-        Ok(Self { path: path.to_owned(), layer })
+        Ok(Self { path: path.to_owned(), layer, built })
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How long ago its maker says that it was made; nothing when that is yet to come.
+    pub fn age(&self) -> Duration {
+        self.built.elapsed().unwrap_or_default()
+    }
+
+    /// A warning when it is older than `most`, which may be nothing: then none is.
+    pub(crate) fn is_old(&self, most: Duration) -> Option<String> {
+        let days = |time: Duration| time.as_secs() / 86_400;
+        let (age, is_bounded) = (self.age(), !most.is_zero());
+        (is_bounded && age > most).then(|| {
+            format!(
+                "{}: a geo-IP database of {} days ago; addresses move: fetch a newer one (geo.database_max_age is {} days)",
+                self.path.display(),
+                days(age),
+                days(most)
+            )
+        })
     }
 
     /// What it says of `address`, and of how long a prefix around it it says the same.
@@ -90,7 +111,8 @@ impl Database {
     }
 }
 
-fn read(path: &Path) -> Result<Layer<Located>, String> {
+/// What it says, and when it was made.
+fn read(path: &Path) -> Result<(Layer<Located>, SystemTime), String> {
     let reader = Reader::open_readfile(path).map_err(|error| error.to_string())?;
     // Bounds the walk below, too: a tree that leads back into itself is refused here.
     reader.verify().map_err(|error| error.to_string())?;
@@ -117,7 +139,8 @@ fn read(path: &Path) -> Result<Layer<Located>, String> {
             draft.say(prefix, number)?;
         }
     }
-    Ok(draft.finish())
+    let built = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(reader.metadata().build_epoch));
+    Ok((draft.finish(), built.unwrap_or(SystemTime::UNIX_EPOCH)))
 }
 
 /// The prefixes of both families that a network of the tree stands for: an IPv6 tree has IPv4 below ::/96.

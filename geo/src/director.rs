@@ -141,6 +141,8 @@ pub struct Service {
 pub struct GeoConfig {
     /// MMDB files, most precise first.
     pub databases: Vec<PathBuf>,
+    /// How old they may be before they are warned about when they are read; nothing: as old as they like.
+    pub database_max_age: Duration,
     /// Files of coverage zones.
     pub coverage: Vec<PathBuf>,
     /// Corrections.
@@ -297,6 +299,12 @@ impl Director {
         self.stirred.all();
         drop((changing, heard));
         retire(old);
+    }
+
+    /// Its databases, and how long ago each was made.
+    pub fn databases(&self) -> Vec<(PathBuf, Duration)> {
+        let of = |database: &Arc<crate::database::Database>| (database.path().to_owned(), database.age());
+        self.snapshot.load().sources.databases.iter().map(of).collect()
     }
 
     /// Tells how a cluster is. `false` when no cluster has this id.

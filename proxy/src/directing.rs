@@ -2,6 +2,7 @@
 //! `probes`.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -153,6 +154,12 @@ impl Directing {
         self.director.clusters().into_iter().zip(prices).map(of).collect()
     }
 
+    /// How long ago each database was made, in seconds.
+    fn ages(&self) -> Vec<Sample> {
+        let of = |(file, age): (PathBuf, Duration)| (age.as_secs_f64(), vec![("file", file.display().to_string())]);
+        self.director.databases().into_iter().map(of).collect()
+    }
+
     pub(crate) fn samples(&self, name: &str) -> Vec<Sample> {
         let counters = self.director.counters();
         let one = |value: u64| vec![(value as f64, Vec::new())];
@@ -211,6 +218,7 @@ impl Directing {
             ),
             "littoral_geo_map_intervals" => one(self.director.map().intervals as u64),
             "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
+            "littoral_geo_database_age_seconds" => self.ages(),
             "littoral_geo_map_generation" => one(self.director.map().generation),
             "littoral_cluster_healthy" => clusters(|cluster| f64::from(cluster.healthy)),
             "littoral_cluster_nodes_down" => clusters(|cluster| cluster.nodes_down.len() as f64),
@@ -269,6 +277,7 @@ fn geo_config(config: &Config) -> GeoConfig {
     GeoConfig {
         secrets: config.dns.key.iter().map(secret).collect(),
         databases: config.geo.database.clone(),
+        database_max_age: config.geo.database_max_age.0,
         coverage: config.geo.coverage.clone(),
         overrides: config.geo.overrides.iter().map(correction).collect(),
         clusters: config.cluster.iter().map(cluster).collect(),

@@ -37,7 +37,10 @@ impl Sources {
         for path in &config.databases {
             let known = old.databases.iter().find(|known| known.path() == path);
             let taken = read.take(path, known, old, Database::open);
-            taken.warning.into_iter().for_each(|warning| warnings.push(warning));
+            let is_new = |new: &&Arc<Database>| known.is_none_or(|known| !Arc::ptr_eq(known, new));
+            let new = taken.source.as_ref().filter(is_new);
+            warnings.extend(new.and_then(|database| database.is_old(config.database_max_age)));
+            warnings.extend(taken.warning);
             read.databases.extend(taken.source);
         }
         for path in &config.coverage {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io::Write;
+use std::time::SystemTime;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
@@ -45,6 +46,7 @@ pub(super) fn world() -> (tempfile::TempDir, GeoConfig) {
     };
     let config = GeoConfig {
         databases: vec![database],
+        database_max_age: Duration::ZERO,
         coverage: Vec::new(),
         overrides: Vec::new(),
         secrets: Vec::new(),
@@ -291,6 +293,34 @@ fn a_missing_or_broken_database_is_a_warning_and_the_next_rule_decides() {
     assert!(warnings[0].contains("missing.mmdb: not usable as a geo-IP database"), "{}", warnings[0]);
     assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
     assert_eq!(first(&director, "198.18.0.1").1, "load");
+}
+
+#[test]
+fn a_database_that_is_old_is_a_warning_each_time_it_is_read_and_its_age_is_told() {
+    let (directory, mut config) = world();
+    let (file, day_s) = (directory.path().join("old.mmdb"), 86_400);
+    let write = |days: u64| {
+        let now_s = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        Builder::city()
+            .add_city("198.18.0.0/15", "NL", "Amsterdam", 52.0, 5.0)
+            .built(now_s - days * day_s)
+            .write(&file);
+    };
+    write(61);
+    (config.databases, config.database_max_age) = (vec![file.clone()], Duration::from_secs(60 * day_s));
+    let (director, warnings) = Director::new(config.clone(), Arc::new(NativeGeo::default())).unwrap();
+    assert!(warnings.len() == 1 && warnings[0].contains("a geo-IP database of 61 days ago"), "{warnings:?}");
+    assert!(director.reload(config.clone()).unwrap().is_empty(), "it was not read again");
+    let [(path, age)] = &director.databases()[..] else { panic!("one database") };
+    assert_eq!((path, age.as_secs() / day_s), (&file, 61));
+    // As new files come: beside it, then in its place.
+    std::fs::remove_file(&file).unwrap();
+    write(59);
+    assert_eq!(director.refresh().unwrap(), Some(Vec::new()));
+    config.database_max_age = Duration::ZERO;
+    write(10_000);
+    let (_, warnings) = Director::new(config, Arc::new(NativeGeo::default())).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
 }
 
 #[test]

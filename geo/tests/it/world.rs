@@ -169,6 +169,7 @@ pub(crate) fn director() -> Director {
     let clusters = vec![cluster("one", "203.0.113.1", "10.1.0.0/16"), cluster("two", "203.0.113.2", "10.2.0.0/16")];
     let config = GeoConfig {
         databases: Vec::new(),
+        database_max_age: Duration::ZERO,
         coverage: Vec::new(),
         overrides: Vec::new(),
         secrets: vec![secret],

@@ -2,6 +2,7 @@
 
 use std::net::Ipv6Addr;
 use std::path::Path;
+use std::time::SystemTime;
 
 use ipnet::IpNet;
 use maxminddb_writer::Database;
@@ -28,11 +29,19 @@ impl Builder {
     fn of(kind: &str) -> Self {
         let mut database = Database::default();
         database.metadata.database_type = kind.into();
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        database.metadata.build_epoch = now.unwrap_or_default().as_secs();
         database.metadata.binary_format_major_version = 2;
         database.metadata.ip_version = IpVersion::V6;
         database.metadata.languages = vec!["en".into()];
         database.metadata.description = [("en".to_owned(), "made for a test".to_owned())].into();
         Self { database }
+    }
+
+    /// Says that it was made so many seconds after 1970.
+    pub fn built(mut self, at_s: u64) -> Self {
+        self.database.metadata.build_epoch = at_s;
+        self
     }
 
     /// Adds a city.

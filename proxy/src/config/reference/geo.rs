@@ -12,6 +12,14 @@ pub(super) const KEYS: &[Key] = &[
          seconds, and what the old one said holds when it cannot be; write a new one beside it and rename.",
     ),
     key(
+        "geo.database_max_age",
+        "duration",
+        "60d",
+        "live",
+        "How old a database may be, by what it says itself, before a warning when it is read; `0s`: as old as it likes. \
+         `littoral_geo_database_age_seconds` tells the age at any time.",
+    ),
+    key(
         "geo.coverage",
         "list of files",
         "none",

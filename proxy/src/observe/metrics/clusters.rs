@@ -15,4 +15,5 @@ pub(super) const METRICS: &[Declared] = &[
         "kind: http, tcp; outcome: well, unreachable, late, wrong",
         "Probes of clusters' nodes by what came of them: well; no connection; no answer in time; another answer than 200, or one that is too long.",
     ),
+    metric("littoral_geo_database_age_seconds", "file", "How long ago a geo-IP database was made, as it says itself."),
 ];
