@@ -39,8 +39,17 @@ const OUTCOMES: [&str; 4] = ["well", "unreachable", "late", "wrong"];
 /// Who probes a cluster.
 struct Prober {
     target: Target,
-    found: Arc<Mutex<Vec<Round>>>,
+    findings: Arc<Mutex<Findings>>,
     task: AbortHandle,
+}
+
+/// What a prober has found. It reports while it has locked this: a round that is under way when it is ended is reported before or not at all.
+#[derive(Default)]
+struct Findings {
+    /// The last round; nothing before the first.
+    last: Vec<Round>,
+    /// Whether nothing more is to be reported.
+    is_ended: bool,
 }
 
 /// What a node answered, or what is wrong with it; in the order of [`Target::nodes`].
@@ -137,9 +146,11 @@ impl Probes {
     pub(crate) fn follow(&self, config: &Config, standing: &Arc<Standing>) {
         let wanted: Vec<Target> = config.cluster.iter().filter_map(Target::of).collect();
         let mut running = self.running.lock();
-        running.retain(|Prober { target, task, .. }| {
+        running.retain(|Prober { target, findings, task }| {
             let stays = wanted.contains(target);
             if !stays {
+                // Aborted is not ended: what computes goes on until it waits.
+                findings.lock().is_ended = true;
                 task.abort();
                 if wanted.iter().all(|other| other.cluster != target.cluster) {
                     standing.probed(&target.cluster, None);
@@ -155,16 +166,17 @@ impl Probes {
                 let is_down = |node: &SocketAddr| state.is_some_and(|state| state.nodes_down.contains(&node.ip()));
                 let nodes = target.nodes.iter().map(|node| Streak::new(!is_down(node))).collect();
                 let streaks = (Streak::new(state.is_none_or(|state| state.healthy)), nodes);
-                let found = Arc::default();
-                let probing = probe(standing.clone(), target.clone(), streaks, Arc::clone(&found), self.counts.clone());
-                running.push(Prober { target, found, task: tokio::spawn(probing).abort_handle() });
+                let findings = Arc::default();
+                let probing =
+                    probe(standing.clone(), target.clone(), streaks, Arc::clone(&findings), self.counts.clone());
+                running.push(Prober { target, findings, task: tokio::spawn(probing).abort_handle() });
             }
         }
     }
 
     /// What the last probe of each node found, by cluster.
     pub(crate) fn told(&self) -> Value {
-        let of = |Prober { target, found, .. }: &Prober| {
+        let of = |Prober { target, findings, .. }: &Prober| {
             let node = |(node, (found, up)): (&SocketAddr, &Round)| {
                 let (is_well, says) = match found {
                     Ok(_) => (true, "well".to_owned()),
@@ -172,7 +184,7 @@ impl Probes {
                 };
                 json!({ "node": node, "well": is_well, "says": says, "up": up })
             };
-            let nodes: Vec<_> = target.nodes.iter().zip(found.lock().iter()).map(node).collect();
+            let nodes: Vec<_> = target.nodes.iter().zip(&findings.lock().last).map(node).collect();
             let kind = HealthKind::LABELS[target.health.kind as usize];
             (target.cluster.clone(), json!({ "kind": kind, "nodes": nodes }))
         };
@@ -199,7 +211,7 @@ async fn probe(
     standing: Arc<Standing>,
     target: Target,
     (mut whole, mut each): (Streak, Vec<Streak>),
-    last: Arc<Mutex<Vec<Round>>>,
+    findings: Arc<Mutex<Findings>>,
     counts: Arc<Counts>,
 ) {
     let Target { cluster, health, nodes } = target;
@@ -235,8 +247,12 @@ async fn probe(
         is_sure |= healthy == up;
         let load = loads.iter().sum::<u64>().checked_div(loads.len() as u64).unwrap_or(0);
         let load = u16::try_from(load).unwrap_or(u16::MAX);
-        *last.lock() = found.into_iter().zip(&each).map(|(found, streak)| (found, streak.up)).collect();
         let down = nodes.iter().zip(&each).filter(|(_, streak)| !streak.up).map(|(node, _)| node.ip());
+        let mut findings = findings.lock();
+        if findings.is_ended {
+            return;
+        }
+        findings.last = found.into_iter().zip(&each).map(|(found, streak)| (found, streak.up)).collect();
         standing.director().set_nodes_down(&cluster, &down.collect::<Vec<_>>());
         standing.probed(&cluster, Some(Probed { up, load, is_sure }));
     }

@@ -23,7 +23,22 @@ use crate::site::Site;
 /// The probers of a node.
 #[derive(Debug, Default)]
 pub struct Probes {
-    running: Mutex<Vec<AbortHandle>>,
+    running: Mutex<Vec<Running>>,
+}
+
+/// A prober that runs.
+#[derive(Debug)]
+struct Running {
+    task: AbortHandle,
+    is_ended: Arc<Mutex<bool>>,
+}
+
+impl Running {
+    /// Ends it: what is under way has been reported, or will not be. Aborted alone goes on until it waits.
+    fn end(self) {
+        *self.is_ended.lock() = true;
+        self.task.abort();
+    }
 }
 
 struct Prober {
@@ -32,13 +47,15 @@ struct Prober {
     timeouts: Timeouts,
     rule: OriginHealth,
     host: String,
+    /// Locked while it reports.
+    is_ended: Arc<Mutex<bool>>,
 }
 
 impl Probes {
     /// Probes the origins of the sites in force from now on; counts go on where they were. Within a runtime.
     pub fn follow(&self, node: &Arc<Node>) {
         let mut running = self.running.lock();
-        running.drain(..).for_each(|prober| prober.abort());
+        running.drain(..).for_each(Running::end);
         let (sites, connector) = (node.sites.load_full(), Arc::new(Connector::new(None)));
         let mut probed: Vec<Arc<Origin>> = Vec::new();
         for (site, rule) in sites.all().iter().filter_map(|site| Some((site, site.health.clone()?))) {
@@ -48,7 +65,9 @@ impl Probes {
                 }
                 probed.push(origin.clone());
                 let prober = Prober::new(connector.clone(), site, origin.clone(), rule.clone());
-                running.push(tokio::spawn(prober.run(node.clone())).abort_handle());
+                let is_ended = prober.is_ended.clone();
+                let task = tokio::spawn(prober.run(node.clone())).abort_handle();
+                running.push(Running { task, is_ended });
             }
         }
         let all = sites.origins();
@@ -62,7 +81,7 @@ impl Prober {
         let own = origin.host_field.as_ref().and_then(|field| field.to_str().ok());
         let of_site = if site.name == "*" { &origin.host } else { &site.name };
         let host = own.unwrap_or(of_site).to_owned();
-        Self { connector, origin, timeouts: site.timeouts.clone(), rule, host }
+        Self { connector, origin, timeouts: site.timeouts.clone(), rule, host, is_ended: Arc::default() }
     }
 
     async fn run(self, node: Arc<Node>) {
@@ -72,6 +91,10 @@ impl Prober {
             every.tick().await;
             let asked = tokio::time::timeout(self.rule.timeout.0, self.ask()).await;
             let well = matches!(asked, Ok(Some(200..=399)));
+            let is_ended = self.is_ended.lock();
+            if *is_ended {
+                return;
+            }
             node.figures.probes[usize::from(!well)].add(1);
             if let Some(up) = self.origin.health().probed(elapsed_ms(), well, &self.rule) {
                 tracing::warn!(origin = %self.origin, up, "origin changed state");
