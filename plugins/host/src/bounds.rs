@@ -25,6 +25,8 @@ pub(crate) struct Bounds {
     refused: bool,
     /// It might have more, but all guests together have too much.
     crowded: bool,
+    /// It was ended for its plugin's being in quarantine.
+    pub(crate) is_cut: bool,
     share: Share,
 }
 
@@ -87,6 +89,7 @@ pub(crate) fn failure_of(error: &wasmtime::Error, bounds: &Bounds) -> Failure {
         _ if bounds.refused => Fault::Memory,
         _ if bounds.crowded => Fault::Busy,
         _ if error.is::<PoolConcurrencyLimitError>() => Fault::Busy,
+        Some(Trap::Interrupt) if bounds.is_cut => Fault::Quarantined,
         Some(Trap::Interrupt) => Fault::Deadline,
         Some(_) => Fault::Trap,
         // What the canonical ABI refuses: pointers out of bounds, text that is none.

@@ -1,9 +1,11 @@
 //! The breaker: three faults in ten seconds put a plugin in quarantine, each time for twice as long, until it was healthy
-//! for a while.
+//! for a while. And the gate that is shut meanwhile.
 //!
 //! Pure but for its own state; the clock comes with the call.
 
-use crate::limits::{FAULT_WINDOW_MS, FAULTS_MAX, HEALTHY_SPELL_MS, QUARANTINE_MAX_MS, QUARANTINE_MIN_MS};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::limits::{FAULT_WINDOW_MS, FAULTS_MAX, HEALTHY_SPELL_MS, PROBE_MS, QUARANTINE_MAX_MS, QUARANTINE_MIN_MS};
 
 /// Faults of late and how often they led to quarantine.
 #[derive(Debug, Default)]
@@ -40,9 +42,95 @@ impl Breaker {
     }
 }
 
+/// Whether a plugin is called. After a quarantine as many calls come one at a time, with [`PROBE_MS`] from one to the next, as there are faults to a
+/// quarantine: all at once could each compute up to its deadline before the first has failed.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// 0: open. Else until when it is shut, and in the lowest bits how many calls come one at a time then.
+    state: AtomicU64,
+}
+
+/// Bits of a [`Gate`]'s state that count calls.
+const CALLS_BITS: u32 = 2;
+const CALLS: u64 = (1 << CALLS_BITS) - 1;
+const _: () = assert!(FAULTS_MAX as u64 <= CALLS);
+
+impl Gate {
+    /// Shuts it until then.
+    pub(crate) fn shut(&self, until_ms: u64) {
+        self.state.store(until_ms << CALLS_BITS | FAULTS_MAX as u64, Relaxed);
+    }
+
+    /// Opens it to everybody.
+    pub(crate) fn open(&self) {
+        self.state.store(0, Relaxed);
+    }
+
+    /// Until when it is shut, if it is.
+    pub(crate) fn until_ms(&self, now_ms: impl FnOnce() -> u64) -> Option<u64> {
+        let until_ms = self.state.load(Relaxed) >> CALLS_BITS;
+        (until_ms > 0 && now_ms() < until_ms).then_some(until_ms)
+    }
+
+    /// Whether it is shut, for calls that do not go on side by side: when it no longer is, it is open to all of them.
+    pub(crate) fn is_shut(&self, now_ms: impl FnOnce() -> u64) -> bool {
+        let state = self.state.load(Relaxed);
+        if state == 0 {
+            return false;
+        }
+        let is_shut = now_ms() < state >> CALLS_BITS;
+        if !is_shut {
+            // Unless it has just been shut again.
+            let _ = self.state.compare_exchange(state, 0, Relaxed, Relaxed);
+        }
+        is_shut
+    }
+
+    /// Whether calls under way are to end too: it is shut, and nobody has come alone since.
+    pub(crate) fn ends(&self, now_ms: impl FnOnce() -> u64) -> bool {
+        let state = self.state.load(Relaxed);
+        state & CALLS == FAULTS_MAX as u64 && now_ms() < state >> CALLS_BITS
+    }
+
+    /// Whether one more may be called now. Who is told so has to.
+    pub(crate) fn admits(&self, now_ms: impl FnOnce() -> u64) -> bool {
+        let state = self.state.load(Relaxed);
+        if state == 0 {
+            return true;
+        }
+        let (now_ms, until_ms, calls) = (now_ms(), state >> CALLS_BITS, state & CALLS);
+        let next = if calls > 0 { (now_ms + PROBE_MS) << CALLS_BITS | (calls - 1) } else { 0 };
+        // Another may have been faster, or it has just been shut again.
+        now_ms >= until_ms && self.state.compare_exchange(state, next, Relaxed, Relaxed).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn after_a_quarantine_three_calls_come_one_at_a_time_and_then_all() {
+        let gate = Gate::default();
+        let admitted = |now_ms| (0..64).filter(|_| gate.admits(|| now_ms)).count();
+        assert_eq!((admitted(5), gate.until_ms(|| 5)), (64, None));
+        gate.shut(1_000);
+        assert_eq!((admitted(999), gate.until_ms(|| 999)), (0, Some(1_000)));
+        assert_eq!([1_000, 1_099, 1_100, 1_199].map(admitted), [1, 0, 1, 0]);
+        assert!(gate.until_ms(|| 1_199).is_some() && gate.until_ms(|| 1_200).is_none());
+        assert_eq!([1_200, 1_299, 1_300, 1_300].map(admitted), [1, 0, 64, 64]);
+        gate.shut(5_000);
+        assert!(gate.ends(|| 4_999) && !gate.ends(|| 5_000));
+        assert_eq!(admitted(5_000), 1);
+        assert!(!gate.ends(|| 5_000), "nor the one that came alone");
+        gate.shut(9_000);
+        assert_eq!([5_500, 9_000].map(admitted), [0, 1], "one that fails shuts it again");
+        gate.open();
+        assert_eq!(admitted(9_001), 64);
+        gate.shut(12_000);
+        assert!(gate.is_shut(|| 11_999) && !gate.is_shut(|| 12_000));
+        assert_eq!(admitted(0), 64, "opened to all");
+    }
 
     /// Three faults at once and the length of the quarantine they lead to.
     fn quarantine(breaker: &mut Breaker, now_ms: u64) -> u64 {

@@ -7,13 +7,12 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
 
-use crate::breaker::Breaker;
+use crate::breaker::{Breaker, Gate};
 use crate::engine::{Content, LoadError};
 use crate::limits::ROLLBACK_WINDOW_MS;
 use crate::rollout::{Rollout, RolloutState, Side, Tallies, Trial};
@@ -93,7 +92,7 @@ pub(crate) struct Generations<S, C> {
     reloading: Mutex<()>,
     standing: Mutex<Standing<S, C>>,
     running: ArcSwap<Running<S, C>>,
-    quarantined_until_ms: AtomicU64,
+    gate: Arc<Gate>,
 }
 
 /// How a plugin stands apart from what runs. Locked for moments only.
@@ -123,8 +122,8 @@ pub(crate) struct Stands<S, C> {
 }
 
 impl<S: Spec, C> Generations<S, C> {
-    /// With its first loading. `now_ms` is the host's clock.
-    pub(crate) fn new(first: Generation<S, C>, now_ms: fn() -> u64) -> Self {
+    /// With its first loading. `now_ms` is the host's clock; quarantine shuts the gate.
+    pub(crate) fn new(first: Generation<S, C>, now_ms: fn() -> u64, gate: Arc<Gate>) -> Self {
         let standing = Standing {
             spec: first.spec.clone(),
             number: first.number,
@@ -140,7 +139,7 @@ impl<S: Spec, C> Generations<S, C> {
             reloading: Mutex::default(),
             standing: Mutex::new(standing),
             running: ArcSwap::from_pointee(Running { present: Arc::new(first), trial: None }),
-            quarantined_until_ms: AtomicU64::new(0),
+            gate,
         }
     }
 
@@ -204,7 +203,7 @@ impl<S: Spec, C> Generations<S, C> {
         standing.sha256.clone_from(&next.sha256);
         // A new file is a new chance.
         standing.breaker = Breaker::default();
-        self.quarantined_until_ms.store(0, Relaxed);
+        self.gate.open();
         let number = next.number;
         self.run(Running { present: next, trial }, announce);
         number
@@ -219,22 +218,18 @@ impl<S: Spec, C> Generations<S, C> {
 
     /// Whether nothing is to be called for now.
     pub(crate) fn is_quarantined(&self) -> bool {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        if until == 0 {
-            return false;
-        }
-        let lasts = (self.now_ms)() < until;
-        if !lasts {
-            // Over, unless another thread has just begun a new one.
-            let _ = self.quarantined_until_ms.compare_exchange(until, 0, Relaxed, Relaxed);
-        }
-        lasts
+        self.gate.is_shut(self.now_ms)
+    }
+
+    /// Whether one more may be called, which behind a quarantine come one at a time. Who is told so has to call it.
+    pub(crate) fn admits(&self) -> bool {
+        self.gate.admits(self.now_ms)
     }
 
     /// How long nothing is to be called, where that is so.
     pub(crate) fn quarantined_for(&self) -> Option<Duration> {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        self.is_quarantined().then(|| Duration::from_millis(until.saturating_sub((self.now_ms)())))
+        let until_ms = self.gate.until_ms(self.now_ms)?;
+        Some(Duration::from_millis(until_ms.saturating_sub((self.now_ms)())))
     }
 
     /// Whether one fault too many would be a rollback: what runs was loaded a moment ago, and there is something to go back to.
@@ -272,7 +267,7 @@ impl<S: Spec, C> Generations<S, C> {
                 tracing::error!(plugin, bad, good, %fault, "faults right after a reload: rolled back");
             }
             None => {
-                self.quarantined_until_ms.store(until, Relaxed);
+                self.gate.shut(until);
                 tracing::error!(plugin, until, %fault, "in quarantine");
             }
         }
@@ -280,8 +275,7 @@ impl<S: Spec, C> Generations<S, C> {
 
     /// How it stands.
     pub(crate) fn stands(&self) -> Stands<S, C> {
-        let until = self.quarantined_until_ms.load(Relaxed);
-        let quarantined_until_ms = if until > (self.now_ms)() { until } else { 0 };
+        let quarantined_until_ms = self.gate.until_ms(self.now_ms).unwrap_or(0);
         // Together, so that nobody takes the moment of a reload for a rollback.
         let (generation, adopted, rollout) = {
             let standing = self.standing.lock();

@@ -43,6 +43,7 @@ mod store;
 pub mod tick;
 pub mod total;
 mod trace;
+mod turn;
 pub mod types;
 pub mod vectors;
 

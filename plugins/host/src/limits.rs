@@ -66,6 +66,8 @@ pub const QUARANTINE_MIN_MS: u64 = 1_000;
 pub const HEALTHY_SPELL_MS: u64 = 600_000;
 /// Longest quarantine.
 pub const QUARANTINE_MAX_MS: u64 = 300_000;
+/// From one of the calls behind a quarantine to the next, which come one at a time: several times what a call may compute.
+pub const PROBE_MS: u64 = 100;
 /// A quarantine this soon after a reload rolls it back.
 pub const ROLLBACK_WINDOW_MS: u64 = 60_000;
 /// Functions told of the backtrace of a fault.

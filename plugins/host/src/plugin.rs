@@ -145,7 +145,7 @@ impl Plugin {
             alive: Arc::default(),
             name: generation.spec.name.clone(),
             wanted,
-            generations: Generations::new(generation, host.clock()),
+            generations: Generations::new(generation, host.clock(), Arc::default()),
             host,
             pushed: Mutex::default(),
             recorder: Mutex::default(),

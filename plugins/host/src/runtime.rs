@@ -14,6 +14,7 @@ use wasmtime::{Config, Enabled, Engine, Module, PoolingAllocationConfig};
 
 use crate::ambient::Ambient;
 use crate::artifact::{Part, Source, compiled, make_directory};
+use crate::breaker::Gate;
 use crate::component::Opened;
 use crate::engine::{Content, HostSettings};
 use crate::fetch::limits::{BODY_BYTES_MAX, ORIGINS_MAX, TIMEOUT_MS_MAX};
@@ -25,6 +26,7 @@ use crate::service::{Dialled, Rate};
 use crate::status::Counters;
 use crate::store::Store;
 use crate::tick::Tally;
+use crate::turn::Turns;
 
 /// Of guests with this data.
 pub(crate) struct Runtime<G: 'static> {
@@ -62,6 +64,10 @@ pub(crate) struct Shared {
     pub(crate) scripted: Option<Arc<fetch::Granted>>,
     pub(crate) now_ms: fn() -> u64,
     pub(crate) instances: Arc<AtomicUsize>,
+    /// Shut while it is in quarantine.
+    pub(crate) gate: Arc<Gate>,
+    /// Of its calls that compute for long.
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl Shared {
@@ -69,8 +75,9 @@ impl Shared {
     pub(crate) fn new(name: &str, store_bytes: usize, now_ms: fn() -> u64) -> Self {
         let (counters, store) = (Arc::default(), Arc::new(Store::new(store_bytes)));
         let (dialled, commits, fetched, ticks, instances) = Default::default();
-        let name = name.to_owned();
-        Self { name, counters, store, dialled, commits, fetched, ticks, scripted: None, now_ms, instances }
+        let (name, gate) = (name.to_owned(), Arc::<Gate>::default());
+        let turns = Turns::new(gate.clone(), now_ms);
+        Self { name, counters, store, dialled, commits, fetched, ticks, scripted: None, now_ms, instances, gate, turns }
     }
 }
 

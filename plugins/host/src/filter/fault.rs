@@ -56,9 +56,9 @@ impl Failure {
         Self { fault, text: text.into(), trace: Vec::new() }
     }
 
-    /// The same of an instance that could not be started: what failed is the guest's `export`. That there was no place stays that.
+    /// The same of an instance that could not be started: what failed is the guest's `export`. What was none of its doing stays that.
     pub(crate) fn at_start(self, export: &str) -> Self {
-        let fault = if self.fault == Fault::Busy { Fault::Busy } else { Fault::Init };
+        let fault = if self.fault.is_its_own() { Fault::Init } else { self.fault };
         Self { fault, text: format!("its {export} failed: {}", self.text), trace: self.trace }
     }
 

@@ -13,6 +13,7 @@ use crate::ambient::{Ambient, nonsense};
 use crate::bounds::Bounds;
 use crate::fetch::{Asker, Asking};
 use crate::service::time::Time;
+use crate::turn::Turn;
 
 /// Where in a request a call is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,8 @@ pub(super) struct Guest {
     /// What the call under way may still compute, and whether it lets others run at each tick.
     pub(super) time: Time,
     pub(super) may_yield: bool,
+    /// Whether it is its turn to compute for long.
+    pub(super) turn: Turn,
     pub(super) point: Point,
     pub(super) exchange: Option<Box<dyn Exchange>>,
     pub(super) kept: Vec<u8>,
@@ -71,6 +74,7 @@ pub(super) struct Guest {
 impl Guest {
     /// Itself, as it asks by HTTP.
     pub(super) fn asker(&mut self) -> Asker<'_> {
+        self.turn.release();
         let forbidden = match self.point {
             _ if self.begins => Some("it asks by HTTP in its `init`: a node only tries that"),
             _ if self.ticks => None,

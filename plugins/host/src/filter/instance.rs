@@ -24,6 +24,7 @@ use crate::limits::ERROR_BYTES_MAX;
 use crate::runtime::Shared;
 use crate::service::time::Time;
 use crate::tick;
+use crate::turn::Turn;
 
 /// What a filter asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -115,6 +116,7 @@ impl Instance {
             bounds: Bounds::of(memory_bytes),
             time: Time::of(deadline_ms),
             may_yield: may_yield && core.is_none(),
+            turn: Turn::of(&shared.turns),
             point: Point::Lookup,
             exchange: None,
             kept: Vec::new(),
@@ -137,7 +139,7 @@ impl Instance {
             guest.interrupts += 1;
             Ok(match guest.time.tick() {
                 false => UpdateDeadline::Interrupt,
-                true if guest.may_yield => UpdateDeadline::Yield(1),
+                true if guest.may_yield => guest.turn.tick(&mut guest.bounds),
                 true => UpdateDeadline::Continue(1),
             })
         });
@@ -191,6 +193,7 @@ impl Instance {
         let guest = self.store.data_mut();
         (guest.may_yield, guest.point, guest.interrupts) = (may_yield, point, 0);
         guest.time.begin_anew();
+        guest.turn.begin();
         guest.asking.begin();
         // At the next tick: the one under way is not counted whole.
         self.store.set_epoch_deadline(1);
@@ -250,6 +253,7 @@ impl Instance {
     /// Takes back what was lent, and what was kept before, with the changes.
     pub(super) fn end(&mut self) -> (Option<Box<dyn Exchange>>, Vec<u8>, Changes) {
         let guest = self.store.data_mut();
+        guest.turn.release();
         (guest.exchange.take(), std::mem::take(&mut guest.kept), std::mem::take(&mut guest.changes))
     }
 

@@ -151,7 +151,7 @@ const CLOSED: u8 = 1 << 7;
 
 impl Filter {
     pub(super) fn new(id: usize, host: Arc<FilterHost>, shared: Shared, generation: Generation) -> Self {
-        let generations = Generations::new(generation, shared.now_ms);
+        let generations = Generations::new(generation, shared.now_ms, shared.gate.clone());
         let asks = AtomicU8::new(asks_of(&generations.running()));
         Self { id, alive: Arc::default(), host, shared, generations, asks, figures: Figures::default() }
     }
@@ -264,7 +264,7 @@ impl Filter {
 
     /// An instance of a generation; or why there is none.
     async fn instance(&self, generation: &Generation, side: Side) -> Result<Box<Instance>, Failure> {
-        if side == Side::Present && self.generations.is_quarantined() {
+        if side == Side::Present && !self.generations.admits() {
             return Err(Fault::Quarantined.into());
         }
         match self.idle(generation) {

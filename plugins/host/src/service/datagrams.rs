@@ -74,9 +74,12 @@ impl Instance {
         let guest = self.store.data_mut();
         guest.time.begin_anew();
         guest.asking.begin();
+        guest.turn.begin();
+        let slot = guest.turn.slot();
         self.store.set_epoch_deadline(1);
         let sender = Sender { address: from.ip().to_canonical().to_string(), port: from.port() };
-        let called = self.exports.littoral_plugin_datagrams().call_handle(&mut self.store, &sender, data).await;
+        let called = self.exports.littoral_plugin_datagrams().call_handle(&mut self.store, &sender, data);
+        let called = slot.during(called).await;
         let answers = called.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         if let Some(draft) = &mut self.store.data_mut().draft {
             draft.discard();
@@ -133,7 +136,7 @@ impl Handler {
         let generation: Arc<Generation> = self.service.current();
         let number = generation.number;
         let kept = self.instance.take().filter(|kept| kept.generation == number);
-        if self.service.is_quarantined() {
+        if !self.service.admits() {
             return Err((Fault::Quarantined.into(), number));
         }
         let told = |failure| (failure, number);

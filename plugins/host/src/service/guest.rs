@@ -22,6 +22,7 @@ use crate::bounds::Bounds;
 use crate::durable::Draft;
 use crate::fetch::{Asker, Asking};
 use crate::filter::limits::TICK_MS;
+use crate::turn::Turn;
 
 /// What a store's owner has besides its guest.
 pub(super) struct Guest {
@@ -42,6 +43,8 @@ pub(super) struct Guest {
     pub(super) swarm: Option<Calls>,
     /// Whom it may ask by HTTP.
     pub(super) asking: Asking,
+    /// Whether it is its turn to compute for long.
+    pub(super) turn: Turn,
     /// Whether it is in its `init`.
     pub(super) begins: bool,
 }

@@ -19,6 +19,7 @@ use crate::filter::limits::HANDED_BYTES_MAX;
 use crate::filter::{Failure, Fault};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::runtime::Shared;
+use crate::turn::Turn;
 
 /// A started instance.
 pub(super) struct Instance {
@@ -77,7 +78,8 @@ impl Instance {
 
     /// Serves the connection. What the guest says in the end; or its fault, and whether the peer had said anything by then.
     pub(super) async fn serve(&mut self) -> Result<Result<(), String>, (Failure, bool)> {
-        let said = self.exports.littoral_plugin_service().call_serve(&mut self.store).await;
+        let slot = self.store.data_mut().turn.slot();
+        let said = slot.during(self.exports.littoral_plugin_service().call_serve(&mut self.store)).await;
         let guest = self.store.data();
         match said {
             Ok(said) => Ok(said.map_err(bounded)),
@@ -115,6 +117,7 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
         dials: dial.map(|spec| Dials::new(spec.clone(), shared.dialled.clone())),
         swarm: None,
         asking: Asking::of(*fetch, &shared.fetched, *scope),
+        turn: Turn::of(&shared.turns),
         begins: true,
     };
     let mut store = Store::new(pre.component().engine(), guest);
@@ -125,7 +128,7 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
         let guest = context.data_mut();
         Ok(match guest.time.tick() {
             false => UpdateDeadline::Interrupt,
-            true if guest.may_yield => UpdateDeadline::Yield(1),
+            true if guest.may_yield => guest.turn.tick(&mut guest.bounds),
             true => UpdateDeadline::Continue(1),
         })
     });

@@ -150,7 +150,7 @@ impl Generation {
 impl Service {
     pub(super) fn new(host: Arc<ServiceHost>, shared: Shared, generation: Generation) -> Self {
         generation.grant_durable();
-        let generations = Generations::new(generation, shared.now_ms);
+        let generations = Generations::new(generation, shared.now_ms, shared.gate.clone());
         let (culprits, announce) = (Culprits::default(), OnceLock::new());
         Self { host, shared, generations, culprits, announce, figures: Arc::default() }
     }
@@ -248,9 +248,9 @@ impl Service {
         self.generations.current()
     }
 
-    /// Whether nothing is to be called for now.
-    pub(super) fn is_quarantined(&self) -> bool {
-        self.generations.is_quarantined()
+    /// Whether it may be called once more. Who is told so has to.
+    pub(super) fn admits(&self) -> bool {
+        self.generations.admits()
     }
 
     /// Counts a fault in handling a datagram with generation `number`. Who sent it cannot be known, so that it says little of the service,
@@ -357,7 +357,7 @@ impl Service {
     async fn serve_on(&self, generation: &Generation, wire: Box<dyn Wire>, client: IpAddr) -> Outcome {
         let number = generation.number;
         let refused = self.culprits.is_refused(client, (self.shared.now_ms)());
-        if refused || self.generations.is_quarantined() {
+        if refused || !self.generations.admits() {
             return self.failed(&Fault::Quarantined.into(), client, false, number);
         }
         let connection = Connection::new(wire, self.figures.clone());

@@ -31,8 +31,9 @@ impl Ticker<'_> {
         let guest = self.store.data_mut();
         guest.time.begin_anew();
         guest.asking.begin();
+        let slot = guest.turn.slot();
         self.store.set_epoch_deadline(1);
-        let said = tick::call(self.store, self.component).await;
+        let said = slot.during(tick::call(self.store, self.component)).await;
         said.map_err(|error| failure_of(&error, &self.store.data().bounds))
     }
 

@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use littoral_plugin_host::filter::{Change, Exchange, Fault as Failed, Filter, FilterHost, FilterSpec, Point};
-use littoral_plugin_host::{Fault, Flow, HostSettings, Interface, Object, PluginSpec, fuzzing};
+use littoral_plugin_host::filter::{Change, Exchange, Fault as Failed, Filter, FilterHost, FilterSpec, Kept, Point};
+use littoral_plugin_host::{Fault, Flow, HostSettings, Interface, Object, PluginSpec, State, fuzzing};
 
 use super::marionette::{Marionette, Operation};
 use super::{advance, ask, flow, guest, host, now_ms, spec};
@@ -298,4 +298,41 @@ fn a_filter_that_computes_for_long_lets_others_run_from_then_on() {
         assert_eq!(run(&traps, Vec::new()), Err(Failed::Trap));
         assert_eq!(traps.status().path, "core", "what is over soon stays there");
     }
+}
+
+/// What becomes of so many calls at once, on one thread: how many were each of two faults.
+fn at_once(filter: &Arc<Filter>, calls: usize, faults: [Failed; 2]) -> [usize; 2] {
+    let call = |_| Box::pin(filter.call(Point::Request, Box::new(Plain), Kept::NOTHING));
+    let mut calls: Vec<_> = (0..calls).map(call).collect();
+    let mut ended = Vec::new();
+    while !calls.is_empty() {
+        calls.retain_mut(|call| match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Pending => true,
+            Poll::Ready(called) => {
+                ended.extend(called.outcome.err());
+                false
+            }
+        });
+    }
+    faults.map(|fault| ended.iter().filter(|other| **other == fault).count())
+}
+
+#[test]
+fn calls_that_compute_for_long_take_turns_and_end_with_the_first_that_fail() {
+    let host = FilterHost::new(HostSettings { cache_dir: None, compiler: None, now_ms }).unwrap();
+    let config = r#"{"how": "spin", "at": "request"}"#.into();
+    let spec = FilterSpec { name: "faults".into(), file: guest("filter-faults"), config, ..FilterSpec::default() };
+    let spins = host.load(spec).unwrap();
+    // From here on it lets others run.
+    assert_eq!(run(&spins, Vec::new()), Err(Failed::Deadline));
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let calls = 32 + processors;
+    let [late, cut] = at_once(&spins, calls, [Failed::Deadline, Failed::Quarantined]);
+    assert!(late >= 2 && late <= 1 + processors && late + cut == calls, "{late} and {cut} of {calls}");
+    assert_eq!(spins.status().state, State::Quarantined);
+    for _ in 0..3 {
+        advance(1_000);
+        assert_eq!(at_once(&spins, 8, [Failed::Deadline, Failed::Quarantined]), [1, 7], "one tries, nobody else");
+    }
+    assert_eq!(spins.status().state, State::Quarantined, "three have tried");
 }

@@ -108,28 +108,35 @@ impl Instance {
 
     async fn tell(&mut self, event: &Event) -> Result<(), Failure> {
         let (store, swarm) = (&mut self.store, self.exports.littoral_plugin_swarm());
-        store.data_mut().time.begin_anew();
+        let guest = store.data_mut();
+        guest.time.begin_anew();
+        guest.turn.begin();
+        let slot = guest.turn.slot();
         store.set_epoch_deadline(1);
-        let told = match event {
-            Event::Opened { connection, peer, inbound } => {
-                swarm.call_opened(store, *connection, endpoint(*peer), *inbound).await
+        let telling = async {
+            match event {
+                Event::Opened { connection, peer, inbound } => {
+                    swarm.call_opened(store, *connection, endpoint(*peer), *inbound).await
+                }
+                Event::Data { connection, bytes } => swarm.call_data(store, *connection, bytes).await,
+                Event::Ended { connection } => swarm.call_ended(store, *connection).await,
+                Event::Writable { connection } => swarm.call_writable(store, *connection).await,
+                Event::Closed { connection } => swarm.call_closed(store, *connection).await,
+                Event::Datagram { from, bytes } => swarm.call_datagram(store, endpoint(*from), bytes).await,
+                Event::Timer { id } => swarm.call_timer(store, *id).await,
+                Event::Found { content, length } => swarm.call_found(store, *content, *length).await,
+                Event::Digested { number, sum } => swarm.call_digested(store, *number, sum.as_deref()).await,
             }
-            Event::Data { connection, bytes } => swarm.call_data(store, *connection, bytes).await,
-            Event::Ended { connection } => swarm.call_ended(store, *connection).await,
-            Event::Writable { connection } => swarm.call_writable(store, *connection).await,
-            Event::Closed { connection } => swarm.call_closed(store, *connection).await,
-            Event::Datagram { from, bytes } => swarm.call_datagram(store, endpoint(*from), bytes).await,
-            Event::Timer { id } => swarm.call_timer(store, *id).await,
-            Event::Found { content, length } => swarm.call_found(store, *content, *length).await,
-            Event::Digested { number, sum } => swarm.call_digested(store, *number, sum.as_deref()).await,
         };
-        told.map_err(|error| failure_of(&error, &self.store.data().bounds))
+        slot.during(telling).await.map_err(|error| failure_of(&error, &self.store.data().bounds))
     }
 
     async fn stop(&mut self) -> Result<Vec<u8>, Failure> {
-        self.store.data_mut().time.begin_long();
+        let guest = self.store.data_mut();
+        guest.time.begin_long();
+        let slot = guest.turn.slot();
         self.store.set_epoch_deadline(1);
-        let given = self.exports.littoral_plugin_swarm().call_stop(&mut self.store).await;
+        let given = slot.during(self.exports.littoral_plugin_swarm().call_stop(&mut self.store)).await;
         let given = given.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         match given.len() <= HANDOFF_BYTES_MAX {
             true => Ok(given),
@@ -174,7 +181,7 @@ impl Actor {
         let (generation, service) = (service.current(), service.clone());
         let number = generation.number;
         let started = async {
-            if service.is_quarantined() {
+            if !service.admits() {
                 return Err(Fault::Quarantined.into());
             }
             Instance::start(recipe(&generation, &service.shared)?, outside, handoff, true).await
