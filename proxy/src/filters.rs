@@ -281,6 +281,9 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
         name if name.starts_with(fetched::FAMILY) => fetched::samples(name, &label, status.fetched.as_ref()),
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
+        "littoral_plugin_generation_calls_total" | "littoral_plugin_generation_faults_total" => {
+            rollouts::generations(name, &label, &status.generations)
+        }
         name => rollouts::samples(name, &label, status.rollout.as_ref()),
     }
 }

@@ -327,6 +327,9 @@ impl Plugins {
                 }
                 "littoral_plugin_dropped_total" => filters::dropped(&label, status.dropped),
                 "littoral_plugin_quarantined" => vec![(f64::from(status.quarantined_until_ms > 0), vec![label])],
+                "littoral_plugin_generation_calls_total" | "littoral_plugin_generation_faults_total" => {
+                    rollouts::generations(name, &label, &status.generations)
+                }
                 name => rollouts::samples(name, &label, status.rollout.as_ref()),
             }
         };

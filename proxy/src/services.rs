@@ -23,6 +23,7 @@ use crate::filters::dropped;
 use crate::node::Node;
 use crate::observe::metrics::Sample;
 use crate::plugins::absent::{Absent, Lacking};
+use crate::plugins::rollouts;
 use crate::swarm::Shard;
 use crate::ticks;
 
@@ -250,6 +251,9 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_plugin_faults_total" => map("kind", &status.faults),
         "littoral_plugin_memory_bytes" => one(status.memory_bytes as f64),
         "littoral_plugin_generation" => one(status.generation as f64),
+        "littoral_plugin_generation_calls_total" | "littoral_plugin_generation_faults_total" => {
+            rollouts::generations(name, &label, &status.generations)
+        }
         "littoral_plugin_loaded" => one(1.0),
         "littoral_plugin_dropped_total" => dropped(&label, status.dropped),
         "littoral_plugin_quarantined" => one(f64::from(status.quarantined_until_ms > 0)),

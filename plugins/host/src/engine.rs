@@ -14,6 +14,7 @@ use crate::asked::Asked;
 use crate::compile::Compiler;
 use crate::component::{Interface, Opened, open};
 use crate::directory;
+use crate::generations::Count;
 use crate::instance::linker;
 use crate::limits::{
     FILE_BYTES_MAX, MEMORY_BYTES_DEFAULT, MEMORY_BYTES_MAX, MEMORY_EXACT_BYTES_DEFAULT, MEMORY_EXACT_BYTES_MAX,
@@ -202,7 +203,7 @@ impl Host {
         let asked = Asked::of(&opened);
         let code = Code { module, linker, interfaces, memory_bytes, reads_measured, reads_priced, asked };
         let (sha256, loaded_ms) = (sha256.clone(), (self.settings.now_ms)());
-        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
+        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code, count: Count::default() };
         // The canary: it starts, has the contract's very types and takes its config, before anybody depends on it.
         let started = generation.instance(Arc::default()).map(drop);
         let vectors = directory::vectors(generation.spec.vectors.as_deref(), &generation.spec.file);

@@ -7,10 +7,12 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::{Mutex, MutexGuard};
+use serde::Serialize;
 
 use crate::breaker::{Breaker, Gate};
 use crate::engine::{Content, LoadError};
@@ -40,6 +42,34 @@ pub(crate) struct Generation<S, C> {
     pub(crate) signed_by: Option<PublicKey>,
     pub(crate) loaded_ms: u64,
     pub(crate) code: C,
+    pub(crate) count: Count,
+}
+
+/// What one loading was called for, and what it failed at.
+#[derive(Default)]
+pub(crate) struct Count {
+    calls: AtomicU64,
+    faults: AtomicU64,
+}
+
+impl Count {
+    /// Notes a call.
+    pub(crate) fn called(&self) {
+        self.calls.fetch_add(1, Relaxed);
+    }
+}
+
+/// A generation that is asked now, the one that runs or the candidate beside it, and what it did.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct GenerationStatus {
+    /// Its number.
+    pub generation: u64,
+    /// Of its file.
+    pub sha256: String,
+    /// Calls of it; of a service connections, of datagrams those it was handed, of a swarm events.
+    pub calls: u64,
+    /// Faults that were held against it.
+    pub faults: u64,
 }
 
 /// What is asked now.
@@ -77,6 +107,21 @@ impl<S, C> Running<S, C> {
             number if number == self.present.number => trial.tallies.faulted(Side::Present),
             _ => {}
         }
+    }
+
+    fn candidate(&self) -> Option<&Generation<S, C>> {
+        self.trial.as_ref().map(|trial| &*trial.candidate)
+    }
+
+    /// What it and the candidate did.
+    fn told(&self) -> Vec<GenerationStatus> {
+        let of = |one: &Generation<S, C>| GenerationStatus {
+            generation: one.number,
+            sha256: one.sha256.clone(),
+            calls: one.count.calls.load(Relaxed),
+            faults: one.count.faults.load(Relaxed),
+        };
+        [Some(&*self.present), self.candidate()].into_iter().flatten().map(of).collect()
     }
 
     /// Whether a loading of this number is one of those.
@@ -119,6 +164,8 @@ pub(crate) struct Stands<S, C> {
     /// 0: it is not in quarantine.
     pub(crate) quarantined_until_ms: u64,
     pub(crate) rollout: Option<Rollout>,
+    /// What runs, and the candidate beside it.
+    pub(crate) generations: Vec<GenerationStatus>,
 }
 
 impl<S: Spec, C> Generations<S, C> {
@@ -245,6 +292,9 @@ impl<S: Spec, C> Generations<S, C> {
         let now_ms = (self.now_ms)();
         let mut standing = self.standing.lock();
         let running = self.running.load_full();
+        for one in [Some(&*running.present), running.candidate()].into_iter().flatten() {
+            one.count.faults.fetch_add(u64::from(one.number == number), Relaxed);
+        }
         if let Some(trial) = running.trial.as_ref().filter(|trial| trial.candidate.number == number) {
             if standing.rollouts.breaker.fault(now_ms).is_some() {
                 self.end(&mut standing, RolloutState::RolledBack, trial, Some(fault), announce);
@@ -277,16 +327,16 @@ impl<S: Spec, C> Generations<S, C> {
     pub(crate) fn stands(&self) -> Stands<S, C> {
         let quarantined_until_ms = self.gate.until_ms(self.now_ms).unwrap_or(0);
         // Together, so that nobody takes the moment of a reload for a rollback.
-        let (generation, adopted, rollout) = {
+        let (generation, adopted, rollout, generations) = {
             let standing = self.standing.lock();
             let running = self.running.load();
-            (running.present.clone(), standing.adopted, standing.rollouts.told(&running))
+            (running.present.clone(), standing.adopted, standing.rollouts.told(&running), running.told())
         };
         let state = match generation.number == adopted {
             _ if quarantined_until_ms > 0 => State::Quarantined,
             false => State::RolledBack,
             true => State::Running,
         };
-        Stands { generation, state, quarantined_until_ms, rollout }
+        Stands { generation, state, quarantined_until_ms, rollout, generations }
     }
 }

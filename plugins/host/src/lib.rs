@@ -51,6 +51,7 @@ pub use asked::{Asked, Capability, Limits};
 pub use bounds::Place;
 pub use component::{Interface, Role, is_filter, is_service, role};
 pub use engine::{Host, HostSettings, LoadError, PluginSpec};
+pub use generations::GenerationStatus;
 pub use keeper::Keeper;
 pub use plugin::{Planned, Plugin};
 pub use question::{Question, Reply, Snapshot};

@@ -372,6 +372,7 @@ impl Plugin {
         if !slot.is_ready(side) {
             self.renew(slot, side)?;
         }
+        slot.generation(side).iter().for_each(|generation| generation.count.called());
         let (seat, tallies) = slot.asked(side);
         let fuel = seat.fuel.unwrap_or(Q::FUEL);
         let instance = seat.instance.as_mut().ok_or(Fault::Init)?;
@@ -426,7 +427,7 @@ impl Plugin {
 
     /// What it is and did.
     pub fn status(&self) -> Status {
-        let Stands { generation, state, quarantined_until_ms, rollout } = self.generations.stands();
+        let Stands { generation, state, quarantined_until_ms, rollout, generations } = self.generations.stands();
         let mut status = self.figures.status();
         status.name.clone_from(&self.name);
         status.state = state;
@@ -440,7 +441,7 @@ impl Plugin {
         status.sha256 = generation.sha256.clone();
         status.signed_by = generation.signed_by.map(|key| key.to_string());
         status.quarantined_until_ms = quarantined_until_ms;
-        status.rollout = rollout;
+        (status.rollout, status.generations) = (rollout, generations);
         status.record = self.recorder.lock().as_ref().map(Recorder::status);
         status
     }

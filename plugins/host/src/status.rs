@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::asked::{Asked, Limits};
+use crate::generations::GenerationStatus;
 use crate::limits::{COUNTERS_MAX, LOG_LINES_PER_SECOND};
 use crate::record::Recorded;
 use crate::rollout::Rollout;
@@ -191,6 +192,8 @@ pub struct Status {
     pub counters: BTreeMap<u32, u64>,
     /// The candidate that is tried beside it, or was last.
     pub rollout: Option<Rollout>,
+    /// What runs, and the candidate that is tried beside it.
+    pub generations: Vec<GenerationStatus>,
     /// Where its decisions are recorded, and how many were.
     pub record: Option<Recorded>,
     /// What it said beyond its bounds.

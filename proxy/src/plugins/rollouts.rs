@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use littoral_plugin_host::filter::Filter;
-use littoral_plugin_host::{Plugin, Rollout, RolloutState, Share, Told};
+use littoral_plugin_host::{GenerationStatus, Plugin, Rollout, RolloutState, Share, Told};
 
 use super::Plugins;
 use crate::observe::metrics::Sample;
@@ -77,4 +77,16 @@ pub(crate) fn samples(name: &str, label: &(&'static str, String), rollout: Optio
         "littoral_plugin_rollout_faults_total" => sides(|told| told.faults),
         _ => Vec::new(),
     }
+}
+
+/// What is told of the generations of a plugin that are asked now.
+pub(crate) fn generations(name: &str, label: &(&'static str, String), told: &[GenerationStatus]) -> Vec<Sample> {
+    let count: fn(&GenerationStatus) -> u64 = match name {
+        "littoral_plugin_generation_calls_total" => |one| one.calls,
+        "littoral_plugin_generation_faults_total" => |one| one.faults,
+        _ => return Vec::new(),
+    };
+    let of =
+        |one: &GenerationStatus| (count(one) as f64, vec![label.clone(), ("generation", one.generation.to_string())]);
+    told.iter().map(of).collect()
 }

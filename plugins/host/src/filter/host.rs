@@ -23,6 +23,7 @@ use crate::component::{Opened, open};
 use crate::directory;
 use crate::engine::{Content, HostSettings, LoadError};
 use crate::fetch::{FetchSpec, Fetchers, OfGuest};
+use crate::generations::Count;
 use crate::limits::MEMORY_BYTES_MAX;
 use crate::runtime::{Runtime, Shared, check_fetch, check_grants, check_store};
 use crate::signature::Trust;
@@ -132,7 +133,8 @@ impl FilterHost {
         let metered = self.0.is_metered();
         let (manifest, asked) = (Manifest::default(), Asked::of(&opened));
         let code = Code { pre, core, manifest, wants_places, ticks, fetch, metered, asked };
-        let mut generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
+        let mut generation =
+            Generation { number: 1, spec, sha256, signed_by, loaded_ms, code, count: Count::default() };
         // The canary: it starts, takes its config and says what it asks for, before any request depends on it.
         let tried = at_once(async {
             let mut tried = start(&generation, shared, false).await;

@@ -216,6 +216,7 @@ impl Filter {
             return Called { exchange, kept, outcome: Ok((Verdict::Next, Changes::default())) };
         }
         let count = self.figures.calls[point as usize].fetch_add(1, Relaxed);
+        generation.count.called();
         tallies.iter().for_each(|tallies| tallies.called(side));
         let mut instance = match self.instance(&generation, side).await {
             Ok(instance) => instance,
@@ -290,7 +291,7 @@ impl Filter {
 
     /// What it is and did.
     pub fn status(&self) -> FilterStatus {
-        let Stands { generation, state, quarantined_until_ms, rollout } = self.generations.stands();
+        let Stands { generation, state, quarantined_until_ms, rollout, generations } = self.generations.stands();
         let manifest = generation.code.manifest;
         let mut status = self.figures.status(&self.shared.counters);
         status.name.clone_from(&self.shared.name);
@@ -320,7 +321,7 @@ impl Filter {
         status.instances = self.shared.instances.load(Acquire);
         self.tell_ticks(&generation, &mut status);
         status.quarantined_until_ms = quarantined_until_ms;
-        status.rollout = rollout;
+        (status.rollout, status.generations) = (rollout, generations);
         status
     }
 }

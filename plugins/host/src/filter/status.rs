@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::guest::Point;
 use crate::asked::Asked;
 use crate::fetch::FetchedStatus;
+use crate::generations::GenerationStatus;
 use crate::rollout::Rollout;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
@@ -88,6 +89,8 @@ pub struct FilterStatus {
     pub quarantined_until_ms: u64,
     /// The candidate that is tried beside it, or was last.
     pub rollout: Option<Rollout>,
+    /// What runs, and the candidate that is tried beside it.
+    pub generations: Vec<GenerationStatus>,
     /// The last fault in words.
     pub last_fault: Option<String>,
     /// Its reason, and the guest's functions it happened in, innermost first; empty when it was in none.

@@ -135,6 +135,7 @@ impl Handler {
     async fn answers(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, (Failure, u64)> {
         let generation: Arc<Generation> = self.service.current();
         let number = generation.number;
+        generation.count.called();
         let kept = self.instance.take().filter(|kept| kept.generation == number);
         if !self.service.admits() {
             return Err((Fault::Quarantined.into(), number));

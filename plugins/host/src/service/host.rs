@@ -25,6 +25,7 @@ use crate::engine::{Content, HostSettings, LoadError, read};
 use crate::fetch::{FetchSpec, Fetchers, OfGuest};
 use crate::filter::bindings::littoral::plugin::fetch;
 use crate::filter::limits::STORE_BYTES_MAX;
+use crate::generations::Count;
 use crate::limits::MEMORY_BYTES_MAX;
 use crate::runtime::{Runtime, Shared, check_fetch, check_grants, check_store};
 use crate::signature::Trust;
@@ -143,7 +144,7 @@ impl ServiceHost {
         let (ticks, asked) = (opened.ticks(), Asked::of(&opened));
         let code = Code { pre, kind, ticks, durable, fetch, asked };
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
-        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code };
+        let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code, count: Count::default() };
         // The canary: it starts and takes its config before any connection depends on it.
         let tried = at_once(async { Ok(try_one(&generation, shared).await) });
         match tried.map_err(|error| error.to_string()).and_then(|tried| tried) {

@@ -339,6 +339,7 @@ impl Service {
     pub async fn serve(&self, wire: Box<dyn Wire>, begun: impl FnOnce(u64)) -> Outcome {
         let generation = self.generations.current();
         begun(generation.number);
+        generation.count.called();
         let client = wire.peer().ip();
         self.figures.open.fetch_add(1, Relaxed);
         let mut open = Open { figures: &self.figures, outcome: Outcome::Cut };
@@ -406,7 +407,7 @@ impl Service {
 
     /// What it is and did.
     pub fn status(&self) -> ServiceStatus {
-        let Stands { generation, state, quarantined_until_ms, .. } = self.generations.stands();
+        let Stands { generation, state, quarantined_until_ms, generations, .. } = self.generations.stands();
         let spec = &generation.spec;
         let mut status = self.figures.status(&self.shared.counters);
         status.name.clone_from(&self.shared.name);
@@ -440,7 +441,7 @@ impl Service {
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
         status.signed_by = generation.signed_by.map(|key| key.to_string());
-        status.quarantined_until_ms = quarantined_until_ms;
+        (status.quarantined_until_ms, status.generations) = (quarantined_until_ms, generations);
         status.clients_refused = self.culprits.refused((self.shared.now_ms)());
         status
     }

@@ -14,6 +14,7 @@ use crate::asked::Asked;
 use crate::durable::DurableHeld;
 use crate::fetch::FetchedStatus;
 use crate::filter::Fault;
+use crate::generations::GenerationStatus;
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
 use crate::tick::TicksStatus;
@@ -155,6 +156,8 @@ pub struct ServiceStatus {
     pub clients_refused: usize,
     /// Unix milliseconds; 0 when it is in use.
     pub quarantined_until_ms: u64,
+    /// What runs.
+    pub generations: Vec<GenerationStatus>,
     /// The last fault in words.
     pub last_fault: Option<String>,
     /// Its reason, and the guest's functions it happened in, innermost first; empty when it was in none.

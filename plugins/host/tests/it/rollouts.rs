@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use littoral_plugin_host::{
-    Choice, Fault, Flow, Interface, LoadError, Plugin, PluginSpec, Rollout, RolloutState, Share, State,
+    Choice, Fault, Flow, GenerationStatus, Interface, LoadError, Plugin, PluginSpec, Rollout, RolloutState, Share,
+    State,
 };
 
 use super::{advance, flow, guest, host, rows, spec};
@@ -112,6 +113,26 @@ fn what_a_candidate_fails_at_is_answered_by_what_runs_and_a_storm_of_it_ends_the
     assert!((0..3).all(|client| tried.decide(client).0.is_ok()));
     assert_eq!(tried.rollout().generation, 3, "a number is not used again");
     assert_eq!(tried.plugin.status().state, State::Running);
+}
+
+#[test]
+fn each_generation_is_told_what_it_did() {
+    let tried = Tried::new(&std::fs::read(guest("trap")).unwrap());
+    let told = || -> Vec<[u64; 3]> {
+        let of = |one: &GenerationStatus| [one.generation, one.calls, one.faults];
+        tried.plugin.status().generations.iter().map(of).collect()
+    };
+    assert!((0..10).all(|client| tried.decide(client).0.is_ok()));
+    assert_eq!(told(), [[1, 10, 0]]);
+    tried.configure(Some(100.0)).unwrap();
+    // What the candidate fails at is asked of the other.
+    assert!((0..2).all(|client| tried.decide(client).0.is_ok()));
+    assert_eq!(told(), [[1, 12, 0], [2, 2, 2]]);
+    assert!((2..10).all(|client| tried.decide(client).0.is_ok()));
+    assert_eq!(told(), [[1, 20, 0]], "the third was one too many");
+    assert_eq!(tried.plugin.reload(None).unwrap(), 3);
+    assert!(tried.decide(0).0.is_ok());
+    assert_eq!(told(), [[3, 1, 0]], "each begins at nothing");
 }
 
 #[test]

@@ -23,6 +23,12 @@ pub(super) const METRICS: &[Declared] = &[
         "plugin",
         "Generation in force; it grows with each reload. 0: it is not loaded.",
     ),
+    metric(
+        "littoral_plugin_generation_calls_total",
+        "plugin, generation",
+        "Calls of the generation that runs and of the candidate beside it, since each was loaded: requests' points, connections, datagrams, events of a swarm.",
+    ),
+    metric("littoral_plugin_generation_faults_total", "plugin, generation", "Faults held against them."),
     metric("littoral_plugin_loaded", "plugin", "1 when it is loaded, 0 while it could not be."),
     metric(
         "littoral_plugin_turned_away_total",

@@ -69,7 +69,7 @@ pub struct Failed;
 pub struct Actor {
     service: Arc<Service>,
     instance: Instance,
-    number: u64,
+    generation: Arc<Generation>,
 }
 
 /// What is below it.
@@ -188,7 +188,7 @@ impl Actor {
         };
         let (started, _) = timed(service.swarm(), started).await;
         match started {
-            Ok(instance) => Ok(Self { service, instance, number }),
+            Ok(instance) => Ok(Self { service, instance, generation }),
             Err(failure) => {
                 service.swarm_failed(&failure, number);
                 Err(Failed)
@@ -198,11 +198,12 @@ impl Actor {
 
     /// Number of its generation.
     pub fn generation(&self) -> u64 {
-        self.number
+        self.generation.number
     }
 
     /// Tells it of an event. How long it computed, and whether it goes on: `None` if it failed.
     pub async fn tell(mut self, event: &Event) -> (Option<Self>, Duration) {
+        self.generation.count.called();
         let figures = self.service.swarm().clone();
         figures.events[event.kind()].fetch_add(1, Relaxed);
         let (told, took) = timed(&figures, self.instance.tell(event)).await;
@@ -210,7 +211,7 @@ impl Actor {
         match told {
             Ok(()) => (Some(self), took),
             Err(failure) => {
-                self.service.swarm_failed(&failure, self.number);
+                self.service.swarm_failed(&failure, self.generation.number);
                 (None, took)
             }
         }
@@ -219,7 +220,7 @@ impl Actor {
     /// Tells it that it ends. What it hands on; none if it failed.
     pub async fn stop(mut self) -> Option<Vec<u8>> {
         let (given, _) = timed(&self.service.swarm().clone(), self.instance.stop()).await;
-        given.map_err(|failure| self.service.swarm_failed(&failure, self.number)).ok()
+        given.map_err(|failure| self.service.swarm_failed(&failure, self.generation.number)).ok()
     }
 
     fn memory_bytes(&self) -> usize {
