@@ -1,7 +1,12 @@
 //! Filters: what they may change, what they may not, and what becomes of requests when they fail.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use littoral_testkit::node::plugin;
 use littoral_testkit::{Client, Node, Origin, Reply, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use super::{BINARY, config};
 
@@ -180,6 +185,56 @@ async fn a_body_is_rewritten_once_however_it_comes_and_stored_so() {
         assert_eq!(reply.field("etag"), "W/\"v1\"", "it is not what the origin sent byte by byte");
     }
     assert_eq!(origin.requests().len(), 1);
+}
+
+/// Sends so many bytes of text to whom asks for `/long`, who may not keep them, and counts what it got rid of; others get nothing.
+async fn sending(bytes: usize) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (url, sent) = (format!("http://{}", listener.local_addr().unwrap()), Arc::new(AtomicUsize::new(0)));
+    let counted = sent.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let counted = counted.clone();
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                stream.read(&mut asked).await?;
+                let length = if asked.starts_with(b"GET /long ") { bytes } else { 0 };
+                let head = "HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-type: text/html\r\n";
+                stream.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).await?;
+                let piece = [b'x'; 1 << 16];
+                for _ in 0..length / piece.len() {
+                    stream.write_all(&piece).await?;
+                    counted.fetch_add(piece.len(), Relaxed);
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    (url, sent)
+}
+
+#[tokio::test]
+async fn an_origin_is_read_no_faster_than_a_client_takes_what_a_filter_makes_of_it() {
+    // What two connections hold between them, which the kernel decides, is far less than half of it.
+    const BYTES: usize = 128 << 20;
+    let (url, sent) = sending(BYTES).await;
+    let config = format!(
+        "[listen]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[[plugin]]\nname = \"f\"\nfile = \"f.wasm\"\nconfig = {{ replace = {{ y = \"z\" }} }}\n[[site]]\nhosts = [\"site.example\"]\norigin = [{url:?}]\nfilters = [\"f\"]\n"
+    );
+    let node = Node::start(BINARY, &config, &[("f.wasm", &plugin("filter-replace"))]).await;
+    let mut slow = Client::connect(node.address("http")).await;
+    slow.send("GET /long HTTP/1.1\r\nHost: site.example\r\n\r\n").await;
+    let mut reply = slow.head().await.unwrap();
+    slow.chunks_until(&mut reply, 1 << 20).await;
+    // As long as others take for this many requests it could be read on.
+    for number in 0..500 {
+        assert_eq!(node.get("site.example", &format!("/{number}"), &[]).await.status, 200);
+    }
+    assert!(sent.load(Relaxed) < BYTES / 2, "{} bytes were read ahead", sent.load(Relaxed));
+    slow.chunks_until(&mut reply, usize::MAX).await;
+    assert!(reply.whole && reply.body.len() == BYTES);
+    let called = "littoral_filter_calls_total{plugin=\"f\",point=\"body\"}";
+    assert!(node.metrics().await[called] > 0.0, "it was rewritten");
 }
 
 #[tokio::test]
