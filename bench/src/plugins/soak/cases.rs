@@ -7,6 +7,12 @@ use anyhow::Result;
 use super::clients::Saying;
 use crate::engine::{Guests, Place};
 
+/// A policy that starts, and then does whatever is put in here. No language but its own grows tables.
+const HOSTILE: &str = include_str!("../../../../plugins/host/tests/it/hostile.wat");
+/// Grows a table for ever.
+const GROWS: &str =
+    "(loop $again (drop (table.grow $grows (ref.null func) (i32.const 1000))) (br $again)) (i32.const 0)";
+
 /// A node, and who comes to it beside those who load it.
 pub(super) struct Case {
     pub(super) title: String,
@@ -17,7 +23,7 @@ pub(super) struct Case {
 }
 
 /// Policies, by their fixture and its config.
-const POLICIES: [(&str, &str); 7] = [
+const POLICIES: [(&str, &str); 8] = [
     ("spin", ""),
     ("grow", ""),
     ("trap", ""),
@@ -25,16 +31,20 @@ const POLICIES: [(&str, &str); 7] = [
     ("policy-faults", "recurse"),
     ("policy-faults", "log"),
     ("policy-faults", "count"),
+    // Not loaded: the native policy decides.
+    ("policy-faults", "init"),
 ];
 /// What exact policies of eviction do, once they have seen some objects.
 const EXACT: [&str; 5] = ["spin", "trap", "grow", "lie", "mute"];
 /// Filters, by what they do and where.
-const FILTERS: [(&str, &str); 17] = [
+const FILTERS: [(&str, &str); 18] = [
     ("spin", "request"),
     ("grow", "request"),
     ("status", "request"),
     ("wild", "request"),
     ("odd", "request"),
+    // Not loaded: requests go on without.
+    ("init", "request"),
     ("none", "lookup"),
     ("recurse", "origin"),
     ("flood", "origin"),
@@ -54,6 +64,8 @@ const SLOW: &str = "slow";
 const TICKS: [&str; 3] = ["often", "trap", "spin"];
 /// What `service-faults` is told.
 const SERVICES: [&str; 9] = ["spin", "trap", "recurse", "grow", "log", "flood", "deaf", "polls", "hoard"];
+/// Where `service-faults` fails before it is told anything.
+const EARLY: [&str; 2] = ["init", "start"];
 /// What `swarm-faults` is told.
 const SWARMS: [&str; 7] = ["spin", "trap", "recurse", "grow", "flood", "mute", "timers"];
 /// What `datagram-faults` is told.
@@ -87,6 +99,7 @@ pub(super) fn all(place: &Place) -> Result<Vec<Case>> {
         let tables = tables + "[policy]\nroute = \"p\"\nrate = \"p\"\nevict = \"p\"\n";
         all.push(case(format!("policy: {name} {how}"), "", tables));
     }
+    all.push(case("policy: grows tables".into(), "", grows_tables(place)?));
     for how in EXACT {
         let tables = plugin("exact-faults", &format!("config = {{ how = \"{how}\", after = 100 }}"))?;
         all.push(case(format!("exact policy: {how}"), "", tables + "[policy]\nevict = \"p\"\n"));
@@ -102,6 +115,10 @@ pub(super) fn all(place: &Place) -> Result<Vec<Case>> {
         );
         all.push(case(format!("filter that ticks: {how}"), "", plugin("filter-ticks", &keys)?));
     }
+    for at in EARLY {
+        let keys = format!("config = {{ at = \"{at}\" }}");
+        all.push(door(&format!("trap at {at}"), "service", "service-faults", &keys, "echo\n".into())?);
+    }
     for how in SERVICES {
         all.push(door(how, "service", "service-faults", "store = \"1MiB\"", format!("{how}\n"))?);
     }
@@ -115,4 +132,13 @@ pub(super) fn all(place: &Place) -> Result<Vec<Case>> {
         all.push(door(how, "datagram", "datagram-faults", "store = \"1MiB\"", how.to_owned())?);
     }
     Ok(all)
+}
+
+/// The tables of a node whose policy does, made here.
+fn grows_tables(place: &Place) -> Result<String> {
+    let text = HOSTILE.replace("{ALLOCATE}", "(i32.const 1024)").replace("{ANSWER}", GROWS);
+    let file = place.work.join("grows-tables.wasm");
+    std::fs::write(&file, wat::parse_str(text)?)?;
+    let policy = "[policy]\nroute = \"p\"\nrate = \"p\"\nevict = \"p\"\n";
+    Ok(format!("\n[[plugin]]\nname = \"p\"\nfile = {file:?}\n{policy}"))
 }
