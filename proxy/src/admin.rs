@@ -319,7 +319,7 @@ async fn warm_jobs(State(admin): State<Admin>) -> Answer {
 }
 
 async fn standing_warm_jobs(State(admin): State<Admin>) -> Answer {
-    Ok(Json(jobs(&admin)?.standing(&admin.node.settings.load().warm)))
+    Ok(Json(jobs(&admin)?.standing(&admin.node.settings.load())))
 }
 
 async fn warm_job(State(admin): State<Admin>, Path(id): Path<u64>) -> Answer {

@@ -213,6 +213,10 @@ pub struct Limits {
     pub clients_exempt: Vec<Prefix>,
     /// Of all warm jobs together, at most this fast.
     pub warm_rate: Option<Bandwidth>,
+    /// Warm jobs fetch nothing while the network carries more than this.
+    pub warm_ceiling: Option<Bandwidth>,
+    /// The network interface that is meant; all but loopback without it.
+    pub warm_interface: Option<String>,
 }
 
 impl Default for Node {
@@ -250,6 +254,8 @@ impl Default for Limits {
                 .into(),
             passes: 0,
             warm_rate: None,
+            warm_ceiling: None,
+            warm_interface: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
 //! is what an operator may ask for, [`listing`] what that means, [`choice`] what of it is fetched in which order, by what [`learn`] reads in access logs,
-//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`], [`stored`] whether it is there; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
+//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`] and below the ceiling of [`link`], [`stored`] whether it is there; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
 //! those that the config has for each day. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
@@ -21,7 +21,9 @@ mod bucket;
 mod choice;
 mod fetch;
 mod job;
+mod jobs;
 mod learn;
+mod link;
 mod listing;
 mod order;
 mod standing;
@@ -30,10 +32,12 @@ mod window;
 
 pub use args::{WarmArgs, main};
 pub use choice::Place;
+pub use jobs::WarmCommand;
 pub(crate) use learn::LOGS_MAX;
 pub use order::Order;
 pub use standing::Standing;
 pub(crate) use standing::keep;
+pub(crate) use window::zone;
 
 use crate::node::Node;
 use job::Job;
@@ -57,6 +61,8 @@ pub struct Jobs {
     days: standing::Days,
     /// By `limits.warm_rate`.
     bucket: bucket::Bucket,
+    /// By `limits.warm_ceiling`.
+    link: link::Link,
 }
 
 impl Jobs {
@@ -69,7 +75,8 @@ impl Jobs {
         };
         let (door, book) = (SocketAddr::new(ip, data.port()), book::Book::new(directory));
         let days = standing::Days::new(directory);
-        Self { door, next_id: AtomicU64::new(1), jobs: Mutex::default(), book, days, bucket: bucket::Bucket::default() }
+        let (jobs, bucket, link) = Default::default();
+        Self { door, next_id: AtomicU64::new(1), jobs, book, days, bucket, link }
     }
 
     /// Starts a job and returns its state. Needs a runtime.
@@ -118,6 +125,11 @@ impl Jobs {
     /// Jobs that have not ended.
     pub(crate) fn open(&self) -> usize {
         self.jobs.lock().iter().filter(|job| job.is_open()).count()
+    }
+
+    /// Bits a second that the network carried of late, in its busier direction; 0 without `limits.warm_ceiling`.
+    pub(crate) fn link_bits_s(&self) -> u64 {
+        self.link.bits_s()
     }
 
     /// Whether the job of a standing one's day has not ended.

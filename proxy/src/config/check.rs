@@ -255,6 +255,9 @@ impl Cluster {
         if let Some(host) = self.host.as_ref().filter(|host| crate::site::normalise_host(host).as_ref() != Some(host)) {
             return wrong("host", format!("host {host:?}: write the name alone, lower case, without port"));
         }
+        if let Some(Err(problem)) = self.time_zone.as_deref().map(crate::warm::zone) {
+            return wrong("time_zone", problem);
+        }
         if self.capacity.0 == 0 {
             return wrong("capacity", "a capacity of 0 sends nothing: write what it can send, such as \"40Gbps\"");
         }

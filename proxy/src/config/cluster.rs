@@ -18,6 +18,8 @@ pub struct Cluster {
     pub tier: Tier,
     /// Latitude and longitude in degrees.
     pub at: [f64; 2],
+    /// Whose clocks it goes by: a name of the IANA time zone database.
+    pub time_zone: Option<String>,
     /// What it can send.
     pub capacity: Bandwidth,
     /// Addresses of its nodes.

@@ -324,6 +324,13 @@ const CLUSTERS: &[Key] = &[
         "`home` serves everybody, `deep` only its own prefixes.",
     ),
     key("cluster.at", "[latitude, longitude]", "required", "live", "Its place in degrees."),
+    key(
+        "cluster.time_zone",
+        "name of a time zone",
+        "UTC",
+        "live",
+        "Whose clocks the windows of its nodes' warm jobs go by, such as `Europe/Amsterdam`.",
+    ),
     key("cluster.capacity", "bandwidth, more than 0", "required", "live", "What it can send, such as `40Gbps`."),
     key(
         "cluster.host",

@@ -18,7 +18,7 @@ pub const WARM_NAME_BYTES_MAX: usize = 64;
 pub struct Warm {
     /// By which it is told from others.
     pub name: String,
-    /// Its hours, UTC.
+    /// Its hours, by the clocks of the node's cluster unless it names a zone.
     pub window: String,
     /// What names it.
     #[serde(default)]

@@ -1,4 +1,4 @@
-//! The command `littoral warm`: posts a job, shows its progress, cancels it on Ctrl-C.
+//! The command `littoral warm` with something to fetch: posts a job, shows its progress, cancels it on Ctrl-C.
 //!
 //! People get a bar on stderr, programs JSON lines on stdout; a file or pipe behind stdout has at least the last one.
 
@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use super::learn::learn;
-use super::{Order, Place};
+use super::{Order, Place, WarmCommand};
 use crate::cli::{Admin, Failed, call};
 use crate::fileserver::stop_signal;
 
@@ -21,7 +21,11 @@ const POLL: Duration = Duration::from_millis(200);
 
 /// Arguments of `littoral warm`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct WarmArgs {
+    /// What is done with jobs that are there, instead of posting one.
+    #[command(subcommand)]
+    pub command: Option<WarmCommand>,
     /// What names it, as clients ask for it: a manifest (an MPD or an HLS playlist), a list of URLs or a sitemap.
     #[arg(required_unless_present = "list", default_value = "", hide_default_value = true)]
     pub url: String,
@@ -34,7 +38,7 @@ pub struct WarmArgs {
     /// At most this fast, such as 50Mbps.
     #[arg(long, value_name = "RATE")]
     pub rate: Option<String>,
-    /// Only at these hours, UTC, such as 02:00-06:00.
+    /// Only at these hours, such as 02:00-06:00, of the node's cluster, or "02:00-06:00 Europe/Amsterdam".
     #[arg(long, value_name = "FROM-TO")]
     pub window: Option<String>,
     /// How long it is kept from eviction [default: 24h]
@@ -78,6 +82,9 @@ pub struct WarmArgs {
 /// # Errors
 /// When an argument is wrong, the node is not there or refuses the job.
 pub async fn main(args: WarmArgs) -> Result<ExitCode, Failed> {
+    if let Some(command) = args.command {
+        return super::jobs::main(command).await;
+    }
     let WarmArgs { url, list, representations, rate, window, pin, by_popularity, share, bytes, .. } = args;
     let WarmArgs { place, head, copies, dry_run, detach, json, admin, .. } = args;
     let list = list.map(|file| read(&file)).transpose()?;
@@ -121,7 +128,7 @@ fn read(file: &Path) -> Result<String, Failed> {
     Ok(text)
 }
 
-async fn ask(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failed> {
+pub(super) async fn ask(admin: &Admin, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failed> {
     let text = call(admin.admin, method, path, body).await?;
     serde_json::from_str(&text).map_err(|error| Failed::Outcome(format!("{path}: no JSON: {error}")))
 }

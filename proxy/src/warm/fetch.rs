@@ -84,16 +84,26 @@ impl Work<'_> {
         Ok(Got { bytes, hit })
     }
 
-    /// Waits until nothing is owed.
+    /// Whether the machine's network carries more than leaves room for jobs.
+    fn is_crowded(&self) -> bool {
+        let ceiling = self.node.settings.load().limits.warm_ceiling;
+        self.node.warm.as_ref().zip(ceiling).is_some_and(|(jobs, ceiling)| jobs.link.bits_s() > ceiling.0)
+    }
+
+    /// Waits until nothing is owed and there is room on the link.
     pub(super) async fn pace(&self) {
         loop {
-            let owed = self.owed();
-            self.job.progress.lock().owed_s = owed.as_secs_f64().ceil() as u64;
-            if owed.is_zero() {
-                return;
+            let (owed, is_crowded) = (self.owed(), self.is_crowded());
+            {
+                let mut progress = self.job.progress.lock();
+                (progress.owed_s, progress.is_crowded) = (owed.as_secs_f64().ceil() as u64, is_crowded);
             }
-            // A reload may raise the node's rate.
-            tokio::time::sleep(owed.min(RECKON)).await;
+            // A reload may raise the node's rate, and the link may be free by then.
+            match (owed.is_zero(), is_crowded) {
+                (true, false) => return,
+                (_, true) => tokio::time::sleep(RECKON).await,
+                (false, false) => tokio::time::sleep(owed.min(RECKON)).await,
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use littoral_cache::Key;
 use parking_lot::Mutex;
@@ -77,8 +77,54 @@ pub(super) struct Progress {
     pub(super) expected: Option<Expected>,
     /// Until the rates let it fetch the next object.
     pub(super) owed_s: u64,
+    /// The link carries more than it may while it fetches.
+    pub(super) is_crowded: bool,
+    /// How long it has been at it, before the time that it is now, and since when that is.
+    worked: Duration,
+    since: Option<Instant>,
     started_ms: u64,
     ended_ms: Option<u64>,
+}
+
+impl Progress {
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Waiting | State::Running)
+    }
+
+    /// Another state, unless it has ended.
+    fn turn(&mut self, state: State) {
+        if self.is_open() {
+            let (was, is) = (self.state == State::Running, state == State::Running);
+            if was && !is {
+                self.worked += self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+            } else if is && !was {
+                self.since = Some(Instant::now());
+            }
+            self.state = state;
+        }
+    }
+
+    /// What it waits for while it fetches nothing.
+    fn waits_for(&self) -> Option<&'static str> {
+        match self.state {
+            State::Waiting => Some("window"),
+            State::Running if self.is_crowded => Some("link"),
+            State::Running if self.owed_s > 0 => Some("rate"),
+            _ => None,
+        }
+    }
+
+    /// How long it will still take if it goes on like until now, in s: by the bytes where all objects are measured, else by their number. Not before it has done
+    /// something, nor while it waits for its window.
+    fn eta_s(&self, worked: Duration) -> Option<u64> {
+        let by_bytes = self.expected.filter(|expected| expected.bytes > 0 && expected.unmeasured == 0);
+        let done = match by_bytes {
+            Some(expected) => self.bytes as f64 / expected.bytes as f64,
+            None => (self.done + self.failed_count) as f64 / self.total.max(1) as f64,
+        };
+        let left = worked.as_secs_f64() * (1.0 - done.min(1.0)) / done;
+        (self.state == State::Running && done > 0.0).then(|| (left.round() as u64).max(self.owed_s))
+    }
 }
 
 /// What is to be fetched, before it is.
@@ -146,6 +192,9 @@ impl Job {
             error: None,
             expected: None,
             owed_s: 0,
+            is_crowded: false,
+            worked: Duration::ZERO,
+            since: Some(Instant::now()),
             started_ms: now_ms(),
             ended_ms: None,
         };
@@ -159,7 +208,7 @@ impl Job {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        matches!(self.progress.lock().state, State::Waiting | State::Running)
+        self.progress.lock().is_open()
     }
 
     /// Ends it; nothing happens to a job that has ended.
@@ -188,6 +237,8 @@ impl Job {
             "failed": progress.failed,
             "error": progress.error,
             "owed_s": if progress.ended_ms.is_none() { progress.owed_s } else { 0 },
+            "waits_for": progress.waits_for(),
+            "eta_s": progress.eta_s(progress.worked + progress.since.map_or(Duration::ZERO, |since| since.elapsed())),
             "started_ms": progress.started_ms,
             "ended_ms": progress.ended_ms,
         })
@@ -200,8 +251,9 @@ impl Job {
 
     fn end(&self, state: State, error: Option<String>) {
         let mut progress = self.progress.lock();
-        if matches!(progress.state, State::Waiting | State::Running) {
-            (progress.state, progress.error, progress.ended_ms) = (state, error, Some(now_ms()));
+        if progress.is_open() {
+            progress.turn(state);
+            (progress.error, progress.ended_ms) = (error, Some(now_ms()));
             *self.order.lock() = None;
         }
     }
@@ -212,10 +264,7 @@ impl Job {
     }
 
     fn set_state(&self, state: State) {
-        let mut progress = self.progress.lock();
-        if matches!(progress.state, State::Waiting | State::Running) {
-            progress.state = state;
-        }
+        self.progress.lock().turn(state);
     }
 
     fn leave_out(&self, count: usize) {
@@ -353,12 +402,50 @@ impl<'a> Work<'a> {
     }
 
     pub(super) async fn window(&self) {
-        let Some(window) = self.job.plan.window else { return };
+        let Some(window) = &self.job.plan.window else { return };
         let wait = window.opens_in(now_ms() / 1000);
         if !wait.is_zero() {
             self.job.set_state(State::Waiting);
             tokio::time::sleep(wait).await;
         }
         self.job.set_state(State::Running);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(change: impl FnOnce(&mut Progress)) -> Progress {
+        let order = Order { url: "http://video.example/m.mpd".into(), ..Order::default() };
+        let (plan, source) = order.parsed(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        let mut progress = Job::new(1, order, plan, source).progress.into_inner();
+        change(&mut progress);
+        progress
+    }
+
+    #[test]
+    fn what_is_left_goes_by_bytes_where_they_are_known_and_else_by_objects() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(progress(|of| of.total = 9).eta_s(minute), None, "nothing is done");
+        let mut by_objects = progress(|of| (of.total, of.done, of.failed_count) = (9, 2, 1));
+        assert_eq!((by_objects.eta_s(minute), by_objects.waits_for()), (Some(120), None));
+        by_objects.owed_s = 500;
+        assert_eq!((by_objects.eta_s(minute), by_objects.waits_for()), (Some(500), Some("rate")));
+        by_objects.is_crowded = true;
+        assert_eq!(by_objects.waits_for(), Some("link"));
+        let expected = |unmeasured| Some(Expected { objects: 9, bytes: 1000, unmeasured, ..Expected::default() });
+        let by_bytes = progress(|of| (of.total, of.done, of.bytes, of.expected) = (9, 3, 250, expected(0)));
+        assert_eq!(by_bytes.eta_s(minute), Some(180));
+        let unmeasured = progress(|of| (of.total, of.done, of.bytes, of.expected) = (9, 3, 250, expected(1)));
+        assert_eq!(unmeasured.eta_s(minute), Some(120));
+        let more = progress(|of| (of.total, of.done, of.bytes, of.expected) = (9, 8, 2000, expected(0)));
+        assert_eq!(more.eta_s(minute), Some(0), "larger than was expected");
+        let mut waiting = progress(|of| (of.total, of.done) = (9, 3));
+        waiting.turn(State::Waiting);
+        assert_eq!((waiting.eta_s(minute), waiting.waits_for()), (None, Some("window")));
+        waiting.turn(State::Done);
+        waiting.turn(State::Running);
+        assert_eq!(waiting.state, State::Done, "what has ended stays so");
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use jiff::tz::TimeZone;
 use littoral_cache::popularity::{Estimate, Figures};
 use littoral_manifests::catalogue::Catalogue;
 use serde::{Deserialize, Serialize};
@@ -39,7 +40,7 @@ pub struct Order {
     /// At most this fast, such as `50Mbps`; as fast as the origin gives when it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<String>,
-    /// Only at these hours, UTC, such as `02:00-06:00`.
+    /// Only at these hours, such as `02:00-06:00 Europe/Amsterdam`; without a zone in that of the node's cluster, or else UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
     /// How long what was fetched is kept from eviction, such as `24h` (the default); at most 30 days.
@@ -100,6 +101,7 @@ impl Order {
     /// Checks the order against the node.
     pub(super) fn checked(&self, node: &Node) -> Result<(Plan, Source), String> {
         let (mut plan, source) = self.parsed(SystemTime::now())?;
+        plan.window = plan.window.map(|window| window.by(&zone_of(&node.settings.load())));
         if let Some(part) = plan.part.as_mut().filter(|part| part.place == Place::Node) {
             part.place = place_of(&node.settings.load())?;
         }
@@ -203,6 +205,13 @@ impl Order {
     }
 }
 
+/// The zone that clocks of a node's place go by: its cluster's, else UTC.
+pub(super) fn zone_of(config: &crate::config::Config) -> TimeZone {
+    let own = |cluster: &&crate::config::Cluster| Some(&cluster.id) == config.node.cluster.as_ref();
+    let name = config.cluster.iter().find(own).and_then(|cluster| cluster.time_zone.as_deref());
+    name.and_then(|name| super::window::zone(name).ok()).unwrap_or(TimeZone::UTC)
+}
+
 /// The part of a node of such a cluster.
 fn place_of(config: &crate::config::Config) -> Result<Place, String> {
     let own = |cluster: &&crate::config::Cluster| Some(&cluster.id) == config.node.cluster.as_ref();
@@ -279,15 +288,17 @@ mod tests {
     }
 
     #[test]
-    fn a_node_has_the_part_of_its_own_clusters_tier() {
+    fn a_node_has_the_part_and_the_clocks_of_its_own_cluster() {
         let config = |cluster: &str| {
             let text = format!(
                 "[listen]\nhttp = [\"127.0.0.1:0\"]\n[[site]]\nhosts = [\"a.example\"]\norigin = [\"http://127.0.0.1:1\"]\n[node]\n{cluster}\n[[cluster]]\nid = \"isp\"\ntier = \"deep\"\n\
-                 at = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"192.0.2.1\" }}]\n"
+                 time_zone = \"Asia/Tokyo\"\nat = [0, 0]\ncapacity = \"1Gbps\"\nnodes = [{{ v4 = \"192.0.2.1\" }}]\n"
             );
             crate::config::Config::parse(std::path::Path::new("node.toml"), &text).unwrap()
         };
         assert_eq!(place_of(&config("cluster = \"isp\"")), Ok(Place::Deep));
+        assert_eq!(zone_of(&config("cluster = \"isp\"")), super::super::window::zone("Asia/Tokyo").unwrap());
+        assert_eq!(zone_of(&config("")), TimeZone::UTC);
         assert!(place_of(&config("")).unwrap_err().contains("names no [[cluster]]"));
     }
 }

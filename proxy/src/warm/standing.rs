@@ -10,15 +10,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use littoral_manifests::limits::CATALOGUE_BYTES_MAX;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use super::order::zone_of;
 use super::window::Window;
 use super::{Jobs, OPEN_MAX, Order, book, learn};
 use crate::clock::now_ms;
+use crate::config::Config;
 use crate::config::warm::{WARM_MAX, Warm};
 use crate::kept;
 use crate::node::Node;
@@ -86,19 +89,22 @@ impl Jobs {
     }
 
     /// Those in the config, and what came of their last day.
-    pub fn standing(&self, config: &[Warm]) -> Value {
+    pub fn standing(&self, config: &Config) -> Value {
         let (begun, errors, now_s) = (self.days.begun.lock(), self.days.errors.lock(), now_ms() / 1000);
+        let place = zone_of(config);
         let told = |warm: &Warm| {
-            let opens_in_s = window_of(warm).map(|window| window.opens_in(now_s).as_secs());
+            let window = window_of(warm, &place);
+            let opens_in_s = window.as_ref().map(|window| window.opens_in(now_s).as_secs());
             json!({
                 "name": warm.name,
                 "window": warm.window,
+                "zone": window.as_ref().map(Window::zone),
                 "opens_in_s": opens_in_s,
                 "opened_s": begun.get(&warm.name).map(|last| last.opened_s),
                 "error": errors.get(&warm.name),
             })
         };
-        config.iter().map(told).collect()
+        config.warm.iter().map(told).collect()
     }
 }
 
@@ -106,6 +112,7 @@ impl Jobs {
 pub(crate) async fn keep(node: Arc<Node>) {
     book::resume(node.clone()).await;
     let Some(jobs) = node.warm.clone() else { return };
+    tokio::spawn(super::link::follow(node.clone()));
     read(&jobs.days).await;
     loop {
         let config = node.settings.load_full();
@@ -115,7 +122,7 @@ pub(crate) async fn keep(node: Arc<Node>) {
         let stands = |open: &Standing| config.warm.iter().any(|warm| warm.name == open.name && hash(warm) == open.hash);
         jobs.cancel_standing(|open| !stands(open));
         let begun = jobs.days.begun.lock().clone();
-        for (warm, standing) in due(&config.warm, &begun, now_ms() / 1000) {
+        for (warm, standing) in due(&config.warm, &zone_of(&config), &begun, now_ms() / 1000) {
             // What waits for room is due still.
             if !jobs.is_open_of(&standing) && jobs.open() >= OPEN_MAX {
                 continue;
@@ -127,9 +134,9 @@ pub(crate) async fn keep(node: Arc<Node>) {
 }
 
 /// What has to begin: whose window is open and which has not begun in it as it is written now.
-fn due<'a>(config: &'a [Warm], begun: &Begun, now_s: u64) -> Vec<(&'a Warm, Standing)> {
+fn due<'a>(config: &'a [Warm], place: &TimeZone, begun: &Begun, now_s: u64) -> Vec<(&'a Warm, Standing)> {
     let of = |warm: &'a Warm| {
-        let opened_s = window_of(warm)?.opened_s(now_s)?;
+        let opened_s = window_of(warm, place)?.opened_s(now_s)?;
         let standing = Standing { name: warm.name.clone(), opened_s, hash: hash(warm) };
         // A clock that is set back begins nothing twice.
         let has_begun =
@@ -140,8 +147,8 @@ fn due<'a>(config: &'a [Warm], begun: &Begun, now_s: u64) -> Vec<(&'a Warm, Stan
 }
 
 /// Of a checked config there is one.
-fn window_of(warm: &Warm) -> Option<Window> {
-    warm.window.parse().ok()
+fn window_of(warm: &Warm, place: &TimeZone) -> Option<Window> {
+    Some(warm.window.parse::<Window>().ok()?.by(place))
 }
 
 fn hash(warm: &Warm) -> u64 {
@@ -222,7 +229,10 @@ mod tests {
     }
 
     fn names(config: &[Warm], begun: &Begun, now_s: u64) -> Vec<(String, u64)> {
-        due(config, begun, now_s).into_iter().map(|(_, standing)| (standing.name, standing.opened_s)).collect()
+        due(config, &TimeZone::UTC, begun, now_s)
+            .into_iter()
+            .map(|(_, standing)| (standing.name, standing.opened_s))
+            .collect()
     }
 
     #[test]
@@ -233,7 +243,7 @@ mod tests {
         assert_eq!(names(&config, &begun, 10 * DAY + 3 * HOUR), [("night".into(), 10 * DAY + 2 * HOUR)]);
         // Over midnight it opened the day before.
         assert_eq!(names(&config, &begun, 10 * DAY + HOUR / 2), [("late".into(), 9 * DAY + 22 * HOUR)]);
-        for (_, standing) in due(&config, &begun.clone(), 10 * DAY + 3 * HOUR) {
+        for (_, standing) in due(&config, &TimeZone::UTC, &begun.clone(), 10 * DAY + 3 * HOUR) {
             begun.insert(standing.name.clone(), standing);
         }
         assert!(names(&config, &begun, 10 * DAY + 5 * HOUR).is_empty(), "begun");

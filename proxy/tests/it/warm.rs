@@ -291,3 +291,66 @@ async fn a_big_object_is_read_at_the_rate_and_a_viewer_who_waits_for_it_is_not()
     let (status, told) = node.admin("DELETE", &format!("/v1/warm/{}", job["id"]), "").await;
     assert!(status == 200, "{told}");
 }
+
+async fn command(node: &Node, arguments: &[&str]) -> (Option<i32>, String) {
+    let admin = node.address("admin").to_string();
+    let command = tokio::process::Command::new(BINARY).arg("warm").args(arguments).args(["--admin", &admin]).output();
+    let output = command.await.unwrap();
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[tokio::test]
+async fn jobs_are_listed_shown_and_cancelled_from_the_command_line() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.path.ends_with(".m4s") {
+        true => Response::with(&[FRESH], Body::Gated(b"first".to_vec(), held.clone(), b"second".to_vec())),
+        false => title(&request.path),
+    })
+    .await;
+    let node = node_before(&origin, "").await;
+    assert_eq!(command(&node, &["list"]).await, (Some(0), "no job has been posted since this node began\n".into()));
+    let job = order(&node, &serde_json::json!({ "url": MANIFEST, "window": "00:00-23:59 Asia/Tokyo" })).await;
+    let id = job["id"].to_string();
+    let (code, told) = command(&node, &["list"]).await;
+    let words: Vec<&str> = told.lines().nth(1).unwrap().split_whitespace().collect();
+    assert!(code == Some(0) && words[0] == id && words.last() == Some(&MANIFEST), "{told}");
+    let (code, told) = command(&node, &["show", &id]).await;
+    assert!(code == Some(0) && told.contains("state") && told.contains(MANIFEST), "{told}");
+    let (code, told) = command(&node, &["show", &id, "--json"]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &told["id"], told.get("eta_s").is_some()), (Some(0), &job["id"], true));
+    let (code, told) = command(&node, &["cancel", &id]).await;
+    assert!(code == Some(0) && told.starts_with(&format!("job {id} is cancelled: ")), "{told}");
+    gate.open();
+    assert_eq!(ended(&node, &job).await["state"], "cancelled");
+    let (code, told) = command(&node, &["show", "99"]).await;
+    assert!(code == Some(1) && told.contains("404") && told.contains("99"), "{told}");
+    // What names nothing to fetch says how both are used.
+    let (code, told) = command(&node, &[]).await;
+    assert!(code == Some(2) && told.contains("littoral warm"), "{told}");
+}
+
+#[tokio::test]
+async fn no_object_is_begun_while_the_link_carries_more_than_leaves_room_for_jobs() {
+    let origin = Origin::start(|request| title(&request.path)).await;
+    let node = node_before(&origin, "[limits]\nwarm_ceiling = \"1bps\"\nwarm_interface = \"lo\"\n").await;
+    // Asking is traffic of its own.
+    while node.metrics().await["littoral_warm_link_bits_per_second"] <= 1.0 {}
+    let job = order(&node, &serde_json::json!({ "url": MANIFEST })).await;
+    loop {
+        let (_, told) = node.admin("GET", &format!("/v1/warm/{}", job["id"]), "").await;
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["state"], "running", "{told}");
+        if told["waits_for"] == "link" {
+            break;
+        }
+    }
+    assert!(origin.requests().iter().all(|request| !request.path.ends_with(".m4s")));
+    let text = std::fs::read_to_string(node.file("node.toml")).unwrap();
+    std::fs::write(node.file("node.toml"), text.replace("warm_ceiling = \"1bps\"\nwarm_interface = \"lo\"\n", ""))
+        .unwrap();
+    assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
+    let told = ended(&node, &job).await;
+    assert_eq!((told["state"].as_str(), &told["waits_for"]), (Some("done"), &Value::Null), "{told}");
+}

@@ -27,6 +27,13 @@ impl Config {
         if limits.warm_rate == Some(Bandwidth(0)) {
             return wrong("limits.warm_rate", "limits.warm_rate is more than 0; leave it out for no bound");
         }
+        if limits.warm_ceiling == Some(Bandwidth(0)) {
+            return wrong("limits.warm_ceiling", "limits.warm_ceiling is more than 0; leave it out for none");
+        }
+        if limits.warm_interface.is_some() && limits.warm_ceiling.is_none() {
+            let fix = "limits.warm_interface is of a ceiling: add limits.warm_ceiling, such as \"7Gbps\"";
+            return wrong("limits.warm_interface", fix);
+        }
         some_time("limits.body_timeout".into(), "limits.body_timeout", limits.body_timeout)
     }
 }

@@ -71,4 +71,18 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "All warm jobs together fetch no faster than this, beside the rate of each. 256 KiB may come at once.",
     ),
+    key(
+        "limits.warm_ceiling",
+        "bandwidth, more than 0",
+        "none",
+        "live",
+        "While the machine's network carries more than this in its busier direction, by the kernel's counters of the last second, no warm job begins another object.",
+    ),
+    key(
+        "limits.warm_interface",
+        "name of a network interface",
+        "all but loopback",
+        "live",
+        "Whose traffic `warm_ceiling` is of, such as `eth0`.",
+    ),
 ];

@@ -11,7 +11,13 @@ pub(super) const KEYS: &[Key] = &[
         "Tells a standing push job from others; at most 16. It begins each day when its window opens, or at once where that is open and it has not \
          begun in it. One that has not ended by the next day makes room for that day's. A reload that changes or removes one cancels what of it runs.",
     ),
-    key("warm.window", "two times of the day, UTC", "required", "live", "Its hours, such as `02:00-06:00`."),
+    key(
+        "warm.window",
+        "two times of the day",
+        "required",
+        "live",
+        "Its hours, such as `02:00-06:00`, by the clocks of the node's own cluster (`cluster.time_zone`), else UTC; or of a zone it names: `02:00-06:00 Europe/Amsterdam`.",
+    ),
     key(
         "warm.url",
         "URL",

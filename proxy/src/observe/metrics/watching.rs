@@ -38,6 +38,11 @@ pub(super) const METRICS: &[Declared] = &[
         "outcome: begun, failed",
         "Jobs of [[warm]] that were due; failed: its order or one of its files could not be used, and nothing begins before the next day.",
     ),
+    metric(
+        "littoral_warm_link_bits_per_second",
+        "",
+        "What the network carried in the last second, in its busier direction; 0 without limits.warm_ceiling.",
+    ),
     metric("littoral_events_open", "", "Streams of /v1/events that are open."),
     metric(
         "littoral_events_streams_total",
@@ -56,6 +61,9 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_manifests_refused_total" => by("found", node.rate.refused()),
         "littoral_warm_standing_total" => {
             node.warm.as_ref().map_or_else(Vec::new, |jobs| by("outcome", jobs.standing_counts()))
+        }
+        "littoral_warm_link_bits_per_second" => {
+            node.warm.as_ref().map_or_else(Vec::new, |jobs| one(jobs.link_bits_s()))
         }
         "littoral_events_open" => one(watched.open.load(Relaxed) as u64),
         "littoral_events_streams_total" => {
