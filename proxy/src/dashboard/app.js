@@ -85,9 +85,11 @@ function showClusters(told) {
 
 function showWarm(jobs) {
   const kind = job => ({ failed: 'bad', done: 'good' })[job.state];
-  fill('warm', [['job', 'n'], 'title', 'state', ['objects', 'n'], ['bytes', 'n'], ['hits', 'n'], ['failed', 'n'], 'error'],
-    jobs.slice(-20).reverse().map(job => [[count(job.id), 'n'], [job.url || 'a list', 'long'], [job.dry_run ? job.state + ' (dry run)' : job.state, kind(job)],
-      [`${count(job.done)} of ${count(job.total)}`, 'n'], [bytes(job.bytes), 'n'], [count(job.hits), 'n'],
+  const state = job => job.state + (job.dry_run ? ' (dry run)' : job.waits_for ? `, waits for the ${job.waits_for}` : '');
+  const minutes = s => isNumber(s) ? (s < 60 ? count(s) + ' s' : count(Math.round(s / 60)) + ' min') : '–';
+  fill('warm', [['job', 'n'], 'title', 'state', ['objects', 'n'], ['bytes', 'n'], ['left', 'n'], ['hits', 'n'], ['failed', 'n'], 'error'],
+    jobs.slice(-20).reverse().map(job => [[count(job.id), 'n'], [job.url || job.standing || 'a list', 'long'], [state(job), kind(job)],
+      [`${count(job.done)} of ${count(job.total)}`, 'n'], [bytes(job.bytes), 'n'], [minutes(job.eta_s), 'n'], [count(job.hits), 'n'],
       [count(job.failed_count), job.failed_count ? 'n bad' : 'n'], [job.error || '', 'long']]));
 }
 
