@@ -116,8 +116,9 @@ impl ProxyHttp for RequestPath {
         if manifest::answers(session, &self.node, ctx).await? {
             return Ok(true);
         }
-        if let Some(size) = site.slice.filter(|_| slices::are_for(session, &self.node, ctx)) {
-            slices::serve(session, &self.node, ctx, size).await?;
+        if let Some(size) = site.slice.filter(|_| slices::are_for(session, &self.node, ctx))
+            && slices::serve(session, &self.node, ctx, size).await?
+        {
             return Ok(true);
         }
         ctx.background |= ctx.slice.is_some();

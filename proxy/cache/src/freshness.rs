@@ -305,7 +305,7 @@ fn age_on_arrival(response: &HeaderMap, asked: SystemTime, now: SystemTime) -> D
 }
 
 /// A field that is one readable date.
-pub(crate) fn date_field(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
+pub fn date_field(headers: &HeaderMap, name: HeaderName) -> Option<SystemTime> {
     let mut fields = headers.get_all(name).into_iter();
     let field = fields.next().filter(|_| fields.next().is_none())?;
     httpdate::parse_http_date(field.to_str().ok()?).ok()

@@ -11,8 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, EXPECT, HOST, IF_MATCH,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+    ACCEPT_RANGES, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use littoral_cache::conditions::{Condition, evaluate};
@@ -31,20 +30,6 @@ use crate::video::rewrite::{Made, plain};
 pub(crate) const AS_IS: HeaderName = HeaderName::from_static("x-littoral-manifest");
 /// Of a client that is answered with what is made of it.
 const INNER: &str = "inner";
-
-/// Fields of a request that are about the answer itself, which another one is made of.
-const ABOUT_THE_ANSWER: [HeaderName; 10] = [
-    HOST,
-    RANGE,
-    IF_MATCH,
-    IF_NONE_MATCH,
-    IF_MODIFIED_SINCE,
-    IF_UNMODIFIED_SINCE,
-    IF_RANGE,
-    ACCEPT_ENCODING,
-    CONTENT_LENGTH,
-    EXPECT,
-];
 
 /// Fields of a response that are about the origin's bytes.
 const ABOUT_THE_BYTES: [HeaderName; 12] = [
@@ -114,11 +99,8 @@ fn ask_for_it(request: &RequestHeader, node: &Node, ctx: &Context) -> Option<req
         return None;
     }
     let mut asking = slices::of_itself(node, &ctx.host, path)?;
-    let ending = littoral_cache::entry::hop_by_hop(&request.headers);
-    for (name, value) in &request.headers {
-        if !ABOUT_THE_ANSWER.contains(name) && !ending.contains(name) {
-            asking = asking.header(name, value);
-        }
+    for (name, value) in slices::asked_alike(&request.headers) {
+        asking = asking.header(name, value);
     }
     Some(asking.header(AS_IS, format!("{} {INNER}", node.token)))
 }

@@ -2,19 +2,23 @@
 //! of a large file only what is asked for is fetched and kept.
 //!
 //! A request of a client is answered here by putting slices together. Each slice is a request to this very node, so that it
-//! collapses, is stored, revalidated and purged like any other; in the cache it is a variant of the URL. Invariants: all slices of
-//! one answer have the same validator and the same whole length, else the answer breaks and the URL is purged; a slice
-//! whose bytes are not the ones asked for is not stored; only this process can ask for one.
+//! collapses, is stored, revalidated and purged like any other, and it has the fields of the client's; in the cache it is a variant of the URL. Invariants: all
+//! slices of one answer have the same strong validator (RFC 9110 §8.8.1, §15.3.7.3) and the same whole length, else the answer breaks and the URL is
+//! purged; what has no such validator is put together of nothing, and fetched whole; a slice whose bytes are not the ones asked for is not
+//! stored; only this process can ask for one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HOST, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPECT, HOST, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use littoral_cache::Target;
-use littoral_cache::conditions::{Condition, evaluate, if_range};
+use littoral_cache::conditions::{Condition, evaluate, if_range, strong_validator};
+use littoral_cache::freshness::date_field;
 use littoral_cache::range::{ByteRange, Part, parse};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
@@ -44,8 +48,25 @@ pub struct Slice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Version {
     total: u64,
-    validator: Option<http::HeaderValue>,
+    /// A strong one.
+    validator: HeaderValue,
 }
+
+/// Fields of a request that are about the answer itself, which another one is made of.
+const ABOUT_THE_ANSWER: [HeaderName; 10] = [
+    HOST,
+    RANGE,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+    IF_RANGE,
+    ACCEPT_ENCODING,
+    CONTENT_LENGTH,
+    EXPECT,
+];
+/// What their names begin with that tell of the player: they are counted once.
+const OF_THE_PLAYER: &str = "cmcd-";
 
 impl Slice {
     /// The slice a request of this process is for. The field goes either way: nobody outside can ask for one.
@@ -94,25 +115,28 @@ fn total_of_unsatisfiable(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes */")?.parse().ok()
 }
 
-/// Answers a GET or HEAD from slices.
-pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Context, size: u64) -> Result<()> {
+/// Answers a GET or HEAD from slices. `false`: nothing was answered, and the whole is to be fetched.
+pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Context, size: u64) -> Result<bool> {
     let request = session.req_header();
     let asked = request.headers.get(RANGE).filter(|_| request.method == Method::GET).cloned();
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
-    let fetch = Fetch { node: node.clone(), host: ctx.host.clone(), path, size };
+    let of_player = |name: &HeaderName| name.as_str().starts_with(OF_THE_PLAYER);
+    let fields = asked_alike(&request.headers).filter(|(name, _)| !of_player(name));
+    let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let fetch = Fetch { node: node.clone(), host: ctx.host.clone(), path, fields, size };
     let guess = asked.as_ref().map_or(0, |field| first_named(field.as_bytes())) / size;
     let mut reply = fetch.slice(guess).await?;
     if reply.status() == StatusCode::RANGE_NOT_SATISFIABLE && guess > 0 {
         // Behind the end: how long it is says the answer, or the first slice.
         if let Some(total) = total_of_unsatisfiable(reply.headers()) {
-            return unsatisfiable(session, node, ctx, total).await;
+            return unsatisfiable(session, node, ctx, total).await.map(|()| true);
         }
         reply = fetch.slice(0).await?;
     }
-    note_outcome(ctx, reply.headers());
     let Some((_, total)) = content_range(reply.headers()).filter(|_| reply.status() == StatusCode::PARTIAL_CONTENT)
     else {
-        return pass_on(session, node, ctx, reply, Bytes::new()).await;
+        note_outcome(ctx, reply.headers());
+        return pass_on(session, node, ctx, reply, Bytes::new()).await.map(|()| true);
     };
     let request = session.req_header();
     let parts = match asked.filter(|_| if_range(&request.headers, reply.headers())) {
@@ -121,10 +145,18 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     };
     let part = match parts {
         ByteRange::Parts(parts) if parts.len() == 1 => Some(parts[0]),
-        ByteRange::Unsatisfiable => return unsatisfiable(session, node, ctx, total).await,
+        ByteRange::Unsatisfiable => return unsatisfiable(session, node, ctx, total).await.map(|()| true),
         // §14.2 lets us send the whole for several.
         _ => None,
     };
+    let sent = part.unwrap_or(Part { first: 0, last: total - 1 });
+    let version = Version::of(reply.headers(), total);
+    let is_one = sent.first / size == sent.last / size && sent.first / size == guess;
+    if version.is_none() && !is_one {
+        // Nobody could tell whether two slices are of the same object.
+        return Ok(false);
+    }
+    note_outcome(ctx, reply.headers());
     let condition = evaluate(&request.headers, StatusCode::OK, reply.headers());
     let bodiless = request.method == Method::HEAD || condition != Condition::Holds;
     let mut head = head_of(reply.headers(), total, part, condition)?;
@@ -134,17 +166,22 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     crate::video::prefetch::on_response(session, node, ctx, head.status.as_u16());
     session.write_response_header(Box::new(head), bodiless).await?;
     if bodiless {
-        return Ok(());
+        return Ok(true);
     }
-    let part = part.unwrap_or(Part { first: 0, last: total - 1 });
-    let version = Version::of(reply.headers(), total);
-    let first = if part.first / size == guess { Some(reply) } else { None };
-    send(session, &fetch, part, &version, first).await.inspect_err(|error| {
+    let first = if sent.first / size == guess { Some(reply) } else { None };
+    let sending = send(session, &fetch, sent, version.as_ref(), first).await.inspect_err(|error| {
         // Not when it was the client that left.
         if let (ErrorType::Custom(CHANGED), Some(site)) = (error.etype(), &ctx.site) {
             node.store.purge(&[Target::Url(super::key(site, &fetch.host, &fetch.path))]);
         }
-    })
+    });
+    sending.map(|()| true)
+}
+
+/// The fields of a request that hold for what this node asks itself in its place.
+pub(super) fn asked_alike(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    let ending = littoral_cache::entry::hop_by_hop(headers);
+    headers.iter().filter(move |(name, _)| !ABOUT_THE_ANSWER.contains(name) && !ending.contains(name))
 }
 
 /// Whether a request is one to put slices together for.
@@ -185,7 +222,7 @@ async fn send(
     session: &mut Session,
     fetch: &Fetch,
     part: Part,
-    version: &Version,
+    version: Option<&Version>,
     first: Option<reqwest::Response>,
 ) -> Result<()> {
     let (from, to) = (part.first / fetch.size, part.last / fetch.size);
@@ -199,7 +236,7 @@ async fn send(
         let whole = content_range(current.headers()).filter(|(part, _)| part.first == slice.first());
         let changed = || Error::explain(ErrorType::Custom(CHANGED), "between two of its slices").into_up();
         let (_, total) = whole.ok_or_else(changed)?;
-        if Version::of(current.headers(), total) != *version {
+        if Version::of(current.headers(), total).as_ref() != version {
             return Err(changed());
         }
         let mut at = slice.first();
@@ -223,8 +260,16 @@ async fn send(
 }
 
 impl Version {
-    fn of(headers: &HeaderMap, total: u64) -> Self {
-        Self { total, validator: headers.get(ETAG).or_else(|| headers.get(LAST_MODIFIED)).cloned() }
+    /// `None` where there is no strong validator: an entity tag that is, or without any a Last-Modified at least a second before the response was made
+    /// (RFC 9110 §8.8.2.2), which is as long before its Date as its Age says.
+    fn of(headers: &HeaderMap, total: u64) -> Option<Self> {
+        let made = || {
+            let age = headers.get(AGE).and_then(|age| age.to_str().ok()?.parse().ok()).unwrap_or(0);
+            date_field(headers, DATE)?.checked_sub(Duration::from_secs(age))
+        };
+        let validator = strong_validator(headers)?;
+        let is_strong = headers.contains_key(ETAG) || made()? > date_field(headers, LAST_MODIFIED)?;
+        is_strong.then(|| Self { total, validator: validator.clone() })
     }
 }
 
@@ -234,6 +279,8 @@ struct Fetch {
     node: Arc<Node>,
     host: String,
     path: String,
+    /// Of the client's request, those that hold for its slices.
+    fields: Arc<[(HeaderName, HeaderValue)]>,
     size: u64,
 }
 
@@ -241,6 +288,7 @@ impl Fetch {
     async fn slice(&self, index: u64) -> Result<reqwest::Response> {
         let no_door = || Error::explain(ErrorType::InternalError, "slices need a listener for plain HTTP");
         let asking = of_itself(&self.node, &self.host, &self.path).ok_or_else(no_door)?;
+        let asking = self.fields.iter().fold(asking, |asking, (name, value)| asking.header(name, value));
         let reply = ask(asking.header(SLICE, format!("{} {index}", self.node.token))).await;
         reply.map_err(|error| failed(&error))
     }

@@ -34,9 +34,7 @@ pub(super) async fn is_stored(node: &Node, url: &Url, key: &Key) -> bool {
     }
     let Some(one) = there.first() else { return false };
     let headers = &one.head().headers;
-    // The node asks itself for slices in its own name.
-    let agent = Some(AGENT).filter(|_| site.slice.is_none());
-    let of = Vary::of(headers).variance(&asked(&host, agent), &site.selectors);
+    let of = Vary::of(headers).variance(&asked(&host), &site.selectors);
     let known: HashSet<_> = there.iter().map(|entry| entry.variance()).collect();
     let has = |variance: Option<[u8; 16]>| {
         known.contains(&variance) || variance.is_some_and(|variance| store.has_variant_on_disk(key, &variance))
@@ -56,10 +54,10 @@ async fn only_on_disk(node: &Node, key: &Key) -> Option<Arc<Entry>> {
 }
 
 /// The fields of the request that is made for a URL.
-fn asked(host: &str, agent: Option<HeaderValue>) -> HeaderMap {
+fn asked(host: &str) -> HeaderMap {
     let mut fields = HeaderMap::new();
     fields.extend(HeaderValue::from_str(host).ok().map(|host| (HOST, host)));
     fields.insert(ACCEPT, HeaderValue::from_static("*/*"));
-    fields.extend(agent.map(|agent| (USER_AGENT, agent)));
+    fields.insert(USER_AGENT, AGENT);
     fields
 }

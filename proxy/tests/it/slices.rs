@@ -181,3 +181,60 @@ async fn a_warm_job_takes_an_object_for_stored_when_its_own_variant_is() {
     assert_eq!(warmed(&node, true).await["expected"]["stored"], 1);
     assert_eq!(origin.requests().len(), 2);
 }
+
+#[tokio::test]
+async fn an_object_that_nothing_tells_from_its_next_version_is_fetched_whole() {
+    let (length, now) = (3 * SIZE + 5, httpdate::fmt_http_date(std::time::SystemTime::now()));
+    let made = format!("date: {now}\r\nlast-modified: {now}");
+    for (tag, is_strong) in [("etag: W/\"a\"", false), ("x-a: b", false), (&made, false), ("etag: \"a\"", true)] {
+        let sent = tag.to_owned();
+        let origin = Origin::start(move |request| ranged(request, &body(length, 0), &sent)).await;
+        let node = node_before(&origin, SITE).await;
+        for _ in 0..2 {
+            let whole = node.get("site.example", "/a", &[]).await;
+            assert!((whole.status, whole.whole) == (200, true) && whole.body == body(length, 0), "{tag}");
+            let two = part(&node, "65000-66000").await;
+            assert!((two.status, two.whole) == (206, true) && two.body == body(length, 0)[65_000..=66_000], "{tag}");
+        }
+        let asked = fetched(&origin);
+        assert_eq!(asked.contains(&"whole".to_owned()), !is_strong, "{tag}: {asked:?}");
+        assert_eq!(asked.len(), if is_strong { 4 } else { 2 }, "{tag}: the rest are hits: {asked:?}");
+        // Of one slice there is nothing to mix up.
+        assert_eq!(part(&node, "70000-70009").await.body, body(length, 0)[70_000..70_010], "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn slices_are_asked_for_with_the_fields_of_the_request_and_kept_by_those_that_count() {
+    let length = 2 * SIZE + 5;
+    let origin = Origin::start(move |request| {
+        let version = u8::from(request.field("x-kind") == Some("b"));
+        let mut reply = ranged(request, &body(length, version), "etag: \"a\"");
+        reply.fields.push("vary: x-kind".into());
+        match request.field("authorization") {
+            Some("Basic x") => reply.fields[0] = "cache-control: private".into(),
+            Some(_) => return Response { status: 401, ..Response::default() },
+            None => {}
+        }
+        reply
+    })
+    .await;
+    let node = node_before(&origin, SITE).await;
+    for (fields, version, asked) in [
+        (&["X-Kind: a"][..], 0, 3),
+        (&["X-Kind: b"], 1, 3),
+        (&["X-Kind: a"], 0, 0),
+        (&["X-Kind: a", "Authorization: Basic x"], 0, 0),
+        (&["X-Kind: c", "Authorization: Basic x", "Cookie: c=1"], 0, 3),
+        (&["X-Kind: c", "Authorization: Basic x", "Cookie: c=1"], 0, 3),
+        (&["X-Kind: a", "Cache-Control: no-cache"], 0, 3),
+    ] {
+        let before = origin.requests().len();
+        let reply = node.get("site.example", "/a", fields).await;
+        assert!((reply.status, reply.whole) == (200, true) && reply.body == body(length, version), "{fields:?}");
+        assert_eq!(origin.requests().len() - before, asked, "{fields:?}");
+    }
+    let cookies = origin.requests().iter().filter(|request| request.field("cookie") == Some("c=1")).count();
+    assert_eq!(cookies, 6, "each slice had it");
+    assert_eq!(node.get("site.example", "/a", &["X-Kind: d", "Authorization: Basic y"]).await.status, 401);
+}

@@ -89,7 +89,8 @@ pub(super) const KEYS: &[Key] = &[
         "none: whole",
         "live",
         "Keeps responses in slices of this size, each fetched by a range: of a large file only what is asked for. The origin must answer \
-         ranges and give a validator. Needs `listen.http`. Give large files a site of their own: a slice is never the fastest hit.",
+         ranges and give a strong validator: of what has none the whole is fetched where more than one slice is asked for. Slices are asked for with the fields of the client's \
+         request. Needs `listen.http`. Give large files a site of their own: a slice is never the fastest hit.",
     ),
     key(
         "site.ranges",
