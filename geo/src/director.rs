@@ -180,6 +180,8 @@ pub struct ClusterView {
     pub healthy: bool,
     /// Whether it is being emptied.
     pub draining: bool,
+    /// By whose word, for people.
+    pub draining_by: Option<String>,
     /// Whether it has no room: from a load of 1000 permille on, until it is below 900.
     pub full: bool,
     /// Its load in permille.
@@ -285,7 +287,8 @@ impl Director {
         snapshot.prices = old.prices.filter(|_| prices::same_clusters(&old.config, &snapshot.config));
         let known = |cluster: &Cluster| old.config.clusters.iter().position(|known| known.id == cluster.id);
         let config = snapshot.config.clone();
-        let states = config.clusters.iter().map(|cluster| known(cluster).map(|at| old.states[at]).unwrap_or_default());
+        let states =
+            config.clusters.iter().map(|cluster| known(cluster).map(|at| old.states[at].clone()).unwrap_or_default());
         snapshot = snapshot.with_states(states.collect());
         for (index, cluster) in config.clusters.iter().enumerate() {
             let down = known(cluster).map_or(&[][..], |at| old.orders.down(at));
@@ -318,6 +321,23 @@ impl Director {
         if old.states[at] != state {
             let mut states = old.states.clone();
             states[at] = state;
+            self.snapshot.store(Arc::new(old.with_states(states)));
+            self.push();
+        }
+        true
+    }
+
+    /// Tells that a cluster is to be emptied beside what the config says, and why (a few words for people), or `None`: that it is not. It gets no clients
+    /// any more but those whom nobody else may serve. `false` when no cluster has this id.
+    pub fn set_draining(&self, id: &str, why: Option<&str>) -> bool {
+        let _changing = self.changing.lock();
+        let old = self.snapshot.load_full();
+        let Some(at) = old.config.clusters.iter().position(|cluster| cluster.id == id) else {
+            return false;
+        };
+        if old.states[at].drained.as_deref() != why {
+            let mut states = old.states.clone();
+            states[at].drained = why.map(Arc::from);
             self.snapshot.store(Arc::new(old.with_states(states)));
             self.push();
         }
@@ -383,7 +403,8 @@ impl Director {
             id: cluster.id.clone(),
             tier: if cluster.deep { "deep" } else { "home" },
             healthy: state.healthy,
-            draining: cluster.draining,
+            draining: state.drains(cluster),
+            draining_by: state.drained_by(cluster).map(str::to_owned),
             full: state.full,
             load_permille: state.load_permille,
             at: cluster.at,

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 
 use crate::control::Spread;
 use crate::control::status::Nodes;
+use crate::drains;
 use crate::node::Node;
 use crate::observe::metrics;
 use crate::plugins::rollouts::Wanted;
@@ -96,6 +97,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/plugins/{name}/promote", post(promote))
         .route("/v1/plugins/{name}/abort", post(abort))
         .route("/v1/clusters", get(clusters))
+        .route("/v1/clusters/{id}/drain", post(drain).delete(undrain))
         .route("/v1/nodes", get(nodes))
         .route("/v1/rtt", get(rtts).post(learn_rtts))
         .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
@@ -244,6 +246,27 @@ async fn rolled_out(State(admin): State<Admin>, Path(name): Path<String>, wanted
 
 async fn clusters(State(admin): State<Admin>) -> Json<Value> {
     Json(report::clusters(&admin.node))
+}
+
+async fn drain(admin: State<Admin>, id: Path<String>) -> Answer {
+    drained(admin, id, true).await
+}
+
+async fn undrain(admin: State<Admin>, id: Path<String>) -> Answer {
+    drained(admin, id, false).await
+}
+
+async fn drained(State(admin): State<Admin>, Path(id): Path<String>, drained: bool) -> Answer {
+    // It is written to a disk: not on the admin runtime.
+    let done = tokio::task::spawn_blocking(move || drains::ordered(&admin.node, &id, drained)).await;
+    let done = done.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    done.map(|done| Json(json!(done))).map_err(|undone| {
+        let status = match undone {
+            drains::Undone::HandedOver => StatusCode::SERVICE_UNAVAILABLE,
+            drains::Undone::Unknown { .. } | drains::Undone::Nobody => StatusCode::NOT_FOUND,
+        };
+        Refusal(status, undone.to_string())
+    })
 }
 
 async fn nodes(State(admin): State<Admin>) -> Json<Nodes> {

@@ -62,6 +62,14 @@ enum Command {
     /// Tell which other nodes a running node hears, how they are, and whose config differs.
     #[command(after_help = "Example: littoral nodes")]
     Nodes(crate::control::status::NodesArgs),
+    /// Empty a cluster: a running node answers it no more, but to clients whom nobody else may serve.
+    ///
+    /// It holds over reloads and restarts until `littoral undrain`. Clients come for the ttl of their answers more: wait that long before the cluster is stopped.
+    #[command(after_help = "Example: littoral drain ams1")]
+    Drain(crate::drains::DrainArgs),
+    /// Take back `littoral drain`.
+    #[command(after_help = "Example: littoral undrain ams1")]
+    Undrain(crate::drains::DrainArgs),
     /// Watch a running node on the terminal: requests, hit ratio, cache, origins, plugins, hot keys.
     #[command(after_help = "Example: littoral top --once")]
     Top(crate::top::TopArgs),
@@ -190,6 +198,8 @@ fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Origin(args) => block_on(crate::fileserver::main(args)).map_err(Failed::wrong_use),
         Command::Purge(args) => block_on(crate::purge::main(args)),
         Command::Nodes(args) => block_on(crate::control::status::main(args)),
+        Command::Drain(args) => block_on(crate::drains::main(args, true)),
+        Command::Undrain(args) => block_on(crate::drains::main(args, false)),
         Command::Top(args) => block_on(crate::top::main(args)),
         Command::Upgrade(admin) => block_on(async {
             println!("{}", call(admin.admin, reqwest::Method::POST, "/v1/upgrade", None).await?);

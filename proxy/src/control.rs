@@ -20,7 +20,7 @@ use crate::config::{Config, PlaneKind};
 use crate::node::Node;
 use counts::{Counts, Outcome};
 use heard::{Bounds, Expected, Freshness, Heard, Speaker};
-use message::{Report, VERSION, VOTES_MAX, Votes};
+use message::{Drained, Report, VERSION, VOTES_MAX, Votes};
 use votes::{Ballot, Outcome as Voted};
 
 mod counts;
@@ -159,6 +159,12 @@ impl Control {
         Some(Votes { v: VERSION, run: self.run, seq: self.reports.load(Relaxed), up: of(true), down: of(false) })
     }
 
+    /// What is known of drained clusters; none where this node directs nobody, or nothing was said.
+    fn drained(&self, node: &Node) -> Option<Drained> {
+        let words = node.directing.as_ref()?.drains().words();
+        (!words.is_empty()).then_some(Drained { v: VERSION, words })
+    }
+
     /// What came as a report of somebody; `own` is this node.
     fn hear_report(&self, own: &Speaker, speaker: Option<Speaker>, bytes: &[u8]) {
         let now_ms = elapsed_ms();
@@ -192,6 +198,18 @@ impl Control {
             }
         };
         self.counts.heard(outcome);
+    }
+
+    /// What came as word of drained clusters. What is new is written: not for a thread that serves.
+    fn hear_drained(&self, node: &Node, speaker: Option<Speaker>, bytes: &[u8]) {
+        let read = speaker.ok_or(Outcome::Malformed).and_then(|speaker| {
+            self.heard.lock().expected().admit(&speaker)?;
+            Ok(Drained::read(bytes)?)
+        });
+        if let (Ok(drained), Some(directing)) = (&read, &node.directing) {
+            directing.drains().hear(drained.words.clone());
+        }
+        self.counts.heard(read.err().unwrap_or(Outcome::Taken));
     }
 
     /// What came as round-trip times of somebody. It may be long: not for a thread that serves.

@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::units::Prefix;
 use crate::config::{Config, Tier};
+use crate::drains::Drains;
 use crate::observe::metrics::Sample;
 use crate::probes::Probes;
 use crate::rtt::hear::Hearing;
@@ -31,6 +32,7 @@ const PRICE_EVERY: Duration = Duration::from_secs(1);
 pub struct Directing {
     director: Arc<Director>,
     standing: Arc<Standing>,
+    drains: Drains,
     probes: Probes,
     hearing: Hearing,
 }
@@ -47,7 +49,9 @@ impl Directing {
         let (director, warnings) = Director::new(geo_config(config), routing).map_err(|error| error.to_string())?;
         let director = Arc::new(director);
         let standing = Arc::new(Standing::new(director.clone()));
-        Ok(Some((Self { director, standing, probes: Probes::default(), hearing: Hearing::default() }, warnings)))
+        let drains = Drains::new(director.clone());
+        let (probes, hearing) = (Probes::default(), Hearing::default());
+        Ok(Some((Self { director, standing, drains, probes, hearing }, warnings)))
     }
 
     /// How the DNS side of a config answers.
@@ -77,7 +81,9 @@ impl Directing {
     /// # Errors
     /// Why nothing has changed.
     pub fn reload(&self, config: &Config) -> Result<Vec<String>, String> {
-        self.director.reload(geo_config(config)).map_err(|error| error.to_string())
+        let reloaded = self.director.reload(geo_config(config)).map_err(|error| error.to_string());
+        self.drains.apply();
+        reloaded
     }
 
     /// Probes the clusters of `config` from now on. Within a runtime.
@@ -93,6 +99,11 @@ impl Directing {
     /// Where what is said of clusters comes together.
     pub(crate) fn standing(&self) -> &Standing {
         &self.standing
+    }
+
+    /// Which clusters are drained by command.
+    pub(crate) fn drains(&self) -> &Drains {
+        &self.drains
     }
 
     /// Who asks for round-trip times.
@@ -166,13 +177,6 @@ impl Directing {
         let by = |label: &'static str, names: &[&'static str], values: Vec<u64>| {
             names.iter().zip(values).map(|(name, value)| (value as f64, vec![(label, (*name).to_owned())])).collect()
         };
-        let clusters = |value: fn(&littoral_geo::ClusterView) -> f64| {
-            self.director
-                .clusters()
-                .iter()
-                .map(|cluster| (value(cluster), vec![("cluster", cluster.id.clone())]))
-                .collect()
-        };
         match name {
             "littoral_dns_queries_total" => {
                 let [tls, https] = [&counters.encrypted, &counters.https].map(|counter| counter.load(Relaxed));
@@ -220,7 +224,18 @@ impl Directing {
             "littoral_geo_map_bytes" => one(self.director.map().bytes as u64),
             "littoral_geo_database_age_seconds" => self.ages(),
             "littoral_geo_map_generation" => one(self.director.map().generation),
+            name => self.cluster_samples(name),
+        }
+    }
+
+    fn cluster_samples(&self, name: &str) -> Vec<Sample> {
+        let clusters = |value: fn(&littoral_geo::ClusterView) -> f64| {
+            let views = self.director.clusters();
+            views.iter().map(|cluster| (value(cluster), vec![("cluster", cluster.id.clone())])).collect()
+        };
+        match name {
             "littoral_cluster_healthy" => clusters(|cluster| f64::from(cluster.healthy)),
+            "littoral_cluster_draining" => clusters(|cluster| f64::from(cluster.draining)),
             "littoral_cluster_nodes_down" => clusters(|cluster| cluster.nodes_down.len() as f64),
             "littoral_cluster_probes_total" => self.probes.samples(),
             "littoral_cluster_load_permille" => clusters(|cluster| f64::from(cluster.load_permille)),

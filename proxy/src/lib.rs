@@ -17,6 +17,7 @@ pub mod demo;
 pub mod directing;
 pub mod disks;
 mod dot;
+pub mod drains;
 mod fetch;
 pub mod fileserver;
 pub mod filters;

@@ -219,6 +219,7 @@ fn assemble(
     rtt.put(&config.rtt);
     inherited.ask_for_disks();
     rtt.resume(config.node.data.as_deref());
+    directing.iter().for_each(|directing| directing.drains().resume(config.node.data.as_deref()));
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     // A slice is what the node itself answered: nothing is followed.
     let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());

@@ -94,6 +94,7 @@ impl Upgrade {
             // First: what is purged from here on is told to the new process, what was before is in the journals it reads.
             let far = twin::pair(&node);
             node.rtt.hand_over();
+            node.directing.iter().for_each(|directing| directing.drains().hand_over());
             node.store.disks().into_iter().for_each(|disks| disks.release(Instant::now() + time));
             far
         };
@@ -108,6 +109,7 @@ impl Upgrade {
         let waited = tokio::task::spawn_blocking(waiting).await.map_err(|error| error.to_string())?;
         if let Err(why) = waited {
             goes_on.rtt.take_back();
+            goes_on.directing.iter().for_each(|directing| directing.drains().take_back());
             return Err(format!("the new process {pid} {why}; this one goes on"));
         }
         // With `Type=notify`, systemd would take the end of this process for that of the service.

@@ -1,5 +1,6 @@
 //! A decision with its reasons: the same one that is answered, told to people and counted nowhere.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Instant;
 
@@ -113,7 +114,7 @@ pub struct Filtered {
     /// Its name.
     pub cluster: String,
     /// Why.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
 }
 
 impl Director {
@@ -184,15 +185,18 @@ impl Snapshot {
     fn filtered(&self, index: u16, decided: &Decided) -> Filtered {
         let is = |mask: u64| mask >> index & 1 == 1;
         let (_, left) = self.candidates(decided.allowed);
+        let (cluster, state) = (&self.config.clusters[usize::from(index)], &self.states[usize::from(index)]);
         let why = match () {
-            () if !is(decided.of_service) => "not a cluster of this service",
-            () if !is(decided.allowed) => "deep, and the client is not in its prefixes",
-            () if !is(self.masks.healthy) => "down",
-            () if is(self.masks.draining) => "draining",
-            () if is(self.masks.full) && left != Left::Down => "full",
-            () => "another one is prescribed",
+            () if !is(decided.of_service) => "not a cluster of this service".into(),
+            () if !is(decided.allowed) => "deep, and the client is not in its prefixes".into(),
+            () if !is(self.masks.healthy) => "down".into(),
+            () if is(self.masks.draining) => {
+                format!("draining ({})", state.drained_by(cluster).unwrap_or_default()).into()
+            }
+            () if is(self.masks.full) && left != Left::Down => "full".into(),
+            () => "another one is prescribed".into(),
         };
-        Filtered { cluster: self.config.clusters[usize::from(index)].id.clone(), why }
+        Filtered { cluster: cluster.id.clone(), why }
     }
 
     /// What each source says of a client. Slow: it looks through all prefixes.

@@ -91,7 +91,7 @@ impl Priced {
 
 fn standings(snapshot: &Snapshot) -> Vec<Standing> {
     let standing = |(cluster, state): (&super::Cluster, &super::State)| Standing {
-        open: state.healthy && !cluster.draining,
+        open: state.healthy && !state.drains(cluster),
         load: state.tells.then(|| f64::from(state.load_permille) / 1000.0),
         capacity: f64::from(cluster.capacity_mbps.max(1)),
     };

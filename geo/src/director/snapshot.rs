@@ -10,7 +10,7 @@ use super::nodes::Orders;
 use super::prices::Prices;
 use super::service::{self, Placed, Services};
 use super::sources::Sources;
-use super::{GeoConfig, GeoError};
+use super::{Cluster, GeoConfig, GeoError};
 use crate::limits::{CLUSTERS_MAX, NODES_MAX, SERVICES_MAX, ZONES_MAX};
 use crate::map::{Covered, Map};
 use crate::peers::{self, Keys};
@@ -45,13 +45,15 @@ pub(crate) struct Snapshot {
 }
 
 /// How a cluster is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) healthy: bool,
     pub(super) full: bool,
     pub(super) load_permille: u16,
     /// Whether it ever told a load: who never does has none that could be priced.
     pub(super) tells: bool,
+    /// Why it is being emptied, where somebody has said so beside the config.
+    pub(super) drained: Option<Arc<str>>,
 }
 
 /// Clusters by their indexes, a bit each.
@@ -77,16 +79,26 @@ pub(super) enum Left {
 
 impl Default for State {
     fn default() -> Self {
-        Self { healthy: true, full: false, load_permille: 0, tells: false }
+        Self { healthy: true, full: false, load_permille: 0, tells: false, drained: None }
     }
 }
 
 impl State {
     /// As it is told now.
-    pub(super) fn with(self, healthy: bool, load_permille: u16) -> Self {
+    pub(super) fn with(&self, healthy: bool, load_permille: u16) -> Self {
         let bound = if self.full { ROOM_PERMILLE } else { FULL_PERMILLE };
         let tells = self.tells || load_permille > 0;
-        Self { healthy, full: load_permille >= bound, load_permille, tells }
+        Self { healthy, full: load_permille >= bound, load_permille, tells, drained: self.drained.clone() }
+    }
+
+    /// Whether it is being emptied, by whoever's word.
+    pub(super) fn drains(&self, cluster: &Cluster) -> bool {
+        cluster.draining || self.drained.is_some()
+    }
+
+    /// By whose, for people.
+    pub(super) fn drained_by<'a>(&'a self, cluster: &Cluster) -> Option<&'a str> {
+        self.drained.as_deref().or(cluster.draining.then_some("by the config"))
     }
 }
 
@@ -135,7 +147,7 @@ impl Snapshot {
             let bit = |is: bool| u64::from(is) << index;
             masks.home |= bit(!cluster.deep);
             masks.healthy |= bit(state.healthy);
-            masks.draining |= bit(cluster.draining);
+            masks.draining |= bit(state.drains(cluster));
             masks.full |= bit(state.full);
         }
         Self { states, masks, ..self.clone() }
@@ -153,10 +165,10 @@ impl Snapshot {
 
     /// The clusters as a policy is told of them.
     pub(super) fn rows(&self) -> Vec<ClusterRow> {
-        let row = |(index, (cluster, state)): (usize, (&super::Cluster, &State))| ClusterRow {
+        let row = |(index, (cluster, state)): (usize, (&Cluster, &State))| ClusterRow {
             index: u16::try_from(index).unwrap_or(NONE),
             deep: cluster.deep,
-            healthy: state.healthy && !cluster.draining,
+            healthy: state.healthy && !state.drains(cluster),
             place: unit_vector(cluster.at[0], cluster.at[1]),
             capacity_mbps: cluster.capacity_mbps,
             load_permille: state.load_permille,

@@ -201,6 +201,33 @@ fn a_full_cluster_has_room_again_well_below_its_capacity_and_a_draining_one_gets
 }
 
 #[test]
+fn a_cluster_that_is_drained_by_command_gets_nobody_whom_others_may_serve_until_it_is_taken_back() {
+    let (_directory, mut config) = world();
+    let director = director(config.clone());
+    assert!(!director.set_draining("none", Some("by command")));
+    assert!(director.set_draining("ams1", Some("by command")));
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1");
+    let told = director.explain("10.1.1.1".parse().unwrap(), NAME).unwrap();
+    let why = told.filtered.iter().find(|filtered| filtered.cluster == "ams1").map(|filtered| &*filtered.why);
+    assert_eq!(why, Some("draining (by command)"));
+    // A probe, a reload and other loads leave it at that.
+    director.set_cluster_state("ams1", false, 0);
+    director.set_cluster_state("ams1", true, 100);
+    director.reload(config.clone()).unwrap();
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1");
+    director.set_cluster_state("nyc1", false, 0);
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "no-room"), "nobody else may");
+    director.set_cluster_state("nyc1", true, 0);
+    assert!(director.set_draining("ams1", None));
+    assert_eq!(first(&director, "10.1.1.1"), ("ams1".into(), "coverage"));
+    config.clusters[0].draining = true;
+    director.reload(config).unwrap();
+    assert_eq!(first(&director, "10.1.1.1").0, "nyc1");
+    let by: Vec<_> = director.clusters().into_iter().map(|cluster| (cluster.draining, cluster.draining_by)).collect();
+    assert_eq!(by[..2], [(true, Some("by the config".into())), (false, None)]);
+}
+
+#[test]
 fn an_explanation_names_what_matched_each_candidate_and_why_the_others_were_left_out() {
     let (_directory, mut config) = world();
     let database = config.databases[0].display().to_string();
@@ -209,7 +236,7 @@ fn an_explanation_names_what_matched_each_candidate_and_why_the_others_were_left
     let director = director(config);
     director.set_cluster_state("nyc1", false, 0);
     let told = director.explain("198.18.0.9".parse().unwrap(), NAME).unwrap();
-    let filtered: Vec<_> = told.filtered.iter().map(|filtered| (filtered.cluster.as_str(), filtered.why)).collect();
+    let filtered: Vec<_> = told.filtered.iter().map(|filtered| (filtered.cluster.as_str(), &*filtered.why)).collect();
     assert_eq!(filtered, [("nyc1", "down"), ("isp1", "deep, and the client is not in its prefixes")]);
     let [candidate] = &told.candidates[..] else { panic!("{told:?}") };
     assert_eq!((candidate.cluster.as_str(), candidate.rank, candidate.distance_km), ("ams1", Some(1), Some(0)));

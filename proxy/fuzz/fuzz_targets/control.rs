@@ -6,7 +6,10 @@
 #[path = "../../src/control/message.rs"]
 mod message;
 
-use message::{HASH_DIGITS, NAME_BYTES_MAX, PURGE_BYTES_MAX, Purge, REPORT_BYTES_MAX, Report, VOTES_BYTES_MAX, VOTES_MAX, Votes};
+use message::{
+    DRAINED_BYTES_MAX, DRAINS_MAX, Drained, HASH_DIGITS, NAME_BYTES_MAX, PURGE_BYTES_MAX, Purge, REPORT_BYTES_MAX, Report, VOTES_BYTES_MAX, VOTES_MAX,
+    Votes, Word,
+};
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok(report) = Report::read(input) {
@@ -17,6 +20,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Ok(votes) = Votes::read(input) {
         assert!(input.len() <= VOTES_BYTES_MAX && votes.up.len() + votes.down.len() <= VOTES_MAX);
         assert_eq!(Votes::read(&votes.written()), Ok(votes));
+    }
+    if let Ok(drained) = Drained::read(input) {
+        assert!(input.len() <= DRAINED_BYTES_MAX && drained.words.len() <= DRAINS_MAX);
+        assert!(drained.words.iter().all(Word::is_sound));
+        assert_eq!(Drained::read(&drained.written()), Ok(drained));
     }
     if let Ok(purge) = Purge::read(input) {
         assert!(input.len() <= PURGE_BYTES_MAX && purge.order.is_object());

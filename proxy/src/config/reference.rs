@@ -91,7 +91,7 @@ const NODE: &[Key] = &[
         "directory",
         "none",
         "restart",
-        "Keeps compiled plugins, which are else compiled at each start, what services keep on disk (`plugin.durable`), the warm jobs that have not ended, which go on after a restart, and the round-trip times of `[rtt]`.",
+        "Keeps compiled plugins, which are else compiled at each start, what services keep on disk (`plugin.durable`), the warm jobs that have not ended, which go on after a restart, the round-trip times of `[rtt]`, and which clusters are drained by command.",
     ),
     key(
         "node.resolvers",

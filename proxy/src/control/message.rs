@@ -16,6 +16,12 @@ pub const REPORT_BYTES_MAX: usize = 1024;
 pub const VOTES_BYTES_MAX: usize = 128 << 10;
 /// Clusters that one decider votes on.
 pub const VOTES_MAX: usize = 64;
+/// Bytes of what a decider says of drained clusters.
+pub const DRAINED_BYTES_MAX: usize = 128 << 10;
+/// Clusters that it says something of.
+pub const DRAINS_MAX: usize = 64;
+/// Unix milliseconds that are believed: the year 9999.
+pub const UNIX_MS_MAX: u64 = 253_402_300_799_999;
 /// Bytes of a purge: what the admin API takes, and who sent it.
 pub const PURGE_BYTES_MAX: usize = (64 << 10) + 1024;
 /// Bytes of a text of round-trip times; of more, the prefixes with fewest measurements are left out.
@@ -65,6 +71,32 @@ pub struct Votes {
     pub up: Vec<String>,
     /// Clusters that are down.
     pub down: Vec<String>,
+}
+
+/// The last command on whether a cluster is drained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// Of which cluster.
+    pub cluster: String,
+    /// Whether it is.
+    pub drained: bool,
+    /// When that was said last, in Unix milliseconds: a later word holds.
+    pub at_ms: u64,
+    /// Since when it is so.
+    pub since_ms: u64,
+    /// At which node it was said.
+    pub by: String,
+}
+
+/// All that a decider knows of drained clusters, by whomever it was said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drained {
+    /// [`VERSION`].
+    pub v: u32,
+    /// One for each cluster at most.
+    pub words: Vec<Word>,
 }
 
 /// A purge.
@@ -130,6 +162,37 @@ impl Votes {
             (false, _) => Err(Unread::Version),
             (true, false) => Err(Unread::Malformed),
             (true, true) => Ok(votes),
+        }
+    }
+
+    /// As they are sent.
+    pub fn written(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+impl Word {
+    /// Whether its names and times are some.
+    pub fn is_sound(&self) -> bool {
+        let is_name = |name: &String| (1..=NAME_BYTES_MAX).contains(&name.len());
+        is_name(&self.cluster) && is_name(&self.by) && self.since_ms <= self.at_ms && self.at_ms <= UNIX_MS_MAX
+    }
+}
+
+impl Drained {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Why they are not taken.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unread> {
+        let drained: Self = parsed(bytes, DRAINED_BYTES_MAX)?;
+        let distinct: HashSet<&String> = drained.words.iter().map(|word| &word.cluster).collect();
+        let are_sound = drained.words.iter().all(Word::is_sound);
+        let are_words = drained.words.len() <= DRAINS_MAX && distinct.len() == drained.words.len();
+        match (drained.v == VERSION, are_sound && are_words) {
+            (false, _) => Err(Unread::Version),
+            (true, false) => Err(Unread::Malformed),
+            (true, true) => Ok(drained),
         }
     }
 
@@ -221,12 +284,24 @@ mod tests {
         }
     }
 
+    fn drained() -> Drained {
+        let word = |cluster: &str, drained| Word {
+            cluster: cluster.into(),
+            drained,
+            at_ms: 1_700_000_000_007,
+            since_ms: 1_700_000_000_000,
+            by: "ams1-a".into(),
+        };
+        Drained { v: 1, words: vec![word("ams", true), word("a \"b\"", false)] }
+    }
+
     #[test]
     fn what_is_written_is_read_again() {
         assert_eq!(Report::read(&report().written()), Ok(report()));
         let (up, down) = (vec!["ams".to_owned(), "a \"b\"".to_owned()], vec!["fra".to_owned()]);
         let votes = Votes { v: 1, run: 7, seq: 3, up, down };
         assert_eq!(Votes::read(&votes.written()), Ok(votes));
+        assert_eq!(Drained::read(&drained().written()), Ok(drained()));
         let purge = Purge { v: 1, run: 7, seq: 1, order: serde_json::json!({"url": "http://a.example/x"}) };
         assert_eq!(Purge::read(&purge.written()), Ok(purge));
     }
@@ -258,6 +333,24 @@ mod tests {
         ] {
             let text = format!("{{\"v\":{v},\"run\":1,\"seq\":1,\"up\":[{up}],\"down\":[{down}]}}");
             assert_eq!(Votes::read(text.as_bytes()), Err(problem), "{text:.80}");
+        }
+        let text = String::from_utf8(drained().written()).unwrap();
+        let word = drained().words.remove(0);
+        let of = |number: usize| Word { cluster: number.to_string(), ..word.clone() };
+        let many = Drained { v: 1, words: (0..=DRAINS_MAX).map(of).collect() };
+        let two = Drained { v: 1, words: vec![word.clone(), word] };
+        for (what, problem) in [
+            (text.replace("\"ams\"", "\"\""), Unread::Malformed),
+            (text.replace("ams1-a", &"a".repeat(NAME_BYTES_MAX + 1)), Unread::Malformed),
+            (text.replace("1700000000007", "1600000000000"), Unread::Malformed),
+            (text.replace("1700000000007", "253402300800000"), Unread::Malformed),
+            (text.replace("\"by\"", "\"more\":1,\"by\""), Unread::Malformed),
+            (text.replace("\"v\":1", "\"v\":2"), Unread::Version),
+            (String::from_utf8(many.written()).unwrap(), Unread::Malformed),
+            (String::from_utf8(two.written()).unwrap(), Unread::Malformed),
+            (text + &" ".repeat(DRAINED_BYTES_MAX), Unread::Large),
+        ] {
+            assert_eq!(Drained::read(what.as_bytes()), Err(problem), "{what:.80}");
         }
         assert_eq!(Purge::read(br#"{"v":1,"run":1,"seq":1,"order":[]}"#), Err(Unread::Malformed));
         assert_eq!(Purge::read(&vec![b' '; PURGE_BYTES_MAX + 1]), Err(Unread::Large));

@@ -1,7 +1,7 @@
 //! The plane that goes by NATS: the only module, with those below it, that names its client.
 //!
-//! How nodes are, what deciders find and round-trip times go by plain subjects, `PREFIX.state.CLUSTER.NODE`, `PREFIX.votes.…` and
-//! `PREFIX.rtt.…`: the next one replaces what is lost. Purges go by a stream of JetStream ([`purges`]). Who may write what is the server's to say; the names in a subject are what
+//! How nodes are, what deciders find, which clusters are drained and round-trip times go by plain subjects, `PREFIX.state.CLUSTER.NODE`, `PREFIX.votes.…`,
+//! `PREFIX.drained.…` and `PREFIX.rtt.…`: the next one replaces what is lost. Purges go by a stream of JetStream ([`purges`]). Who may write what is the server's to say; the names in a subject are what
 //! it can hold a node to, so no message says who it is from. Invariant: a server that is away, slow or hostile costs what it carries and
 //! nothing else.
 
@@ -161,6 +161,7 @@ impl Carrying {
         tokio::spawn(self.clone().hear_states(client.clone()));
         if self.node.directing.is_some() {
             tokio::spawn(self.clone().hear_votes(client.clone()));
+            tokio::spawn(self.clone().hear_drained(client.clone()));
             tokio::spawn(self.clone().hear_rtts(client.clone()));
         }
         self.tell_on(client).await;
@@ -201,6 +202,19 @@ impl Carrying {
         }
     }
 
+    async fn hear_drained(self, client: Client) {
+        let Some(mut words) = self.subscribe(&client, "drained").await else { return };
+        while let Some(message) = words.next().await {
+            let speaker = self.speaker("drained", &message.subject);
+            let node = self.node.clone();
+            let hearing =
+                tokio::task::spawn_blocking(move || node.control.hear_drained(&node, speaker, &message.payload));
+            if let Err(error) = hearing.await {
+                tracing::error!(%error, "word of drained clusters was not taken");
+            }
+        }
+    }
+
     async fn hear_rtts(self, client: Client) {
         let Some(mut texts) = self.subscribe(&client, "rtt").await else { return };
         while let Some(message) = texts.next().await {
@@ -218,7 +232,7 @@ impl Carrying {
     async fn tell_on(self, client: Client) {
         let mut every = tokio::time::interval(self.settings.every.0);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let [state, votes, rtt] = ["state", "votes", "rtt"].map(|kind| self.subject(kind));
+        let [state, votes, drained, rtt] = ["state", "votes", "drained", "rtt"].map(|kind| self.subject(kind));
         let mut rtts_at = Instant::now();
         loop {
             every.tick().await;
@@ -226,6 +240,9 @@ impl Carrying {
             self.tell(&client, &state, control.report(&self.node).written()).await;
             if let Some(found) = control.votes(&self.node) {
                 self.tell(&client, &votes, found.written()).await;
+            }
+            if let Some(words) = control.drained(&self.node) {
+                self.tell(&client, &drained, words.written()).await;
             }
             if Instant::now() >= rtts_at {
                 rtts_at = Instant::now() + self.settings.rtt_every.0;

@@ -187,7 +187,9 @@ async fn a_cluster_that_is_asked_for_connections_is_down_while_it_makes_none_and
 }
 
 /// What takes connections there until it is aborted.
-async fn taking(address: std::net::SocketAddr) -> std::io::Result<(std::net::SocketAddr, tokio::task::JoinHandle<()>)> {
+pub(crate) async fn taking(
+    address: std::net::SocketAddr,
+) -> std::io::Result<(std::net::SocketAddr, tokio::task::JoinHandle<()>)> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
     Ok((address, tokio::spawn(async move { while listener.accept().await.is_ok() {} })))

@@ -22,6 +22,8 @@ mod dial;
 mod disk;
 mod dns;
 mod documents;
+mod doors;
+mod drains;
 mod durable;
 mod exact;
 mod examples;

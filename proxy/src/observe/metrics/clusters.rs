@@ -4,6 +4,7 @@ use super::{Declared, metric};
 
 pub(super) const METRICS: &[Declared] = &[
     metric("littoral_cluster_healthy", "cluster", "1 while a cluster is healthy."),
+    metric("littoral_cluster_draining", "cluster", "1 while a cluster is being emptied, by the config or by command."),
     metric("littoral_cluster_load_permille", "cluster", "Load of a cluster as its health answer tells it."),
     metric(
         "littoral_cluster_nodes_down",
