@@ -45,6 +45,7 @@ pub(crate) use snapshot::Snapshot;
 use snapshot::State;
 use sources::Sources;
 use zones::Stirred;
+pub use zones::{Reread, Unreread};
 
 /// A cluster as configured.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,6 +15,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use littoral_geo::{Reread, Unreread};
 use littoral_plugin_host::Share;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -98,6 +99,7 @@ pub async fn serve(listener: std::net::TcpListener, node: Arc<Node>, file: PathB
         .route("/v1/plugins/{name}/abort", post(abort))
         .route("/v1/clusters", get(clusters))
         .route("/v1/clusters/{id}/drain", post(drain).delete(undrain))
+        .route("/v1/zones/{name}/reload", post(reload_zone))
         .route("/v1/nodes", get(nodes))
         .route("/v1/rtt", get(rtts).post(learn_rtts))
         .route("/v1/warm", post(warm).layer(DefaultBodyLimit::max(crate::warm::ORDER_BYTES_MAX)).get(warm_jobs))
@@ -168,6 +170,30 @@ async fn reload(State(admin): State<Admin>) -> Answer {
     let mut told = json!({ "reloaded": true, "needs_restart": done.needs_restart });
     if !done.kept.is_empty() {
         told["kept"] = json!(done.kept);
+    }
+    Ok(Json(told))
+}
+
+async fn reload_zone(State(admin): State<Admin>, Path(name): Path<String>) -> Answer {
+    let none = || Refusal(StatusCode::NOT_FOUND, "this node has no [[zone]]".into());
+    let director = admin.node.directing.as_ref().ok_or_else(none)?.director().clone();
+    // Reading a large zone takes a while: not where DNS is answered.
+    let read = tokio::task::spawn_blocking(move || director.reload_zone(&name)).await;
+    let read = read.map_err(|error| Refusal(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+    let Reread { zone, serial, before, is_copy, warnings } = read.map_err(|unread| {
+        let status = match unread {
+            Unreread::Unknown { .. } => StatusCode::NOT_FOUND,
+            Unreread::Wrong(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Refusal(status, unread.to_string())
+    })?;
+    warnings.iter().for_each(|warning| tracing::error!("{warning}"));
+    let mut told = json!({ "reloaded": true, "zone": zone, "serial": serial, "serial_before": before });
+    if is_copy {
+        told["asks_primary"] = true.into();
+    }
+    if !warnings.is_empty() {
+        told["kept"] = json!(warnings);
     }
     Ok(Json(told))
 }

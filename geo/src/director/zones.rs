@@ -7,8 +7,39 @@ use std::sync::Arc;
 use hickory_proto::rr::LowerName;
 use tokio::sync::Notify;
 
-use super::{Director, GeoError, Snapshot, service};
+use super::{Director, GeoError, Snapshot, domain_name, service};
 use crate::zone::Zone;
+
+/// A zone that was read again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reread {
+    /// Its name, absolute.
+    pub zone: String,
+    /// Its serial from now on.
+    pub serial: u32,
+    /// The one before.
+    pub before: u32,
+    /// Whether it is the copy of another server's: that one is asked anew.
+    pub is_copy: bool,
+    /// What is not as the files have it, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a zone was not read again; it is as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unreread {
+    /// There is none of this name.
+    #[error("no [[zone]] of this node has the name {asked:?}; there are: {known}")]
+    Unknown {
+        /// What was asked for.
+        asked: String,
+        /// Names.
+        known: String,
+    },
+    /// It cannot be read, or services cannot stand in it.
+    #[error("{0}; the zone stays as it was")]
+    Wrong(GeoError),
+}
 
 /// Wakes whoever looks after copies of zones.
 #[derive(Debug, Default)]
@@ -52,6 +83,38 @@ impl Director {
         drop(changing);
         self.stirred.all();
         Ok(true)
+    }
+
+    /// Reads one zone again, out of what the config in force names for it; all else stays. Slow: not for a thread that answers.
+    ///
+    /// # Errors
+    /// Why it stays as it was.
+    pub fn reload_zone(&self, name: &str) -> Result<Reread, Unreread> {
+        let _reloading = self.reloading.lock();
+        let old = self.snapshot.load_full();
+        let asked = domain_name(name);
+        let source = old.config.zones.iter().find(|source| asked.is_some() && domain_name(&source.name) == asked);
+        let Some((apex, source)) = asked.clone().zip(source) else {
+            let known: Vec<&str> = old.config.zones.iter().map(|source| &*source.name).collect();
+            return Err(Unreread::Unknown { asked: name.to_owned(), known: known.join(", ") });
+        };
+        let (mut zones, warnings) = old.zones.reread(source, &old.keys).map_err(Unreread::Wrong)?;
+        let (clusters, services) = (&old.config.clusters, &old.config.services);
+        let services = service::place(services, clusters, &mut zones).map_err(Unreread::Wrong)?;
+        let serial = |zones: &crate::zone::Zones| zones.named(&apex).map_or(0, Zone::serial);
+        let is_copy = source.peers.primary.is_some();
+        let (serial, before) = (serial(&zones), serial(&old.zones));
+        let changing = self.changing.lock();
+        // The clusters may have changed meanwhile.
+        let now = self.snapshot.load_full();
+        let snapshot = Snapshot { zones: Arc::new(zones), services: Arc::new(services), ..(*now).clone() };
+        self.snapshot.store(Arc::new(snapshot));
+        drop(changing);
+        if is_copy {
+            self.fetch_soon(&apex);
+        }
+        self.stirred.all();
+        Ok(Reread { zone: apex.to_string(), serial, before, is_copy, warnings })
     }
 
     /// A primary says that a zone has changed.

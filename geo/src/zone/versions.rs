@@ -13,7 +13,7 @@ use hickory_proto::rr::{LowerName, Name, RData, Record};
 use super::journal::{self, Entry};
 use super::{Body, Records, Sets, Shown, Zone, Zones, apex, newer, serial_of};
 use crate::director::{GeoError, ZoneSource};
-use crate::peers::Relations;
+use crate::peers::{Keys, Relations};
 use crate::wire::lower;
 
 /// Why a zone answers nothing (SERVFAIL).
@@ -33,6 +33,23 @@ impl Zones {
         zones.bodies.insert(name, shown);
         zones.zones.insert(zone.body.apex.clone(), zone);
         zones
+    }
+
+    /// The same with one zone read again, as its source says, and warnings. Names of services are still to be placed in all of them.
+    ///
+    /// # Errors
+    /// One line with file, place and what to do.
+    pub(crate) fn reread(&self, source: &ZoneSource, keys: &Keys) -> Result<(Self, Vec<String>), GeoError> {
+        let wrong = |text| GeoError(format!("zone {:?} {text}", source.name));
+        let known = apex(&source.name).ok().and_then(|apex| self.named(&apex.into()));
+        let mut warnings = Vec::new();
+        let mut zone = Zone::of_source(source, known, &mut warnings)?;
+        zone.relations = Arc::new(Relations::of(&source.peers, &source.file, keys).map_err(wrong)?);
+        warnings.extend(zone.take_keys(source, known)?);
+        let mut zones = self.with(zone);
+        zones.let_go();
+        zones.check_stand_ins(source)?;
+        Ok((zones, warnings))
     }
 
     /// A zone by its name.

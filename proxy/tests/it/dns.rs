@@ -85,6 +85,57 @@ async fn a_zone_is_reloaded_and_a_broken_one_is_not() {
 }
 
 #[tokio::test]
+async fn one_zone_is_read_again_by_the_api_and_stays_as_it_was_when_its_file_is_broken() {
+    let other = "[[zone]]\nname = \"other.example\"\nfile = \"o.zone\"\n[[zone]]";
+    let of_other = ZONE.replace("kingcdn", "other");
+    let files = [("k.zone", ZONE.as_bytes()), ("o.zone", of_other.as_bytes())];
+    let node = Node::start(BINARY, &config().replacen("[[zone]]", other, 1), &files).await;
+    let reload = async |name: &str| {
+        let (status, told) = node.admin("POST", &format!("/v1/zones/{name}/reload"), "").await;
+        (status, serde_json::from_str::<serde_json::Value>(&told).unwrap())
+    };
+    let has_new = async |zone: &str| dig(&node, &[&format!("new.{zone}"), "A"]).await.contains("192.0.2.9");
+    for (file, zone) in [("k.zone", ZONE), ("o.zone", &of_other)] {
+        std::fs::write(node.file(file), format!("{}new IN A 192.0.2.9\n", zone.replace("h 1 1", "h 2 1"))).unwrap();
+    }
+    let (status, told) = reload("KINGcdn.example").await;
+    let expected = serde_json::json!({ "reloaded": true, "zone": "kingcdn.example.", "serial": 2, "serial_before": 1 });
+    assert_eq!((status, told), (200, expected));
+    assert!(has_new("kingcdn.example").await && !has_new("other.example").await, "the other one is not read");
+    // The service in it is chosen as before.
+    assert!(dig(&node, &["www.kingcdn.example", "A", "+subnet=10.2.7.0/24"]).await.contains("203.0.113.2"));
+    for (broken, problem) in [
+        ("nonsense".to_owned(), "k.zone:1: "),
+        (format!("{ZONE}a1105 IN A 192.0.2.7\n"), "remove one of them; the zone stays as it was"),
+    ] {
+        std::fs::write(node.file("k.zone"), broken).unwrap();
+        let (status, told) = reload("kingcdn.example.").await;
+        let said = told["error"].as_str().unwrap_or_default();
+        assert!(status == 422 && said.contains(problem) && said.ends_with("; the zone stays as it was"), "{told}");
+        assert!(has_new("kingcdn.example").await);
+    }
+    let (status, told) = reload("no%20zone").await;
+    let problem = "no [[zone]] of this node has the name \"no zone\"; there are: other.example, kingcdn.example.";
+    assert_eq!((status, &told["error"]), (404, &problem.into()));
+}
+
+#[tokio::test]
+async fn sighup_reads_zones_again_and_keeps_one_whose_file_is_broken() {
+    let node = Node::start(BINARY, &config(), &[("k.zone", ZONE.as_bytes())]).await;
+    std::fs::write(node.file("k.zone"), format!("{ZONE}new IN A 192.0.2.9\n")).unwrap();
+    node.signal("HUP");
+    let told = async || dig(&node, &["new.kingcdn.example", "A"]).await;
+    let came = async { while !told().await.contains("192.0.2.9") {} };
+    tokio::time::timeout(littoral_testkit::PATIENCE, came).await.expect("the new record");
+    std::fs::write(node.file("k.zone"), "nonsense").unwrap();
+    node.signal("HUP");
+    let said = async { while !node.log().contains("stays as it was") && told().await.contains("192.0.2.9") {} };
+    tokio::time::timeout(littoral_testkit::PATIENCE, said).await.expect("a word of the broken file");
+    assert!(node.log().contains("k.zone:1: "), "{}", node.log());
+    assert!(told().await.contains("192.0.2.9"));
+}
+
+#[tokio::test]
 async fn a_server_names_itself_and_bounds_its_answers_as_the_config_says() {
     let more = "[dns]\nnsid = \"ams1-a\"\nversion = \"edge\"\nanswers_per_second = 1\nslip = 1\n";
     let node = Node::start(BINARY, &format!("{}{more}", config()), &[("k.zone", ZONE.as_bytes())]).await;
