@@ -75,7 +75,7 @@ impl Director {
             (reply.code, reply.authoritative) = (ResponseCode::NoError, true);
             // Of any other type a service may have records in the zone file.
             let is_address = matches!(qtype, RecordType::A | RecordType::AAAA | RecordType::ANY);
-            if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client) {
+            if is_address && let Some(decided) = self.decide_in(&snapshot, &at, client, 0) {
                 self.serve(&snapshot, &at, qtype, &decided, &mut reply);
                 if reply.answers.last().is_none_or(is_alias) {
                     reply.deny(zone, at, qtype, true);

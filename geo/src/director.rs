@@ -34,8 +34,8 @@ mod sources;
 mod zones;
 
 pub(crate) use decide::Decided;
-pub use decide::Decision;
 use decide::hash;
+pub use decide::{Decision, Steered};
 pub use explain::{Candidate, Explanation, Filtered, Matched};
 use prices::Priced;
 use rtts::Heard;

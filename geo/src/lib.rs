@@ -32,6 +32,6 @@ pub mod zone;
 pub use counters::Counters;
 pub use director::{
     Candidate, Cluster, ClusterView, Decision, Director, Explanation, Filtered, GeoConfig, GeoError, MapView, Matched,
-    Node, Override, Reread, RttView, Service, Unreread, ZoneSource,
+    Node, Override, Reread, RttView, Service, Steered, Unreread, ZoneSource,
 };
 pub use routing::{Choice, ClusterRow, Flow, NONE, NativeGeo, Routing, Term};

@@ -312,12 +312,19 @@ async fn learn_rtts(State(admin): State<Admin>, text: String) -> Answer {
 struct ExplainQuery {
     client: std::net::IpAddr,
     name: String,
+    url: Option<String>,
 }
 
 async fn explain(State(admin): State<Admin>, Query(query): Query<ExplainQuery>) -> Answer {
     let none = || Refusal(StatusCode::NOT_FOUND, "this node has no [[service]]".into());
     let directing = admin.node.directing.as_ref().ok_or_else(none)?;
-    let explained = directing.explain(query.client, &query.name).map(|mut explained| {
+    let content = query.url.as_deref().map(|url| explained::content(&admin.node, url));
+    let content = content.transpose().map_err(|problem| Refusal(StatusCode::BAD_REQUEST, problem))?;
+    let (holders, held) = content.unwrap_or_default();
+    let explained = directing.explain(query.client, &query.name, &holders).map(|mut explained| {
+        if !held.is_null() {
+            explained["content"] = held;
+        }
         if let Some(control) = crate::control::status::explained(&admin.node) {
             explained["control"] = control;
         }

@@ -120,6 +120,9 @@ struct ExplainArgs {
     /// The service's name.
     #[arg(long, value_name = "NAME")]
     name: String,
+    /// What it asks for, for sites whose redirects go by what was pushed to clusters.
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
     #[command(flatten)]
     admin: Admin,
 }
@@ -232,6 +235,9 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 async fn explain(args: ExplainArgs) -> Result<ExitCode, Failed> {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.append_pair("client", &args.client.to_string()).append_pair("name", &args.name);
+    if let Some(url) = &args.url {
+        query.append_pair("url", url);
+    }
     let path = format!("/v1/explain?{}", query.finish());
     println!("{}", call(args.admin.admin, reqwest::Method::GET, &path, None).await?);
     Ok(ExitCode::SUCCESS)

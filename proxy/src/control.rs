@@ -20,7 +20,7 @@ use crate::config::{Config, PlaneKind};
 use crate::node::Node;
 use counts::{Counts, Outcome};
 use heard::{Bounds, Expected, Freshness, Heard, Speaker};
-use message::{Drained, Report, VERSION, VOTES_MAX, Votes};
+use message::{Drained, Pushed, Report, Title, VERSION, VOTES_MAX, Votes};
 use votes::{Ballot, Outcome as Voted};
 
 mod counts;
@@ -28,6 +28,7 @@ pub mod heard;
 mod local;
 pub mod message;
 mod nats;
+pub(crate) mod pushed;
 mod rtts;
 pub mod status;
 pub mod votes;
@@ -77,6 +78,7 @@ pub struct Control {
     /// Locked after `heard`.
     ballot: Mutex<Ballot>,
     rtts: Mutex<rtts::Told>,
+    pushed: pushed::Told,
     /// When this process began, in Unix milliseconds.
     run: u64,
     reports: AtomicU64,
@@ -106,6 +108,7 @@ impl Control {
             heard: Mutex::new(heard),
             ballot: Mutex::default(),
             rtts: Mutex::default(),
+            pushed: pushed::Told::default(),
             run: now_ms(),
             reports: AtomicU64::new(0),
             generation: AtomicU64::new(1),
@@ -131,6 +134,7 @@ impl Control {
         let mut heard = self.heard.lock();
         heard.expect(expected(config));
         self.ballot.lock().expect(&heard);
+        self.pushed.retain(|speaker| heard.expected().admit(speaker).is_ok());
         drop(heard);
         self.plane.follow(node, config);
     }
@@ -157,6 +161,17 @@ impl Control {
         let of =
             |wanted: bool| found.iter().filter(|(_, up)| **up == wanted).map(|(cluster, _)| cluster.clone()).collect();
         Some(Votes { v: VERSION, run: self.run, seq: self.reports.load(Relaxed), up: of(true), down: of(false) })
+    }
+
+    /// What was pushed to this node, told as the last time where that is over; none where nothing was.
+    fn pushed(&self, node: &Node, had: bool) -> Option<Pushed> {
+        let titles: Vec<Title> = node.warm.as_ref().map(|jobs| jobs.pushed(&node.store)).unwrap_or_default();
+        (had || !titles.is_empty()).then_some(Pushed { v: VERSION, titles })
+    }
+
+    /// The clusters to which the title was pushed that a path of a site is of.
+    pub(crate) fn holders(&self, site: &str, path: &str) -> Vec<String> {
+        self.pushed.holders(site, path, elapsed_ms())
     }
 
     /// What is known of drained clusters; none where this node directs nobody, or nothing was said.
@@ -210,6 +225,16 @@ impl Control {
             directing.drains().hear(drained.words.clone());
         }
         self.counts.heard(read.err().unwrap_or(Outcome::Taken));
+    }
+
+    /// What came as word of what was pushed to somebody.
+    fn hear_pushed(&self, speaker: Option<Speaker>, bytes: &[u8], age: Duration) {
+        let admitted = speaker.ok_or(Outcome::Malformed).and_then(|speaker| {
+            self.heard.lock().expected().admit(&speaker)?;
+            Ok(speaker)
+        });
+        let taken = admitted.and_then(|speaker| self.pushed.take(speaker, bytes, elapsed_ms(), age));
+        self.counts.heard(taken.err().unwrap_or(Outcome::Taken));
     }
 
     /// What came as round-trip times of somebody. It may be long: not for a thread that serves.

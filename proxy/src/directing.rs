@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use crate::config::units::Prefix;
 use crate::config::{Config, Tier};
 use crate::drains::Drains;
+use crate::observe::figures::Counter;
 use crate::observe::metrics::Sample;
 use crate::probes::Probes;
 use crate::rtt::hear::Hearing;
@@ -35,6 +36,8 @@ pub struct Directing {
     drains: Drains,
     probes: Probes,
     hearing: Hearing,
+    /// Redirects of sites that go by what was pushed: somebody held it, nobody did.
+    by_content: [Counter; 2],
 }
 
 impl Directing {
@@ -51,7 +54,7 @@ impl Directing {
         let standing = Arc::new(Standing::new(director.clone()));
         let drains = Drains::new(director.clone());
         let (probes, hearing) = (Probes::default(), Hearing::default());
-        Ok(Some((Self { director, standing, drains, probes, hearing }, warnings)))
+        Ok(Some((Self { director, standing, drains, probes, hearing, by_content: Default::default() }, warnings)))
     }
 
     /// How the DNS side of a config answers.
@@ -149,9 +152,14 @@ impl Directing {
         json!(self.director.clusters())
     }
 
-    /// Why a client gets the cluster it gets.
-    pub fn explain(&self, client: IpAddr, name: &str) -> Option<Value> {
-        self.director.explain(client, name).map(|explanation| {
+    /// A client was redirected where that goes by what was pushed; whether anybody held it who may serve that client.
+    pub(crate) fn steered_by_content(&self, is_held: bool) {
+        self.by_content[usize::from(!is_held)].add(1);
+    }
+
+    /// Why a client gets the cluster it gets, of which the `holders` hold what it asks for.
+    pub fn explain(&self, client: IpAddr, name: &str, holders: &[String]) -> Option<Value> {
+        self.director.explain_held(client, name, holders).map(|explanation| {
             let mut told = json!(explanation);
             told["probes"] = self.probes.told();
             told
@@ -238,6 +246,11 @@ impl Directing {
             "littoral_cluster_draining" => clusters(|cluster| f64::from(cluster.draining)),
             "littoral_cluster_nodes_down" => clusters(|cluster| cluster.nodes_down.len() as f64),
             "littoral_cluster_probes_total" => self.probes.samples(),
+            "littoral_cluster_content_total" => ["held", "unheld"]
+                .into_iter()
+                .zip(&self.by_content)
+                .map(|(found, count)| (count.sum() as f64, vec![("found", found.to_owned())]))
+                .collect(),
             "littoral_cluster_load_permille" => clusters(|cluster| f64::from(cluster.load_permille)),
             _ => Vec::new(),
         }

@@ -84,6 +84,8 @@ pub struct Steering {
     pub service: String,
     /// Where players ask for it.
     pub path: Option<String>,
+    /// Whether redirects go by what was pushed to clusters.
+    pub content: bool,
     /// Whether requests are redirected.
     redirects: bool,
     /// The clusters' own hosts, which nobody is redirected from.
@@ -93,7 +95,8 @@ pub struct Steering {
 impl Steering {
     fn of(raw: &config::Steer, clusters: &[config::Cluster]) -> Self {
         let hosts = clusters.iter().filter_map(|cluster| cluster.host.clone()).collect();
-        Self { service: raw.service.clone(), path: raw.path.clone(), redirects: raw.redirect, hosts }
+        let (service, path, content) = (raw.service.clone(), raw.path.clone(), raw.content);
+        Self { service, path, content, redirects: raw.redirect, hosts }
     }
 
     /// Whether a client that asks for this host may be sent to another.

@@ -3,7 +3,8 @@
 //! A job reads what names its objects, a manifest, a list or a sitemap, through this node's own data port, lists what [`littoral_manifests`] finds in it, and fetches
 //! each object through that port too, so that a warm fetch is a miss like any other; what arrived whole is pinned. [`order`]
 //! is what an operator may ask for, [`listing`] what that means, [`choice`] what of it is fetched in which order, by what [`learn`] reads in access logs,
-//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`] and below the ceiling of [`link`], [`stored`] whether it is there; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
+//! [`job`] how it is done, [`fetch`] one object of it at the pace of [`bucket`] and below the ceiling of [`link`], [`stored`] whether it is there, [`pushed`] what
+//! deciders are told of it; here are the jobs of a node, [`book`] keeps those that have not ended for the process after this one, and [`standing`] begins
 //! those that the config has for each day. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use littoral_cache::Store;
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -26,6 +28,7 @@ mod learn;
 mod link;
 mod listing;
 mod order;
+mod pushed;
 mod standing;
 mod stored;
 mod window;
@@ -39,6 +42,7 @@ pub use standing::Standing;
 pub(crate) use standing::keep;
 pub(crate) use window::zone;
 
+use crate::control::message::Title;
 use crate::node::Node;
 use job::Job;
 
@@ -59,6 +63,7 @@ pub struct Jobs {
     jobs: Mutex<Vec<Arc<Job>>>,
     book: book::Book,
     days: standing::Days,
+    pushed: pushed::Pushed,
     /// By `limits.warm_rate`.
     bucket: bucket::Bucket,
     /// By `limits.warm_ceiling`.
@@ -75,8 +80,8 @@ impl Jobs {
         };
         let (door, book) = (SocketAddr::new(ip, data.port()), book::Book::new(directory));
         let days = standing::Days::new(directory);
-        let (jobs, bucket, link) = Default::default();
-        Self { door, next_id: AtomicU64::new(1), jobs, book, days, bucket, link }
+        let (jobs, pushed, bucket, link) = Default::default();
+        Self { door, next_id: AtomicU64::new(1), jobs, book, days, pushed, bucket, link }
     }
 
     /// Starts a job and returns its state. Needs a runtime.
@@ -120,6 +125,11 @@ impl Jobs {
         let job = self.find(id)?;
         job.cancel();
         Some(job.told())
+    }
+
+    /// Titles that jobs have pushed to this node and are still there.
+    pub(crate) fn pushed(&self, store: &Store) -> Vec<Title> {
+        self.pushed.told(store)
     }
 
     /// Jobs that have not ended.

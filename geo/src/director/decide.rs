@@ -42,6 +42,17 @@ impl Decision {
     }
 }
 
+/// A decision as a door has it that knows clusters by their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Steered {
+    /// The clusters chosen, the best first.
+    pub clusters: Vec<String>,
+    /// For how long that holds.
+    pub ttl_s: u32,
+    /// Whether any candidate holds what is asked for.
+    pub is_held: bool,
+}
+
 /// A decision and what it was made from.
 #[derive(Clone, Copy)]
 pub(crate) struct Decided {
@@ -53,6 +64,8 @@ pub(crate) struct Decided {
     pub(super) of_service: u64,
     pub(super) allowed: u64,
     pub(super) flow: Flow,
+    /// Those of the candidates that hold what is asked for, where anybody does: the others were left out.
+    pub(super) holding: u64,
     /// Whether the policy's answer was taken, not the native one in its place.
     pub(super) by_policy: bool,
     client: IpAddr,
@@ -64,33 +77,50 @@ impl Director {
     /// The decision for `client` and the service `name` (case and final dot do not matter); `None` when it is no service.
     pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
         let snapshot = self.snapshot.load();
-        self.decide_in(&snapshot, &domain_name(name)?, client).map(|decided| decided.decision)
+        self.decide_in(&snapshot, &domain_name(name)?, client, 0).map(|decided| decided.decision)
     }
 
     /// The same at another time (since 1970), for who has a clock of its own.
     pub fn decide_at(&self, name: &str, client: IpAddr, now: Duration) -> Option<Decision> {
         let snapshot = self.snapshot.load();
         let service = snapshot.services.by_name.get(&domain_name(name)?)?;
-        Some(self.decide_for(&snapshot, service, client, now).decision)
+        Some(self.decide_for(&snapshot, service, client, now, 0).decision)
     }
 
-    /// The same for a door that knows clusters by their names: those chosen, the best first, and for how many seconds. It is counted.
-    pub fn steer(&self, name: &str, client: IpAddr) -> Option<(Vec<String>, u32)> {
+    /// The same for a door that knows clusters by their names, and may know which of them, the `holders`, hold what is asked for. Where any of those may
+    /// serve, only they are candidates; what the operator prescribes comes first. It is counted.
+    pub fn steer(&self, name: &str, client: IpAddr, holders: &[String]) -> Option<Steered> {
         let snapshot = self.snapshot.load();
-        let decision = self.decide_in(&snapshot, &domain_name(name)?, client)?.decision;
+        let decided = self.decide_in(&snapshot, &domain_name(name)?, client, snapshot.mask(holders))?;
+        let decision = decided.decision;
         self.counters.reason(decision.reason);
         let id = |index: u16| Some(snapshot.config.clusters.get(usize::from(index))?.id.clone());
-        Some((decision.clusters().filter_map(id).collect(), decision.ttl_s))
+        let clusters = decision.clusters().filter_map(id).collect();
+        Some(Steered { clusters, ttl_s: decision.ttl_s, is_held: decided.holding != 0 })
     }
 
-    pub(crate) fn decide_in(&self, snapshot: &Snapshot, name: &LowerName, client: IpAddr) -> Option<Decided> {
+    /// The decision for a service by its name; `holders`, a bit each, are as of [`Director::steer`].
+    pub(crate) fn decide_in(
+        &self,
+        snapshot: &Snapshot,
+        name: &LowerName,
+        client: IpAddr,
+        holders: u64,
+    ) -> Option<Decided> {
         let service = snapshot.services.by_name.get(name)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some(self.decide_for(snapshot, service, client, now))
+        Some(self.decide_for(snapshot, service, client, now, holders))
     }
 
     /// The decision for a service, at `now` (since 1970).
-    pub(crate) fn decide_for(&self, snapshot: &Snapshot, service: &Placed, client: IpAddr, now: Duration) -> Decided {
+    pub(crate) fn decide_for(
+        &self,
+        snapshot: &Snapshot,
+        service: &Placed,
+        client: IpAddr,
+        now: Duration,
+        holders: u64,
+    ) -> Decided {
         let client = canonical(client);
         let (spot, scope) = snapshot.map.find(client);
         let covered = spot.covered;
@@ -106,6 +136,10 @@ impl Director {
         let forced = covered.forced.filter(|forced| left == Left::Good && candidates >> forced & 1 == 1);
         if let Some(forced) = forced {
             candidates = 1 << forced;
+        }
+        let holding = candidates & holders;
+        if holding != 0 {
+            candidates = holding;
         }
         let zone = [forced, covered.deep, covered.home].into_iter().flatten().find(|zone| candidates >> zone & 1 == 1);
         let place = spot.place.at.unwrap_or_default();
@@ -137,7 +171,7 @@ impl Director {
         let decision = Decision { choice: choice.clusters, scope, ttl_s, reason };
         let (key, answers) = (service.key, service.answers);
         let of_service = service.candidates;
-        Decided { decision, spot, zone, of_service, allowed, flow, by_policy, client, key, answers }
+        Decided { decision, spot, zone, of_service, allowed, flow, holding, by_policy, client, key, answers }
     }
 
     /// Asks the policy and checks its answer: clusters must be candidates, each once. Else the native policy answers.

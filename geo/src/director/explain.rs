@@ -120,9 +120,14 @@ pub struct Filtered {
 impl Director {
     /// Why `client` gets what it gets for `name` (case and final dot do not matter).
     pub fn explain(&self, client: IpAddr, name: &str) -> Option<Explanation> {
+        self.explain_held(client, name, &[])
+    }
+
+    /// The same at a door that knows which clusters hold what is asked for, as of [`Director::steer`].
+    pub fn explain_held(&self, client: IpAddr, name: &str, holders: &[String]) -> Option<Explanation> {
         let snapshot = self.snapshot.load_full();
         let (name, started) = (domain_name(name)?, Instant::now());
-        let decided = self.decide_in(&snapshot, &name, client)?;
+        let decided = self.decide_in(&snapshot, &name, client, snapshot.mask(holders))?;
         let took_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Decided { decision, spot, zone, flow, by_policy, .. } = decided;
         let client = canonical(client);
@@ -194,6 +199,7 @@ impl Snapshot {
                 format!("draining ({})", state.drained_by(cluster).unwrap_or_default()).into()
             }
             () if is(self.masks.full) && left != Left::Down => "full".into(),
+            () if decided.holding != 0 => "does not hold what is asked for".into(),
             () => "another one is prescribed".into(),
         };
         Filtered { cluster: cluster.id.clone(), why }

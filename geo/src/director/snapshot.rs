@@ -163,6 +163,12 @@ impl Snapshot {
         self.services.by_wire.get(name).map(|service| &**service)
     }
 
+    /// Clusters by their names, a bit each; those that are not of this config are passed over.
+    pub(super) fn mask(&self, names: &[String]) -> u64 {
+        let bits = self.config.clusters.iter().enumerate().filter(|(_, cluster)| names.contains(&cluster.id));
+        bits.fold(0, |mask, (at, _)| mask | 1 << at)
+    }
+
     /// The clusters as a policy is told of them.
     pub(super) fn rows(&self) -> Vec<ClusterRow> {
         let row = |(index, (cluster, state)): (usize, (&Cluster, &State))| ClusterRow {

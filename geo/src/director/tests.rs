@@ -228,6 +228,32 @@ fn a_cluster_that_is_drained_by_command_gets_nobody_whom_others_may_serve_until_
 }
 
 #[test]
+fn of_candidates_those_that_hold_what_is_asked_for_come_alone_and_nobody_goes_without() {
+    let (_directory, mut config) = world();
+    let director = director(config.clone());
+    let steered = |client: &str, holders: &[&str]| {
+        let holders: Vec<String> = holders.iter().map(|id| (*id).to_owned()).collect();
+        let steered = director.steer(NAME, client.parse().unwrap(), &holders).unwrap();
+        (steered.clusters.concat(), steered.is_held)
+    };
+    assert_eq!(steered("10.1.1.1", &[]), ("ams1nyc1".into(), false));
+    assert_eq!(steered("10.1.1.1", &["nyc1"]), ("nyc1".into(), true));
+    // Of all that hold it the best comes first; a deep one serves its own alone, whatever it holds.
+    assert_eq!(steered("10.1.1.1", &["nyc1", "ams1", "none"]), ("ams1nyc1".into(), true));
+    assert_eq!(steered("10.1.1.1", &["isp1"]), ("ams1nyc1".into(), false));
+    director.set_cluster_state("nyc1", false, 0);
+    assert_eq!(steered("10.1.1.1", &["nyc1"]), ("ams1".into(), false), "who holds it is down");
+    director.set_cluster_state("nyc1", true, 0);
+    let told = director.explain_held("10.1.1.1".parse().unwrap(), NAME, &["nyc1".into()]).unwrap();
+    let why = told.filtered.iter().find(|filtered| filtered.cluster == "ams1").map(|filtered| &*filtered.why);
+    assert_eq!((&told.clusters[0][..], why), ("nyc1", Some("does not hold what is asked for")));
+    config.overrides =
+        vec![crate::Override { prefix: "10.1.0.0/16".parse().unwrap(), cluster: Some("ams1".into()), at: None }];
+    director.reload(config).unwrap();
+    assert_eq!(steered("10.1.1.1", &["nyc1"]), ("ams1".into(), false), "what is prescribed comes first");
+}
+
+#[test]
 fn an_explanation_names_what_matched_each_candidate_and_why_the_others_were_left_out() {
     let (_directory, mut config) = world();
     let database = config.databases[0].display().to_string();

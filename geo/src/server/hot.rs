@@ -158,7 +158,7 @@ impl Handler {
         let subnet = query.edns.as_ref().and_then(|edns| edns.subnet.as_ref());
         let subnet = subnet.map(|subnet| (subnet.address, subnet.source));
         let (subject, before) = subject(subnet, client);
-        let decided = self.director.decide_for(&snapshot, service, subject, now);
+        let decided = self.director.decide_for(&snapshot, service, subject, now, 0);
         let counts = addresses(draft, &snapshot, &decided, query.kind, &service.negative)?;
         let scope = widened(decided.decision.scope, subnet, before);
         Some(Records { counts, scope, reason: Some(decided.decision.reason) })

@@ -7,7 +7,7 @@
 mod message;
 
 use message::{
-    DRAINED_BYTES_MAX, DRAINS_MAX, Drained, HASH_DIGITS, NAME_BYTES_MAX, PURGE_BYTES_MAX, Purge, REPORT_BYTES_MAX, Report, VOTES_BYTES_MAX, VOTES_MAX,
+    DRAINED_BYTES_MAX, DRAINS_MAX, Drained, HASH_DIGITS, NAME_BYTES_MAX, PURGE_BYTES_MAX, PUSHED_BYTES_MAX, Purge, Pushed, REPORT_BYTES_MAX, Report, TITLES_MAX, VOTES_BYTES_MAX, VOTES_MAX,
     Votes, Word,
 };
 
@@ -25,6 +25,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert!(input.len() <= DRAINED_BYTES_MAX && drained.words.len() <= DRAINS_MAX);
         assert!(drained.words.iter().all(Word::is_sound));
         assert_eq!(Drained::read(&drained.written()), Ok(drained));
+    }
+    if let Ok(pushed) = Pushed::read(input) {
+        assert!(input.len() <= PUSHED_BYTES_MAX && pushed.titles.len() <= TITLES_MAX);
+        assert_eq!(Pushed::read(&pushed.written()), Ok(pushed));
     }
     if let Ok(purge) = Purge::read(input) {
         assert!(input.len() <= PURGE_BYTES_MAX && purge.order.is_object());

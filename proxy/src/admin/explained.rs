@@ -12,6 +12,7 @@ use littoral_plugin_host::filter::Point;
 use pingora::http::RequestHeader;
 use serde_json::{Value, json};
 
+use crate::control::pushed::directory_of;
 use crate::node::Node;
 use crate::purge::{NO_URL, host_and_path};
 use crate::request::target;
@@ -55,6 +56,20 @@ impl Asked {
             None => Err(format!("missing field `url`: {NO_URL}")),
         }
     }
+}
+
+/// The clusters that a redirect of a URL would prefer, and what to tell of that.
+///
+/// # Errors
+/// That it is no URL of this node.
+pub(super) fn content(node: &Node, url: &str) -> Result<(Vec<String>, Value), String> {
+    let (host, path) = host_and_path(url).ok_or(NO_URL)?;
+    let sites = node.sites.load();
+    let site = sites.find(&host).ok_or_else(|| format!("{host:?} is no [[site]] of this node"))?;
+    let held_by = node.control.holders(&site.name, &path);
+    let decides = site.steer.as_ref().is_some_and(|steer| steer.content);
+    let told = json!({ "site": site.name, "directory": directory_of(&path), "held_by": held_by, "decides": decides });
+    Ok((if decides { held_by } else { Vec::new() }, told))
 }
 
 /// A request as its site would have it.

@@ -95,6 +95,9 @@ pub struct Steer {
     /// Whether requests are redirected there.
     #[serde(default)]
     pub redirect: bool,
+    /// Whether redirects go by what was pushed to clusters.
+    #[serde(default)]
+    pub content: bool,
     /// The path where players ask for it (content steering).
     pub path: Option<String>,
 }

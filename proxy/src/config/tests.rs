@@ -226,6 +226,7 @@ fn a_site_that_steers_says_by_what_and_where_to() {
     for (text, expected) in [
         (steered("{ service = \"t.example\", redirect = true }", ""), "site.steer names no [[service]]: \"t.example\""),
         (steered("{ service = \"s.example\" }", ""), "site.steer does nothing"),
+        (steered("{ service = \"s.example\", redirect = true, content = true }", ""), "site.steer.content needs"),
         (steered("{ service = \"s.example\", path = \"x\" }", ""), "is a path without a query"),
         (steered(both, ""), "site.steer.redirect needs cluster.host"),
         (steered(both, "host = \"a.example\""), "redirected to \"a.example\", which is no host of this site"),

@@ -22,6 +22,12 @@ pub const DRAINED_BYTES_MAX: usize = 128 << 10;
 pub const DRAINS_MAX: usize = 64;
 /// Unix milliseconds that are believed: the year 9999.
 pub const UNIX_MS_MAX: u64 = 253_402_300_799_999;
+/// Bytes of what a node says that was pushed to it.
+pub const PUSHED_BYTES_MAX: usize = 512 << 10;
+/// Titles that it says so of.
+pub const TITLES_MAX: usize = 512;
+/// Bytes of the directory of one.
+pub const TITLE_BYTES_MAX: usize = 512;
 /// Bytes of a purge: what the admin API takes, and who sent it.
 pub const PURGE_BYTES_MAX: usize = (64 << 10) + 1024;
 /// Bytes of a text of round-trip times; of more, the prefixes with fewest measurements are left out.
@@ -97,6 +103,28 @@ pub struct Drained {
     pub v: u32,
     /// One for each cluster at most.
     pub words: Vec<Word>,
+}
+
+/// A title that was pushed to a node: what is right below a directory of a site.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Title {
+    /// The site's name, its first host.
+    pub site: String,
+    /// The directory, from `/` to `/`.
+    pub directory: String,
+    /// For how many seconds it is kept.
+    pub for_s: u32,
+}
+
+/// All titles that were pushed to a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pushed {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Each once.
+    pub titles: Vec<Title>,
 }
 
 /// A purge.
@@ -202,6 +230,35 @@ impl Drained {
     }
 }
 
+impl Pushed {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Why they are not taken.
+    pub fn read(bytes: &[u8]) -> Result<Self, Unread> {
+        let pushed: Self = parsed(bytes, PUSHED_BYTES_MAX)?;
+        let is_sound = |title: &Title| {
+            let (site, directory) = (&title.site, &title.directory);
+            (1..=NAME_BYTES_MAX).contains(&site.len())
+                && directory.len() <= TITLE_BYTES_MAX
+                && directory.starts_with('/')
+                && directory.ends_with('/')
+        };
+        let distinct: HashSet<_> = pushed.titles.iter().map(|title| (&title.site, &title.directory)).collect();
+        let are_titles = pushed.titles.len() <= TITLES_MAX && distinct.len() == pushed.titles.len();
+        match (pushed.v == VERSION, are_titles && pushed.titles.iter().all(is_sound)) {
+            (false, _) => Err(Unread::Version),
+            (true, false) => Err(Unread::Malformed),
+            (true, true) => Ok(pushed),
+        }
+    }
+
+    /// As they are sent.
+    pub fn written(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
 impl Purge {
     /// Reads one. What it names is not looked at.
     ///
@@ -284,6 +341,11 @@ mod tests {
         }
     }
 
+    fn pushed() -> Pushed {
+        let title = |directory: &str| Title { site: "a.example".into(), directory: directory.into(), for_s: 7 };
+        Pushed { v: 1, titles: vec![title("/"), title("/one/two/")] }
+    }
+
     fn drained() -> Drained {
         let word = |cluster: &str, drained| Word {
             cluster: cluster.into(),
@@ -302,6 +364,7 @@ mod tests {
         let votes = Votes { v: 1, run: 7, seq: 3, up, down };
         assert_eq!(Votes::read(&votes.written()), Ok(votes));
         assert_eq!(Drained::read(&drained().written()), Ok(drained()));
+        assert_eq!(Pushed::read(&pushed().written()), Ok(pushed()));
         let purge = Purge { v: 1, run: 7, seq: 1, order: serde_json::json!({"url": "http://a.example/x"}) };
         assert_eq!(Purge::read(&purge.written()), Ok(purge));
     }
@@ -351,6 +414,22 @@ mod tests {
             (text + &" ".repeat(DRAINED_BYTES_MAX), Unread::Large),
         ] {
             assert_eq!(Drained::read(what.as_bytes()), Err(problem), "{what:.80}");
+        }
+        let text = String::from_utf8(pushed().written()).unwrap();
+        let of = |number: usize| Title { directory: format!("/{number}/"), ..pushed().titles.remove(0) };
+        let many = Pushed { v: 1, titles: (0..=TITLES_MAX).map(of).collect() };
+        for (what, problem) in [
+            (text.replace("\"/\"", "\"/one/two/\""), Unread::Malformed),
+            (text.replace("/two/", "/two"), Unread::Malformed),
+            (text.replace("\"/one", "\"one"), Unread::Malformed),
+            (text.replace("two", &"t".repeat(TITLE_BYTES_MAX)), Unread::Malformed),
+            (text.replace("a.example", ""), Unread::Malformed),
+            (text.replace("\"for_s\":7", "\"for_s\":-1"), Unread::Malformed),
+            (text.replace("\"v\":1", "\"v\":2"), Unread::Version),
+            (String::from_utf8(many.written()).unwrap(), Unread::Malformed),
+            (text + &" ".repeat(PUSHED_BYTES_MAX), Unread::Large),
+        ] {
+            assert_eq!(Pushed::read(what.as_bytes()), Err(problem), "{what:.80}");
         }
         assert_eq!(Purge::read(br#"{"v":1,"run":1,"seq":1,"order":[]}"#), Err(Unread::Malformed));
         assert_eq!(Purge::read(&vec![b' '; PURGE_BYTES_MAX + 1]), Err(Unread::Large));

@@ -1,7 +1,7 @@
 //! The plane that goes by NATS: the only module, with those below it, that names its client.
 //!
 //! How nodes are, what deciders find, which clusters are drained and round-trip times go by plain subjects, `PREFIX.state.CLUSTER.NODE`, `PREFIX.votes.…`,
-//! `PREFIX.drained.…` and `PREFIX.rtt.…`: the next one replaces what is lost. Purges go by a stream of JetStream ([`purges`]). Who may write what is the server's to say; the names in a subject are what
+//! `PREFIX.drained.…`, `PREFIX.pushed.…` and `PREFIX.rtt.…`: the next one replaces what is lost. Purges go by a stream of JetStream ([`purges`]). Who may write what is the server's to say; the names in a subject are what
 //! it can hold a node to, so no message says who it is from. Invariant: a server that is away, slow or hostile costs what it carries and
 //! nothing else.
 
@@ -162,6 +162,7 @@ impl Carrying {
         if self.node.directing.is_some() {
             tokio::spawn(self.clone().hear_votes(client.clone()));
             tokio::spawn(self.clone().hear_drained(client.clone()));
+            tokio::spawn(self.clone().hear_pushed(client.clone()));
             tokio::spawn(self.clone().hear_rtts(client.clone()));
         }
         self.tell_on(client).await;
@@ -215,6 +216,18 @@ impl Carrying {
         }
     }
 
+    async fn hear_pushed(self, client: Client) {
+        let Some(mut titles) = self.subscribe(&client, "pushed").await else { return };
+        while let Some(message) = titles.next().await {
+            let speaker = self.speaker("pushed", &message.subject);
+            let (node, age) = (self.node.clone(), self.node.settings.load().rtt.age.0);
+            let hearing = tokio::task::spawn_blocking(move || node.control.hear_pushed(speaker, &message.payload, age));
+            if let Err(error) = hearing.await {
+                tracing::error!(%error, "word of what was pushed was not taken");
+            }
+        }
+    }
+
     async fn hear_rtts(self, client: Client) {
         let Some(mut texts) = self.subscribe(&client, "rtt").await else { return };
         while let Some(message) = texts.next().await {
@@ -232,7 +245,8 @@ impl Carrying {
     async fn tell_on(self, client: Client) {
         let mut every = tokio::time::interval(self.settings.every.0);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let [state, votes, drained, rtt] = ["state", "votes", "drained", "rtt"].map(|kind| self.subject(kind));
+        let [state, votes, drained] = ["state", "votes", "drained"].map(|kind| self.subject(kind));
+        let mut had_pushed = false;
         let mut rtts_at = Instant::now();
         loop {
             every.tick().await;
@@ -246,21 +260,32 @@ impl Carrying {
             }
             if Instant::now() >= rtts_at {
                 rtts_at = Instant::now() + self.settings.rtt_every.0;
-                let (text, left_out) = rtts::cut(self.node.rtt.text());
-                if left_out > 0 {
-                    tracing::warn!(
-                        left_out,
-                        "round-trip times are too many for one message: those with fewest measurements are not told"
-                    );
-                }
-                // A text that has but its first line says nothing.
-                if !self.own.0.is_empty() && text.lines().nth(1).is_some() {
-                    self.tell(&client, &rtt, text.into_bytes()).await;
-                }
+                had_pushed = self.tell_seldom(&client, had_pushed).await;
             }
             control.judge(&self.node);
             control.hand_on_rtts(&self.node).await;
         }
+    }
+
+    /// Tells round-trip times and what was pushed here, of which something was told the last time if `had_pushed`; whether it was now.
+    async fn tell_seldom(&self, client: &Client, had_pushed: bool) -> bool {
+        if self.own.0.is_empty() {
+            return false;
+        }
+        let (text, left_out) = rtts::cut(self.node.rtt.text());
+        if left_out > 0 {
+            tracing::warn!(
+                left_out,
+                "round-trip times are too many for one message: those with fewest measurements are not told"
+            );
+        }
+        // A text that has but its first line says nothing.
+        if text.lines().nth(1).is_some() {
+            self.tell(client, &self.subject("rtt"), text.into_bytes()).await;
+        }
+        let Some(pushed) = self.node.control.pushed(&self.node, had_pushed) else { return false };
+        self.tell(client, &self.subject("pushed"), pushed.written()).await;
+        !pushed.titles.is_empty()
     }
 
     /// Tells something that the next word replaces: it is not kept for when there is a connection again.

@@ -229,6 +229,10 @@ pub(crate) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         }
         "littoral_control_slow_total" => one(control.counts.slow.sum()),
         "littoral_control_purges_total" => by("outcome", control.counts.all_purges()),
+        "littoral_control_titles" => {
+            let titles = control.pushed.counts(now_ms).into_iter();
+            titles.map(|(cluster, count)| (count as f64, vec![("cluster", cluster)])).collect()
+        }
         "littoral_control_purges_waiting" => one(control.plane().waiting() as u64),
         "littoral_control_purges_missed_total" => one(control.counts.missed.sum()),
         _ => Vec::new(),

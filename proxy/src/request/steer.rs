@@ -1,4 +1,4 @@
-//! Tells clients of the cluster that is chosen for them, by the decision that DNS answers with: as a redirect, or as the document that
+//! Tells clients of the cluster that is chosen for them, by the decision that DNS answers with, and where the site wants it by what was pushed to clusters: as a redirect, or as the document that
 //! players ask for (content steering, ETSI TS 103 998 for DASH, RFC 8216bis §7.1 for HLS).
 //!
 //! Invariant: a request is redirected at most once. Whoever asks for a cluster's own host is served there.
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, HOST, LOCATION};
 use http::{HeaderValue, Method};
+use littoral_geo::Steered;
 use pingora::Result;
 use pingora::proxy::Session;
 use serde_json::json;
@@ -36,7 +37,16 @@ pub(super) async fn answers(
     if !asks && !is_redirected {
         return Ok(false);
     }
-    let Some((chosen, ttl_s)) = directing.director().steer(&steer.service, client) else { return Ok(false) };
+    let by_content = steer.content && !asks;
+    let holders = match by_content {
+        true => node.control.holders(&site.name, request.uri.path()),
+        false => Vec::new(),
+    };
+    let steered = directing.director().steer(&steer.service, client, &holders);
+    let Some(Steered { clusters: chosen, ttl_s, is_held }) = steered else { return Ok(false) };
+    if by_content {
+        directing.steered_by_content(is_held);
+    }
     let holds = own_value(&format!("private, max-age={ttl_s}"));
     if asks {
         node.figures.steered[1].add(1);

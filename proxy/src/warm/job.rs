@@ -19,6 +19,7 @@ use url::Url;
 use super::bucket::Bucket;
 use super::fetch::{Got, Miss};
 use super::order::{Order, Plan, Source};
+use super::pushed::Stored;
 use super::standing::Standing;
 use super::stored::is_stored;
 use crate::clock::now_ms;
@@ -305,6 +306,8 @@ pub(super) struct Work<'a> {
     pub(super) client: reqwest::Client,
     /// By the rate of the order.
     pub(super) bucket: Bucket,
+    /// What is there now.
+    pub(super) stored: Stored,
     /// Bytes fetched that were not there, in vain too.
     pub(super) spent: AtomicU64,
 }
@@ -313,7 +316,15 @@ impl<'a> Work<'a> {
     fn new(job: &'a Job, node: &'a Node, door: SocketAddr) -> Result<Self, String> {
         let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let client = client.build().map_err(|error| error.to_string())?;
-        Ok(Self { job, node, door, client, bucket: Bucket::default(), spent: AtomicU64::new(0) })
+        Ok(Self {
+            job,
+            node,
+            door,
+            client,
+            bucket: Bucket::default(),
+            stored: Stored::default(),
+            spent: AtomicU64::new(0),
+        })
     }
 
     async fn all(&mut self) {
@@ -338,6 +349,9 @@ impl<'a> Work<'a> {
             tokio::time::sleep(rest).await;
             rest *= 2;
         }
+        if let Some(jobs) = &self.node.warm {
+            jobs.pushed.add(std::mem::take(&mut self.stored), self.job.plan.pin_until);
+        }
         let failed = self.job.failed();
         self.job.end(if failed == 0 { State::Done } else { State::Incomplete }, None);
     }
@@ -349,6 +363,7 @@ impl<'a> Work<'a> {
         for (number, batch) in urls.chunks(at_once).enumerate() {
             if self.job.plan.bytes.is_some_and(|most| self.spent.load(Relaxed) >= most) {
                 self.job.leave_out(urls.len() - number * at_once);
+                urls[number * at_once..].iter().for_each(|url| self.stored.lacks(self.node, url));
                 break;
             }
             self.window().await;
@@ -358,9 +373,15 @@ impl<'a> Work<'a> {
             let fetches: Vec<_> = fetches.collect();
             for (outcome, url) in futures_util::future::join_all(fetches).await {
                 match outcome {
-                    Ok(got) => self.count(&got),
+                    Ok(got) => {
+                        self.count(&got);
+                        self.key(url).into_iter().for_each(|key| self.stored.has(self.node, url, key));
+                    }
                     Err(miss) if miss.again && !last => again.push(url.clone()),
-                    Err(miss) => self.job.give_up(url, miss.error),
+                    Err(miss) => {
+                        self.stored.lacks(self.node, url);
+                        self.job.give_up(url, miss.error);
+                    }
                 }
             }
         }

@@ -12,6 +12,7 @@ mod cache;
 mod cli;
 mod clocks;
 mod compilers;
+mod content;
 mod contract;
 mod control;
 mod crash;

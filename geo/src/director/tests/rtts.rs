@@ -54,7 +54,7 @@ fn decided(director: &Director, client: &str, seconds: u64) -> (String, &'static
     let snapshot = director.snapshot();
     let service = snapshot.services.by_name.values().next().unwrap();
     let now = Duration::from_secs(HEARD_S + seconds);
-    let decision = director.decide_for(&snapshot, service, client.parse().unwrap(), now).decision;
+    let decision = director.decide_for(&snapshot, service, client.parse().unwrap(), now, 0).decision;
     (snapshot.config.clusters[usize::from(decision.choice[0])].id.clone(), decision.reason, decision.scope)
 }
 

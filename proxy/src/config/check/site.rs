@@ -1,7 +1,9 @@
 //! `[[site]]`.
 
 use super::{Wrong, at_most, unique, wrong};
-use crate::config::{Config, KEY_PARTS_MAX, QueryOrder, RESUMES_MAX, Ranges, SITES_MAX, SLICE_MIN, Site, UNREAD_MAX};
+use crate::config::{
+    Config, KEY_PARTS_MAX, PlaneKind, QueryOrder, RESUMES_MAX, Ranges, SITES_MAX, SLICE_MIN, Site, UNREAD_MAX,
+};
 
 impl Config {
     pub(super) fn check_sites(&self) -> Result<(), Wrong> {
@@ -59,6 +61,10 @@ impl Config {
         }
         if !steer.redirect && steer.path.is_none() {
             return wrong("steer", "site.steer does nothing: set redirect = true, or give it a path");
+        }
+        if steer.content && !(steer.redirect && self.control.plane == PlaneKind::Nats) {
+            let problem = "site.steer.content needs redirect = true, and control.plane = \"nats\", by which clusters tell what was pushed to them";
+            return wrong("steer.content", problem);
         }
         let hosts = self.cluster.iter().filter_map(|cluster| cluster.host.as_ref());
         let served = |host: &String| site.hosts.iter().any(|known| known == "*" || known == host);

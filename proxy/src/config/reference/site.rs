@@ -186,6 +186,13 @@ pub(super) const KEYS: &[Key] = &[
          from loopback and those of other nodes are served where they come, so that nothing goes round in circles.",
     ),
     key(
+        "site.steer.content",
+        "true or false",
+        "`false`",
+        "live",
+        "Redirects go to clusters to which the title asked for was pushed by a warm job, where any of them may serve the client. Needs `redirect` and `control.plane = \"nats\"`: docs/routing.md.",
+    ),
+    key(
         "site.steer.path",
         "path",
         "none",

@@ -16,5 +16,10 @@ pub(super) const METRICS: &[Declared] = &[
         "kind: http, tcp; outcome: well, unreachable, late, wrong",
         "Probes of clusters' nodes by what came of them: well; no connection; no answer in time; another answer than 200, or one that is too long.",
     ),
+    metric(
+        "littoral_cluster_content_total",
+        "found: held, unheld",
+        "Decisions of redirects that go by what was pushed to clusters (site.steer.content): somebody who may serve the client holds the title, or nobody.",
+    ),
     metric("littoral_geo_database_age_seconds", "file", "How long ago a geo-IP database was made, as it says itself."),
 ];

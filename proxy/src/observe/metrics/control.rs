@@ -43,6 +43,11 @@ pub(super) const METRICS: &[Declared] = &[
         "outcome: sent, unsent, done, own, refused, failed",
         "Purges: kept for others, not taken for them, done for others, come back to their own node, refused, not done for an error here.",
     ),
+    metric(
+        "littoral_control_titles",
+        "cluster",
+        "Titles that were pushed to a cluster, as its nodes tell it (site.steer.content).",
+    ),
     metric("littoral_control_purges_waiting", "", "Purges that the server does not have yet."),
     metric(
         "littoral_control_purges_missed_total",

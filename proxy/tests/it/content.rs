@@ -1,0 +1,95 @@
+//! Redirects that go by what was pushed to clusters: real nodes that tell it to each other over a real nats-server.
+
+use littoral_testkit::nats::Nats;
+use littoral_testkit::{Node, Origin, PATIENCE};
+use serde_json::{Value, json};
+
+use super::BINARY;
+use super::control::control;
+use super::doors::{CLIENTS, NAME, by_redirect, chosen, config, littoral, origin, start};
+
+/// The first client is of `one`, by its coverage zone.
+const CLIENT: &str = CLIENTS[0];
+const PUSHED: &str = "littoral_control_titles{cluster=\"two\"}";
+
+/// A node that directs and goes by what was pushed.
+async fn decider(nats: &Nats, origin: &Origin) -> Node {
+    let config = config(origin, "", "").replace("redirect = true", "redirect = true, content = true");
+    start(&format!("{config}{}", control(&nats.url(), "every = \"100ms\"\nrtt_every = \"1s\""))).await
+}
+
+/// A node of the cluster `two` to which titles are pushed.
+async fn edge(nats: &Nats, origin: &Origin) -> Node {
+    let config = format!(
+        "[node]\nname = \"edge\"\ncluster = \"two\"\n[listen]\nhttp = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n\
+         [[site]]\nhosts = [\"www.example\", \"two.cdn.example\"]\norigin = [{:?}]\n{}",
+        origin.url(),
+        control(&nats.url(), "every = \"100ms\"\nrtt_every = \"1s\"")
+    );
+    Node::start(BINARY, &config, &[]).await
+}
+
+/// Pushes objects to a node by a warm job, which ends in a state.
+async fn push(edge: &Node, urls: &str, state: &str) {
+    let order = json!({ "list": urls }).to_string();
+    let (status, job) = edge.admin("POST", "/v1/warm", &order).await;
+    assert_eq!(status, 200, "{job}");
+    let id = serde_json::from_str::<Value>(&job).unwrap()["id"].clone();
+    let ended = async {
+        while !edge.admin("GET", &format!("/v1/warm/{id}"), "").await.1.contains(&format!("\"state\":\"{state}\"")) {}
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the end of the job");
+}
+
+async fn until_redirected(node: &Node, path: &str, cluster: &str) {
+    let came = async { while by_redirect(node, CLIENT, path).await != cluster {} };
+    tokio::time::timeout(PATIENCE, came).await.unwrap_or_else(|_| panic!("{path} is never {cluster}'s"));
+}
+
+#[tokio::test]
+async fn a_client_is_redirected_to_where_a_title_was_pushed_and_for_all_else_to_its_own_cluster() {
+    let (nats, origin) = (Nats::start("", &[]).await, origin().await);
+    let (node, edge) = (decider(&nats, &origin).await, edge(&nats, &origin).await);
+    assert_eq!(by_redirect(&node, CLIENT, "/t/a").await, "one");
+    push(&edge, "http://www.example/t/a\nhttp://two.cdn.example/u/v/b?c=d\n", "done").await;
+    node.until(PUSHED, 2.0).await;
+    for (path, cluster) in
+        [("/t/a", "two"), ("/t/b?x", "two"), ("/u/v/z", "two"), ("/t", "one"), ("/u/a", "one"), ("/t/x/a", "one")]
+    {
+        assert_eq!(by_redirect(&node, CLIENT, path).await, cluster, "{path}");
+    }
+    assert_eq!(by_redirect(&node, CLIENTS[1], "/x").await, "two", "its own");
+    // A name says nothing of a title: the other doors decide as ever.
+    assert_eq!(chosen(&node, CLIENT).await, ["one"; 5]);
+    let url = "http://two.cdn.example/t/a";
+    let (code, told) = littoral(&node, &["explain", "--client", CLIENT, "--name", NAME, "--url", url]).await;
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((code, &told["clusters"]), (Some(0), &json!(["two"])), "{told}");
+    let content = json!({ "site": "www.example", "directory": "/t/", "held_by": ["two"], "decides": true });
+    assert_eq!((&told["content"], &told["filtered"][0]["why"]), (&content, &"does not hold what is asked for".into()));
+    let metrics = node.metrics().await;
+    assert_eq!(metrics["littoral_cluster_content_total{found=\"held\"}"], 3.0);
+    // Who holds it is drained, or has it no more.
+    assert_eq!(node.admin("POST", "/v1/clusters/two/drain", "").await.0, 200);
+    assert_eq!(by_redirect(&node, CLIENT, "/t/a").await, "one");
+    assert_eq!(node.admin("DELETE", "/v1/clusters/two/drain", "").await.0, 200);
+    assert_eq!(by_redirect(&node, CLIENT, "/t/a").await, "two");
+    let (status, said) = edge.admin("POST", "/v1/purge", "{\"prefix\":\"http://www.example/t/\"}").await;
+    assert_eq!(status, 200, "{said}");
+    until_redirected(&node, "/t/a", "one").await;
+    assert_eq!(by_redirect(&node, CLIENT, "/u/v/b").await, "two", "it was not purged");
+}
+
+#[tokio::test]
+async fn a_title_of_which_an_object_could_not_be_had_is_not_told() {
+    let nats = Nats::start("", &[]).await;
+    let origin = Origin::start(|request| match request.path.ends_with("gone") {
+        true => littoral_testkit::Response { status: 404, ..Default::default() },
+        false => littoral_testkit::Response::ok(&["cache-control: max-age=60"], b"x"),
+    })
+    .await;
+    let (node, edge) = (decider(&nats, &origin).await, edge(&nats, &origin).await);
+    push(&edge, "http://www.example/t/a\nhttp://www.example/t/gone\nhttp://www.example/u/a\n", "incomplete").await;
+    node.until(PUSHED, 1.0).await;
+    assert_eq!([by_redirect(&node, CLIENT, "/t/a").await, by_redirect(&node, CLIENT, "/u/a").await], ["one", "two"]);
+}
