@@ -22,7 +22,7 @@ use crate::address::{embedded, masked};
 use crate::answer::{Reply, Wanted};
 use crate::counters::count;
 use crate::director::Director;
-use crate::limits::{AMPLIFICATION_MAX, TRANSFERS_MAX, UDP_BYTES_MAX, UNVERIFIED_BYTES};
+use crate::limits::{AMPLIFICATION_MAX, TCP_IDLE_SECONDS, TRANSFERS_MAX, UDP_BYTES_MAX, UNVERIFIED_BYTES};
 use crate::wire::{HEADER_BYTES, encoded, lower};
 
 mod authentic;
@@ -55,6 +55,9 @@ use update::Pending;
 const PLAIN_UDP_BYTES: u16 = 512;
 /// The bit of a header's third byte that tells a response from a query (RFC 1035 §4.1.1).
 const RESPONSE_BIT: u8 = 0x80;
+
+/// How long a connection is kept when nothing comes, as it is told: in tenths of a second (RFC 7828 §3.1).
+const KEEPALIVE_TENTHS: u16 = TCP_IDLE_SECONDS as u16 * 10;
 
 /// The bit beside DO: a denial may have the code NXDOMAIN (RFC 9824 §5.1).
 const COMPACT_OK: u16 = 0x4000;
@@ -145,6 +148,8 @@ struct Asked {
     subnet_octets: Option<usize>,
     cookie: Cookie,
     identity: bool,
+    /// How long the connection is kept when nothing comes, where there is one.
+    keepalive: bool,
 }
 
 impl Handler {
@@ -319,7 +324,8 @@ impl Handler {
 
     fn asked(&self, request: &Request, subnet_octets: Option<usize>, now_s: u32) -> Asked {
         let Some(edns) = &request.edns else {
-            return Asked { subnet: None, subnet_octets, cookie: Cookie::None, identity: false };
+            let cookie = Cookie::None;
+            return Asked { subnet: None, subnet_octets, cookie, identity: false, keepalive: false };
         };
         let subnet = match edns.option(EdnsCode::Subnet) {
             Some(EdnsOption::Subnet(subnet)) => Some(*subnet),
@@ -329,7 +335,10 @@ impl Handler {
             Some(EdnsOption::Unknown(_, bytes)) => Cookie::read(bytes, request.src().ip(), &self.secret, now_s),
             _ => Cookie::None,
         };
-        Asked { subnet, subnet_octets, cookie, identity: edns.option(EdnsCode::NSID).is_some() }
+        let identity = edns.option(EdnsCode::NSID).is_some();
+        // Over UDP it is passed over (RFC 7828 §3.2.1).
+        let keepalive = request.protocol() != Protocol::Udp && edns.option(EdnsCode::Keepalive).is_some();
+        Asked { subnet, subnet_octets, cookie, identity, keepalive }
     }
 
     /// What becomes of a reply: bounded is what goes by UDP to somebody who may not have asked.
@@ -394,6 +403,9 @@ impl Handler {
         asked.cookie.option().into_iter().for_each(|cookie| options.insert(cookie));
         if let Some(name) = self.settings.identity.name.as_ref().filter(|_| asked.identity) {
             options.insert(EdnsOption::Unknown(EdnsCode::NSID.into(), name.as_bytes().to_vec()));
+        }
+        if asked.keepalive {
+            options.insert(EdnsOption::Unknown(EdnsCode::Keepalive.into(), KEEPALIVE_TENTHS.to_be_bytes().to_vec()));
         }
         response
     }
