@@ -21,6 +21,7 @@ use crate::node::Node;
 use counts::{Counts, Outcome};
 use heard::{Bounds, Expected, Freshness, Heard, Speaker};
 use message::{Drained, Pushed, Report, Title, VERSION, VOTES_MAX, Votes};
+use pushed::asking::Asking;
 use votes::{Ballot, Outcome as Voted};
 
 mod counts;
@@ -78,7 +79,8 @@ pub struct Control {
     /// Locked after `heard`.
     ballot: Mutex<Ballot>,
     rtts: Mutex<rtts::Told>,
-    pushed: pushed::Told,
+    pushed: Arc<pushed::Told>,
+    asking: Asking,
     /// When this process began, in Unix milliseconds.
     run: u64,
     reports: AtomicU64,
@@ -108,7 +110,8 @@ impl Control {
             heard: Mutex::new(heard),
             ballot: Mutex::default(),
             rtts: Mutex::default(),
-            pushed: pushed::Told::default(),
+            pushed: Arc::default(),
+            asking: Asking::default(),
             run: now_ms(),
             reports: AtomicU64::new(0),
             generation: AtomicU64::new(1),
@@ -172,6 +175,19 @@ impl Control {
     /// The clusters to which the title was pushed that a path of a site is of.
     pub(crate) fn holders(&self, site: &str, path: &str) -> Vec<String> {
         self.pushed.holders(site, path, elapsed_ms())
+    }
+
+    /// What was pushed to this node, as it is told to who asks.
+    pub(crate) fn told_pushed(&self, node: &Node) -> String {
+        self.pushed(node, true)
+            .map(|pushed| pushed.written())
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_default()
+    }
+
+    /// Asks other nodes what was pushed to them from now on, where a site of `config` goes by it. Within a runtime.
+    fn ask_pushed(&self, config: &Config) {
+        self.asking.follow(config, &self.pushed);
     }
 
     /// What is known of drained clusters; none where this node directs nobody, or nothing was said.
@@ -272,6 +288,18 @@ impl Control {
                 "nothing was heard by the control plane for control.max_age: clusters count as their probes say, or as up and without load"
             ),
             _ => tracing::info!("other nodes are heard by the control plane"),
+        }
+    }
+
+    /// Titles that were taken count from now on.
+    async fn settle_pushed(&self, node: &Arc<Node>) {
+        if !self.pushed.is_unsettled() {
+            return;
+        }
+        let node = node.clone();
+        // Of many titles it takes a while: not where DNS is answered.
+        if let Err(error) = tokio::task::spawn_blocking(move || node.control.pushed.settle()).await {
+            tracing::error!(%error, "word of what was pushed was not taken");
         }
     }
 

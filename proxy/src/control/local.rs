@@ -1,5 +1,5 @@
-//! The plane without anything between nodes: those that direct clients ask the others over HTTP, how they are (`probes`) and how far clients
-//! are from them (`rtt::hear`). Purges and configs are each node's own.
+//! The plane without anything between nodes: those that direct clients ask the others over HTTP, how they are (`probes`), how far clients
+//! are from them (`rtt::hear`) and what was pushed to them (`pushed::asking`). Purges and configs are each node's own.
 
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ impl ControlPlane for Local {
         if let Some(directing) = &node.directing {
             directing.probe(config);
             directing.ask_rtts(config);
+            node.control.ask_pushed(config);
         }
     }
 

@@ -263,6 +263,7 @@ impl Carrying {
                 had_pushed = self.tell_seldom(&client, had_pushed).await;
             }
             control.judge(&self.node);
+            control.settle_pushed(&self.node).await;
             control.hand_on_rtts(&self.node).await;
         }
     }

@@ -1,10 +1,11 @@
-//! What was pushed to the nodes of each cluster, as they tell it: where a title is held.
+//! What was pushed to the nodes of each cluster, as they tell it, by themselves or when they are asked ([`asking`]): where a title is held.
 //!
 //! It reads no clock. A title is what is right below a directory of a site. Invariants: no more than [`TITLES_KNOWN_MAX`] titles are kept, of which each node's are
-//! its last; looking one up takes a moment, however many there are, and takes no lock.
+//! its last; looking one up takes a moment, however many there are, and no lock; what was taken counts once it is settled, which takes as long as there are titles.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -14,13 +15,17 @@ use super::counts::Outcome;
 use super::heard::Speaker;
 use super::message::{self, Title};
 
+pub(crate) mod asking;
+
 /// Titles of all nodes; what a further node tells is refused until others are too old.
 pub(super) const TITLES_KNOWN_MAX: usize = 1 << 16;
 
 /// What all nodes told last.
 #[derive(Default)]
-pub(super) struct Told {
+pub(crate) struct Told {
     by: Mutex<BTreeMap<Speaker, OfNode>>,
+    /// Whether something was taken since the index was made.
+    is_unsettled: AtomicBool,
     index: ArcSwap<Index>,
 }
 
@@ -58,7 +63,7 @@ impl Told {
         }
         let until_ms = now_ms.saturating_add(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
         by.insert(speaker, OfNode { heard_ms: now_ms, until_ms, titles });
-        self.index.store(Arc::new(indexed(&by)));
+        self.is_unsettled.store(true, Relaxed);
         Ok(())
     }
 
@@ -66,6 +71,17 @@ impl Told {
     pub(super) fn retain(&self, is_known: impl Fn(&Speaker) -> bool) {
         let mut by = self.by.lock();
         by.retain(|speaker, _| is_known(speaker));
+        self.index.store(Arc::new(indexed(&by)));
+    }
+
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.is_unsettled.load(Relaxed)
+    }
+
+    /// Has what was taken count.
+    pub(super) fn settle(&self) {
+        let by = self.by.lock();
+        self.is_unsettled.store(false, Relaxed);
         self.index.store(Arc::new(indexed(&by)));
     }
 
@@ -82,13 +98,12 @@ impl Told {
 
     /// How many titles each cluster holds.
     pub(super) fn counts(&self, now_ms: u64) -> BTreeMap<String, usize> {
-        let by = self.by.lock();
-        let mut titles: BTreeMap<&str, BTreeSet<(&str, &str)>> = BTreeMap::new();
-        for ((cluster, _), told) in by.iter().filter(|(_, told)| told.until_ms > now_ms) {
-            let of_node = told.titles.iter().filter(|title| until_ms(told, title) > now_ms);
-            titles.entry(cluster).or_default().extend(of_node.map(|title| (&*title.site, &*title.directory)));
+        let index = self.index.load();
+        let mut counts = BTreeMap::new();
+        for (cluster, _) in index.values().flatten().filter(|(_, until_ms)| *until_ms > now_ms) {
+            *counts.entry(cluster.clone()).or_default() += 1;
         }
-        titles.into_iter().map(|(cluster, titles)| (cluster.to_owned(), titles.len())).collect()
+        counts
     }
 }
 
@@ -132,6 +147,9 @@ mod tests {
         told.take(speaker("ams", "a"), &titles(&["/one/"], 60), 0, AGE).unwrap();
         told.take(speaker("ams", "b"), &titles(&["/one/", "/two/"], 3600), 1_000, AGE).unwrap();
         told.take(speaker("fra", "c"), &titles(&["/two/"], 60), 1_000, AGE).unwrap();
+        assert!(told.is_unsettled() && told.holders("a", "/two/", 1_000).is_empty());
+        told.settle();
+        assert!(!told.is_unsettled());
         let holders = |path: &str, now_ms| told.holders("a", path, now_ms).concat();
         assert_eq!((holders("/one/x.mp4?b=/c/", 1_000), holders("/two/", 1_000)), ("ams".into(), "amsfra".into()));
         for path in ["/one", "/one/two/x", "/", "/two/one/"] {
@@ -142,6 +160,7 @@ mod tests {
         assert_eq!(holders("/two/x", 61_000), "ams", "its pin has ended at the other");
         assert_eq!(holders("/one/x", 601_001), "", "it was told too long ago");
         told.take(speaker("ams", "b"), &titles(&[], 1), 2_000, AGE).unwrap();
+        told.settle();
         assert_eq!((holders("/one/x", 2_000), holders("/two/x", 2_000)), ("ams".into(), "fra".into()));
         told.retain(|(cluster, _)| cluster == "fra");
         assert_eq!((holders("/one/x", 2_000), holders("/two/x", 2_000)), (String::new(), "fra".into()));

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::counts::Purged;
 use super::heard::{Freshness, Heard, Known, Speaker};
 use super::message::Report;
+use super::pushed::asking::Asking;
 use super::votes::Outcome;
 use crate::cli::{Admin, Failed, call};
 use crate::clock::elapsed_ms;
@@ -193,9 +194,19 @@ fn quorum(node: &Node, heard: &Heard, now_ms: u64) -> Value {
     clusters.map(|cluster| (cluster.clone(), of_cluster(cluster))).collect::<serde_json::Map<_, _>>().into()
 }
 
-/// A figure of the control plane; none where nothing is carried.
+/// A figure of the control plane; where nothing is carried only of what nodes are asked for.
 pub(crate) fn samples(node: &Node, name: &str) -> Vec<Sample> {
     let (control, now_ms) = (&node.control, elapsed_ms());
+    match name {
+        "littoral_control_titles" => {
+            let titles = control.pushed.counts(now_ms).into_iter();
+            return titles.map(|(cluster, count)| (count as f64, vec![("cluster", cluster)])).collect();
+        }
+        "littoral_control_titles_asked_total" => {
+            return by("outcome", Asking::OUTCOMES.into_iter().zip(control.asking.counts()));
+        }
+        _ => {}
+    }
     let Some(connected) = control.plane().is_connected() else { return Vec::new() };
     let heard = || control.heard.lock();
     match name {
@@ -229,10 +240,6 @@ pub(crate) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         }
         "littoral_control_slow_total" => one(control.counts.slow.sum()),
         "littoral_control_purges_total" => by("outcome", control.counts.all_purges()),
-        "littoral_control_titles" => {
-            let titles = control.pushed.counts(now_ms).into_iter();
-            titles.map(|(cluster, count)| (count as f64, vec![("cluster", cluster)])).collect()
-        }
         "littoral_control_purges_waiting" => one(control.plane().waiting() as u64),
         "littoral_control_purges_missed_total" => one(control.counts.missed.sum()),
         _ => Vec::new(),

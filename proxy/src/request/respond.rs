@@ -13,6 +13,7 @@ use pingora::protocols::http::ServerSession;
 use pingora::proxy::Session;
 
 use super::context::Context;
+use crate::control::pushed::asking;
 use crate::node::Node;
 
 /// RFC 9211.
@@ -146,8 +147,9 @@ pub(super) async fn node_itself(session: &mut Session, node: &Node) -> Result<bo
     if path == super::HEALTH_PATH {
         return health(session, node).await;
     }
-    if path == crate::rtt::PATH && !node.settings.load().rtt.tell.is_empty() {
-        return round_trip_times(session, node).await;
+    let is_told = path == crate::rtt::PATH || path == asking::PATH;
+    if is_told && !node.settings.load().rtt.tell.is_empty() {
+        return told(session, node).await;
     }
     match node.acme.answer(path) {
         Some(proof) => own(session, 200, "text/plain", &proof).await,
@@ -166,13 +168,15 @@ async fn health(session: &mut Session, node: &Node) -> Result<bool> {
     own(session, 200, "application/json", &figures.to_string()).await
 }
 
-/// Tells those who choose clusters how far away clients are.
-async fn round_trip_times(session: &mut Session, node: &Node) -> Result<bool> {
+/// Tells those who choose clusters how far away clients are, or what was pushed to this node.
+async fn told(session: &mut Session, node: &Node) -> Result<bool> {
     let client = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip().to_canonical());
     let settings = node.settings.load();
     let may = client.is_some_and(|client| settings.rtt.tell.iter().any(|prefix| prefix.0.contains(&client)));
     node.rtt.told[usize::from(!may)].add(1);
+    let is_of_titles = session.req_header().uri.path() == asking::PATH;
     match may {
+        true if is_of_titles => own(session, 200, "application/json", &node.control.told_pushed(node)).await,
         true => own(session, 200, "text/plain; charset=utf-8", &node.rtt.text()).await,
         false => own(session, 403, "text/plain; charset=utf-8", "rtt.tell does not name you").await,
     }

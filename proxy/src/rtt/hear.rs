@@ -102,7 +102,7 @@ async fn ask_on(director: Arc<Director>, wanted: Wanted, counts: Arc<[Counter; 3
         }
         let asking = nodes.into_iter().map(|(at, node, timeout)| {
             let client = client.clone();
-            async move { (at, node, ask(&client, node, timeout).await) }
+            async move { (at, node, ask(&client, node, PATH, RTT_TEXT_BYTES_MAX, timeout).await) }
         });
         let mut answers = stream::iter(asking).buffer_unordered(AT_A_TIME);
         let mut heard: Vec<Heard> = wanted.clusters.iter().map(|_| Heard::default()).collect();
@@ -166,22 +166,29 @@ impl Heard {
 }
 
 /// Why a node's text is not there.
-enum Unheard {
+pub(crate) enum Unheard {
     /// It did not answer, or not with 200.
     Failed,
     /// It answered with too much.
     TooLong,
 }
 
-async fn ask(client: &reqwest::Client, node: SocketAddr, timeout: Duration) -> Result<Vec<u8>, Unheard> {
-    let asked = client.get(format!("http://{node}{PATH}")).timeout(timeout).send().await;
+/// What a node has at a path, of no more bytes than a bound.
+pub(crate) async fn ask(
+    client: &reqwest::Client,
+    node: SocketAddr,
+    path: &str,
+    bytes_max: usize,
+    timeout: Duration,
+) -> Result<Vec<u8>, Unheard> {
+    let asked = client.get(format!("http://{node}{path}")).timeout(timeout).send().await;
     let mut response = asked.map_err(|_| Unheard::Failed)?;
     if response.status() != reqwest::StatusCode::OK {
         return Err(Unheard::Failed);
     }
     let mut text = Vec::new();
     while let Some(piece) = response.chunk().await.map_err(|_| Unheard::Failed)? {
-        if text.len() + piece.len() > RTT_TEXT_BYTES_MAX {
+        if text.len() + piece.len() > bytes_max {
             return Err(Unheard::TooLong);
         }
         text.extend_from_slice(&piece);

@@ -1,4 +1,4 @@
-//! Redirects that go by what was pushed to clusters: real nodes that tell it to each other over a real nats-server.
+//! Redirects that go by what was pushed to clusters: real nodes that tell it to each other over a real nats-server, or when they are asked.
 
 use littoral_testkit::nats::Nats;
 use littoral_testkit::{Node, Origin, PATIENCE};
@@ -78,6 +78,39 @@ async fn a_client_is_redirected_to_where_a_title_was_pushed_and_for_all_else_to_
     assert_eq!(status, 200, "{said}");
     until_redirected(&node, "/t/a", "one").await;
     assert_eq!(by_redirect(&node, CLIENT, "/u/v/b").await, "two", "it was not purged");
+}
+
+#[tokio::test]
+async fn with_nothing_between_nodes_edges_are_asked_and_tell_whom_they_may() {
+    let origin = origin().await;
+    let edge = async |tell: &str| {
+        let config = format!(
+            "[node]\nname = \"edge\"\ncluster = \"two\"\n[listen]\nhttp = [\"127.0.0.2:0\"]\nadmin = \"127.0.0.1:0\"\n[rtt]\ntell = [\"{tell}\"]\n\
+             [[site]]\nhosts = [\"www.example\", \"two.cdn.example\"]\norigin = [{:?}]\n",
+            origin.url()
+        );
+        let edge = Node::start(BINARY, &config, &[]).await;
+        push(&edge, "http://www.example/t/a\n", "done").await;
+        edge
+    };
+    let decider = async |edge: &Node| {
+        let health = format!("health = {{ port = {}, every = \"1h\" }}", edge.address("http").port());
+        let config = config(&origin, "", &health).replace("redirect = true", "redirect = true, content = true");
+        start(&format!("{config}[rtt]\nhear = \"50ms\"\n")).await
+    };
+    let open = edge("127.0.0.0/8").await;
+    let node = decider(&open).await;
+    until_redirected(&node, "/t/a", "two").await;
+    assert_eq!(by_redirect(&node, CLIENT, "/u/a").await, "one");
+    assert_eq!(node.metrics().await[PUSHED], 1.0);
+    assert_eq!(open.admin("POST", "/v1/purge", "{\"all\":true}").await.0, 200);
+    until_redirected(&node, "/t/a", "one").await;
+    let shut = edge("192.0.2.0/24").await;
+    let node = decider(&shut).await;
+    let refused =
+        async { while node.metrics().await["littoral_control_titles_asked_total{outcome=\"failed\"}"] < 2.0 {} };
+    tokio::time::timeout(PATIENCE, refused).await.expect("a refusal");
+    assert_eq!(by_redirect(&node, CLIENT, "/t/a").await, "one");
 }
 
 #[tokio::test]

@@ -62,8 +62,9 @@ impl Config {
         if !steer.redirect && steer.path.is_none() {
             return wrong("steer", "site.steer does nothing: set redirect = true, or give it a path");
         }
-        if steer.content && !(steer.redirect && self.control.plane == PlaneKind::Nats) {
-            let problem = "site.steer.content needs redirect = true, and control.plane = \"nats\", by which clusters tell what was pushed to them";
+        let are_heard = self.control.plane == PlaneKind::Nats || !self.rtt.hear.0.is_zero();
+        if steer.content && !(steer.redirect && are_heard) {
+            let problem = "site.steer.content needs redirect = true, and clusters that tell what was pushed to them: control.plane = \"nats\", or rtt.hear";
             return wrong("steer.content", problem);
         }
         let hosts = self.cluster.iter().filter_map(|cluster| cluster.host.as_ref());

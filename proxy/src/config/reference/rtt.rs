@@ -31,22 +31,22 @@ pub(super) const KEYS: &[Key] = &[
         "list of prefixes",
         "none",
         "live",
-        "Who may ask for the times, at `/.well-known/littoral/rtt` of all listeners for HTTP: the nodes that choose clusters. Without it the path is \
-         the sites'.",
+        "Who may ask for the times, at `/.well-known/littoral/rtt` of all listeners for HTTP, and for what was pushed here, at `/.well-known/littoral/pushed`: the \
+         nodes that choose clusters. Without it the paths are the sites'.",
     ),
     key(
         "rtt.hear",
         "duration",
         "`0s`: never",
         "live",
-        "How often the nodes of every `[[cluster]]` with `health` by HTTP are asked for their times, at its port.",
+        "How often the nodes of every `[[cluster]]` with `health` by HTTP are asked for their times, at its port; where a site has `steer.content`, also for what was pushed to them.",
     ),
     key(
         "rtt.age",
         "duration, at least 1s, longer than `hear`",
         "`10m`",
         "live",
-        "For how long is decided by what a cluster told last; then distance stands in for it.",
+        "For how long is decided by what a cluster told last; then distance stands in for times, and nothing counts as pushed.",
     ),
     key(
         "rtt.probe.allow",

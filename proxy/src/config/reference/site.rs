@@ -190,7 +190,7 @@ pub(super) const KEYS: &[Key] = &[
         "true or false",
         "`false`",
         "live",
-        "Redirects go to clusters to which the title asked for was pushed by a warm job, where any of them may serve the client. Needs `redirect` and `control.plane = \"nats\"`: docs/routing.md.",
+        "Redirects go to clusters to which the title asked for was pushed by a warm job, where any of them may serve the client. Needs `redirect`, and `control.plane = \"nats\"` or `rtt.hear`: docs/routing.md.",
     ),
     key(
         "site.steer.path",

@@ -48,6 +48,11 @@ pub(super) const METRICS: &[Declared] = &[
         "cluster",
         "Titles that were pushed to a cluster, as its nodes tell it (site.steer.content).",
     ),
+    metric(
+        "littoral_control_titles_asked_total",
+        "outcome: heard, failed, refused",
+        "Nodes of clusters asked for what was pushed to them (control.plane = \"local\"): answered, not answered, answered with what cannot be read.",
+    ),
     metric("littoral_control_purges_waiting", "", "Purges that the server does not have yet."),
     metric(
         "littoral_control_purges_missed_total",

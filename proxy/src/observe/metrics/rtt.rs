@@ -21,7 +21,11 @@ pub(super) const METRICS: &[Declared] = &[
     ),
     metric("littoral_rtt_kept", "", "Prefixes of clients whose round-trip time is kept."),
     metric("littoral_rtt_evicted_total", "", "Prefixes dropped because there were more than rtt.prefixes."),
-    metric("littoral_rtt_told_total", "outcome: told, refused", "Others who asked for the round-trip times."),
+    metric(
+        "littoral_rtt_told_total",
+        "outcome: told, refused",
+        "Others who asked for the round-trip times, or for what was pushed here.",
+    ),
     metric(
         "littoral_rtt_heard_total",
         "outcome: heard, failed, refused",
