@@ -344,6 +344,7 @@ fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
         dial: raw.dial.clone().map(|reaches| DialSpec { reaches, authorities: raw.dial_ca.clone() }),
         content: raw.content.clone().unwrap_or_default(),
         http: raw.fetch(),
+        vectors: raw.vectors.clone(),
     }
 }
 

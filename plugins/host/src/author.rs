@@ -5,10 +5,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::component::is_filter;
+use crate::component::{Role, role};
 use crate::engine::{Content, Host, HostSettings, PluginSpec};
 use crate::filter;
 use crate::plugin::Generation;
+use crate::service;
 use crate::vectors::{Vectors, Verified};
 
 mod bench;
@@ -21,6 +22,7 @@ mod run;
 mod sign;
 
 pub use crate::contract::reference;
+pub use crate::service::{Conversation, Spoken};
 pub(crate) use bench::BATCH;
 pub use bench::{Measured, bench};
 pub use build::build;
@@ -28,7 +30,7 @@ pub use check::{Finding, check};
 pub use inspect::{Core, Function, Inspection, Section, inspect};
 pub use new::{Language, World, new};
 pub use replay::{Difference, Replayed, Tally, replay};
-pub use run::{Ran, run, run_filter};
+pub use run::{Ran, run, run_filter, run_service};
 pub use sign::{keygen, sign, verify};
 
 /// Asks a component every case of its author's vectors, in the host that a node uses; `config` is JSON.
@@ -36,14 +38,19 @@ pub use sign::{keygen, sign, verify};
 /// # Errors
 /// One line: the component cannot be loaded, or the vectors cannot be read.
 pub fn test(file: &Path, vectors: &Path, config: &str) -> Result<Vec<Verified>, String> {
-    if is_filter(file) {
-        let vectors = filter::vectors::Vectors::read(vectors)?;
-        // The cases bring configs; without one a filter may refuse to start at all.
-        let (_host, generation) = filter::generation(file, &vectors.config_or(config))?;
-        return Ok(vectors.run(&generation, config));
+    match role(file) {
+        Some(Role::Filter) => {
+            let vectors = filter::vectors::Vectors::read(vectors)?;
+            // The cases bring configs; without one a filter may refuse to start at all.
+            let (_host, generation) = filter::generation(file, &vectors.config_or(config))?;
+            Ok(vectors.run(&generation, config))
+        }
+        Some(Role::Service) => service::vectors::test(file, vectors, config),
+        Some(Role::Policy) | None => {
+            let vectors = Vectors::read(vectors)?;
+            Ok(vectors.run(&generation(file, config, vectors.fuel())?))
+        }
     }
-    let vectors = Vectors::read(vectors)?;
-    Ok(vectors.run(&generation(file, config, vectors.fuel())?))
 }
 
 /// Where the vectors of a component are when nobody says: beside it, `NAME.vectors.toml` or `NAME.vectors.json`.

@@ -20,6 +20,7 @@ mod status;
 pub(crate) mod vectors;
 
 pub use crate::store::Held;
+pub(crate) use answers::{Told, granted};
 pub use body::Rewriter;
 pub(crate) use fault::Failure;
 pub use fault::Fault;

@@ -22,6 +22,7 @@ mod status;
 pub mod swarm;
 mod ticks;
 pub(crate) mod time;
+pub(crate) mod vectors;
 mod wire;
 
 pub use crate::durable::{DurableHeld, DurableSpec, Refusal, limits as durable_limits};
@@ -35,4 +36,5 @@ pub(crate) use outbound::Dialled;
 pub use plugin::{Prepared, Service};
 pub(crate) use rate::Rate;
 pub use status::{DialledStatus, Outcome, ServiceStatus};
+pub use vectors::run::{Conversation, Spoken};
 pub use wire::{Dialling, Nowhere, Refused, Security, Step, Target, Trouble, Wire};

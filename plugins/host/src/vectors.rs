@@ -14,6 +14,8 @@ use crate::plugin::Generation;
 use crate::question::{Admit, Question, Reply, Score, Select, Snapshot, Trial};
 use crate::types::{Ask, ClusterRow, Fault, Flow, Verdict};
 
+pub(crate) mod exact;
+
 /// A file of cases.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +51,9 @@ struct Case {
     select: Option<Ask>,
     admit: Option<Admit>,
     score: Option<Score>,
+    /// What an exact policy of the cache is told, which has its expectations with it.
+    exact: Option<exact::Tier>,
+    #[serde(default)]
     expect: Expect,
 }
 
@@ -104,7 +109,12 @@ impl Vectors {
         let vectors: Self = parsed(text, json, |vectors: &Self| vectors.case.len())?;
         for case in &vectors.case {
             let told = |problem| format!("case {:?}: {problem}", case.name);
-            case.question(&Snapshot::default()).and_then(|asked| case.fits(asked.as_ref())).map_err(told)?;
+            match &case.exact {
+                Some(tier) => case.fits_exact().and_then(|()| tier.check()).map_err(told)?,
+                None => {
+                    case.question(&Snapshot::default()).and_then(|asked| case.fits(asked.as_ref())).map_err(told)?
+                }
+            }
             bounded(case.clusters(&vectors), case.ladders(&vectors)).map_err(told)?;
         }
         Ok(vectors)
@@ -123,6 +133,12 @@ impl Vectors {
             Some((snapshot, question, case.name.clone()))
         };
         self.case.iter().filter_map(of).collect()
+    }
+
+    /// What exact policies are told, each with its case's name: for measurements.
+    pub(crate) fn tiers(&self) -> impl Iterator<Item = (&exact::Tier, &str)> {
+        let is_good = |case: &&Case| case.expect.fault.is_none();
+        self.case.iter().filter(is_good).filter_map(|case| Some((case.exact.as_ref()?, case.name.as_str())))
     }
 
     /// Asks a generation every case.
@@ -246,12 +262,34 @@ impl Case {
         match (asked.next(), asked.next()) {
             (_, Some(_)) => Err("one question each: decide, select, admit or score".into()),
             (None, _) if self.expect.refused.is_none() => {
-                Err("it asks nothing: write decide, select, admit or score".into())
+                Err("it asks nothing: write decide, select, admit, score or exact".into())
             }
             (Some(Question::Score(score)), _) if score.sample.len() > SAMPLE_MAX => {
                 Err(format!("a sample of {}; {SAMPLE_MAX} are the most", score.sample.len()))
             }
             (first, None) => Ok(first),
+        }
+    }
+
+    /// Whether a case of an exact policy asks and expects nothing beside what it tells.
+    fn fits_exact(&self) -> Result<(), String> {
+        let asks = self.decide.is_some() || self.select.is_some() || self.admit.is_some() || self.score.is_some();
+        let only_fault = Expect { fault: self.expect.fault, ..Expect::default() };
+        match asks || self.expect != only_fault {
+            true => {
+                Err("exact stands alone: who is to go is `go` of a step, and expect has fault or is left out".into())
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Tells an exact policy what happens in its tier; the fuel of the dearest step.
+    fn tell(&self, tier: &exact::Tier, generation: &Generation, config: &str) -> (Result<(), String>, u64) {
+        match (tier.play(generation, config), self.expect.fault) {
+            (Ok((_, fuel, _)), None) => (Ok(()), fuel),
+            (Ok((go, fuel, _)), Some(fault)) => (Err(format!("expected that {fault}; {go:?} go")), fuel),
+            (Err(problem), Some(fault)) if problem.contains(&fault.to_string()) => (Ok(()), 0),
+            (Err(problem), _) => (Err(problem), 0),
         }
     }
 
@@ -281,6 +319,9 @@ impl Case {
     }
 
     fn run(&self, generation: &Generation, config: &str, snapshot: &Snapshot) -> (Result<(), String>, u64) {
+        if let Some(tier) = &self.exact {
+            return self.tell(tier, generation, config);
+        }
         let trial = Trial::new(generation, config, snapshot);
         let mut trial = match (trial, &self.expect.refused) {
             (Err(problem), Some(text)) if problem.contains(text) => return (Ok(()), 0),

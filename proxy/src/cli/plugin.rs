@@ -16,6 +16,7 @@ mod ls;
 mod new;
 mod replay;
 mod rollout;
+mod service;
 
 /// Bytes of what `run` is asked on its standard input: more than it takes.
 const QUESTION_BYTES_MAX: u64 = 2 << 20;
@@ -65,7 +66,8 @@ pub(super) enum PluginCommand {
     /// Measure what a call costs: nanoseconds, fuel, memory.
     ///
     /// It asks one question of each function, of the size a node asks, or those of --vectors. A filter is taken past a request and
-    /// measured at each point where it is called, its body as a whole.
+    /// measured at each point where it is called, its body as a whole. A service is measured with the cases of --vectors: a connection
+    /// from its start to its end, or a message.
     #[command(after_help = "Example: littoral plugin bench target/plugins/route-geo.wasm --vectors vectors.toml")]
     Bench {
         /// The component.
@@ -116,7 +118,8 @@ pub(super) enum PluginCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Call a policy once, and tell its answer, its fuel and its memory; or take a request past a filter, and tell what became of it.
+    /// Call a policy once, and tell its answer, its fuel and its memory; or take a request past a filter, and tell what became of it; or
+    /// have a service serve a client, and tell the conversation.
     ///
     /// What is asked is a case of vectors without a name and an expectation (docs/plugins/vectors.md).
     #[command(
@@ -277,6 +280,10 @@ fn run(file: &Path, question: String, json: bool) -> Result<ExitCode, Failed> {
         "-" => std::io::read_to_string(std::io::stdin().take(QUESTION_BYTES_MAX)).map_err(Failed::wrong_use)?,
         _ => question,
     };
+    if littoral_plugin_host::is_service(file) {
+        let conversation = author::run_service(file, &question).map_err(Failed::Use)?;
+        return Ok(service::tell(&conversation, json));
+    }
     if littoral_plugin_host::is_filter(file) {
         let seen = author::run_filter(file, &question).map_err(Failed::Use)?;
         match json {
@@ -293,7 +300,7 @@ fn run(file: &Path, question: String, json: bool) -> Result<ExitCode, Failed> {
             println!("{function}: {words}\n  {fuel} of {fuel_limit} fuel, {} KiB of memory", memory_bytes >> 10);
         }
     }
-    Ok(ExitCode::from(u8::from(ran.reply.is_none())))
+    Ok(ExitCode::from(u8::from(ran.reply.is_none() && ran.go.is_none())))
 }
 
 fn test(file: &Path, vectors: Option<PathBuf>, config: &str, json: bool) -> Result<ExitCode, Failed> {

@@ -34,7 +34,6 @@ impl Plugin {
     pub fn check_service(&self) -> Result<(), String> {
         let keys = [
             ("fuel", self.fuel.is_some()),
-            ("vectors", self.vectors.is_some()),
             ("record", self.record.is_some()),
             ("on_fault", self.on_fault.is_some()),
             ("candidate", self.candidate.is_some()),

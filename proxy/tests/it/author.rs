@@ -8,7 +8,7 @@ use littoral_testkit::node::plugin_file;
 use super::BINARY;
 
 /// Runs `littoral plugin …`: its exit code, its output, its complaint.
-fn tool(arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(super) fn tool(arguments: &[&str]) -> (Option<i32>, String, String) {
     let output = Command::new(BINARY).arg("plugin").args(arguments).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))

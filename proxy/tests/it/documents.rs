@@ -162,6 +162,17 @@ fn every_table_in_the_documents_is_a_config_or_a_file_of_cases() {
                     std::fs::write(directory.path().join("cases.toml"), &text).unwrap();
                     let filter = plugin_file("filter-headers").to_string_lossy().into_owned();
                     done(directory.path(), BINARY, &["plugin", "test", &filter, "--vectors", "cases.toml"]);
+                } else if text.contains("turns = [") {
+                    // A service's: of the example that it is about.
+                    let directory = tempfile::tempdir().unwrap();
+                    std::fs::write(directory.path().join("cases.toml"), &text).unwrap();
+                    let name = match () {
+                        () if text.contains("sends = ") => "datagram-uppercase",
+                        () if text.contains("dial = ") => "service-gateway",
+                        () => "service-uppercase",
+                    };
+                    let service = plugin_file(name).to_string_lossy().into_owned();
+                    done(directory.path(), BINARY, &["plugin", "test", &service, "--vectors", "cases.toml"]);
                 } else if let Err(error) = Vectors::parse(&text, false) {
                     panic!("{place}: {error}");
                 }

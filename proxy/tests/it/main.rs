@@ -9,6 +9,7 @@ mod admin;
 mod author;
 mod bad_input;
 mod cache;
+mod canaries;
 mod cli;
 mod clocks;
 mod compilers;

@@ -1,5 +1,5 @@
 //! Measuring: what a call costs in time, fuel and memory, by the way a node's call takes; of policies here, of filters in
-//! [`crate::filter::bench`].
+//! [`crate::filter::bench`], of services in [`crate::service::vectors::bench`].
 //!
 //! A call takes less than a clock's resolution, so that batches are timed; the percentiles are those of the batches' means.
 //! Fuel is counted apart, since it does not change from call to call.
@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::component::{Role, role};
+use crate::limits::FUEL_STEP;
 use crate::plugin::{Generation, Plugin};
 use crate::question::{Admit, Question, Score, Select, Snapshot, Trial};
 use crate::types::{self, Ask, ClusterRow, Fault, Flow, Object};
 use crate::vectors::Vectors;
+use crate::vectors::exact::Tier;
 
 /// Calls of one batch.
 pub(crate) const BATCH: u32 = 64;
@@ -48,17 +51,44 @@ pub struct Measured {
 /// # Errors
 /// One line: the component cannot be loaded, or the vectors cannot be read.
 pub fn bench(file: &Path, vectors: Option<&Path>, config: &str, calls: u64) -> Result<Vec<Measured>, String> {
-    if crate::component::is_filter(file) {
-        return crate::filter::bench::bench(file, vectors, config, calls);
+    match role(file) {
+        Some(Role::Filter) => return crate::filter::bench::bench(file, vectors, config, calls),
+        Some(Role::Service) => return crate::service::vectors::bench::bench(file, vectors, config, calls),
+        Some(Role::Policy) | None => {}
     }
     let vectors = vectors.map(Vectors::read).transpose()?;
     let fuel = vectors.as_ref().and_then(Vectors::fuel);
-    let questions = vectors.map_or_else(samples, |vectors| vectors.questions());
+    let questions = vectors.as_ref().map_or_else(samples, Vectors::questions);
     let generation = super::generation(file, config, fuel)?;
+    let told = vectors.iter().flat_map(Vectors::tiers).map(|(tier, name)| tell(&generation, tier, name, calls));
+    let told = told.collect::<Result<Vec<_>, _>>()?;
     let host = super::host()?;
     let plugin = host.load(super::spec(file, config, fuel), None).map_err(|error| error.to_string())?;
     let asked = questions.iter().filter(|(_, question, _)| generation.code.interfaces.contains(&question.interface()));
-    asked.map(|(snapshot, question, name)| measure(&generation, &plugin, snapshot, question, name, calls)).collect()
+    let asked = asked.map(|(snapshot, question, name)| measure(&generation, &plugin, snapshot, question, name, calls));
+    asked.chain(told.into_iter().map(Ok)).collect()
+}
+
+/// Measures a step of what an exact policy is told.
+fn tell(generation: &Generation, tier: &Tier, name: &str, calls: u64) -> Result<Measured, String> {
+    let config = &generation.spec.config;
+    let played = tier.play(generation, config);
+    let (fuel, memory_bytes) = played.as_ref().map_or((0, 0), |(_, fuel, memory_bytes)| (*fuel, *memory_bytes));
+    let mut measured = Measured {
+        function: "step",
+        question: name.to_owned(),
+        calls: 0,
+        p50_ns: 0.0,
+        p99_ns: 0.0,
+        fuel,
+        fuel_limit: Some(FUEL_STEP),
+        memory_bytes,
+        fault: played.err(),
+    };
+    if measured.fault.is_none() {
+        measured.time(calls, || tier.timed(generation, config, BATCH))?;
+    }
+    Ok(measured)
 }
 
 fn measure(

@@ -95,7 +95,7 @@ impl World {
 
     /// Whether `littoral plugin test` asks plugins of it their author's vectors.
     fn has_vectors(self) -> bool {
-        !matches!(self, Self::StreamService | Self::DatagramService | Self::SwarmService)
+        self != Self::SwarmService
     }
 }
 
@@ -117,7 +117,8 @@ impl Language {
     fn speaks(self, world: World) -> bool {
         match world {
             World::SwarmService | World::CacheExactPolicy => self == Self::Rust,
-            _ => matches!(self, Self::Rust | Self::JavaScript) || world.has_vectors(),
+            World::StreamService | World::DatagramService => matches!(self, Self::Rust | Self::JavaScript),
+            _ => true,
         }
     }
 }

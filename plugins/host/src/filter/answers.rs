@@ -32,7 +32,7 @@ fn ok() -> u16 {
 impl Told {
     /// # Errors
     /// Why nobody can be asked so.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(crate) fn check(&self) -> Result<(), String> {
         let url = format!("fetch {:?}", self.url);
         Asked::check_url(&self.url).map_err(|why| format!("{url}: {why}"))?;
         self.fields.check()?;
@@ -73,6 +73,6 @@ impl Fetcher for Answers {
 }
 
 /// Whoever is told of answers so; anybody else is not granted.
-pub(super) fn granted(told: &[Told]) -> Arc<Granted> {
+pub(crate) fn granted(told: &[Told]) -> Arc<Granted> {
     Arc::new(Granted { spec: FetchSpec::anybody(), fetcher: Arc::new(Answers(told.to_vec())) })
 }

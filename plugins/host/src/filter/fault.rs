@@ -68,7 +68,7 @@ impl Failure {
     }
 
     /// For people.
-    pub(super) fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         match self.fault {
             Fault::Init => self.text.clone(),
             fault => format!("{fault}: {}", self.text),

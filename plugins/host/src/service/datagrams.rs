@@ -15,7 +15,7 @@ use super::bindings::datagram::DatagramService;
 use super::bindings::datagram::exports::littoral::plugin::datagrams::Sender;
 use super::connection::Connection;
 use super::guest::Guest;
-use super::instance::{Recipe, bounded, store_of};
+use super::instance::{Recipe, bounded, fuel_of, store_of};
 use super::limits::ANSWERS_MAX;
 use super::plugin::{Generation, Service, recipe};
 use super::status::Outcome;
@@ -69,7 +69,7 @@ impl Instance {
         Ticker { store: &mut self.store, component: &self.component }
     }
 
-    async fn handle(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
+    pub(super) async fn handle(&mut self, from: SocketAddr, data: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
         self.calls += 1;
         let guest = self.store.data_mut();
         guest.time.begin_anew();
@@ -88,7 +88,7 @@ impl Instance {
     }
 
     /// Whether it may handle another one: what it has dialled ends with it.
-    fn is_good_for_more(&self) -> bool {
+    pub(super) fn is_good_for_more(&self) -> bool {
         self.calls < CALLS_MAX && self.store.data().dials.as_ref().is_none_or(|dials| dials.count == 0)
     }
 }
@@ -157,13 +157,18 @@ impl Handler {
 
 impl Instance {
     /// Bytes of its linear memory.
-    fn memory_bytes(&self) -> usize {
+    pub(super) fn memory_bytes(&self) -> usize {
         self.store.data().bounds.memory
+    }
+
+    /// Fuel it has used, where that is counted.
+    pub(super) fn fuel(&self) -> u64 {
+        fuel_of(&self.store)
     }
 }
 
 /// The first answers that fit, and how many do not.
-fn within(answers: Vec<Vec<u8>>, mut room: usize) -> (Vec<Vec<u8>>, u64) {
+pub(super) fn within(answers: Vec<Vec<u8>>, mut room: usize) -> (Vec<Vec<u8>>, u64) {
     let all = answers.len();
     let fits = |answer: &Vec<u8>| {
         let fits = answer.len() <= room;

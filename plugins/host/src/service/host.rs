@@ -14,11 +14,13 @@ use super::outbound::DialSpec;
 use super::plugin::{Code, Generation, Kind, Service, recipe, start};
 use super::swarm::{self, Content as Named, swarm_host};
 use super::ticks;
+use super::vectors::canary;
 use super::wire::Nowhere;
 use crate::ambient::Ambient;
 use crate::asked::Asked;
 use crate::bounds::at_once;
 use crate::component::{Opened, open};
+use crate::directory;
 use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
 use crate::durable::{DurableSpec, Stores};
 use crate::engine::{Content, HostSettings, LoadError, read};
@@ -57,6 +59,8 @@ pub struct ServiceSpec {
     pub content: Vec<Named>,
     /// Whom it may ask by HTTP.
     pub http: Option<FetchSpec>,
+    /// What each generation must do before it goes live.
+    pub vectors: Option<PathBuf>,
 }
 
 /// The host of services.
@@ -75,14 +79,18 @@ impl ServiceHost {
     /// # Errors
     /// When the machine cannot run compiled code, or the cache directory cannot be made.
     pub fn new(settings: HostSettings) -> Result<Arc<Self>, String> {
+        Self::start(settings, false)
+    }
+
+    fn start(settings: HostSettings, metered: bool) -> Result<Arc<Self>, String> {
         let add = |linker: &mut Linker<Guest>| {
             connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             dial::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             fetch::add_to_linker::<_, OfGuest>(linker, Guest::asker)
         };
-        let runtime =
-            Runtime::new("service", settings.clone(), (CONNECTIONS_TOTAL, MEMORY_BYTES_MAX, false), ambient_of, add)?;
+        let pool = (CONNECTIONS_TOTAL, MEMORY_BYTES_MAX, metered);
+        let runtime = Runtime::new("service", settings.clone(), pool, ambient_of, add)?;
         Ok(Arc::new(Self { runtime, settings, swarms: OnceLock::new(), stores: Stores::default() }))
     }
 
@@ -95,7 +103,7 @@ impl ServiceHost {
             durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             swarm_host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
-        let pool = (swarm::limits::INSTANCES_TOTAL, swarm::limits::MEMORY_BYTES_MAX, false);
+        let pool = (swarm::limits::INSTANCES_TOTAL, swarm::limits::MEMORY_BYTES_MAX, self.runtime.is_metered());
         let made = Runtime::new("swarm", self.settings.clone(), pool, ambient_of, add)?;
         Ok(self.swarms.get_or_init(|| made))
     }
@@ -142,12 +150,15 @@ impl ServiceHost {
         let durable = durable.transpose().map_err(problem)?;
         let fetch = self.runtime.granted(spec.http.as_ref()).map_err(problem)?;
         let (ticks, asked) = (opened.ticks(), Asked::of(&opened));
-        let code = Code { pre, kind, ticks, durable, fetch, asked };
+        let is_metered = self.runtime.is_metered();
+        let code = Code { pre, kind, ticks, durable, fetch, is_metered, asked };
         let (sha256, loaded_ms) = (content.sha256.clone(), (self.runtime.now_ms())());
         let generation = Generation { number: 1, spec, sha256, signed_by, loaded_ms, code, count: Count::default() };
         // The canary: it starts and takes its config before any connection depends on it.
         let tried = at_once(async { Ok(try_one(&generation, shared).await) });
-        match tried.map_err(|error| error.to_string()).and_then(|tried| tried) {
+        let tried = tried.map_err(|error| error.to_string()).and_then(|tried| tried);
+        let vectors = directory::vectors(generation.spec.vectors.as_deref(), &generation.spec.file);
+        match tried.and_then(|()| vectors.map_or(Ok(()), |file| canary(&generation, &file))) {
             Ok(()) => Ok(generation),
             Err(text) => Err(LoadError::new(&generation.spec.file, text)),
         }
@@ -181,33 +192,74 @@ async fn try_one(generation: &Generation, shared: &Shared) -> Result<(), String>
 /// # Errors
 /// Why a node would refuse it.
 pub(crate) fn try_out(file: &Path, config: &str) -> Result<(), String> {
-    let host = ServiceHost::new(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 })?;
-    let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-    let (file, config) = (file.to_owned(), config.to_owned());
-    let is_swarm = read(&file).and_then(|bytes| open(&bytes)).is_ok_and(|opened| opened.is_swarm());
-    let memory_bytes = Some(if is_swarm { swarm::limits::MEMORY_BYTES_MAX } else { MEMORY_BYTES_MAX });
-    let kept = tempfile::tempdir().map_err(|error| format!("no directory to try it in: {error}"))?;
-    let durable = Some(DurableSpec {
-        file: kept.path().join("durable.redb"),
-        bytes: DURABLE_BYTES_MAX,
-        keys: DURABLE_KEYS_DEFAULT,
-    });
-    let store_bytes = STORE_BYTES_MAX;
-    let dial = Some(DialSpec { reaches: Vec::new(), authorities: None });
-    let http = Some(FetchSpec::of(&[]));
-    let spec =
-        ServiceSpec { name, file, config, memory_bytes, store_bytes, durable, dial, http, ..ServiceSpec::default() };
-    host.load(spec).map(drop).map_err(|error| error.to_string())
+    Whole::load(file, config, false).map(drop)
+}
+
+/// A generation with all that can be granted, and what it lives in.
+pub(super) struct Whole {
+    pub(super) generation: Generation,
+    _host: Arc<ServiceHost>,
+    /// What it keeps on disk lies there.
+    _directory: tempfile::TempDir,
+}
+
+impl Whole {
+    /// Loads it as a node would, with `config` (JSON), and fuel counted or not.
+    ///
+    /// # Errors
+    /// Why a node would refuse it.
+    pub(super) fn load(file: &Path, config: &str, metered: bool) -> Result<Self, String> {
+        let host = ServiceHost::start(HostSettings { cache_dir: None, compiler: None, now_ms: || 0 }, metered)?;
+        let name = file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        let opened = read(file).and_then(|bytes| open(&bytes));
+        let (is_swarm, keeps) =
+            opened.map_or((false, false), |opened| (opened.is_swarm(), opened.imports_ours("durable")));
+        let directory = tempfile::tempdir().map_err(|error| format!("no directory to try it in: {error}"))?;
+        let on_disk = || DurableSpec {
+            file: directory.path().join("durable.redb"),
+            bytes: DURABLE_BYTES_MAX,
+            keys: DURABLE_KEYS_DEFAULT,
+        };
+        let spec = ServiceSpec {
+            name,
+            file: file.to_owned(),
+            config: config.to_owned(),
+            memory_bytes: Some(if is_swarm { swarm::limits::MEMORY_BYTES_MAX } else { MEMORY_BYTES_MAX }),
+            store_bytes: STORE_BYTES_MAX,
+            durable: keeps.then(on_disk),
+            dial: Some(DialSpec { reaches: Vec::new(), authorities: None }),
+            http: Some(FetchSpec::of(&[])),
+            ..ServiceSpec::default()
+        };
+        let content = Content::read(&spec.file).map_err(|error| error.to_string())?;
+        let shared = Shared::new(&spec.name, spec.store_bytes, host.runtime.now_ms());
+        let generation = host.generation(spec, &content, &shared).map_err(|error| error.to_string())?;
+        Ok(Self { generation, _host: host, _directory: directory })
+    }
+}
+
+/// What a file serves.
+///
+/// # Errors
+/// One line: it cannot be read, or is no component.
+pub(super) fn kind_of(file: &Path) -> Result<Kind, String> {
+    let opened = read(file).and_then(|bytes| open(&bytes));
+    opened.map(|opened| kind(&opened)).map_err(|problem| format!("{}: {problem}", file.display()))
+}
+
+fn kind(opened: &Opened) -> Kind {
+    match () {
+        () if opened.is_swarm() => Kind::Swarm,
+        () if opened.is_datagrams() => Kind::Datagrams,
+        () => Kind::Connections,
+    }
 }
 
 /// Checks a spec and the imports and exports of its file, which say what kind it is of.
 fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(Kind, Opened), String> {
     let opened = open(bytes)?;
-    let (kind, memory_bytes_max) = match () {
-        () if opened.is_swarm() => (Kind::Swarm, swarm::limits::MEMORY_BYTES_MAX),
-        () if opened.is_datagrams() => (Kind::Datagrams, MEMORY_BYTES_MAX),
-        () => (Kind::Connections, MEMORY_BYTES_MAX),
-    };
+    let kind = kind(&opened);
+    let memory_bytes_max = if kind == Kind::Swarm { swarm::limits::MEMORY_BYTES_MAX } else { MEMORY_BYTES_MAX };
     check_grants((spec.memory_bytes, memory_bytes_max), spec.store_bytes, spec.deadline_ms)?;
     match kind {
         Kind::Swarm => opened.check_swarm()?,

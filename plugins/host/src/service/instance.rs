@@ -41,6 +41,8 @@ pub(super) struct Recipe<'a> {
     pub(super) fetch: Option<&'a Arc<Granted>>,
     /// What a call of it is.
     pub(super) scope: Scope,
+    /// Whether fuel is counted, in an engine that does: for measurements.
+    pub(super) is_metered: bool,
     pub(super) place: Place,
 }
 
@@ -101,11 +103,21 @@ impl Instance {
     pub(super) fn memory_bytes(&self) -> usize {
         self.store.data().bounds.memory
     }
+
+    /// Fuel it has used, where that is counted.
+    pub(super) fn fuel(&self) -> u64 {
+        fuel_of(&self.store)
+    }
+}
+
+/// Fuel that a guest has used, where that is counted.
+pub(super) fn fuel_of(store: &Store<Guest>) -> u64 {
+    store.get_fuel().map_or(0, |left| u64::MAX - left)
 }
 
 /// A store for an instance, bounded as its recipe says.
 pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: bool) -> Store<Guest> {
-    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, dial, fetch, scope, .. } = recipe;
+    let Recipe { pre, memory_bytes, deadline_ms, shared, durable, dial, fetch, scope, is_metered, .. } = recipe;
     let guest = Guest {
         ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
         bounds: Bounds::of(*memory_bytes),
@@ -122,6 +134,10 @@ pub(super) fn store_of(recipe: &Recipe<'_>, connection: Connection, may_yield: b
     };
     let mut store = Store::new(pre.component().engine(), guest);
     store.limiter(|guest| &mut guest.bounds);
+    if *is_metered {
+        // It fails in an engine that does not count, which then says 0.
+        let _ = store.set_fuel(u64::MAX);
+    }
     store.set_hostcall_fuel(HANDED_BYTES_MAX);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|mut context| {

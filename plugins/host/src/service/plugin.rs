@@ -51,6 +51,8 @@ pub(super) struct Code {
     pub(super) durable: Option<Arc<Durable>>,
     /// Whom it may ask by HTTP.
     pub(super) fetch: Option<Arc<Granted>>,
+    /// Whether fuel is counted.
+    pub(super) is_metered: bool,
     /// What its file asks for.
     pub(super) asked: Asked,
 }
@@ -472,6 +474,7 @@ pub(super) fn recipe<'a>(generation: &'a Generation, shared: &'a Shared) -> Resu
         dial: spec.dial.as_ref(),
         fetch: code.fetch.as_ref(),
         scope: code.kind.scope(),
+        is_metered: code.is_metered,
         place: place.ok_or(Fault::Busy)?,
     })
 }

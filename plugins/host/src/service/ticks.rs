@@ -27,7 +27,7 @@ pub(super) struct Ticker<'a> {
 
 impl Ticker<'_> {
     /// Has it tick. When it wants to again.
-    async fn tick(self) -> Result<u64, Failure> {
+    pub(super) async fn tick(self) -> Result<u64, Failure> {
         let guest = self.store.data_mut();
         guest.time.begin_anew();
         guest.asking.begin();

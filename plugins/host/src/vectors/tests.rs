@@ -12,8 +12,8 @@ fn refusal(lines: &str) -> String {
 #[test]
 fn a_file_that_cannot_be_vectors_is_told_where_and_what_to_write() {
     for (lines, expected) in [
-        ("", "1:1: missing field `expect`"),
-        ("expect = { rung = 1 }", "asks nothing: write decide, select, admit or score"),
+        ("", "it asks nothing: write decide, select, admit, score or exact"),
+        ("expect = { rung = 1 }", "asks nothing: write decide"),
         ("decide = {}\nadmit = {}\nexpect = { first = 1 }", "one question each"),
         ("decide = {}\nexpect = {}", "expect has of decide one or more of: first, clusters, ttl_s; or fault alone"),
         ("decide = {}\nexpect = { rung = 1 }", "one or more of: first, clusters, ttl_s"),
@@ -60,4 +60,19 @@ fn json_says_the_same_as_toml() {
     assert_eq!(toml, json);
     let [(_, Question::Decide(flow), _)] = &json.questions()[..] else { panic!("{json:?}") };
     assert_eq!((flow.candidates, flow.zone), (1 | 1 << 63, 65535));
+}
+
+#[test]
+fn a_tier_in_which_something_cannot_happen_is_told_with_its_step() {
+    for (rest, expected) in [
+        ("steps = []", "exact has 0 steps: 1 to 1024"),
+        ("steps = [{ used = 1, gone = 1 }]", "step 1: one of used, arrives and gone"),
+        ("steps = [{ now_ms = 1 }]", "step 1: nothing happens"),
+        ("steps = [{ used = 4294967295 }]", "step 1: handles of vectors are below"),
+        ("steps = [{ need = 1 }] }\nexpect = { first = 1", "exact stands alone"),
+    ] {
+        let text = format!("[[case]]\nname = \"c\"\nexact = {{ bytes = 1, {rest} }}");
+        let said = Vectors::parse(&text, false).unwrap_err();
+        assert!(said.contains(expected), "{rest}: {said}");
+    }
 }

@@ -2,7 +2,9 @@
 
 use littoral_plugin_host::{Event, Fault, Interface, What};
 
-use super::load;
+use littoral_plugin_host::author;
+
+use super::{guest, load};
 
 fn event(what: What, handle: u32) -> Event {
     Event { what, handle, key: u64::from(handle), bytes: 10, now_ms: 0, fetch_us: 0, title: None }
@@ -51,4 +53,35 @@ fn a_policy_that_keeps_nothing_has_no_keeper_and_one_that_faulted_is_not_asked_a
     assert!(matches!(fault, Fault::Memory | Fault::Trap), "{words}");
     keeper.ask(Some(event(What::Arrives, 1)), 10, &mut go);
     assert!(go.is_empty());
+}
+
+/// What is wrong with a tier of four objects in which this happens then.
+fn problem(name: &str, then: &str) -> Option<String> {
+    let arrives: String =
+        (0..4).map(|handle| format!("{{ arrives = {{ handle = {handle}, bytes = 10 }} }}, ")).collect();
+    let text = format!("[[case]]\nname = \"c\"\nexact = {{ bytes = 40, steps = [{arrives}{then}] }}");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("v.toml");
+    std::fs::write(&file, text).unwrap();
+    author::test(&guest(name), &file, "{}").unwrap().remove(0).problem
+}
+
+#[test]
+fn vectors_tell_an_exact_policy_what_happens_and_say_who_was_to_go() {
+    for name in ["evict-lru", "evict-sieve", "evict-gdsf"] {
+        assert_eq!(problem(name, "{ used = 0 }, { need = 10, go = [1] }"), None, "{name}");
+    }
+    let said = problem("evict-lru", "{ used = 0 }, { need = 10, go = [0] }").unwrap();
+    assert_eq!(said, "step 6: expected go [0], got [1]");
+    let said = problem("evict-lru", "{ need = 10 }, { used = 0 }").unwrap();
+    assert_eq!(said, "step 6: 0 is not there: it never came, or has gone");
+    let said = problem("evict-lfu-size", "{ need = 10 }").unwrap();
+    assert!(said.contains("it does not export cache-exact"), "{said}");
+    let text = "exact = { bytes = 40, steps = [{ arrives = { handle = 7, bytes = 5 } }, { need = 1 }] }";
+    let ran = author::run(&guest("evict-lru"), text).unwrap();
+    assert_eq!((ran.function, ran.go, ran.words.as_str()), ("step", Some(vec![7]), "[7] go"));
+    let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy/evict-lru/vectors.toml");
+    let measured = author::bench(&guest("evict-lru"), Some(&vectors), "{}", 1).unwrap();
+    let step = measured.iter().find(|one| one.function == "step").unwrap();
+    assert!(step.fault.is_none() && step.fuel > 10 && step.p50_ns > 0.0, "{step:?}");
 }

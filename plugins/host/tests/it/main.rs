@@ -23,6 +23,7 @@ mod rates;
 mod records;
 mod reloads;
 mod rollouts;
+mod services;
 mod swarms;
 mod ticks;
 mod traces;
@@ -49,7 +50,8 @@ fn guest(name: &str) -> PathBuf {
         let fixtures = ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-faults", "filter-ticks"];
         let kind = match name {
             _ if fixtures.contains(&name) => "fixtures",
-            "filter-headers" | "service-uppercase" => "examples",
+            _ if name.starts_with("service-") || name.starts_with("datagram-") => "examples",
+            "filter-headers" => "examples",
             _ => "policy",
         };
         author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");
