@@ -167,6 +167,7 @@ fn every_table_in_the_documents_is_a_config_or_a_file_of_cases() {
                     let directory = tempfile::tempdir().unwrap();
                     std::fs::write(directory.path().join("cases.toml"), &text).unwrap();
                     let name = match () {
+                        () if text.contains("opened = ") => "swarm-pieces",
                         () if text.contains("sends = ") => "datagram-uppercase",
                         () if text.contains("dial = ") => "service-gateway",
                         () => "service-uppercase",

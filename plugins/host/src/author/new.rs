@@ -92,11 +92,6 @@ impl World {
             Self::SwarmService => format!("[[listen.swarm]]\nbind = \"127.0.0.1:6881\"\nplugin = \"{name}\""),
         }
     }
-
-    /// Whether `littoral plugin test` asks plugins of it their author's vectors.
-    fn has_vectors(self) -> bool {
-        self != Self::SwarmService
-    }
 }
 
 impl Language {
@@ -207,12 +202,8 @@ fn below<'a>(directory: &'a Dir<'static>) -> Box<dyn Iterator<Item = (&'static P
 
 /// A template with its blanks filled in.
 fn filled(text: &str, name: &str, world: World, language: Language) -> String {
-    let test = match world.has_vectors() {
-        false => String::new(),
-        true => format!(
-            "littoral plugin test target/plugins/{name}.wasm   # asks vectors.toml in the host that a node uses\n"
-        ),
-    };
+    let test =
+        format!("littoral plugin test target/plugins/{name}.wasm   # asks vectors.toml in the host that a node uses\n");
     // An interpreter takes more than what is compiled.
     let fuel = match (language, world) {
         (Language::JavaScript, World::RoutingPolicy | World::RatePolicy | World::CachePolicy) => "fuel = 2000000\n",
@@ -266,7 +257,7 @@ mod tests {
             }
             let has = |place: &str| files.iter().any(|(file, _)| file == Path::new(place));
             assert!(has("wit/policy.wit") && has("README.md") && has(".gitignore"), "{language:?} {world:?}");
-            assert_eq!(has("vectors.toml"), world.has_vectors(), "{language:?} {world:?}");
+            assert!(has("vectors.toml"), "{language:?} {world:?}");
         }
     }
 

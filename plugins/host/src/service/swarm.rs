@@ -15,8 +15,8 @@ mod outside;
 mod pace;
 mod quota;
 
-pub(super) use actor::try_one;
 pub use actor::{Actor, Event, Failed};
+pub(super) use actor::{Instance, try_one};
 pub(super) use bindings::littoral::plugin::swarm_host;
 pub(super) use calls::Calls;
 pub use content::{CONTENT_MAX, Content};

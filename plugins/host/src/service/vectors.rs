@@ -16,9 +16,11 @@ use crate::vectors::{Verified, all_pass, parsed, read};
 
 pub(crate) mod bench;
 mod datagrams;
+mod outside;
 pub(crate) mod run;
 mod stage;
 mod streams;
+mod swarms;
 mod talk;
 mod text;
 
@@ -61,6 +63,9 @@ struct Case<T> {
     tls: Option<Tls>,
     /// How many times the bytes of a datagram its answers may have.
     amplification: Option<usize>,
+    /// What the cache has, for swarms.
+    #[serde(default)]
+    content: Vec<outside::Stored>,
     #[serde(default = "Vec::new")]
     turns: Vec<T>,
     #[serde(default)]
@@ -143,6 +148,8 @@ enum Vectors {
     Streams(Box<Cases<talk::Turn>>),
     /// Of datagrams.
     Datagrams(Box<Cases<datagrams::Sent>>),
+    /// Of swarms.
+    Swarms(Box<Cases<swarms::Happens>>),
 }
 
 /// Does the same with the cases of every world.
@@ -151,6 +158,7 @@ macro_rules! of {
         match $vectors {
             Vectors::Streams($cases) => $does,
             Vectors::Datagrams($cases) => $does,
+            Vectors::Swarms($cases) => $does,
         }
     };
 }
@@ -169,7 +177,7 @@ impl Vectors {
         match kind {
             Kind::Connections => Cases::parse(text, json).map(Box::new).map(Self::Streams),
             Kind::Datagrams => Cases::parse(text, json).map(Box::new).map(Self::Datagrams),
-            Kind::Swarm => Err("there are no vectors of this world".into()),
+            Kind::Swarm => Cases::parse(text, json).map(Box::new).map(Self::Swarms),
         }
     }
 
@@ -229,6 +237,9 @@ impl<T: Turn> Case<T> {
         }
         if self.turns.len() > TURNS_MAX {
             return Err(format!("{} turns; {TURNS_MAX} are the most", self.turns.len()));
+        }
+        if self.content.len() > outside::CONTENTS_MAX {
+            return Err(format!("{} contents; {} are the most", self.content.len(), outside::CONTENTS_MAX));
         }
         Dial::check_all(&self.dial)?;
         self.fetch.iter().try_for_each(Told::check)?;

@@ -51,7 +51,7 @@ fn guest(name: &str) -> PathBuf {
         let kind = match name {
             _ if fixtures.contains(&name) => "fixtures",
             _ if name.starts_with("service-") || name.starts_with("datagram-") => "examples",
-            "filter-headers" => "examples",
+            "filter-headers" | "swarm-pieces" => "examples",
             _ => "policy",
         };
         author::build(&[root.join("plugins").join(kind).join(name)], &built).expect("a guest that builds");

@@ -39,6 +39,7 @@ fn every_shipped_service_passes_the_vectors_beside_it() {
         ("service-notes", 3),
         ("service-outbox", 4),
         ("datagram-uppercase", 1),
+        ("swarm-pieces", 2),
     ] {
         let verified = author::test(&guest(name), &examples.join(name).join("vectors.toml"), "{}").unwrap();
         assert_eq!(verified.len(), cases, "{name}");
@@ -82,6 +83,29 @@ fn who_is_dialled_is_scripted_and_nobody_else_is_there() {
         "service-gateway",
         "turns = [{ says = \"dial localhost 22 plain\\n\", hears = \"no: it may not be dialled\\n\" }]",
     );
+}
+
+#[test]
+fn a_swarm_is_told_events_and_what_it_sends_and_closes_is_compared() {
+    let piece = |outcome: &str| {
+        format!(
+            "config = {{ url = \"http://a.example/\", bytes = 2 }}\n\
+             content = [{{ url = \"http://a.example/\", body = \"abc\" }}]\n\
+             turns = [{{ opened = 1 }}, {{ data = 1, says = \"piece 1\\n\", {outcome} }}]"
+        )
+    };
+    passes("swarm-pieces", &piece("hears = { 1 = \"piece 1 1\\nc\" }, closes = []"));
+    let said = fails("swarm-pieces", &piece("hears = { 1 = \"piece 1 1\\nb\" }"));
+    assert_eq!(said, r#"turn 2: connection 1: expected "piece 1 1\nb", got "piece 1 1\nc""#);
+    let said = fails("swarm-pieces", &piece("hears = {}"));
+    assert_eq!(said, r#"turn 2: connection 1: expected "", got "piece 1 1\nc""#);
+    let said = fails("swarm-pieces", &piece("closes = [1]"));
+    assert_eq!(said, "turn 2: expected closes [1], got []");
+    let said = fails("swarm-pieces", &piece("answers = [{ to = \"192.0.2.1:5\", says = \"pong\" }]"));
+    assert_eq!(said, r#"turn 2: expected answers [to 192.0.2.1:5 "pong"], got []"#);
+    let (_directory, vectors) = written(&format!("[[case]]\nname = \"c\"\n{}", piece("hears = {}")));
+    let measured = author::bench(&guest("swarm-pieces"), Some(&vectors), "{}", 1).unwrap();
+    assert!(measured[0].function == "tell" && measured[0].fault.is_none() && measured[0].fuel > 100, "{measured:?}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::filter::{Failure, Fault};
 use crate::runtime::Shared;
 use crate::service::connection::Connection;
 use crate::service::guest::Guest;
-use crate::service::instance::{Recipe, bounded, store_of};
+use crate::service::instance::{Recipe, bounded, fuel_of, store_of};
 use crate::service::plugin::{Generation, Service, recipe};
 use crate::service::wire::Nowhere as NoConnection;
 
@@ -73,14 +73,18 @@ pub struct Actor {
 }
 
 /// What is below it.
-struct Instance {
+pub(in crate::service) struct Instance {
     store: Store<Guest>,
     exports: SwarmService,
     _place: Place,
 }
 
 impl Instance {
-    async fn start(
+    /// Starts one that asks `outside`; `handoff` is what the one before it gave.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(in crate::service) async fn start(
         recipe: Recipe<'_>,
         outside: Box<dyn Outside>,
         handoff: Option<&[u8]>,
@@ -106,7 +110,11 @@ impl Instance {
         }
     }
 
-    async fn tell(&mut self, event: &Event) -> Result<(), Failure> {
+    /// Tells it of an event.
+    ///
+    /// # Errors
+    /// How it failed.
+    pub(in crate::service) async fn tell(&mut self, event: &Event) -> Result<(), Failure> {
         let (store, swarm) = (&mut self.store, self.exports.littoral_plugin_swarm());
         let guest = store.data_mut();
         guest.time.begin_anew();
@@ -129,6 +137,16 @@ impl Instance {
             }
         };
         slot.during(telling).await.map_err(|error| failure_of(&error, &self.store.data().bounds))
+    }
+
+    /// Bytes of its linear memory.
+    pub(in crate::service) fn memory_bytes(&self) -> usize {
+        self.store.data().bounds.memory
+    }
+
+    /// Fuel it has used, where that is counted.
+    pub(in crate::service) fn fuel(&self) -> u64 {
+        fuel_of(&self.store)
     }
 
     async fn stop(&mut self) -> Result<Vec<u8>, Failure> {
@@ -224,6 +242,6 @@ impl Actor {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.instance.store.data().bounds.memory
+        self.instance.memory_bytes()
     }
 }

@@ -80,6 +80,9 @@ impl Turn for Sent {
     const FUNCTION: &'static str = "handle";
 
     fn check(case: &Case<Self>) -> Result<(), String> {
+        if !case.content.is_empty() {
+            return Err("content is for swarms: leave it out".into());
+        }
         if case.client.is_some() || case.tls.is_some() {
             return Err("client and tls are for connections: write `from` in a turn".into());
         }

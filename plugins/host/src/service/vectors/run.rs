@@ -65,7 +65,7 @@ pub(crate) fn run(file: &Path, text: &str) -> Result<Conversation, String> {
     match kind_of(file)? {
         Kind::Connections => played::<super::talk::Turn>(file, text),
         Kind::Datagrams => played::<super::datagrams::Sent>(file, text),
-        Kind::Swarm => Err("there are no cases of this world".into()),
+        Kind::Swarm => played::<super::swarms::Happens>(file, text),
     }
 }
 

@@ -23,6 +23,9 @@ impl super::Turn for Turn {
     const FUNCTION: &'static str = "serve";
 
     fn check(case: &Case<Self>) -> Result<(), String> {
+        if !case.content.is_empty() {
+            return Err("content is for swarms: leave it out".into());
+        }
         match case.amplification {
             Some(_) => Err("amplification is for datagrams: leave it out".into()),
             None => check_turns(&case.turns, false),

@@ -18,7 +18,7 @@ use crate::service::wire::{Refused, Security, Trouble};
 
 mod end;
 
-pub(super) use end::End;
+pub(super) use end::{End, address};
 
 /// Bytes that the guest may write to one side.
 const MOVED_MAX: usize = 1 << 20;
@@ -180,7 +180,16 @@ impl Dial {
         }
     }
 
-    fn whom(&self) -> String {
+    /// Whether it says nothing itself.
+    pub(super) fn is_bare(&self) -> bool {
+        self.turns.is_empty() && self.security.is_none()
+    }
+
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
+    pub(super) fn whom(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 }

@@ -37,6 +37,15 @@ fn what_cannot_be_played_is_told_with_its_place_and_what_to_write() {
             "turns = [{ sends = \"a\", answers = [\"abcd\"] }]",
             "turn 1: answers of 4 bytes never go out",
         ),
+        (Kind::Swarm, "turns = [{ opened = 1, closed = 1 }]", "turn 1: one of opened, data, ended, writable"),
+        (Kind::Swarm, "turns = [{ data = 1 }]", "turn 1: data and says go together"),
+        (Kind::Swarm, "turns = [{ opened = 1, hears = { a = \"b\" } }]", "it is the number of a connection"),
+        (Kind::Swarm, "ticks = 1", "let time pass with `after_ms`"),
+        (
+            Kind::Connections,
+            "turns = [{ says = \"a\" }]\ncontent = [{ url = \"a\", body = \"\" }]",
+            "content is for swarms",
+        ),
     ] {
         let said = refused(kind, &format!("{case}{rest}"));
         assert!(said.contains(expected), "{rest}: {said}");

@@ -56,10 +56,15 @@ impl End {
         }
         let far = Some(talk.far.len());
         talk.far.push((dial.whom(), Side::of(&dial.turns)));
-        let peer = SocketAddr::new(host.parse().unwrap_or(FAR), *port);
+        let peer = address(host, *port);
         let (is_secure, may_start_tls) = (*asked == Security::Tls, *asked == Security::Starttls);
         Ok(Box::new(Self { talk: self.talk.clone(), far, peer, is_secure, may_start_tls, is_finished: false }))
     }
+}
+
+/// The address of who is dialled.
+pub(in super::super) fn address(host: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(host.parse().unwrap_or(FAR), port)
 }
 
 fn word(security: Security) -> &'static str {
@@ -71,7 +76,7 @@ fn word(security: Security) -> &'static str {
 }
 
 impl Dial {
-    fn is_for(&self, host: &str, port: u16) -> bool {
+    pub(in super::super) fn is_for(&self, host: &str, port: u16) -> bool {
         let is_same = || self.host.parse::<IpAddr>().is_ok_and(|own| host.parse() == Ok(own));
         self.port == port && (self.host == host || is_same())
     }
