@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -29,6 +29,8 @@ use talk::{Dial, Line, Shared, Tls};
 
 /// Ticks of a case.
 const TICKS_MAX: u32 = 1_000;
+/// Time after which no further case of a file is begun: a reload waits for them.
+const FILE_TIME_MAX: Duration = Duration::from_secs(60);
 /// Turns of a case.
 const TURNS_MAX: usize = 1_024;
 
@@ -216,8 +218,12 @@ impl<T: Turn> Cases<T> {
     }
 
     fn run(&self, generation: &Generation, config: &str) -> Vec<Verified> {
-        let mut stage = None;
+        let (mut stage, begun) = (None, Instant::now());
         let verified = |case: &Case<T>| {
+            if begun.elapsed() > FILE_TIME_MAX {
+                let problem = format!("not played: those before took {} s", FILE_TIME_MAX.as_secs());
+                return Verified { name: case.name.clone(), problem: Some(problem), fuel: None };
+            }
             let own = self.config_of(case);
             let judged = case
                 .on(&mut stage, generation, self.now_ms)

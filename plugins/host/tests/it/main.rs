@@ -47,7 +47,8 @@ fn guest(name: &str) -> PathBuf {
     let built = std::env::var_os("LITTORAL_PLUGINS").map_or_else(|| root.join("target/plugins"), PathBuf::from);
     let file = built.join(format!("{name}.wasm"));
     if !file.is_file() {
-        let fixtures = ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-faults", "filter-ticks"];
+        let fixtures =
+            ["spin", "grow", "trap", "nonsense", "policy-faults", "filter-faults", "filter-ticks", "service-faults"];
         let kind = match name {
             _ if fixtures.contains(&name) => "fixtures",
             _ if name.starts_with("service-") || name.starts_with("datagram-") => "examples",

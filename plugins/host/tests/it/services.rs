@@ -65,6 +65,17 @@ fn a_conversation_that_differs_is_told_with_the_turn_and_with_what_was_expected_
 }
 
 #[test]
+fn tls_begins_when_the_service_says_so_and_what_was_sent_in_plain_is_not_read_after_it() {
+    let turns = "turns = [{ says = \"secure\\n\", hears = \"false true\\n\" }, \
+                 { says = \"starttls\\necho injected\\n\", hears = \"go\\n\" }, \
+                 { says = \"secure\\n\", hears = \"true false\\n\" }]";
+    passes("service-faults", &format!("tls = \"starttls\"\n{turns}"));
+    let said = fails("service-faults", turns);
+    assert_eq!(said, r#"turn 1: expected "false true\n", got "false false\n""#);
+    passes("service-faults", "tls = \"implicit\"\nturns = [{ says = \"secure\\n\", hears = \"true false\\n\" }]");
+}
+
+#[test]
 fn who_is_dialled_is_scripted_and_nobody_else_is_there() {
     let dial = |turns: &str| {
         format!(

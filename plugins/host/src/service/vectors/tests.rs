@@ -1,3 +1,5 @@
+//! What a file of cases of services may say; how cases are judged is tried with real guests in `tests/it`.
+
 use super::*;
 
 fn refused(kind: Kind, text: &str) -> String {
