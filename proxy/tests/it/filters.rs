@@ -196,8 +196,8 @@ async fn sending(bytes: usize) -> (String, Arc<AtomicUsize>) {
         while let Ok((mut stream, _)) = listener.accept().await {
             let counted = counted.clone();
             tokio::spawn(async move {
-                let mut asked = [0; 4096];
-                stream.read(&mut asked).await?;
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") && stream.read_buf(&mut asked).await? > 0 {}
                 let length = if asked.starts_with(b"GET /long ") { bytes } else { 0 };
                 let head = "HTTP/1.1 200 OK\r\ncache-control: no-store\r\ncontent-type: text/html\r\n";
                 stream.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).await?;
