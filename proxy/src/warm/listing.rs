@@ -319,6 +319,10 @@ impl Work<'_> {
         let got = self.warm(url, Some(&mut body)).await?;
         self.job.progress.lock().total += 1;
         self.count(&got);
+        // A list of titles is no part of one.
+        if is_title(url) {
+            self.stored.has(self.node, url, self.key(url)?);
+        }
         Ok(body)
     }
 }

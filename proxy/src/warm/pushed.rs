@@ -1,9 +1,9 @@
 //! What warm jobs have pushed to this node and is still there: the titles that it tells deciders of.
 //!
-//! A title is what is right below a directory of a site. One counts once all that a job wanted of it was stored, until its pin ends, and while
-//! the last object of it that was is there: a purge of the title ends it. Invariant: no more than [`TITLES_MAX`] are kept, those whose pins end last.
+//! A title is what is right below a directory of a site. One counts once all that a job wanted of it, and of what is farther below, was stored, until its
+//! pin ends, and while the last object of it that was is there: a purge of the title ends it. Invariant: no more than [`TITLES_MAX`] are kept, those whose pins end last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::time::SystemTime;
 
 use littoral_cache::entry::millis;
@@ -52,6 +52,11 @@ fn place_of(sites: &Sites, url: &Url) -> Option<Place> {
     Some((sites.find(&host)?.name.clone(), directory)).filter(|(_, directory)| directory.len() <= TITLE_BYTES_MAX)
 }
 
+/// A directory and all that it is below of: a manifest lies above its segments.
+fn above((site, directory): &Place) -> impl Iterator<Item = Place> {
+    directory.match_indices('/').map(|(end, _)| (site.clone(), directory[..=end].to_owned()))
+}
+
 impl Stored {
     /// An object is there.
     pub(super) fn has(&mut self, node: &Node, url: &Url, key: Key) {
@@ -72,9 +77,11 @@ impl Pushed {
     /// A job has ended.
     pub(super) fn add(&self, stored: Stored, until: SystemTime) {
         let until_ms = millis(until);
+        let lacking: HashSet<Place> =
+            stored.places.iter().filter(|(_, of)| of.lacks).flat_map(|(place, _)| above(place)).collect();
         let mut titles = self.titles.lock();
-        for (place, OfJob { sample, lacks }) in stored.places {
-            let Some(sample) = sample.filter(|_| !lacks) else { continue };
+        for (place, OfJob { sample, .. }) in stored.places {
+            let Some(sample) = sample.filter(|_| !lacking.contains(&place)) else { continue };
             if titles.len() >= TITLES_MAX && !titles.contains_key(&place) {
                 let first = titles.iter().min_by_key(|(_, held)| held.until_ms);
                 let Some(first) = first.filter(|(_, held)| held.until_ms < until_ms) else { continue };

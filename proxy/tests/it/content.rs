@@ -1,7 +1,7 @@
 //! Redirects that go by what was pushed to clusters: real nodes that tell it to each other over a real nats-server, or when they are asked.
 
 use littoral_testkit::nats::Nats;
-use littoral_testkit::{Node, Origin, PATIENCE};
+use littoral_testkit::{Node, Origin, PATIENCE, Response};
 use serde_json::{Value, json};
 
 use super::BINARY;
@@ -114,15 +114,31 @@ async fn with_nothing_between_nodes_edges_are_asked_and_tell_whom_they_may() {
 }
 
 #[tokio::test]
-async fn a_title_of_which_an_object_could_not_be_had_is_not_told() {
+async fn a_title_with_its_manifest_is_told_whole_and_one_of_which_an_object_could_not_be_had_is_not() {
     let nats = Nats::start("", &[]).await;
-    let origin = Origin::start(|request| match request.path.ends_with("gone") {
-        true => littoral_testkit::Response { status: 404, ..Default::default() },
-        false => littoral_testkit::Response::ok(&["cache-control: max-age=60"], b"x"),
+    let playlist = |file: &str| format!("#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n{file}\n#EXT-X-ENDLIST\n");
+    let origin = Origin::start(move |request| {
+        let ok = |body: &str| Response::ok(&["cache-control: max-age=60"], body.as_bytes());
+        match &*request.path {
+            path if path.ends_with("gone") => Response { status: 404, ..Response::default() },
+            "/f/index.m3u8" => ok(&playlist("v/1.ts")),
+            "/g/index.m3u8" => ok(&playlist("v/gone")),
+            _ => ok("x"),
+        }
     })
     .await;
     let (node, edge) = (decider(&nats, &origin).await, edge(&nats, &origin).await);
-    push(&edge, "http://www.example/t/a\nhttp://www.example/t/gone\nhttp://www.example/u/a\n", "incomplete").await;
-    node.until(PUSHED, 1.0).await;
-    assert_eq!([by_redirect(&node, CLIENT, "/t/a").await, by_redirect(&node, CLIENT, "/u/a").await], ["one", "two"]);
+    let wanted = ["/t/a", "/t/gone", "/u/a", "/f/index.m3u8", "/g/index.m3u8"];
+    push(&edge, &wanted.map(|path| format!("http://www.example{path}\n")).concat(), "incomplete").await;
+    node.until(PUSHED, 3.0).await;
+    for (path, cluster) in [
+        ("/t/a", "one"),
+        ("/u/a", "two"),
+        ("/f/index.m3u8", "two"),
+        ("/f/v/1.ts", "two"),
+        ("/g/index.m3u8", "one"),
+        ("/g/v/1.ts", "one"),
+    ] {
+        assert_eq!(by_redirect(&node, CLIENT, path).await, cluster, "{path}");
+    }
 }

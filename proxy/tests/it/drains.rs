@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::control::{ZONE, control, until_answered};
 use super::doors::{CLIENTS, NAME, all_get, config, littoral, origin, start};
+use super::upgrade::upgrade;
 use super::{BINARY, get};
 
 async fn drain(node: &Node, method: &str, cluster: &str) -> (u16, Value) {
@@ -72,6 +73,12 @@ async fn what_is_drained_stays_so_over_reloads_and_restarts() {
     let (_, back) = drain(&node, "DELETE", "two").await;
     assert_eq!((&back["changed"], &back["kept"]), (&true.into(), &true.into()));
     all_get(&node, ["one", "two", "isp"]).await;
+    drain(&node, "POST", "two").await;
+    let mut node = node;
+    upgrade(&mut node).await;
+    assert_eq!(node.ended().await, Some(0));
+    all_get(&node, ["one", "one", "isp"]).await;
+    assert_eq!(drain(&node, "DELETE", "two").await.1["changed"], true);
     // What the config says a command does not take back.
     std::fs::write(node.file("node.toml"), config(&origin, &place, "drain = true")).unwrap();
     assert_eq!(node.admin("POST", "/v1/reload", "").await.0, 200);
