@@ -187,7 +187,7 @@ impl Control {
 
     /// Asks other nodes what was pushed to them from now on, where a site of `config` goes by it. Within a runtime.
     fn ask_pushed(&self, config: &Config) {
-        self.asking.follow(config, &self.pushed);
+        self.asking.follow_config(config, &self.pushed);
     }
 
     /// What is known of drained clusters; none where this node directs nobody, or nothing was said.

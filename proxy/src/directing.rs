@@ -96,7 +96,7 @@ impl Directing {
 
     /// Asks them for round-trip times from now on. Within a runtime.
     pub fn ask_rtts(&self, config: &Config) {
-        self.hearing.follow(config, &self.director);
+        self.hearing.follow_config(config, &self.director);
     }
 
     /// Where what is said of clusters comes together.

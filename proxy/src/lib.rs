@@ -7,6 +7,7 @@
 
 pub mod acme;
 pub mod admin;
+mod asking;
 pub mod cached;
 pub mod cli;
 pub mod clock;

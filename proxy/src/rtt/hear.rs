@@ -1,9 +1,9 @@
 //! Asking the clusters' nodes for the round-trip times to their clients, and telling the director.
 //!
-//! What is decided by them, and until when, is the director's. Invariants: one round at a time; of a text no more than
-//! [`RTT_TEXT_BYTES_MAX`] is read, and no more than [`AT_A_TIME`] are under way; what cannot be read changes nothing and is counted.
+//! What is decided by them, and until when, is the director's. Invariants: of a text no more than
+//! [`RTT_TEXT_BYTES_MAX`] is read; what cannot be read changes nothing and is counted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -12,28 +12,20 @@ use futures_util::{StreamExt, stream};
 use littoral_geo::Director;
 use littoral_geo::limits::RTT_TEXT_BYTES_MAX;
 use littoral_geo::rtt::{Row, Told, merged, parse};
-use parking_lot::Mutex;
-use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 
 use super::PATH;
+use crate::asking::{AT_A_TIME, Asking, Counts, Unheard, ask, nodes_of};
 use crate::clock::now_ms;
-use crate::config::{Config, HealthKind};
+use crate::config::Config;
 use crate::observe::figures::Counter;
 
-/// Nodes asked at a time.
-const AT_A_TIME: usize = 16;
-
 /// Who asks.
-#[derive(Default)]
-pub(crate) struct Hearing {
-    running: Mutex<Option<(Wanted, AbortHandle)>>,
-    counts: Arc<[Counter; 3]>,
-}
+pub(crate) type Hearing = Asking<Wanted>;
 
 /// Whom, how often, and how old it may get.
 #[derive(Debug, Clone, PartialEq)]
-struct Wanted {
+pub(crate) struct Wanted {
     every: Duration,
     age: Duration,
     clusters: Vec<Asked>,
@@ -51,11 +43,8 @@ impl Wanted {
     fn of(config: &Config) -> Option<Self> {
         let (every, age) = (config.rtt.hear.0, config.rtt.age.0);
         let asked = |cluster: &crate::config::Cluster| {
-            // At the port of another kind nobody speaks HTTP.
-            let health = cluster.health.as_ref().filter(|health| health.kind == HealthKind::Http)?;
-            let addresses = cluster.nodes.iter().flat_map(|node| [node.v4.map(IpAddr::V4), node.v6.map(IpAddr::V6)]);
-            let nodes = addresses.flatten().map(|address| SocketAddr::new(address, health.port)).collect();
-            Some(Asked { cluster: cluster.id.clone(), nodes, timeout: health.timeout.0 })
+            let (nodes, timeout) = nodes_of(cluster)?;
+            Some(Asked { cluster: cluster.id.clone(), nodes, timeout })
         };
         let clusters = config.cluster.iter().filter_map(asked).collect();
         (!every.is_zero()).then_some(Self { every, age, clusters })
@@ -63,35 +52,14 @@ impl Wanted {
 }
 
 impl Hearing {
-    /// Texts that were taken; nodes that did not answer; texts that were refused.
-    pub(crate) const OUTCOMES: [&'static str; 3] = ["heard", "failed", "refused"];
-
-    /// Asks whom `config` names from now on; goes on where nothing has changed. Within a runtime.
-    pub(crate) fn follow(&self, config: &Config, director: &Arc<Director>) {
-        let wanted = Wanted::of(config);
-        let mut running = self.running.lock();
-        if running.as_ref().map(|(known, _)| known) == wanted.as_ref() {
-            return;
-        }
-        running.iter().for_each(|(_, asking)| asking.abort());
-        *running = wanted.map(|wanted| {
-            let asking = tokio::spawn(ask_on(director.clone(), wanted.clone(), self.counts.clone()));
-            (wanted, asking.abort_handle())
-        });
-    }
-
-    /// How often what came of asking, as in [`Hearing::OUTCOMES`].
-    pub(crate) fn counts(&self) -> [u64; 3] {
-        self.counts.each_ref().map(Counter::sum)
+    /// Asks whom `config` names from now on. Within a runtime.
+    pub(crate) fn follow_config(&self, config: &Config, director: &Arc<Director>) {
+        let director = director.clone();
+        self.follow(Wanted::of(config), |wanted, client, counts| ask_on(director, wanted, client, counts));
     }
 }
 
-async fn ask_on(director: Arc<Director>, wanted: Wanted, counts: Arc<[Counter; 3]>) {
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build();
-    let client = match client {
-        Ok(client) => client,
-        Err(error) => return tracing::error!(%error, "round-trip times cannot be asked for"),
-    };
+async fn ask_on(director: Arc<Director>, wanted: Wanted, client: reqwest::Client, counts: Counts) {
     let mut every = tokio::time::interval(wanted.every);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -163,37 +131,6 @@ impl Heard {
         }
         self
     }
-}
-
-/// Why a node's text is not there.
-pub(crate) enum Unheard {
-    /// It did not answer, or not with 200.
-    Failed,
-    /// It answered with too much.
-    TooLong,
-}
-
-/// What a node has at a path, of no more bytes than a bound.
-pub(crate) async fn ask(
-    client: &reqwest::Client,
-    node: SocketAddr,
-    path: &str,
-    bytes_max: usize,
-    timeout: Duration,
-) -> Result<Vec<u8>, Unheard> {
-    let asked = client.get(format!("http://{node}{path}")).timeout(timeout).send().await;
-    let mut response = asked.map_err(|_| Unheard::Failed)?;
-    if response.status() != reqwest::StatusCode::OK {
-        return Err(Unheard::Failed);
-    }
-    let mut text = Vec::new();
-    while let Some(piece) = response.chunk().await.map_err(|_| Unheard::Failed)? {
-        if text.len() + piece.len() > bytes_max {
-            return Err(Unheard::TooLong);
-        }
-        text.extend_from_slice(&piece);
-    }
-    Ok(text)
 }
 
 /// Tells the director what was answered. Of a cluster none of whose nodes did, nothing is told.

@@ -22,6 +22,18 @@ fn title(path: &str) -> Response {
     asset(path).map_or(Response { status: 404, ..Response::default() }, |bytes| Response::ok(&[FRESH], &bytes))
 }
 
+/// An origin whose segments end only behind a gate.
+async fn holding() -> (Origin, Gate) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request| match request.path.ends_with(".m4s") {
+        true => Response::with(&[FRESH], Body::Gated(b"first".to_vec(), held.clone(), b"second".to_vec())),
+        false => title(&request.path),
+    })
+    .await;
+    (origin, gate)
+}
+
 async fn order(node: &Node, body: &Value) -> Value {
     let (status, job) = node.admin("POST", "/v1/warm", &body.to_string()).await;
     assert!(status < 300, "{status} {job}");
@@ -112,13 +124,7 @@ async fn only_the_representations_asked_for_are_fetched_and_a_wrong_order_is_tol
 
 #[tokio::test]
 async fn a_cancelled_job_ends_and_keeps_what_it_has() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let origin = Origin::start(move |request| match request.path.ends_with(".m4s") {
-        true => Response::with(&[FRESH], Body::Gated(b"first".to_vec(), held.clone(), b"second".to_vec())),
-        false => title(&request.path),
-    })
-    .await;
+    let (origin, gate) = holding().await;
     let node = node_before(&origin, "").await;
     let job = order(&node, &serde_json::json!({ "url": MANIFEST })).await;
     while origin.requests().iter().filter(|request| request.path.ends_with(".m4s")).count() == 0 {
@@ -301,13 +307,7 @@ async fn command(node: &Node, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test]
 async fn jobs_are_listed_shown_and_cancelled_from_the_command_line() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let origin = Origin::start(move |request| match request.path.ends_with(".m4s") {
-        true => Response::with(&[FRESH], Body::Gated(b"first".to_vec(), held.clone(), b"second".to_vec())),
-        false => title(&request.path),
-    })
-    .await;
+    let (origin, gate) = holding().await;
     let node = node_before(&origin, "").await;
     assert_eq!(command(&node, &["list"]).await, (Some(0), "no job has been posted since this node began\n".into()));
     let job = order(&node, &serde_json::json!({ "url": MANIFEST, "window": "00:00-23:59 Asia/Tokyo" })).await;
