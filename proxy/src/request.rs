@@ -37,6 +37,7 @@ use crate::video;
 
 mod admission;
 mod arrival;
+mod byteranges;
 mod carried;
 mod cdn_loop;
 pub(crate) mod compress;

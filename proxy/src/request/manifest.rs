@@ -99,7 +99,7 @@ fn ask_for_it(request: &RequestHeader, node: &Node, ctx: &Context) -> Option<req
         return None;
     }
     let mut asking = slices::of_itself(node, &ctx.host, path)?;
-    for (name, value) in slices::asked_alike(&request.headers) {
+    for (name, value) in slices::asked_alike(request) {
         asking = asking.header(name, value);
     }
     Some(asking.header(AS_IS, format!("{} {INNER}", node.token)))

@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, EXPECT, HOST, IF_MATCH,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, ACCEPT_RANGES, AGE, CONNECTION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, ETAG,
+    EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use littoral_cache::Target;
@@ -25,8 +26,10 @@ use pingora::proxy::Session;
 use pingora::{Error, ErrorType, Result};
 use tokio::task::JoinHandle;
 
+use super::byteranges::Byteranges;
 use super::context::Context;
 use super::respond::content_length;
+use super::target::join_cookies;
 use crate::node::Node;
 
 /// The error of an object that is another one from a slice on.
@@ -121,8 +124,7 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     let asked = request.headers.get(RANGE).filter(|_| request.method == Method::GET).cloned();
     let path = request.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let of_player = |name: &HeaderName| name.as_str().starts_with(OF_THE_PLAYER);
-    let fields = asked_alike(&request.headers).filter(|(name, _)| !of_player(name));
-    let fields = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let fields = asked_alike(request).into_iter().filter(|(name, _)| !of_player(name)).collect();
     let fetch = Fetch { node: node.clone(), host: ctx.host.clone(), path, fields, size };
     let guess = asked.as_ref().map_or(0, |field| first_named(field.as_bytes())) / size;
     let mut reply = fetch.slice(guess).await?;
@@ -139,19 +141,17 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
         return pass_on(session, node, ctx, reply, Bytes::new()).await.map(|()| true);
     };
     let request = session.req_header();
-    let parts = match asked.filter(|_| if_range(&request.headers, reply.headers())) {
+    let ranges = match asked.filter(|_| if_range(&request.headers, reply.headers())) {
         Some(field) => parse(field.as_bytes(), total),
         None => ByteRange::Whole,
     };
-    let part = match parts {
-        ByteRange::Parts(parts) if parts.len() == 1 => Some(parts[0]),
+    let (parts, is_partial) = match ranges {
+        ByteRange::Parts(parts) => (parts, true),
+        ByteRange::Whole => (vec![Part { first: 0, last: total - 1 }], false),
         ByteRange::Unsatisfiable => return unsatisfiable(session, node, ctx, total).await.map(|()| true),
-        // §14.2 lets us send the whole for several.
-        _ => None,
     };
-    let sent = part.unwrap_or(Part { first: 0, last: total - 1 });
     let version = Version::of(reply.headers(), total);
-    let is_one = sent.first / size == sent.last / size && sent.first / size == guess;
+    let is_one = parts.iter().all(|part| part.first / size == guess && part.last / size == guess);
     if version.is_none() && !is_one {
         // Nobody could tell whether two slices are of the same object.
         return Ok(false);
@@ -159,7 +159,13 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     note_outcome(ctx, reply.headers());
     let condition = evaluate(&request.headers, StatusCode::OK, reply.headers());
     let bodiless = request.method == Method::HEAD || condition != Condition::Holds;
-    let mut head = head_of(reply.headers(), total, part, condition)?;
+    let mut head = head_of(reply.headers(), total, Some(parts[0]).filter(|_| is_partial), condition)?;
+    let several = (parts.len() > 1).then(|| Byteranges::of(total, reply.headers().get(CONTENT_TYPE)));
+    if let Some(several) = several.as_ref().filter(|_| head.status == StatusCode::PARTIAL_CONTENT) {
+        head.remove_header(&CONTENT_RANGE);
+        head.insert_header(CONTENT_TYPE, several.content_type())?;
+        head.insert_header(CONTENT_LENGTH, several.length(&parts))?;
+    }
     crate::filters::points::on_response(session, &mut head, ctx).await?;
     crate::video::tell(session, node, ctx, &mut head)?;
     ctx.count(&node.figures, head.status.as_u16());
@@ -168,20 +174,33 @@ pub(super) async fn serve(session: &mut Session, node: &Arc<Node>, ctx: &mut Con
     if bodiless {
         return Ok(true);
     }
-    let first = if sent.first / size == guess { Some(reply) } else { None };
-    let sending = send(session, &fetch, sent, version.as_ref(), first).await.inspect_err(|error| {
-        // Not when it was the client that left.
-        if let (ErrorType::Custom(CHANGED), Some(site)) = (error.etype(), &ctx.site) {
-            node.store.purge(&[Target::Url(super::key(site, &fetch.host, &fetch.path))]);
+    let mut first = Some(reply).filter(|_| parts[0].first / size == guess);
+    for part in parts {
+        if let Some(several) = &several {
+            session.write_response_body(Some(several.before(part).into()), false).await?;
         }
-    });
-    sending.map(|()| true)
+        send(session, &fetch, part, version.as_ref(), first.take()).await.inspect_err(|error| {
+            // Not when it was the client that left.
+            if let (ErrorType::Custom(CHANGED), Some(site)) = (error.etype(), &ctx.site) {
+                node.store.purge(&[Target::Url(super::key(site, &fetch.host, &fetch.path))]);
+            }
+        })?;
+    }
+    let end = several.map(|several| several.end().into());
+    session.write_response_body(end, true).await.map(|()| true)
 }
 
-/// The fields of a request that hold for what this node asks itself in its place.
-pub(super) fn asked_alike(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+/// The fields of a request that hold for what this node asks itself in its place, by HTTP/1.1.
+pub(super) fn asked_alike(request: &RequestHeader) -> Vec<(HeaderName, HeaderValue)> {
+    let headers = &request.headers;
+    let cookies = join_cookies(request.version, headers).and_then(|cookies| HeaderValue::from_bytes(&cookies).ok());
     let ending = littoral_cache::entry::hop_by_hop(headers);
-    headers.iter().filter(move |(name, _)| !ABOUT_THE_ANSWER.contains(name) && !ending.contains(name))
+    let is_joined = |name: &HeaderName| *name == COOKIE && cookies.is_some();
+    let holds = |name: &HeaderName| !ABOUT_THE_ANSWER.contains(name) && !ending.contains(name) && !is_joined(name);
+    let fields = headers.iter().filter(|(name, _)| holds(name));
+    let mut fields: Vec<_> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    fields.extend(cookies.map(|cookies| (COOKIE, cookies)));
+    fields
 }
 
 /// Whether a request is one to put slices together for.
@@ -217,7 +236,7 @@ fn first_named(field: &[u8]) -> u64 {
     spec.trim().split('-').next().and_then(|first| first.trim().parse().ok()).unwrap_or(0)
 }
 
-/// The body of `part`, slice after slice; the next one is asked for while one is sent.
+/// The bytes of `part`, slice after slice; the next one is asked for while one is sent.
 async fn send(
     session: &mut Session,
     fetch: &Fetch,
@@ -256,7 +275,7 @@ async fn send(
             current = next.await.map_err(|_| failed(&"the fetch of a slice was lost"))??;
         }
     }
-    session.write_response_body(None, true).await
+    Ok(())
 }
 
 impl Version {
@@ -421,6 +440,31 @@ mod tests {
         check(0, "bytes 0-9/5", "10", false);
         assert_eq!(Slice { index: 3, size: 10 }.range(), "bytes=30-39");
         assert_eq!(Slice { index: u64::MAX, size: 10 }.last(), u64::MAX);
+    }
+
+    #[test]
+    fn what_the_node_asks_itself_has_the_fields_of_the_request_and_cookies_in_one() {
+        let asked = |version, fields: &[(&'static str, &str)]| {
+            let mut request = RequestHeader::build("GET", b"/a", None).unwrap();
+            request.set_version(version);
+            for (name, value) in fields {
+                request.append_header(*name, *value).unwrap();
+            }
+            let mut alike = asked_alike(&request);
+            alike.sort_by_key(|(name, _)| name.to_string());
+            alike.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect::<Vec<_>>()
+        };
+        let fields = [
+            ("cookie", "a=1"),
+            ("range", "bytes=0-1"),
+            ("cookie", "b=2"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("x-a", "b"),
+        ];
+        assert_eq!(asked(http::Version::HTTP_2, &fields), ["cookie: a=1; b=2", "x-a: b"]);
+        assert_eq!(asked(http::Version::HTTP_11, &fields), ["cookie: a=1", "cookie: b=2", "x-a: b"]);
+        assert_eq!(asked(http::Version::HTTP_2, &fields[4..]), ["x-a: b", "x-hop: 1"]);
     }
 
     #[test]

@@ -89,6 +89,29 @@ async fn the_whole_the_end_and_what_lies_behind_it_are_answered_from_slices() {
 }
 
 #[tokio::test]
+async fn several_ranges_are_the_parts_of_one_answer_and_only_their_slices_are_fetched() {
+    let length = 6 * SIZE + 5;
+    let origin = origin_of(length).await;
+    let (sliced, whole) = (node_before(&origin, SITE).await, node_before(&origin, "").await);
+    // The second goes over an edge between two slices; they come in order.
+    let asked = "131000-131100,0-9,-5";
+    let [reply, other] = [part(&sliced, asked).await, part(&whole, asked).await];
+    let boundary =
+        |reply: &Reply| reply.field("content-type").split_once("byteranges; boundary=").unwrap().1.to_owned();
+    for of in [&reply, &other] {
+        assert_eq!((of.status, of.whole, of.field("content-range")), (206, true, ""));
+        assert_eq!(of.field("content-length"), of.body.len().to_string());
+    }
+    // What the framework makes of the whole is the judge.
+    let text = |reply: &Reply| String::from_utf8_lossy(&reply.body).replace(&boundary(reply), "B");
+    assert_eq!(text(&reply), text(&other));
+    assert!(text(&reply).contains(&format!("Content-Range: bytes 131000-131100/{length}\r\n\r\n")));
+    let slices = ["bytes=65536-131071", "bytes=0-65535", "bytes=131072-196607", "bytes=393216-458751"];
+    let asked = fetched(&origin);
+    assert!(slices.iter().all(|slice| asked.contains(&(*slice).to_owned())) && asked.len() == 5, "{asked:?}");
+}
+
+#[tokio::test]
 async fn an_object_that_changes_between_two_slices_breaks_and_is_fetched_anew() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
