@@ -15,10 +15,13 @@ use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use littoral_plugin_host::fetch::limits::{FIELDS_BYTES_MAX, FIELDS_MAX};
 use littoral_plugin_host::fetch::{self, Answer, Asked, FetchSpec, Fetcher, Fetching, Refused};
+use littoral_plugin_host::service::Wires;
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::node::Node;
 use crate::services::dial::client_config;
+use crate::services::wire::Peer;
 
 mod connect;
 pub(crate) mod fetched;
@@ -46,6 +49,17 @@ impl Fetchers {
     /// From now on requests are made by this node. Before, nobody can be reached.
     pub(crate) fn serve(&self, node: &Arc<Node>) {
         let _ = self.0.set(Arc::downgrade(node));
+    }
+}
+
+impl Fetchers {
+    /// What filters dial from: somebody outside of a connection, who is told nothing of the node's end, as a call ends soon.
+    pub(crate) fn wires(&self) -> Wires {
+        let (node, (lasts, ending)) = (self.0.clone(), watch::channel(false));
+        Arc::new(move || {
+            let (_lasts, node) = (&lasts, node.get().cloned().unwrap_or_default());
+            Peer::none_of(&node, &ending)
+        })
     }
 }
 

@@ -14,12 +14,14 @@ use littoral_plugin_host::{Dropped, HostSettings, LoadError};
 use parking_lot::{Mutex, RwLock};
 
 use crate::clock::now_ms;
-use crate::config::{Config, OnFault, Plugin, PluginTrust, Ranges};
+use crate::config::{Config, OnFault, Plugin, Ranges};
 use crate::fetch::{Fetchers, fetched};
 use crate::observe::metrics::Sample;
 use crate::plugins::absent::{Absent, Lacking};
 use crate::plugins::rollouts;
 use crate::plugins::watch::{tell, tell_candidate};
+use crate::services::dial::Trusts;
+use crate::services::outside;
 use crate::site::Sites;
 use crate::ticks;
 
@@ -84,8 +86,10 @@ pub struct Filters {
     loaded: Watched,
     /// Those that could not be loaded.
     pub(crate) absent: Absent,
-    /// Asks by HTTP for them.
+    /// Asks by HTTP for them, and has them dial.
     pub(crate) fetchers: Fetchers,
+    /// What is believed of those whom they dial.
+    pub(crate) trusts: Trusts,
 }
 
 /// Those whose files are watched, and the databases they ask.
@@ -155,17 +159,14 @@ impl Filters {
         let mut next = Vec::new();
         for raw in raws.iter().copied() {
             let problem = |error| format!("plugin {:?}: {error}", raw.name);
-            raw.check_no_service()?;
-            if raw.fuel.is_some() {
-                return Err(problem("fuel is for policies; this is a filter: use deadline".to_owned()));
-            }
-            if raw.record.is_some() {
-                return Err(problem("record is for policies, and this is a filter: remove it".to_owned()));
-            }
+            raw.check_filter()?;
             if lacking.rests(raw) {
                 continue;
             }
-            let spec = spec(raw, &config.plugins);
+            let spec = spec(raw, config);
+            if let Some(granted) = &spec.dial {
+                self.trusts.read(granted).map_err(problem)?;
+            }
             let filter = match known.iter().find(|filter| filter.name() == raw.name) {
                 Some(filter) => filter.clone(),
                 None => match self.host(config, compiler)?.load(spec.clone()) {
@@ -218,7 +219,15 @@ impl Filters {
         let cache_dir = config.node.data.as_ref().map(|data| data.join("plugins"));
         let made = FilterHost::new(HostSettings { cache_dir, compiler: compiler.cloned(), now_ms })?;
         made.fetch_by(Arc::new(self.fetchers.clone()));
+        made.dial_by(self.fetchers.wires());
         Ok(host.insert(made).clone())
+    }
+
+    /// Leaves what filters keep on disk to the process that has replaced this one.
+    pub(crate) fn release(&self) {
+        if let Some(host) = &*self.host.lock() {
+            host.release();
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Filter>> {
@@ -278,6 +287,9 @@ fn samples_of(status: &FilterStatus, name: &str) -> Vec<Sample> {
             each.map(of).collect()
         }
         "littoral_plugin_ticks_total" => ticks::samples(&label, status.ticks.as_ref()),
+        name if outside::is_of(name) => {
+            outside::samples(name, &label, status.dialled.as_ref(), status.durable.as_ref())
+        }
         name if name.starts_with(fetched::FAMILY) => fetched::samples(name, &label, status.fetched.as_ref()),
         "littoral_filter_instances" => one(status.instances as f64),
         "littoral_filter_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
@@ -322,18 +334,20 @@ pub(crate) fn check_sites(config: &Config, Next(next): &Next, lacking: &Lacking)
     Ok(())
 }
 
-fn spec(raw: &Plugin, trust: &PluginTrust) -> FilterSpec {
+fn spec(raw: &Plugin, config: &Config) -> FilterSpec {
     let bytes = |size: crate::config::units::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     FilterSpec {
         name: raw.name.clone(),
         file: raw.file.clone(),
         config: serde_json::to_string(&raw.config).unwrap_or_else(|_| "{}".into()),
         sha256: raw.sha256.clone(),
-        trust: trust.trust(),
+        trust: config.plugins.trust(),
         memory_bytes: raw.memory.map(bytes),
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),
         http: raw.fetch(),
+        durable: outside::durable(raw, config),
+        dial: outside::dial(raw),
         closed: raw.on_fault == Some(OnFault::Closed),
         vectors: raw.vectors.clone(),
     }

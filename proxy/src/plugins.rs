@@ -104,6 +104,7 @@ impl Plugins {
         let mut plugins = Self { compiler, ..Self::default() };
         plugins.filters.absent = plugins.absent.clone();
         plugins.services.absent = plugins.absent.clone();
+        plugins.filters.trusts = plugins.services.trusts.clone();
         plugins.put(config, tolerated, false)?;
         Ok(plugins)
     }

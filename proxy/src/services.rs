@@ -8,10 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use littoral_plugin_host::HostSettings;
 use littoral_plugin_host::compile::Compiler;
-use littoral_plugin_host::service::durable_limits::DURABLE_KEYS_DEFAULT;
-use littoral_plugin_host::service::{
-    DialSpec, DialledStatus, DurableHeld, DurableSpec, Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus,
-};
+use littoral_plugin_host::service::{Prepared, Service, ServiceHost, ServiceSpec, ServiceStatus};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::watch;
@@ -30,6 +27,7 @@ use crate::ticks;
 pub(crate) mod connection;
 pub(crate) mod datagrams;
 pub(crate) mod dial;
+pub(crate) mod outside;
 pub(crate) mod wire;
 
 /// Stands for the generation of a service that is no longer in the config; numbers begin at 1.
@@ -273,18 +271,9 @@ fn samples_of(status: &ServiceStatus, name: &str) -> Vec<Sample> {
         "littoral_service_answers_dropped_total" => one(status.dropped_answers as f64),
         "littoral_service_busy_seconds_total" => one(status.busy_ns as f64 / 1e9),
         "littoral_service_clients_refused" => one(status.clients_refused as f64),
-        "littoral_service_dialled" => dialled(status, |told| one(told.open as f64)),
-        "littoral_service_dials_total" => dialled(status, |told| map("outcome", &told.outcomes)),
-        "littoral_service_dialled_bytes_total" => {
-            dialled(status, |told| by("direction", &[("in", told.read_bytes), ("out", told.written_bytes)]))
+        name if outside::is_of(name) => {
+            outside::samples(name, &label, status.dialled.as_ref(), status.durable.as_ref())
         }
-        "littoral_service_dialled_troubles_total" => dialled(status, |told| map("kind", &told.troubles)),
-        "littoral_service_durable_bytes" => durable(status, |held| one(held.bytes as f64)),
-        "littoral_service_durable_keys" => durable(status, |held| one(held.keys as f64)),
-        "littoral_service_durable_file_bytes" => durable(status, |held| one(held.file_bytes as f64)),
-        "littoral_service_durable_operations_total" => durable(status, |held| map("kind", &held.operations)),
-        "littoral_service_durable_refused_total" => durable(status, |held| map("kind", &held.refused)),
-        "littoral_service_durable_syncs_total" => durable(status, |held| one(held.syncs as f64)),
         "littoral_service_store_bytes" => status.store.map_or_else(Vec::new, |held| one(held.bytes as f64)),
         _ => status.swarm.as_ref().map_or_else(Vec::new, |told| crate::swarm::samples(&label, told, name)),
     }
@@ -319,16 +308,6 @@ pub(crate) fn check_seats(config: &Config, Next(next): &Next, lacking: &Lacking)
     }
 }
 
-/// What is told of connections that were made, where there may be any.
-fn dialled(status: &ServiceStatus, of: impl FnOnce(&DialledStatus) -> Vec<Sample>) -> Vec<Sample> {
-    status.dialled.as_ref().map_or_else(Vec::new, of)
-}
-
-/// What is told of a durable store, where there is one.
-fn durable(status: &ServiceStatus, of: impl FnOnce(&DurableHeld) -> Vec<Sample>) -> Vec<Sample> {
-    status.durable.as_ref().map_or_else(Vec::new, of)
-}
-
 fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
     let bytes = |size: crate::config::units::Size| usize::try_from(size.0).unwrap_or(usize::MAX);
     ServiceSpec {
@@ -340,17 +319,10 @@ fn spec(raw: &Plugin, config: &Config) -> ServiceSpec {
         memory_bytes: raw.memory.map(bytes),
         deadline_ms: raw.deadline.map(|deadline| deadline.0.as_millis() as u64),
         store_bytes: raw.store.map_or(0, bytes),
-        durable: durable_of(raw, config),
-        dial: raw.dial.clone().map(|reaches| DialSpec { reaches, authorities: raw.dial_ca.clone() }),
+        durable: outside::durable(raw, config),
+        dial: outside::dial(raw),
         content: raw.content.clone().unwrap_or_default(),
         http: raw.fetch(),
         vectors: raw.vectors.clone(),
     }
-}
-
-/// What a service may keep on disk. The check of the config sees to it that there is a place, and that the name is one of a file.
-fn durable_of(raw: &Plugin, config: &Config) -> Option<DurableSpec> {
-    let (granted, data) = (raw.durable?, config.node.data.as_ref()?);
-    let file = data.join("durable").join(format!("{}.redb", raw.name));
-    Some(DurableSpec { file, bytes: granted.0, keys: raw.durable_keys.unwrap_or(DURABLE_KEYS_DEFAULT) })
 }

@@ -104,6 +104,7 @@ impl Upgrade {
             }
             // The new one waits for it when the first of its connections asks.
             replaced.plugins.services.release();
+            replaced.plugins.filters.release();
             Ok(())
         };
         let waited = tokio::task::spawn_blocking(waiting).await.map_err(|error| error.to_string())?;

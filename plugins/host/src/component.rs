@@ -205,12 +205,12 @@ const OF_SWARMS: World = World {
     file: "swarm.wit",
     imports: &["env", "ambient", "store", "durable", "swarm-host"],
 };
-/// Of filters.
+/// Of filters; of `connection` the types that `dial` uses.
 const OF_FILTERS: World = World {
     what: "filter",
     name: "http-filter",
     file: "filter.wit",
-    imports: &["env", "exchange", "ambient", "place", "store", "fetch"],
+    imports: &["env", "exchange", "ambient", "place", "store", "fetch", "connection", "durable", "dial"],
 };
 /// All of them.
 pub(crate) const WORLDS: [World; 4] = [OF_FILTERS, OF_SERVICES, OF_DATAGRAMS, OF_SWARMS];

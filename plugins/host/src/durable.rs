@@ -1,4 +1,4 @@
-//! What a service keeps on disk: one store for all instances of a plugin in all its generations, in a file of its own.
+//! What a filter or service keeps on disk: one store for all instances of a plugin in all its generations, in a file of its own.
 //!
 //! Instances note changes in a [`Draft`]; [`Durable::commit`] makes all of one draft or none, and returns when the disk has them. One
 //! thread writes: drafts that wait while it waits for the disk are written together, each still whole or not at all. Others
@@ -18,12 +18,15 @@ use parking_lot::{Mutex, RwLock};
 
 mod draft;
 mod file;
+pub(crate) mod kept;
 pub mod limits;
+mod scratch;
 mod status;
 
 pub(crate) use draft::{Batch, Draft};
 use file::{File, Opening};
 use limits::{GROUP_MAX, JOBS_MAX, READERS};
+pub(crate) use scratch::Scratch;
 pub use status::{DurableHeld, DurableSpec, Refusal};
 use status::{Figures, Operation};
 

@@ -14,13 +14,14 @@ mod host;
 mod instance;
 pub mod limits;
 mod message;
+mod outside;
 mod plugin;
 mod script;
 mod status;
 pub(crate) mod vectors;
 
 pub use crate::store::Held;
-pub(crate) use answers::{Told, granted};
+pub(crate) use answers::{Scripted, Told, granted};
 pub use body::Rewriter;
 pub(crate) use fault::Failure;
 pub use fault::Fault;

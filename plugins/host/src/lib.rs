@@ -46,6 +46,7 @@ mod trace;
 mod turn;
 pub mod types;
 pub mod vectors;
+mod within;
 
 pub use asked::{Asked, Capability, Limits};
 pub use bounds::Place;

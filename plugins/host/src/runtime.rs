@@ -7,7 +7,7 @@
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime::{Config, Enabled, Engine, Module, PoolingAllocationConfig};
@@ -19,6 +19,7 @@ use crate::component::Opened;
 use crate::engine::{Content, HostSettings};
 use crate::fetch::limits::{BODY_BYTES_MAX, ORIGINS_MAX, TIMEOUT_MS_MAX};
 use crate::fetch::{self, FetchSpec, Fetched, Fetchers};
+use crate::filter::Scripted;
 use crate::filter::bindings::littoral::plugin::{ambient, env, store};
 use crate::filter::limits::{DEADLINE_MS_MAX, FIBER_BYTES, PARTS_MAX, STORE_BYTES_MAX, STRUCTURES_BYTES_MAX, TICK_MS};
 use crate::limits::TABLE_ELEMENTS_MAX;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) ticks: Tally,
     /// Who answers instead of those whom it is granted: of a script.
     pub(crate) scripted: Option<Arc<fetch::Granted>>,
+    /// What is outside instead of what it is granted: of a script.
+    pub(crate) outside: Option<Arc<Scripted>>,
     pub(crate) now_ms: fn() -> u64,
     pub(crate) instances: Arc<AtomicUsize>,
     /// Shut while it is in quarantine.
@@ -77,7 +80,21 @@ impl Shared {
         let (dialled, commits, fetched, ticks, instances) = Default::default();
         let (name, gate) = (name.to_owned(), Arc::<Gate>::default());
         let turns = Turns::new(gate.clone(), now_ms);
-        Self { name, counters, store, dialled, commits, fetched, ticks, scripted: None, now_ms, instances, gate, turns }
+        Self {
+            name,
+            counters,
+            store,
+            dialled,
+            commits,
+            fetched,
+            ticks,
+            scripted: None,
+            outside: None,
+            now_ms,
+            instances,
+            gate,
+            turns,
+        }
     }
 }
 
@@ -201,6 +218,20 @@ pub(crate) fn check_store(opened: &Opened, store_bytes: usize) -> Result<(), Str
     }
 }
 
+/// Whether a guest that keeps something on disk, or dials, may.
+///
+/// # Errors
+/// That it may not, and how it is granted that.
+pub(crate) fn check_outside(opened: &Opened, is_durable: bool, may_dial: bool) -> Result<(), String> {
+    if opened.imports_ours("durable") && !is_durable {
+        return Err("it wants a durable store: grant it one, such as `durable = \"64MiB\"` in its [[plugin]]".into());
+    }
+    match opened.imports_ours("dial") && !may_dial {
+        true => Err("it dials: say whom it may, such as `dial = [\"mail.example.org:25\"]` in its [[plugin]]".into()),
+        false => Ok(()),
+    }
+}
+
 /// Whether a guest that asks by HTTP may, and no more is granted than can be.
 ///
 /// # Errors
@@ -228,12 +259,18 @@ pub(crate) fn check_fetch(opened: &Opened, http: Option<&FetchSpec>) -> Result<(
 
 /// Starts the thread that interrupts an engine's guests; it ends with the engine.
 fn start_clock(engine: &Engine, name: String) -> std::io::Result<()> {
+    const TICK: Duration = Duration::from_millis(TICK_MS);
     let weak = engine.weak();
     let tick = move || {
+        // By when each is due: waits that are a little late each would add up, and a guest's deadline with them.
+        let mut due = Instant::now();
         while let Some(engine) = weak.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            std::thread::park_timeout(Duration::from_millis(TICK_MS));
+            let now = Instant::now();
+            // Ticks that nobody was there for are not made up for: guests had not run either.
+            due = (due + TICK).max(now);
+            std::thread::park_timeout(due - now);
         }
     };
     std::thread::Builder::new().name(name).spawn(tick).map(drop)

@@ -125,7 +125,9 @@ macro_rules! export_datagrams {
             use littoral::plugin::ambient;
             use $crate::datagrams::Datagrams;
 
-            use super::*;
+            use author::__Author;
+
+            $crate::bind_author!($service);
 
             struct Exported;
             struct Live;
@@ -137,7 +139,7 @@ macro_rules! export_datagrams {
 
             $crate::bind_durable!(Kept);
 
-            thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
+            thread_local!(static SERVICE: RefCell<Option<__Author>> = const { RefCell::new(None) });
 
             impl $crate::datagrams::Host for Live {
                 fn now_ms(&self) -> u64 {
@@ -169,7 +171,7 @@ macro_rules! export_datagrams {
 
             impl Guest for Exported {
                 fn init(config: String) -> Result<(), String> {
-                    let service = <$service as Datagrams>::new(&config)?;
+                    let service = <__Author as Datagrams>::new(&config)?;
                     SERVICE.with_borrow_mut(|place| *place = Some(service));
                     Ok(())
                 }

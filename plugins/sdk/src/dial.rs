@@ -1,4 +1,5 @@
-//! Connections that a service makes itself: [`Outbound`], which [`Connection::dial`](crate::service::Connection::dial) gives.
+//! Connections that a plugin makes itself: [`Outbound`], which [`Connection::dial`](crate::service::Connection::dial) gives, and
+//! [`Exchange::dial`](crate::filter::Exchange::dial).
 //!
 //! The operator grants whom (`dial` of the `[[plugin]]`). The contract in `plugins/wit/dial.wit` says what is allowed. In native tests,
 //! [`sketch::Far`] is who is dialled.

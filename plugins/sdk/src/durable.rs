@@ -1,4 +1,5 @@
-//! What a service keeps on the node's disk: [`Durable`], which [`Connection::durable`](crate::service::Connection::durable) gives.
+//! What a plugin keeps on the node's disk: [`Durable`], which [`Connection::durable`](crate::service::Connection::durable) gives, and
+//! [`Exchange::durable`](crate::filter::Exchange::durable).
 //!
 //! ```
 //! use littoral_plugin::service::{Connection, Durable, Refusal};

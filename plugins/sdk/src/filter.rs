@@ -27,6 +27,8 @@
 
 pub mod sketch;
 
+pub use crate::dial::{Outbound, Security};
+pub use crate::durable::Durable;
 pub use crate::fetch::{Refused, Request, Response};
 
 /// Where a filter is called.
@@ -87,6 +89,19 @@ pub trait Exchange {
     /// # Errors
     /// As the contract says.
     fn fetch(&mut self, request: &Request) -> Result<Response, Refused>;
+    /// What the filter keeps on disk, at `request` and `origin`. One that calls this is refused by a node whose operator has not granted it.
+    fn durable(&mut self) -> impl Durable;
+    /// Connects to a host, a name or an address, at a port, until this call has ended, at `request` and `origin`. One that calls this is refused by a node
+    /// whose operator has not granted anybody.
+    ///
+    /// # Errors
+    /// As the contract says.
+    fn dial(
+        &mut self,
+        host: &str,
+        port: u16,
+        security: Security,
+    ) -> Result<impl Outbound + use<Self>, crate::dial::Refused>;
     /// Ends this call as one that cannot be answered, because somebody else has not: the request goes on by `on_fault`. In native tests it panics.
     fn give_up(&mut self, why: &str) -> !;
 }
@@ -213,14 +228,14 @@ macro_rules! bind_store {
 
 /// Exports a [`Filter`], and binds what it sees to its host. The second argument is the directory of the contract, seen from the crate.
 /// Natively it is nothing.
-/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer)).
+/// With `timer` as the third it ticks ([`Timer`](crate::timer::Timer), or [`ServiceTimer`](crate::timer::ServiceTimer)).
 #[macro_export]
 macro_rules! export_filter {
     ($filter:ty, $wit:literal) => {
         $crate::export_filter!(@ $filter, $wit, "http-filter", {});
     };
     ($filter:ty, $wit:literal, timer) => {
-        $crate::export_filter!(@ $filter, $wit, "timed-http-filter", { $crate::bind_timer!(Exported, FILTER, Shared); });
+        $crate::export_filter!(@ $filter, $wit, "timed-http-filter", { $crate::bind_timer!(Exported, FILTER, Shared, service); });
     };
     (@ $filter:ty, $wit:literal, $world:literal, { $($timer:tt)* }) => {
         #[cfg(target_arch = "wasm32")]
@@ -234,15 +249,22 @@ macro_rules! export_filter {
             use littoral::plugin::{ambient, exchange, place};
             use $crate::filter::Filter;
 
-            use super::*;
+            use author::__Author;
+
+            $crate::bind_author!($filter);
 
             struct Exported;
             struct Live;
             struct Shared;
+            struct Kept;
 
             $crate::bind_fetch!();
 
-            thread_local!(static FILTER: RefCell<Option<$filter>> = const { RefCell::new(None) });
+            $crate::bind_dial!();
+
+            $crate::bind_durable!(Kept);
+
+            thread_local!(static FILTER: RefCell<Option<__Author>> = const { RefCell::new(None) });
 
             fn text(value: Vec<u8>) -> String {
                 String::from_utf8_lossy(&value).into_owned()
@@ -309,6 +331,17 @@ macro_rules! export_filter {
                 fn fetch(&mut self, request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
                     fetched(request)
                 }
+                fn durable(&mut self) -> impl $crate::durable::Durable {
+                    Kept
+                }
+                fn dial(
+                    &mut self,
+                    host: &str,
+                    port: u16,
+                    security: $crate::dial::Security,
+                ) -> Result<impl $crate::dial::Outbound + use<>, $crate::dial::Refused> {
+                    dialled(host, port, security)
+                }
                 fn give_up(&mut self, why: &str) -> ! {
                     gave_up(why)
                 }
@@ -316,13 +349,13 @@ macro_rules! export_filter {
 
             $crate::bind_store!(Shared);
 
-            fn with<R>(call: impl FnOnce(&mut $filter) -> R) -> R {
+            fn with<R>(call: impl FnOnce(&mut __Author) -> R) -> R {
                 FILTER.with_borrow_mut(|filter| call(filter.as_mut().expect("init is called first")))
             }
 
             impl Guest for Exported {
                 fn init(config: String) -> Result<Manifest, String> {
-                    let filter = <$filter>::new(&config)?;
+                    let filter = <__Author as Filter>::new(&config)?;
                     let points = $crate::filter::Filter::points(&filter);
                     FILTER.with_borrow_mut(|place| *place = Some(filter));
                     let flag = |point: &$crate::filter::Point| match point {
@@ -332,7 +365,7 @@ macro_rules! export_filter {
                         $crate::filter::Point::Response => Points::RESPONSE,
                     };
                     let points = points.iter().map(flag).fold(Points::empty(), |all, point| all | point);
-                    Ok(Manifest { points, bodies: <$filter>::BODIES, reuse: <$filter>::REUSE })
+                    Ok(Manifest { points, bodies: <__Author as Filter>::BODIES, reuse: <__Author as Filter>::REUSE })
                 }
                 fn on_request() -> Option<Reply> {
                     let reply = with(|filter| filter.on_request(&mut Live, &mut Shared))?;

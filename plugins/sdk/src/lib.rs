@@ -41,3 +41,16 @@ pub use wit_bindgen;
 #[cfg(all(target_arch = "wasm32", feature = "allocator"))]
 #[global_allocator]
 static BLOCKS: memory::Blocks<memory::Linear> = memory::Blocks::new(memory::Linear);
+
+/// What the author exports, under a name that nothing else in what the export macros make has: names of theirs would stand before the author's.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bind_author {
+    ($author:ty) => {
+        mod author {
+            #[allow(unused_imports, reason = "the type may be named by a path of its own")]
+            use super::super::*;
+            pub(super) type __Author = $author;
+        }
+    };
+}

@@ -173,14 +173,16 @@ macro_rules! export_service {
             use littoral::plugin::{ambient, connection};
             use $crate::service::{MOVED_BYTES_MAX, Refused, Security, Service, Trouble};
 
-            use super::*;
+            use author::__Author;
+
+            $crate::bind_author!($service);
 
             struct Exported;
             struct Live;
             struct Shared;
             struct Kept;
 
-            thread_local!(static SERVICE: RefCell<Option<$service>> = const { RefCell::new(None) });
+            thread_local!(static SERVICE: RefCell<Option<__Author>> = const { RefCell::new(None) });
 
             impl $crate::service::Connection for Live {
                 fn peer(&self) -> (String, u16) {
@@ -250,7 +252,7 @@ macro_rules! export_service {
 
             impl Guest for Exported {
                 fn init(config: String) -> Result<(), String> {
-                    let service = <$service as Service>::new(&config)?;
+                    let service = <__Author as Service>::new(&config)?;
                     SERVICE.with_borrow_mut(|place| *place = Some(service));
                     Ok(())
                 }

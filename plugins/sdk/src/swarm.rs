@@ -152,15 +152,17 @@ macro_rules! export_swarm {
             use littoral::plugin::{ambient, swarm_host};
             use $crate::swarm::{self, Algorithm, Refused, Swarm, Unsent};
 
-            use super::*;
+            use author::__Author;
+
+            $crate::bind_author!($swarm);
 
             struct Exported;
             struct Live;
             struct Kept;
 
-            thread_local!(static SWARM: RefCell<Option<$swarm>> = const { RefCell::new(None) });
+            thread_local!(static SWARM: RefCell<Option<__Author>> = const { RefCell::new(None) });
 
-            fn with(told: impl FnOnce(&mut $swarm)) {
+            fn with(told: impl FnOnce(&mut __Author)) {
                 SWARM.with_borrow_mut(|swarm| told(swarm.as_mut().expect("start is called first")));
             }
 
@@ -240,7 +242,7 @@ macro_rules! export_swarm {
 
             impl Guest for Exported {
                 fn start(config: String, handoff: Option<Vec<u8>>) -> Result<(), String> {
-                    let swarm = <$swarm as Swarm>::start(&config, handoff.as_deref(), &mut Live)?;
+                    let swarm = <__Author as Swarm>::start(&config, handoff.as_deref(), &mut Live)?;
                     SWARM.with_borrow_mut(|place| *place = Some(swarm));
                     Ok(())
                 }

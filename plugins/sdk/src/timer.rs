@@ -1,4 +1,4 @@
-//! What the author of a plugin that does something by itself depends on: [`Timer`], and what a tick has ([`Host`]); for a service that also keeps
+//! What the author of a plugin that does something by itself depends on: [`Timer`], and what a tick has ([`Host`]); for one that also keeps
 //! something on disk or dials while it ticks, [`ServiceTimer`] and [`ServiceHost`].
 //!
 //! ```
@@ -73,9 +73,9 @@ pub trait Host {
     fn give_up(&mut self, why: &str) -> !;
 }
 
-/// What is outside of a tick of a service, which may have more than one of a filter.
+/// What is outside of a tick of what also keeps something on disk, or dials.
 pub trait ServiceHost: Host {
-    /// What the service keeps on disk. One that calls this is refused by a node whose operator has not granted it.
+    /// What the plugin keeps on disk. One that calls this is refused by a node whose operator has not granted it.
     fn durable(&mut self) -> impl Durable;
     /// Connects to a host, a name or an address, at a port, until this tick has ended. One that calls this is refused by a node whose operator has not
     /// granted anybody.
@@ -96,7 +96,7 @@ pub trait Timer {
     fn tick(&mut self, host: &mut impl Host, store: &mut impl Store) -> Option<Duration>;
 }
 
-/// A service that ticks. Every [`Timer`] is one; what implements this instead has its disk and dials.
+/// A plugin that ticks. Every [`Timer`] is one; what implements this instead has its disk and dials.
 pub trait ServiceTimer {
     /// A tick, as [`Timer::tick`].
     fn tick(&mut self, host: &mut impl ServiceHost, store: &mut impl Store) -> Option<Duration>;

@@ -44,22 +44,21 @@ impl Plugin {
         }
     }
 
-    /// Checks that what is no service is told nothing that only services take.
+    /// Checks that a filter is told nothing that only swarms and policies take.
     ///
     /// # Errors
-    /// One line with the key.
-    pub fn check_no_service(&self) -> Result<(), String> {
-        let keys =
-            [("durable", self.durable.is_some()), ("dial", self.dial.is_some()), ("content", self.content.is_some())];
-        match keys.into_iter().find(|(_, is_there)| *is_there) {
-            Some((key, _)) => {
-                Err(format!("plugin {:?}: {key} is for services, and this is none: remove it", self.name))
-            }
-            None => Ok(()),
+    /// One line with the key, and what to write instead.
+    pub fn check_filter(&self) -> Result<(), String> {
+        let told = |problem: &str| Err(format!("plugin {:?}: {problem}", self.name));
+        match () {
+            () if self.content.is_some() => told("content is for swarms, and this is none: remove it"),
+            () if self.fuel.is_some() => told("fuel is for policies; this is a filter: use deadline"),
+            () if self.record.is_some() => told("record is for policies, and this is a filter: remove it"),
+            () => Ok(()),
         }
     }
 
-    /// Checks that a policy is told nothing that only filters take.
+    /// Checks that a policy is told nothing that only filters and services take.
     ///
     /// # Errors
     /// One line with the key.
@@ -69,12 +68,15 @@ impl Plugin {
             ("store", self.store.is_some()),
             ("on_fault", self.on_fault.is_some()),
             ("http", self.http.is_some()),
+            ("durable", self.durable.is_some()),
+            ("dial", self.dial.is_some()),
+            ("content", self.content.is_some()),
         ];
-        self.check_no_service()?;
         match keys.into_iter().find(|(_, is_there)| *is_there) {
-            Some((key, _)) => {
-                Err(format!("plugin {:?}: {key} is for filters, and this is a policy: remove it", self.name))
-            }
+            Some((key, _)) => Err(format!(
+                "plugin {:?}: {key} is for filters and services, and this is a policy: remove it",
+                self.name
+            )),
             None => Ok(()),
         }
     }

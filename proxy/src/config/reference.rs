@@ -91,7 +91,7 @@ const NODE: &[Key] = &[
         "directory",
         "none",
         "restart",
-        "Keeps compiled plugins, which are else compiled at each start, what services keep on disk (`plugin.durable`), the warm jobs that have not ended, which go on after a restart, the round-trip times of `[rtt]`, and which clusters are drained by command.",
+        "Keeps compiled plugins, which are else compiled at each start, what filters and services keep on disk (`plugin.durable`), the warm jobs that have not ended, which go on after a restart, the round-trip times of `[rtt]`, and which clusters are drained by command.",
     ),
     key(
         "node.resolvers",
@@ -244,7 +244,7 @@ const PLUGINS: &[Key] = &[
         "list of `HOST:PORT`, at most 256",
         "none",
         "live",
-        "Grants a service connections that it makes itself. HOST is `*`, `*.example.org`, a name, an address or a prefix (IPv6 in brackets: `[2001:db8::]/32`); PORT is a number or `*`. A name must be listed, and an address public, or in a prefix that is listed.",
+        "Grants a filter or service connections that it makes itself. HOST is `*`, `*.example.org`, a name, an address or a prefix (IPv6 in brackets: `[2001:db8::]/32`); PORT is a number or `*`. A name must be listed, and an address public, or in a prefix that is listed.",
     ),
     key(
         "plugin.content",
@@ -293,7 +293,7 @@ const PLUGINS: &[Key] = &[
         "size, 1KiB to 1TiB",
         "none",
         "live",
-        "Grants a service a store on disk, of so many bytes, that outlives restarts and crashes. It is the file `durable/NAME.redb` in `node.data`, which is larger than what it holds. The name is then letters, digits, `-` and `_`.",
+        "Grants a filter or service a store on disk, of so many bytes, that outlives restarts and crashes. It is the file `durable/NAME.redb` in `node.data`, which is larger than what it holds. The name is then letters, digits, `-` and `_`.",
     ),
     key("plugin.durable_keys", "1 to 1000000000", "`1000000`", "live", "Entries there may be in that store."),
     key(

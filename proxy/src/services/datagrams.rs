@@ -117,7 +117,7 @@ async fn answer(node: Arc<Node>, at: usize, socket: Arc<UdpSocket>, stopped: wat
 /// What a datagram's service dials by.
 fn wires(node: &Arc<Node>, stopped: &watch::Receiver<bool>) -> Wires {
     let (node, stopped) = (Arc::downgrade(node), stopped.clone());
-    Box::new(move || Peer::none_of(&node, &stopped))
+    Arc::new(move || Peer::none_of(&node, &stopped))
 }
 
 /// Who handles what comes there, and how many times its bytes the answers may have.

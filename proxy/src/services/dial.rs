@@ -1,4 +1,4 @@
-//! Connections that services make: finding and connecting for them, within what they were granted.
+//! Connections that filters and services make: finding and connecting for them, within what they were granted.
 //!
 //! Who is listed was looked at before ([`littoral_plugin_host::service::reach`]); what a name stands for is looked at here. Invariant: what is
 //! connected to is an address that was judged, never a name.
@@ -31,15 +31,15 @@ const ADDRESSES_TRIED_MAX: usize = 4;
 const AUTHORITIES_MAX: usize = 256;
 
 /// What is believed of those who are dialled: by the file of authorities that is believed beside the system's.
-#[derive(Default)]
-pub(crate) struct Trusts(RwLock<HashMap<Option<PathBuf>, Arc<ClientConfig>>>);
+#[derive(Clone, Default)]
+pub(crate) struct Trusts(Arc<RwLock<HashMap<Option<PathBuf>, Arc<ClientConfig>>>>);
 
 impl Trusts {
     /// Reads what a plugin needs, anew.
     ///
     /// # Errors
     /// The file and what is wrong.
-    pub(super) fn read(&self, granted: &DialSpec) -> Result<(), String> {
+    pub(crate) fn read(&self, granted: &DialSpec) -> Result<(), String> {
         let config = client_config(granted.authorities.as_deref()).map_err(|problem| format!("dial_ca: {problem}"))?;
         self.0.write().insert(granted.authorities.clone(), Arc::new(config));
         Ok(())

@@ -165,7 +165,7 @@ async fn what_a_service_of_datagrams_commits_is_kept_and_what_it_only_notes_is_n
     assert_eq!(node.admin("POST", "/v1/plugins/s/reload", "").await.0, 200);
     assert_eq!([client.ask("get a").await, client.ask("get b").await], ["one", "three"]);
     let metrics = node.metrics().await;
-    assert_eq!(metrics["littoral_service_durable_keys{plugin=\"s\"}"], 2.0);
+    assert_eq!(metrics["littoral_plugin_durable_keys{plugin=\"s\"}"], 2.0);
     let (_, told) = node.admin("GET", "/v1/plugins", "").await;
     assert!(told.contains(r#""durable_bytes":1048576"#), "{told}");
 }
@@ -179,7 +179,7 @@ async fn datagrams_do_not_have_a_disk_commit_without_end() {
     let made: u64 = client.ask("commits 200").await.parse().unwrap();
     // However long the disk takes for one.
     assert!(made <= 64 * (since.elapsed().as_secs() + 2), "{made}");
-    let busy = node.metrics().await["littoral_service_durable_refused_total{plugin=\"s\",kind=\"busy\"}"];
+    let busy = node.metrics().await["littoral_plugin_durable_refused_total{plugin=\"s\",kind=\"busy\"}"];
     assert_eq!(made as f64 + busy, 200.0);
 }
 
@@ -200,9 +200,9 @@ async fn a_service_of_datagrams_dials_whom_it_was_granted_until_it_has_answered(
         assert_eq!(client.ask(&format!("hold 127.0.0.1 {port}")).await, "held");
     }
     assert_eq!(client.ask(&format!("ask 127.0.0.1 {port} more")).await, "is more");
-    node.until("littoral_service_dialled{plugin=\"s\"}", 0.0).await;
+    node.until("littoral_plugin_dialled{plugin=\"s\"}", 0.0).await;
     let metrics = node.metrics().await;
-    let of = |outcome: &str| metrics[&format!("littoral_service_dials_total{{plugin=\"s\",outcome=\"{outcome}\"}}")];
+    let of = |outcome: &str| metrics[&format!("littoral_plugin_dials_total{{plugin=\"s\",outcome=\"{outcome}\"}}")];
     assert_eq!([of("connected"), of("too-many"), of("not-granted"), of("unreachable")], [30.0, 1.0, 3.0, 1.0]);
     assert_eq!(metrics["littoral_plugin_faults_total{plugin=\"s\",kind=\"trap\"}"], 0.0);
     serves_http(&node).await;

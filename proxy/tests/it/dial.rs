@@ -106,7 +106,7 @@ async fn a_service_dials_whom_it_was_granted_and_the_operator_sees_it() {
     }
     assert_eq!((granted.met.load(Relaxed), other.met.load(Relaxed)), (1, 0));
     let metrics = node.metrics().await;
-    let of = |name: &str, more: &str| metrics[&format!("littoral_service_{name}{{plugin=\"gate\"{more}}}")];
+    let of = |name: &str, more: &str| metrics[&format!("littoral_plugin_{name}{{plugin=\"gate\"{more}}}")];
     assert_eq!([of("dialled", ""), of("dials_total", ",outcome=\"connected\"")], [1.0, 1.0]);
     assert_eq!(of("dials_total", ",outcome=\"not-granted\""), 7.0);
     assert_eq!(of("dialled_bytes_total", ",direction=\"in\""), 16.0);
@@ -115,10 +115,10 @@ async fn a_service_dials_whom_it_was_granted_and_the_operator_sees_it() {
     assert!(told.contains(&format!("\"dial\":[\"127.0.0.1/32:{port}\"")), "{told}");
     // It is closed with its connection.
     assert_eq!(client.ask("close 0").await, "closed");
-    node.until("littoral_service_dialled{plugin=\"gate\"}", 0.0).await;
+    node.until("littoral_plugin_dialled{plugin=\"gate\"}", 0.0).await;
     client.ask(&format!("dial 127.0.0.1 {port} plain")).await;
     drop(client);
-    node.until("littoral_service_dialled{plugin=\"gate\"}", 0.0).await;
+    node.until("littoral_plugin_dialled{plugin=\"gate\"}", 0.0).await;
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ async fn a_service_has_as_much_on_disk_as_it_was_granted_and_the_operator_sees_i
     assert_eq!(client.ask("used").await, "2 of 3 notes, 68 of 1024 bytes");
     assert_eq!(client.ask("get a").await, "is 1");
     let metrics = node.metrics().await;
-    let of = |name: &str, more: &str| metrics[&format!("littoral_service_durable_{name}{{plugin=\"notes\"{more}}}")];
+    let of = |name: &str, more: &str| metrics[&format!("littoral_plugin_durable_{name}{{plugin=\"notes\"{more}}}")];
     assert_eq!([of("bytes", ""), of("keys", ""), of("syncs_total", "")], [68.0, 2.0, 1.0]);
     assert_eq!(of("operations_total", ",kind=\"commit\""), 4.0);
     assert_eq!([",kind=\"full\"", ",kind=\"conflict\""].map(|kind| of("refused_total", kind)), [2.0, 1.0]);

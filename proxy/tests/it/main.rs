@@ -49,6 +49,7 @@ mod manifests;
 mod memory;
 mod names;
 mod origin;
+mod outside;
 mod pacing;
 mod passing;
 mod pieces;

@@ -28,7 +28,7 @@ const PROGRAM_BYTES_MAX: usize = 8 << 10;
 
 /// The same one by the core path and by the component runtime.
 static MARIONETTES: LazyLock<[Arc<Filter>; 2]> = LazyLock::new(|| {
-    let file = written(&marionette::Marionette::of("http-filter", &["fetch"]).component);
+    let file = written(&marionette::Marionette::of("http-filter", &["fetch", "connection", "durable", "dial"]).component);
     [false, true].map(|is_by_fibers| {
         let host = FilterHost::new(SETTINGS).expect("a machine that runs plugins");
         let (name, file) = ("marionette".to_owned(), file.path().to_owned());

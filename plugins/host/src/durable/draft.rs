@@ -110,6 +110,11 @@ impl Draft {
         committed
     }
 
+    /// Whether nothing is noted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batch.entries() == 0
+    }
+
     /// What the store holds, and what it may hold.
     pub(crate) fn usage(&self) -> (Use, Use) {
         self.store.usage()

@@ -1,12 +1,16 @@
-//! What others answer to a filter's own requests, as a text tells it ([`super::script`]): nobody else is asked then.
+//! What is outside of a filter, as a text tells it ([`super::script`]): what others answer to its own requests, what those say whom it dials, and a disk
+//! that is thrown away. Nobody else is asked then.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::outside;
 use super::script::Fields;
+use crate::durable::Scratch;
 use crate::fetch::{Answer, Asked, FetchSpec, Fetcher, Fetching, Granted, Refused};
+use crate::service::{DialSpec, Wires};
 
 /// An answer to whatever is asked of a URL.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -75,4 +79,32 @@ impl Fetcher for Answers {
 /// Whoever is told of answers so; anybody else is not granted.
 pub(crate) fn granted(told: &[Told]) -> Arc<Granted> {
     Arc::new(Granted { spec: FetchSpec::anybody(), fetcher: Arc::new(Answers(told.to_vec())) })
+}
+
+/// Whom a filter dials and what it keeps on disk, where a text tells it.
+pub(crate) struct Scripted {
+    scratch: Option<Scratch>,
+    dial: DialSpec,
+    wires: Wires,
+}
+
+impl Scripted {
+    /// What `wires` lead to, with a disk where it keeps something.
+    ///
+    /// # Errors
+    /// That there is no place for what it keeps.
+    pub(super) fn new(keeps: bool, wires: Wires) -> Result<Self, String> {
+        let scratch = keeps.then(Scratch::new).transpose()?;
+        Ok(Self { scratch, dial: DialSpec::anybody(), wires })
+    }
+
+    /// As what it is granted.
+    pub(super) fn granted(&self) -> outside::Granted<'_> {
+        outside::Granted {
+            durable: self.scratch.as_ref().map(|scratch| &scratch.store),
+            dial: Some(&self.dial),
+            wires: Some(&self.wires),
+            is_scripted: true,
+        }
+    }
 }

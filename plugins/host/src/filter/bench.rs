@@ -33,7 +33,7 @@ pub(crate) fn bench(file: &Path, vectors: Option<&Path>, config: &str, calls: u6
     for (name, script, own) in &scripts {
         let config = own.as_deref().unwrap_or(config);
         let (_host, generation) = metered(file, config)?;
-        let filter = loaded(file, config, now_ms, &script.fetch)?;
+        let filter = loaded(file, config, now_ms, script)?;
         for step in script.steps(&generation, config) {
             measured.push(measure(&filter, &step, name, calls)?);
         }
@@ -109,6 +109,6 @@ fn plain() -> (String, Script, Option<String>) {
     let body = line.repeat(BODY_BYTES / line.len());
     let origin = Response::page(body);
     let (request, origin) = (Request::default(), Some(origin));
-    let script = Script { request, origin, now_ms: 0, fetch: Vec::new(), ticks: 0, times: 1 };
+    let script = Script { request, origin, now_ms: 0, fetch: Vec::new(), dial: Vec::new(), ticks: 0, times: 1 };
     ("a GET of 64 KiB of HTML".to_owned(), script, None)
 }

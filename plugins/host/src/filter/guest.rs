@@ -1,17 +1,21 @@
 //! What a filter imports, on the host's side.
 //!
-//! Invariants: every function here but those of `fetch` ([`crate::fetch`]) returns at once, takes no lock of the request path and calls no guest; what a guest says that
+//! Invariants: every function here but those of `fetch` ([`crate::fetch`]), `durable` and `dial` ([`super::outside`]) returns at once, takes no lock of the request path and calls no guest; what a guest says that
 //! is not allowed ends its call with [`Nonsense`].
 
+use parking_lot::Mutex;
 use wasmtime::Result;
 
 use super::bindings::littoral::plugin::{exchange, place};
 use super::flat::Heap;
 use super::limits::KEPT_BYTES_MAX;
 use super::message::{Change, Changes, Exchange, name, own_name, target, value};
+use super::outside::Outside;
 use crate::ambient::{Ambient, nonsense};
 use crate::bounds::Bounds;
+use crate::durable::kept::Keeper;
 use crate::fetch::{Asker, Asking};
+use crate::service::Dialer;
 use crate::service::time::Time;
 use crate::turn::Turn;
 
@@ -61,6 +65,8 @@ pub(super) struct Guest {
     pub(super) changes: Changes,
     /// Whom it may ask by HTTP.
     pub(super) asking: Asking,
+    /// What it keeps on disk, and whom it dials. Never locked: it is there so that what is not made for several threads may be handed from one to another.
+    pub(super) outside: Mutex<Outside>,
     /// Whether it is in its `init`.
     pub(super) begins: bool,
     /// Whether it ticks, and has no exchange at hand.
@@ -72,23 +78,49 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// Why a call does not wait for anybody here, if it must not: `told` says so of `init`, and of other points than those two.
+    fn forbidden(&self, told: [&'static str; 2]) -> Option<&'static str> {
+        match self.point {
+            _ if self.begins => Some(told[0]),
+            _ if self.ticks => None,
+            Point::Request | Point::Origin => None,
+            Point::Lookup | Point::Response | Point::Body => Some(told[1]),
+        }
+    }
+
     /// Itself, as it asks by HTTP.
     pub(super) fn asker(&mut self) -> Asker<'_> {
         self.turn.release();
-        let forbidden = match self.point {
-            _ if self.begins => Some("it asks by HTTP in its `init`: a node only tries that"),
-            _ if self.ticks => None,
-            Point::Request | Point::Origin => None,
-            Point::Lookup | Point::Response | Point::Body => {
-                Some("it asks by HTTP at another point than `request` and `origin`")
-            }
-        };
+        let forbidden = self.forbidden([
+            "it asks by HTTP in its `init`: a node only tries that",
+            "it asks by HTTP at another point than `request` and `origin`",
+        ]);
         let exchange = self.exchange.as_deref().filter(|_| forbidden.is_none());
         let of = |exchange: &dyn Exchange| -> Vec<Vec<u8>> {
             (0..).map_while(|index| exchange.field(true, "cdn-loop", index).map(<[u8]>::to_vec)).collect()
         };
         let passed = exchange.map_or_else(Vec::new, of);
         Asker { asking: &mut self.asking, time: &mut self.time, passed, forbidden }
+    }
+
+    /// Itself, as it keeps something on disk.
+    pub(super) fn keeper(&mut self) -> Keeper<'_> {
+        self.turn.release();
+        let forbidden = self.forbidden([
+            "its durable store is not for `init`: a node only tries that",
+            "its durable store is for `request` and `origin`, and for no other point",
+        ]);
+        self.outside.get_mut().keeper(&mut self.time, self.ticks, forbidden)
+    }
+
+    /// Itself, as it dials.
+    pub(super) fn dialer(&mut self) -> Dialer<'_> {
+        self.turn.release();
+        let forbidden = self.forbidden([
+            "it dials in its `init`: a node only tries that",
+            "it dials at another point than `request` and `origin`",
+        ]);
+        self.outside.get_mut().dialer(&mut self.time, self.ticks, forbidden)
     }
 
     fn at_hand(&self) -> (Option<&dyn Exchange>, bool) {

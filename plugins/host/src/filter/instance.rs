@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use parking_lot::Mutex;
 use wasmtime::component::{Instance as Component, InstancePre};
 use wasmtime::{InstancePre as CorePre, Store, UpdateDeadline};
 
@@ -17,11 +18,13 @@ use super::flat::{Found, Functions, Told as CoreTold};
 use super::guest::{Guest, Point};
 use super::limits::{HANDED_BYTES_MAX, HELD_BYTES_MAX, OUT_BYTES_MAX};
 use super::message::{Changes, Exchange, Reply, reply, target};
+use super::outside::{self, Outside};
 use crate::ambient::Ambient;
 use crate::bounds::{Bounds, Place, at_once, failure_of};
 use crate::fetch::{Asking, Granted, Scope};
 use crate::limits::ERROR_BYTES_MAX;
 use crate::runtime::Shared;
+use crate::service::Wire;
 use crate::service::time::Time;
 use crate::tick;
 use crate::turn::Turn;
@@ -88,6 +91,8 @@ pub(super) struct Instance {
     pub(super) manifest: Manifest,
     pub(super) generation: u64,
     pub(super) calls: u64,
+    /// It has left a connection open, which ended with its call: what the guest still holds of it leads nowhere.
+    pub(super) is_spent: bool,
     _place: Place,
 }
 
@@ -100,6 +105,7 @@ pub(super) struct Recipe<'a> {
     pub(super) memory_bytes: usize,
     pub(super) deadline_ms: u64,
     pub(super) fetch: Option<&'a Arc<Granted>>,
+    pub(super) outside: outside::Granted<'a>,
     pub(super) generation: u64,
     /// Whether its engine counts fuel.
     pub(super) metered: bool,
@@ -110,7 +116,8 @@ pub(super) struct Recipe<'a> {
 impl Instance {
     /// Starts an instance and has it take its config.
     pub(super) async fn start(recipe: Recipe<'_>, may_yield: bool) -> Result<Self, Failure> {
-        let Recipe { pre, core, config, memory_bytes, deadline_ms, fetch, generation, metered, shared, place } = recipe;
+        let Recipe { pre, core, config, memory_bytes, deadline_ms, fetch, outside, .. } = recipe;
+        let Recipe { generation, metered, shared, place, .. } = recipe;
         let guest = Guest {
             ambient: Ambient::of(&shared.name, &shared.counters, &shared.store, shared.now_ms),
             bounds: Bounds::of(memory_bytes),
@@ -122,6 +129,7 @@ impl Instance {
             kept: Vec::new(),
             changes: Changes::default(),
             asking: Asking::of(shared.scripted.as_ref().or(fetch), &shared.fetched, Scope::Call),
+            outside: Mutex::new(Outside::of(outside, shared)),
             begins: true,
             ticks: false,
             heap: None,
@@ -164,7 +172,7 @@ impl Instance {
         };
         let manifest = Manifest::of(told).map_err(|why| Failure::new(Fault::Init, why))?;
         store.data_mut().begins = false;
-        Ok(Self { store, exports, manifest, generation, calls: 0, _place: place })
+        Ok(Self { store, exports, manifest, generation, calls: 0, is_spent: false, _place: place })
     }
 
     /// Fuel it has used since it was started; 0 where none is counted.
@@ -232,11 +240,13 @@ impl Instance {
         found.map(drop).map_err(|error| Failure::new(Fault::Init, format!("{error:#}")))
     }
 
-    /// Has it tick, without an exchange. When it wants to again.
-    pub(super) async fn tick(&mut self) -> Result<u64, Failure> {
+    /// Has it tick, without an exchange, from where it may dial. When it wants to again.
+    pub(super) async fn tick(&mut self, wire: Box<dyn Wire>) -> Result<u64, Failure> {
         // A point at which nothing is changed.
         self.begin(Point::Lookup, true);
-        self.store.data_mut().ticks = true;
+        let guest = self.store.data_mut();
+        guest.ticks = true;
+        guest.outside.get_mut().tick_from(wire);
         // What exports more than `filter` goes by the component runtime.
         let Exports::Component(component, _) = &self.exports else { return Ok(0) };
         let said = tick::call(&mut self.store, component).await;
@@ -254,6 +264,7 @@ impl Instance {
     pub(super) fn end(&mut self) -> (Option<Box<dyn Exchange>>, Vec<u8>, Changes) {
         let guest = self.store.data_mut();
         guest.turn.release();
+        self.is_spent |= guest.outside.get_mut().end();
         (guest.exchange.take(), std::mem::take(&mut guest.kept), std::mem::take(&mut guest.changes))
     }
 

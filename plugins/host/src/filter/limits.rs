@@ -8,6 +8,9 @@ pub const DEADLINE_MS_DEFAULT: u64 = 10;
 pub const DEADLINE_MS_MAX: u64 = 1_000;
 /// Time `init` may compute, ms.
 pub const INIT_MS: u64 = 1_000;
+/// Time that one call waits for what it dials and keeps on disk, ms. What it asks by HTTP has a bound of its own
+/// ([`crate::fetch::limits::TIMEOUT_MS_MAX`]).
+pub const WAIT_MS_MAX: u64 = 2_000;
 /// Linear memory of an instance, when the operator says nothing.
 pub const MEMORY_BYTES_DEFAULT: usize = 4 << 20;
 /// Instances of one filter at a time.

@@ -18,13 +18,16 @@ use super::host::{FilterHost, FilterSpec};
 use super::instance::{Core, Instance, Manifest, Recipe, Said};
 use super::limits::{DEADLINE_MS_DEFAULT, INSTANCES_MAX, MEMORY_BYTES_DEFAULT};
 use super::message::{Changes, Exchange, Reply};
+use super::outside;
 use super::status::{Figures, FilterStatus};
 use crate::asked::Asked;
 use crate::bounds::Place;
+use crate::durable::Durable;
 use crate::fetch::{FetchSpec, Granted};
 use crate::generations::{self, Chosen, Generations, Spec, Stands};
 use crate::rollout::Side;
 use crate::runtime::Shared;
+use crate::service::{DialSpec, DialledStatus, Wires};
 use crate::status::Grants;
 
 mod idle;
@@ -61,10 +64,23 @@ pub(crate) struct Code {
     pub(super) ticks: bool,
     /// Whom it may ask by HTTP.
     pub(super) fetch: Option<Arc<Granted>>,
+    /// What it keeps on disk.
+    pub(super) durable: Option<Arc<Durable>>,
+    /// What it dials from.
+    pub(super) wires: Option<Wires>,
     /// Whether its fuel is counted.
     pub(super) metered: bool,
     /// What its file asks for.
     pub(super) asked: Asked,
+}
+
+impl Generation {
+    /// Grants what it keeps on disk as much as its config says.
+    fn grant_durable(&self) {
+        if let (Some(durable), Some(granted)) = (&self.code.durable, &self.spec.durable) {
+            durable.grant(granted.bytes, granted.keys);
+        }
+    }
 }
 
 impl Code {
@@ -151,6 +167,7 @@ const CLOSED: u8 = 1 << 7;
 
 impl Filter {
     pub(super) fn new(id: usize, host: Arc<FilterHost>, shared: Shared, generation: Generation) -> Self {
+        generation.grant_durable();
         let generations = Generations::new(generation, shared.now_ms, shared.gate.clone());
         let asks = AtomicU8::new(asks_of(&generations.running()));
         Self { id, alive: Arc::default(), host, shared, generations, asks, figures: Figures::default() }
@@ -184,6 +201,7 @@ impl Filter {
     /// Grants and asks what the generations that are asked from now on are to have and ask for.
     fn runs(&self, running: &Running) {
         self.shared.store.grant(running.present.spec.store_bytes);
+        running.present.grant_durable();
         self.asks.store(asks_of(running), Release);
         self.shared.ticks.turn();
     }
@@ -310,10 +328,15 @@ impl Filter {
             bodies: Some(manifest.bodies),
             places: Some(generation.code.wants_places),
             http: generation.spec.http.as_ref().map(FetchSpec::written),
+            dial: generation.spec.dial.as_ref().map(DialSpec::written),
+            durable_bytes: generation.spec.durable.as_ref().map(|granted| granted.bytes),
+            durable_keys: generation.spec.durable.as_ref().map(|granted| granted.keys),
             ..Grants::default()
         };
         status.manifest = generation.code.asked.beside(&status.grants);
         status.fetched = generation.spec.http.is_some().then(|| self.shared.fetched.told());
+        status.dialled = generation.spec.dial.is_some().then(|| DialledStatus::of(&self.shared.dialled));
+        status.durable = generation.code.durable.as_ref().map(|durable| durable.held());
         status.store = (generation.spec.store_bytes > 0).then(|| self.shared.store.held());
         status.generation = generation.number;
         status.sha256.clone_from(&generation.sha256);
@@ -347,6 +370,15 @@ pub(super) async fn started(
         memory_bytes: spec.memory_bytes.unwrap_or(MEMORY_BYTES_DEFAULT),
         deadline_ms: spec.deadline_ms.unwrap_or(DEADLINE_MS_DEFAULT),
         fetch: generation.code.fetch.as_ref(),
+        outside: match &shared.outside {
+            Some(scripted) => scripted.granted(),
+            None => outside::Granted {
+                durable: generation.code.durable.as_ref(),
+                dial: spec.dial.as_ref(),
+                wires: generation.code.wires.as_ref(),
+                is_scripted: false,
+            },
+        },
         generation: generation.number,
         metered: generation.code.metered,
         shared,

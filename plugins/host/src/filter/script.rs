@@ -7,18 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use serde::{Deserialize, Serialize};
 
-use super::answers::{Told, granted};
-use super::fault::Failure;
+use super::answers::{Scripted, Told, granted};
+use super::fault::{Failure, Fault};
 use super::guest::Point;
 use super::instance::{Instance, Said};
 use super::limits::{PIECE_BYTES_MAX, STORE_BYTES_MAX};
 use super::message::{Change, Changes, Exchange, Reply, name};
 use super::plugin::{Generation, started};
 use crate::runtime::Shared;
+use crate::service::vectors::{Dial, Lines, waker};
 
 thread_local!(static NOW_MS: Cell<u64> = const { Cell::new(0) });
 
@@ -77,6 +79,8 @@ pub(crate) struct Script {
     pub(crate) now_ms: u64,
     /// What others answer to the filter's own requests.
     pub(crate) fetch: Vec<Told>,
+    /// What those say whom it dials, each time anew.
+    pub(crate) dial: Vec<Dial>,
     /// How often it ticks before it is asked.
     pub(crate) ticks: u32,
     /// How often it is asked; what comes of the last time is what is seen.
@@ -263,7 +267,13 @@ impl Script {
         let origin = self.origin.as_ref().map_or(Ok(()), |origin| origin.fields.check());
         let country = self.request.country.as_deref().unwrap_or("XX");
         match country.len() == 2 && country.bytes().all(|letter| letter.is_ascii_uppercase()) {
-            true => self.request.fields.check().and(origin).and(self.fetch.iter().try_for_each(Told::check)),
+            true => self
+                .request
+                .fields
+                .check()
+                .and(origin)
+                .and(self.fetch.iter().try_for_each(Told::check))
+                .and_then(|()| Dial::check_all(&self.dial)),
             false => Err(format!("country {country:?}: two capital letters")),
         }
     }
@@ -282,37 +292,54 @@ impl Script {
         match body(&large) == body(&small) {
             true => Ok(large),
             false => Err(Failure::new(
-                super::Fault::Nonsense,
+                Fault::Nonsense,
                 format!("the same body comes out as {:?} when it comes byte by byte: {:?}", body(&small), body(&large)),
             )),
         }
     }
 
-    /// What its guest shares with nobody.
-    fn shared(&self, generation: &Generation) -> Shared {
+    /// What its guest shares with nobody, and what is said to it.
+    fn shared(&self, generation: &Generation) -> Result<(Shared, Lines), Failure> {
         let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, now_ms);
-        Shared { scripted: Some(granted(&self.fetch)), ..shared }
+        let lines = Lines::new(&self.dial);
+        let wires = {
+            let lines = lines.clone();
+            Arc::new(move || lines.wire())
+        };
+        let outside = Scripted::new(generation.code.durable.is_some(), wires);
+        let outside = outside.map_err(|problem| Failure::new(Fault::Init, problem))?;
+        let shared = Shared { scripted: Some(granted(&self.fetch)), outside: Some(Arc::new(outside)), ..shared };
+        Ok((shared, lines))
     }
 
     fn seen(&self, generation: &Generation, config: &str, piece_bytes: usize) -> Result<Seen, Failure> {
         NOW_MS.set(self.now_ms);
-        let shared = self.shared(generation);
-        let (mut seen, tick) = (Seen::default(), self.tick(generation, config, &shared)?);
+        let (shared, lines) = self.shared(generation)?;
+        let (mut seen, tick) = (Seen::default(), self.tick(generation, config, &shared, &lines)?);
         for _ in 0..self.times {
             seen = Pass::new(generation, config, &shared, piece_bytes).all(self)?;
         }
-        Ok(Seen { tick, ..seen })
+        match lines.differs() {
+            None => Ok(Seen { tick, ..seen }),
+            Some(differs) => Err(Failure::new(Fault::Nonsense, differs)),
+        }
     }
 
     /// Has it tick, each time in an instance of its own; what it said last.
-    fn tick(&self, generation: &Generation, config: &str, shared: &Shared) -> Result<Option<u64>, Failure> {
+    fn tick(
+        &self,
+        generation: &Generation,
+        config: &str,
+        shared: &Shared,
+        lines: &Lines,
+    ) -> Result<Option<u64>, Failure> {
         if self.ticks > 0 && !generation.code.ticks {
-            return Err(Failure::new(super::Fault::Nonsense, "it exports no timer, and is to tick"));
+            return Err(Failure::new(Fault::Nonsense, "it exports no timer, and is to tick"));
         }
         let mut said = None;
         for _ in 0..self.ticks {
             let mut instance = run_to_end(started(generation, config, shared, false))?;
-            said = Some(run_to_end(instance.tick())?);
+            said = Some(run_to_end(instance.tick(lines.wire()))?);
         }
         Ok(said)
     }
@@ -320,9 +347,9 @@ impl Script {
     /// The calls that it leads to when it is taken past a generation once, up to one that fails. The clock is set for more of them.
     pub(super) fn steps(&self, generation: &Generation, config: &str) -> Vec<Step> {
         NOW_MS.set(self.now_ms);
-        let shared = self.shared(generation);
+        let Ok((shared, lines)) = self.shared(generation) else { return Vec::new() };
         let mut pass = Pass::new(generation, config, &shared, PIECE_BYTES_MAX);
-        let failed = self.tick(generation, config, &shared).and_then(|_| pass.all(self)).err();
+        let failed = self.tick(generation, config, &shared, &lines).and_then(|_| pass.all(self)).err();
         if let (Some(failure), Some(last)) = (failed, pass.steps.last_mut()) {
             last.failure = Some(failure.told());
         }
@@ -422,12 +449,13 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Polls what waits for nothing but its own turn.
+/// Polls what waits for its own turn, or for a disk.
 pub(super) fn run_to_end<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
+    let (mut future, waker) = (pin!(future), waker());
     loop {
-        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return done;
         }
+        std::thread::park();
     }
 }

@@ -13,6 +13,7 @@ use crate::asked::Asked;
 use crate::fetch::FetchedStatus;
 use crate::generations::GenerationStatus;
 use crate::rollout::Rollout;
+use crate::service::{DialledStatus, DurableHeld};
 use crate::status::{Counters, Dropped, Grants, State};
 use crate::store::Held;
 use crate::tick::TicksStatus;
@@ -83,6 +84,10 @@ pub struct FilterStatus {
     pub store: Option<Held>,
     /// What it has asked by HTTP, where it is granted that.
     pub fetched: Option<FetchedStatus>,
+    /// What it has dialled, where it is granted that.
+    pub dialled: Option<DialledStatus>,
+    /// What it keeps on disk, where it does.
+    pub durable: Option<DurableHeld>,
     /// What it does outside of requests, where it ticks.
     pub ticks: Option<TicksStatus>,
     /// Unix milliseconds; 0 when it is in use.

@@ -10,6 +10,7 @@ use super::answers::Told;
 use super::fault::Failure;
 use super::plugin::Generation;
 use super::script::{Fields, Left, Request, Response, Script, Seen};
+use crate::service::vectors::Dial;
 use crate::vectors::{Verified, all_pass, asked, parsed, read};
 
 /// Times that a case may be asked.
@@ -38,6 +39,8 @@ struct Case {
     now_ms: Option<u64>,
     #[serde(default)]
     fetch: Vec<Told>,
+    #[serde(default)]
+    dial: Vec<Dial>,
     ticks: u32,
     times: Option<u32>,
     expect: Option<Expect>,
@@ -140,7 +143,8 @@ impl Case {
             return Err(format!("ticks = {}: at most {TIMES_MAX}", self.ticks));
         }
         let (request, origin, now_ms) = (self.request.clone(), self.origin.clone(), self.now_ms.unwrap_or(now_ms));
-        let script = Script { request, origin, now_ms, fetch: self.fetch.clone(), ticks: self.ticks, times };
+        let (fetch, dial) = (self.fetch.clone(), self.dial.clone());
+        let script = Script { request, origin, now_ms, fetch, dial, ticks: self.ticks, times };
         script.check().map(|()| script)
     }
 }

@@ -1,30 +1,15 @@
-//! The host's side of world `stream-service`, made from `plugins/wit`. What filters import too is theirs.
+//! The host's side of worlds `stream-service` and `datagram-service`, made from `plugins/wit`. What filters import too is theirs.
 #![allow(missing_docs, unreachable_pub, clippy::all, reason = "made by a macro; the contract documents it")]
 
 wasmtime::component::bindgen!({
     path: "../wit",
     world: "stream-service",
-    imports: {
-        "littoral:plugin/connection.read": async | trappable,
-        "littoral:plugin/connection.read-line": async | trappable,
-        "littoral:plugin/connection.write": async | trappable,
-        "littoral:plugin/connection.finish": async | trappable,
-        "littoral:plugin/connection.start-tls": async | trappable,
-        "littoral:plugin/connection.sleep": async | trappable,
-        "littoral:plugin/dial.open": async | trappable,
-        "littoral:plugin/dial.[method]outbound.read": async | trappable,
-        "littoral:plugin/dial.[method]outbound.read-line": async | trappable,
-        "littoral:plugin/dial.[method]outbound.write": async | trappable,
-        "littoral:plugin/dial.[method]outbound.finish": async | trappable,
-        "littoral:plugin/dial.[method]outbound.start-tls": async | trappable,
-        "littoral:plugin/durable.get": async | trappable,
-        "littoral:plugin/durable.keys": async | trappable,
-        "littoral:plugin/durable.commit": async | trappable,
-        default: trappable,
-    },
+    imports: { default: trappable },
     exports: { default: async },
     with: {
-        "littoral:plugin/dial.outbound": crate::service::outbound::Outbound,
+        "littoral:plugin/connection": crate::filter::bindings::littoral::plugin::connection,
+        "littoral:plugin/dial": crate::filter::bindings::littoral::plugin::dial,
+        "littoral:plugin/durable": crate::filter::bindings::littoral::plugin::durable,
         "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
         "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
         "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,
@@ -40,9 +25,9 @@ pub(super) mod datagram {
         imports: { default: trappable },
         exports: { default: async },
         with: {
-            "littoral:plugin/connection": crate::service::bindings::littoral::plugin::connection,
-            "littoral:plugin/dial": crate::service::bindings::littoral::plugin::dial,
-            "littoral:plugin/durable": crate::service::bindings::littoral::plugin::durable,
+            "littoral:plugin/connection": crate::filter::bindings::littoral::plugin::connection,
+            "littoral:plugin/dial": crate::filter::bindings::littoral::plugin::dial,
+            "littoral:plugin/durable": crate::filter::bindings::littoral::plugin::durable,
             "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
             "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
             "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,

@@ -135,6 +135,12 @@ impl Connection {
         self.noted(slept)
     }
 
+    /// An operation on it was given up: it is not to be touched again.
+    pub(super) fn abandon(&mut self) {
+        self.figures.troubles[Trouble::Timeout as usize].fetch_add(1, Relaxed);
+        self.is_over = true;
+    }
+
     /// Ends it, unless it has ended already.
     pub(super) async fn close(&mut self) {
         if !std::mem::replace(&mut self.is_over, true) {

@@ -94,7 +94,7 @@ impl Instance {
 }
 
 /// What datagrams are dialled from.
-pub type Wires = Box<dyn Fn() -> Box<dyn Wire> + Send + Sync>;
+pub type Wires = Arc<dyn Fn() -> Box<dyn Wire> + Send + Sync>;
 
 /// Who handles datagrams, one after another.
 pub struct Handler {

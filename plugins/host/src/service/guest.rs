@@ -1,5 +1,4 @@
-//! What a service imports besides what every component may, on the host's side: its connection, here, and what it keeps on disk
-//! ([`kept`](super::kept)).
+//! What a service imports besides what every component may, on the host's side: its connection, here, and what filters may import too.
 //!
 //! Invariant: what a guest says that is not allowed ends its call; an operation that moved bytes, and none other, gives it its time anew.
 
@@ -9,10 +8,9 @@ use std::time::Duration;
 
 use wasmtime::Result;
 
-use super::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as Told};
 use super::connection::{Connection, NoLine};
 use super::limits::{AHEAD_BYTES_MAX, MOVED_BYTES_MAX};
-use super::outbound::Dials;
+use super::outbound::{Dialer, Dials};
 use super::rate::Rate;
 use super::swarm::Calls;
 use super::time::Time;
@@ -20,7 +18,9 @@ use super::wire::Trouble;
 use crate::ambient::{Ambient, nonsense};
 use crate::bounds::Bounds;
 use crate::durable::Draft;
+use crate::durable::kept::Keeper;
 use crate::fetch::{Asker, Asking};
+use crate::filter::bindings::littoral::plugin::connection::{Endpoint, Host, Trouble as Told};
 use crate::filter::limits::TICK_MS;
 use crate::turn::Turn;
 
@@ -56,6 +56,20 @@ impl Guest {
         Asker { asking: &mut self.asking, time: &mut self.time, passed: Vec::new(), forbidden }
     }
 
+    /// Itself, as it keeps something on disk.
+    pub(super) fn keeper(&mut self) -> Keeper<'_> {
+        let forbidden = self.begins.then_some("its durable store is not for `init`: a node only tries that");
+        let (draft, commits) = (self.draft.as_mut(), self.commits.as_deref());
+        Keeper { draft, time: &mut self.time, commits, within: None, forbidden }
+    }
+
+    /// Itself, as it dials.
+    pub(super) fn dialer(&mut self) -> Dialer<'_> {
+        let forbidden = self.begins.then_some("it dials in its `init`: a node only tries that");
+        let (dials, wire) = (self.dials.as_mut(), self.connection.wire_mut());
+        Dialer { dials, wire, time: &mut self.time, within: None, forbidden }
+    }
+
     pub(super) fn moved<T>(
         &mut self,
         outcome: Result<T, Trouble>,
@@ -68,7 +82,7 @@ impl Guest {
     }
 }
 
-fn told(trouble: Trouble) -> Told {
+pub(super) fn told(trouble: Trouble) -> Told {
     match trouble {
         Trouble::Closed => Told::Closed,
         Trouble::Timeout => Told::Timeout,

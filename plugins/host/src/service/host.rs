@@ -5,12 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use wasmtime::component::{HasSelf, Linker};
 
-use super::bindings::littoral::plugin::{connection, dial, durable};
 use super::connection::Connection;
 use super::datagrams;
 use super::guest::Guest;
 use super::limits::CONNECTIONS_TOTAL;
-use super::outbound::DialSpec;
+use super::outbound::{DialSpec, OfDialer};
 use super::plugin::{Code, Generation, Kind, Service, recipe, start};
 use super::swarm::{self, Content as Named, swarm_host};
 use super::ticks;
@@ -21,15 +20,16 @@ use crate::asked::Asked;
 use crate::bounds::at_once;
 use crate::component::{Opened, open};
 use crate::directory;
+use crate::durable::kept::OfKeeper;
 use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
 use crate::durable::{DurableSpec, Stores};
 use crate::engine::{Content, HostSettings, LoadError, read};
 use crate::fetch::{FetchSpec, Fetchers, OfGuest};
-use crate::filter::bindings::littoral::plugin::fetch;
+use crate::filter::bindings::littoral::plugin::{connection, dial, durable, fetch};
 use crate::filter::limits::STORE_BYTES_MAX;
 use crate::generations::Count;
 use crate::limits::MEMORY_BYTES_MAX;
-use crate::runtime::{Runtime, Shared, check_fetch, check_grants, check_store};
+use crate::runtime::{Runtime, Shared, check_fetch, check_grants, check_outside, check_store};
 use crate::signature::Trust;
 
 /// A service as the operator configures it.
@@ -85,8 +85,8 @@ impl ServiceHost {
     fn start(settings: HostSettings, metered: bool) -> Result<Arc<Self>, String> {
         let add = |linker: &mut Linker<Guest>| {
             connection::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-            durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
-            dial::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            durable::add_to_linker::<_, OfKeeper>(linker, Guest::keeper)?;
+            dial::add_to_linker::<_, OfDialer>(linker, Guest::dialer)?;
             fetch::add_to_linker::<_, OfGuest>(linker, Guest::asker)
         };
         let pool = (CONNECTIONS_TOTAL, MEMORY_BYTES_MAX, metered);
@@ -100,7 +100,7 @@ impl ServiceHost {
             return Ok(runtime);
         }
         let add = |linker: &mut Linker<Guest>| {
-            durable::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
+            durable::add_to_linker::<_, OfKeeper>(linker, Guest::keeper)?;
             swarm_host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
         let pool = (swarm::limits::INSTANCES_TOTAL, swarm::limits::MEMORY_BYTES_MAX, self.runtime.is_metered());
@@ -266,12 +266,7 @@ fn check(spec: &ServiceSpec, bytes: &[u8]) -> Result<(Kind, Opened), String> {
         Kind::Datagrams => opened.check_datagrams()?,
         Kind::Connections => opened.check_service()?,
     }
-    if opened.imports_ours("durable") && spec.durable.is_none() {
-        return Err("it wants a durable store: grant it one, such as `durable = \"64MiB\"` in its [[plugin]]".into());
-    }
-    if opened.imports_ours("dial") && spec.dial.is_none() {
-        return Err("it dials: say whom it may, such as `dial = [\"mail.example.org:25\"]` in its [[plugin]]".into());
-    }
+    check_outside(&opened, spec.durable.is_some(), spec.dial.is_some())?;
     check_fetch(&opened, spec.http.as_ref())?;
     check_store(&opened, spec.store_bytes).map(|()| (kind, opened))
 }

@@ -1,4 +1,4 @@
-//! Connections that a service makes itself, on the host's side: who may be dialled, how many there may be, and each as a guest has it.
+//! Connections that a filter or service makes itself, on the host's side: who may be dialled, how many there may be, and each as a guest has it.
 //!
 //! Finding, connecting and TLS are the caller's ([`Wire::dial`](super::wire::Wire::dial)); bytes and lines are those of a client's
 //! [`Connection`]. Invariant: nobody is asked for who is not listed; each takes a place of its plugin while it lives.
@@ -10,18 +10,20 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use wasmtime::Result;
-use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::component::{HasData, Resource, ResourceTable};
 
-use super::bindings::littoral::plugin::connection::{Endpoint, Trouble as Told};
-use super::bindings::littoral::plugin::dial::{Host, HostOutbound, Refusal, Security as Asked};
 use super::connection::{Connection, NoLine};
-use super::guest::{Guest, endpoint, most};
+use super::guest::{endpoint, most, told};
 use super::limits::{AHEAD_BYTES_MAX, DIALLED_MAX, DIALLED_TOTAL, MOVED_BYTES_MAX};
 use super::reach::{self, Reach};
 use super::status::Figures;
-use super::wire::{Refused, Security, Target};
+use super::time::Time;
+use super::wire::{Refused, Security, Target, Trouble, Wire};
 use crate::ambient::nonsense;
 use crate::bounds::Place;
+use crate::filter::bindings::littoral::plugin::connection::{Endpoint, Trouble as Told};
+use crate::filter::bindings::littoral::plugin::dial::{Host, HostOutbound, Refusal, Security as Asked};
+use crate::within::{Within, bounded};
 
 /// What an operator grants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +32,19 @@ pub struct DialSpec {
     pub reaches: Vec<Reach>,
     /// Authorities whose certificates are believed beside the system's, PEM.
     pub authorities: Option<PathBuf>,
+}
+
+impl DialSpec {
+    /// Whom, as an operator writes it.
+    pub(crate) fn written(&self) -> Vec<String> {
+        self.reaches.iter().map(ToString::to_string).collect()
+    }
+
+    /// Anybody: where nobody is dialled in truth.
+    pub(crate) fn anybody() -> Self {
+        let all = ["*:*", "0.0.0.0/0:*", "[::]/0:*"].into_iter().filter_map(|reach| reach.parse().ok()).collect();
+        Self { reaches: all, authorities: None }
+    }
 }
 
 /// What all instances of a plugin have dialled.
@@ -55,10 +70,10 @@ impl Dialled {
 }
 
 /// What one instance may dial, and has.
-pub(super) struct Dials {
-    pub(super) spec: DialSpec,
-    pub(super) dialled: Arc<Dialled>,
-    pub(super) open: ResourceTable,
+pub(crate) struct Dials {
+    spec: DialSpec,
+    dialled: Arc<Dialled>,
+    open: ResourceTable,
     /// How many those are.
     pub(super) count: usize,
 }
@@ -99,17 +114,45 @@ pub(super) fn target(reaches: &[Reach], host: &str, port: u16, security: Securit
 }
 
 impl Dials {
-    pub(super) fn new(spec: DialSpec, dialled: Arc<Dialled>) -> Self {
+    pub(crate) fn new(spec: DialSpec, dialled: Arc<Dialled>) -> Self {
         Self { spec, dialled, open: ResourceTable::new(), count: 0 }
+    }
+
+    /// Closes all there are, whatever the guest still holds. Whether there were any.
+    pub(crate) fn close(&mut self) -> bool {
+        let were = self.count > 0;
+        if were {
+            (self.open, self.count) = (ResourceTable::new(), 0);
+        }
+        were
     }
 }
 
-impl Guest {
+/// A guest that dials, for the time of one function of the host.
+pub(crate) struct Dialer<'a> {
+    pub(crate) dials: Option<&'a mut Dials>,
+    /// What is dialled from.
+    pub(crate) wire: &'a mut dyn Wire,
+    pub(crate) time: &'a mut Time,
+    /// How long its call may wait, where that is bounded here. Then bytes that moved give it no time anew.
+    pub(crate) within: Option<Within<'a>>,
+    /// Why nobody may be dialled here.
+    pub(crate) forbidden: Option<&'static str>,
+}
+
+/// What has a [`Dialer`].
+pub(crate) struct OfDialer;
+
+impl HasData for OfDialer {
+    type Data<'a> = Dialer<'a>;
+}
+
+impl Dialer<'_> {
     fn dials(&mut self) -> Result<&mut Dials> {
-        if self.begins {
-            return Err(nonsense("it dials in its `init`: a node only tries that".into()));
+        if let Some(why) = self.forbidden {
+            return Err(nonsense(why.into()));
         }
-        self.dials.as_mut().ok_or_else(|| nonsense("it was granted nobody to dial".into()))
+        self.dials.as_deref_mut().ok_or_else(|| nonsense("it was granted nobody to dial".into()))
     }
 
     fn outbound(&mut self, this: &Resource<Outbound>) -> Result<&mut Connection> {
@@ -126,13 +169,43 @@ impl Guest {
             return Ok(Err(Refused::TooMany));
         };
         let since = Instant::now();
-        let wire = self.connection.wire_mut().dial(target, &spec).await;
+        let wire = bounded(self.within.as_mut(), self.wire.dial(target, &spec)).await;
         self.time.waited(since.elapsed());
+        let wire = wire.unwrap_or(Err(Refused::Timeout));
         Ok(wire.map(|wire| Outbound { connection: Connection::new(wire, figures), _place: place }))
+    }
+
+    /// Does something with a connection, in time, and notes what became of it. `has_moved` says whether bytes did.
+    async fn moved<T>(
+        &mut self,
+        this: &Resource<Outbound>,
+        work: impl AsyncFnOnce(&mut Connection) -> Result<T, NoLine>,
+        has_moved: impl FnOnce(&T) -> bool,
+    ) -> Result<Result<T, Told>> {
+        self.dials()?;
+        let Self { dials: Some(dials), time, within, .. } = self else { return Ok(Err(Told::Closed)) };
+        let connection = &mut dials.open.get_mut(this)?.connection;
+        let since = Instant::now();
+        let done = match bounded(within.as_mut(), work(connection)).await {
+            Some(done) => done,
+            None => {
+                connection.abandon();
+                Err(NoLine::Trouble(Trouble::Timeout))
+            }
+        };
+        match &done {
+            Ok(done) if within.is_none() && has_moved(done) => time.begin_anew(),
+            _ if within.is_some() => time.waited(since.elapsed()),
+            _ => {}
+        }
+        Ok(done.map_err(|why| match why {
+            NoLine::TooLong => Told::TooLong,
+            NoLine::Trouble(trouble) => told(trouble),
+        }))
     }
 }
 
-impl Host for Guest {
+impl Host for Dialer<'_> {
     async fn open(&mut self, host: String, port: u16, asked: Asked) -> Result<Result<Resource<Outbound>, Refusal>> {
         let outcome = self.dialled(&host, port, security(asked)).await?;
         let dials = self.dials()?;
@@ -147,7 +220,7 @@ impl Host for Guest {
     }
 }
 
-impl HostOutbound for Guest {
+impl HostOutbound for Dialer<'_> {
     fn peer(&mut self, this: Resource<Outbound>) -> Result<Endpoint> {
         Ok(endpoint(self.outbound(&this)?.wire().peer()))
     }
@@ -157,35 +230,29 @@ impl HostOutbound for Guest {
     }
 
     async fn read(&mut self, this: Resource<Outbound>, max: u32) -> Result<Result<Vec<u8>, Told>> {
-        let read = self.outbound(&this)?.read(most(max, MOVED_BYTES_MAX)?).await;
-        Ok(self.moved(read, |bytes| !bytes.is_empty()))
+        let most = most(max, MOVED_BYTES_MAX)?;
+        self.moved(&this, async |far| far.read(most).await.map_err(NoLine::Trouble), |bytes| !bytes.is_empty()).await
     }
 
     async fn read_line(&mut self, this: Resource<Outbound>, max: u32) -> Result<Result<Vec<u8>, Told>> {
-        let read = match self.outbound(&this)?.read_line(most(max, AHEAD_BYTES_MAX)?).await {
-            Err(NoLine::TooLong) => return Ok(Err(Told::TooLong)),
-            Err(NoLine::Trouble(trouble)) => Err(trouble),
-            Ok(line) => Ok(line),
-        };
-        Ok(self.moved(read, |line| !line.is_empty()))
+        let most = most(max, AHEAD_BYTES_MAX)?;
+        self.moved(&this, async |far| far.read_line(most).await, |line| !line.is_empty()).await
     }
 
     async fn write(&mut self, this: Resource<Outbound>, data: Vec<u8>) -> Result<Result<(), Told>> {
         if data.len() > MOVED_BYTES_MAX {
             return Err(nonsense(format!("{} bytes to write at once: at most {MOVED_BYTES_MAX}", data.len())));
         }
-        let written = self.outbound(&this)?.write(&data).await;
-        Ok(self.moved(written, |()| !data.is_empty()))
+        let written = async |far: &mut Connection| far.write(&data).await.map_err(NoLine::Trouble);
+        self.moved(&this, written, |()| !data.is_empty()).await
     }
 
     async fn finish(&mut self, this: Resource<Outbound>) -> Result<Result<(), Told>> {
-        let finished = self.outbound(&this)?.finish().await;
-        Ok(self.moved(finished, |()| false))
+        self.moved(&this, async |far| far.finish().await.map_err(NoLine::Trouble), |()| false).await
     }
 
     async fn start_tls(&mut self, this: Resource<Outbound>) -> Result<Result<(), Told>> {
-        let started = self.outbound(&this)?.start_tls().await;
-        Ok(self.moved(started, |()| true))
+        self.moved(&this, async |far| far.start_tls().await.map_err(NoLine::Trouble), |()| true).await
     }
 
     fn idle_limit(&mut self, this: Resource<Outbound>, ms: u32) -> Result<()> {
@@ -194,9 +261,12 @@ impl HostOutbound for Guest {
     }
 
     fn drop(&mut self, this: Resource<Outbound>) -> Result<()> {
-        let dials = self.dials()?;
-        dials.open.delete(this)?;
-        dials.count -= 1;
+        // One that was closed with its call may be let go of at any time.
+        if let Some(dials) = self.dials.as_deref_mut()
+            && dials.open.delete(this).is_ok()
+        {
+            dials.count -= 1;
+        }
         Ok(())
     }
 }

@@ -18,6 +18,7 @@ use super::guest::Guest;
 use super::host::{ServiceHost, ServiceSpec};
 use super::instance::{Instance, Recipe};
 use super::limits::{CONNECTIONS_TOTAL, DEADLINE_MS_DEFAULT};
+use super::outbound::DialSpec;
 use super::status::{DialledStatus, Figures, Outcome, ServiceStatus};
 use super::swarm::{self, SwarmFigures};
 use super::wire::Wire;
@@ -422,7 +423,7 @@ impl Service {
             memory_bytes: status.memory_bound_bytes,
             deadline_ms: Some(status.deadline_ms),
             store_bytes: Some(spec.store_bytes as u64),
-            dial: spec.dial.as_ref().map(|granted| granted.reaches.iter().map(ToString::to_string).collect()),
+            dial: spec.dial.as_ref().map(DialSpec::written),
             content: (generation.code.kind == Kind::Swarm)
                 .then(|| spec.content.iter().map(ToString::to_string).collect()),
             http: spec.http.as_ref().map(FetchSpec::written),

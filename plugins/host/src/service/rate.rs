@@ -22,7 +22,7 @@ impl Default for Rate {
 
 impl Rate {
     /// Whether it may happen once more now.
-    pub(super) fn may(&self) -> bool {
+    pub(crate) fn may(&self) -> bool {
         self.may_in(self.since.elapsed().as_secs())
     }
 

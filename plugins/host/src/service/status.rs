@@ -76,7 +76,7 @@ pub struct DialledStatus {
 }
 
 impl DialledStatus {
-    pub(super) fn of(dialled: &Dialled) -> Self {
+    pub(crate) fn of(dialled: &Dialled) -> Self {
         let (open, outcomes) = dialled.told();
         let Figures { troubles, read, written, .. } = &*dialled.figures;
         let troubles = Trouble::KINDS.into_iter().zip(troubles.iter().map(|count| count.load(Relaxed)));

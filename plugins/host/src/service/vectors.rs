@@ -25,7 +25,9 @@ mod talk;
 mod text;
 
 use stage::Stage;
-use talk::{Dial, Line, Shared, Tls};
+pub(crate) use stage::waker;
+pub(crate) use talk::{Dial, Lines};
+use talk::{Line, Shared, Tls};
 
 /// Ticks of a case.
 const TICKS_MAX: u32 = 1_000;

@@ -128,7 +128,7 @@ impl Exchange for Plain {
 
 /// Filters that are moved by what is kept for them, one by each path.
 fn marionettes(directory: &Path) -> (Marionette, [Arc<Filter>; 2]) {
-    let marionette = Marionette::of("http-filter", &["fetch"]);
+    let marionette = Marionette::of("http-filter", &["fetch", "connection", "durable", "dial"]);
     let file = directory.join("marionette.wasm");
     std::fs::write(&file, &marionette.component).unwrap();
     let filters = ["core", "fiber"].map(|path| {

@@ -17,7 +17,9 @@ fn a_filter_tells_what_it_imports_and_exports_and_what_of_that_is_granted() {
     let told = ticks::load(r#"{"how": "once"}"#).status().manifest;
     assert_eq!(told.exports, ["filter", "timer"]);
     assert!(["store", "fetch"].iter().all(|name| told.imports.iter().any(|import| import == name)), "{told:?}");
-    assert_eq!(capabilities(&told), [("store", (true, true)), ("http", (true, true))].into());
+    let neither = (false, false);
+    let expected = [("store", (true, true)), ("durable", neither), ("http", (true, true)), ("dial", neither)];
+    assert_eq!(capabilities(&told), expected.into());
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Exchange, Refused, Request, Response, Store};
+use super::{Durable, Exchange, Outbound, Refused, Request, Response, Security, Store};
 use crate::fetch::sketch::gave_up;
 
+pub use crate::dial::sketch::Far;
+pub use crate::durable::sketch::Vault;
 pub use crate::fetch::sketch::Web;
 
 /// Fields, in their order.
@@ -29,6 +31,10 @@ pub struct Sketch {
     pub asn: u32,
     /// Whom it may ask by HTTP.
     pub web: Web,
+    /// What the filter keeps on disk.
+    pub durable: Vault,
+    /// Whom the filter may dial.
+    pub dials: Vec<Far>,
 }
 
 impl Sketch {
@@ -122,6 +128,17 @@ impl Exchange for Sketch {
     }
     fn fetch(&mut self, request: &Request) -> Result<Response, Refused> {
         self.web.fetch(request)
+    }
+    fn durable(&mut self) -> impl Durable {
+        &mut self.durable
+    }
+    fn dial(
+        &mut self,
+        host: &str,
+        port: u16,
+        security: Security,
+    ) -> Result<impl Outbound + use<>, crate::dial::Refused> {
+        Far::dialled(&self.dials, host, port, security)
     }
     fn give_up(&mut self, why: &str) -> ! {
         gave_up(why)

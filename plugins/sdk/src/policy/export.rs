@@ -247,25 +247,26 @@ macro_rules! __seated {
         use exports::littoral::plugin::control;
         use $trait as Of;
 
-        #[allow(unused_imports, reason = "a policy may be named by a path")]
-        use super::*;
+        use author::__Author;
+
+        $crate::bind_author!($policy);
 
         struct Exported;
 
-        thread_local!(static POLICY: RefCell<Option<$policy>> = const { RefCell::new(None) });
+        thread_local!(static POLICY: RefCell<Option<__Author>> = const { RefCell::new(None) });
 
         fn seat(config: &str) -> Result<(), String> {
-            let policy = <$policy as Of>::new(config)?;
+            let policy = <__Author as Of>::new(config)?;
             POLICY.with_borrow_mut(|place| *place = Some(policy));
             Ok(())
         }
 
-        fn seated(policy: &Option<$policy>) -> &$policy {
+        fn seated(policy: &Option<__Author>) -> &__Author {
             policy.as_ref().expect("init is called first")
         }
 
         #[allow(dead_code, reason = "not every world tells its policy something")]
-        fn seated_mut(policy: &mut Option<$policy>) -> &mut $policy {
+        fn seated_mut(policy: &mut Option<__Author>) -> &mut __Author {
             policy.as_mut().expect("init is called first")
         }
     };

@@ -104,7 +104,7 @@ mod tests {
                 "wasi:clocks/wall-clock@0.2.0",
                 "wasi:cli/stderr@0.2.0",
                 "wasi:io/streams@0.2.0",
-                "littoral:plugin/dial@0.1.0",
+                "littoral:plugin/swarm-host@0.1.0",
                 "littoral:plugin/measured@0.1.0",
                 "littoral:plugin/store@0.2.0",
                 "littoral:plugin/nonsense@0.1.0",
@@ -115,16 +115,13 @@ mod tests {
             ("wasi:clocks/wall-clock@0.2.0", "ambient.now-ms; and build for wasm32-unknown-unknown"),
             ("wasi:cli/stderr@0.2.0", "env.log"),
             ("wasi:io/streams@0.2.0", "no system under it, only what its world imports: and build"),
-            (
-                "littoral:plugin/dial@0.1.0",
-                "that is of stream-service, datagram-service: a filter (http-filter) has env,",
-            ),
+            ("littoral:plugin/swarm-host@0.1.0", "that is of swarm-service: a filter (http-filter) has env,"),
             ("littoral:plugin/measured@0.1.0", "that is of routing-policy"),
             ("littoral:plugin/store@0.2.0", "this node speaks 0.1.x"),
             ("littoral:plugin/nonsense@0.1.0", "no interface nonsense"),
             (
                 "acme:thing/it@1.0.0",
-                "a node gives a filter env, exchange, ambient, place, store, fetch of littoral:plugin",
+                "a node gives a filter env, exchange, ambient, place, store, fetch, connection, durable, dial of littoral:plugin",
             ),
         ];
         assert_eq!(told.len(), expected.len(), "{told:#?}");

@@ -43,7 +43,7 @@ impl Filter {
 
     /// Keeps one for the next call, if there is room.
     pub(in crate::filter) fn give_back(&self, instance: Box<Instance>) {
-        if !instance.manifest.reuse || instance.calls >= CALLS_MAX {
+        if !instance.manifest.reuse || instance.calls >= CALLS_MAX || instance.is_spent {
             return;
         }
         IDLE.with_borrow_mut(|idle| {

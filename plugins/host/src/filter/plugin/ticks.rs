@@ -11,7 +11,7 @@ use crate::service::Wire;
 use crate::tick::{Ticked, Ticking, Ticks, ticked};
 
 impl Filter {
-    async fn ticked(&self) -> Ticked {
+    async fn ticked(&self, wire: Box<dyn Wire>) -> Ticked {
         let generation = self.generations.current();
         if !generation.code.ticks {
             return Ticked::Never;
@@ -22,7 +22,7 @@ impl Filter {
         let _under_way = self.shared.ticks.begins((self.shared.now_ms)());
         let said = async {
             let mut instance = start(&generation, &self.shared, true).await?;
-            let said = instance.tick().await;
+            let said = instance.tick(wire).await;
             self.figures.has_memory(instance.memory_bytes());
             said
         };
@@ -69,8 +69,8 @@ impl Ticks for Filter {
         self.shared.ticks.turned(move || self.generations.current().number != number)
     }
 
-    fn tick(&self, _wire: Box<dyn Wire>) -> Ticking<'_> {
-        Box::pin(self.ticked())
+    fn tick(&self, wire: Box<dyn Wire>) -> Ticking<'_> {
+        Box::pin(self.ticked(wire))
     }
 
     fn overdue(&self) {

@@ -7,7 +7,7 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async },
     with: {
-        "littoral:plugin/durable": crate::service::bindings::littoral::plugin::durable,
+        "littoral:plugin/durable": crate::filter::bindings::littoral::plugin::durable,
         "littoral:plugin/env": crate::filter::bindings::littoral::plugin::env,
         "littoral:plugin/ambient": crate::filter::bindings::littoral::plugin::ambient,
         "littoral:plugin/store": crate::filter::bindings::littoral::plugin::store,

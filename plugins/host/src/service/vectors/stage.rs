@@ -11,8 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use crate::durable::limits::{DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT};
-use crate::durable::{Durable, Stores};
+use crate::durable::Scratch;
 use crate::filter::limits::STORE_BYTES_MAX;
 use crate::filter::{Failure, Fault, Told, granted};
 use crate::runtime::Shared;
@@ -38,26 +37,10 @@ pub(super) fn passes(time: Duration) {
 /// What one case leaves to the next that continues it.
 pub(super) struct Stage {
     shared: Shared,
-    durable: Option<Disk>,
+    durable: Option<Scratch>,
     /// Where the clock stands between cases.
     now_ms: u64,
     dial: DialSpec,
-}
-
-/// A durable store that is thrown away.
-struct Disk {
-    store: Arc<Durable>,
-    _directory: tempfile::TempDir,
-}
-
-impl Disk {
-    fn new() -> Result<Self, Failure> {
-        let problem = |text: String| Failure::new(Fault::Init, text);
-        let directory = tempfile::tempdir().map_err(|error| problem(format!("no directory to try it in: {error}")))?;
-        let store = Stores::default().open(&directory.path().join("durable.redb")).map_err(problem)?;
-        store.grant(DURABLE_BYTES_MAX, DURABLE_KEYS_DEFAULT);
-        Ok(Self { store, _directory: directory })
-    }
 }
 
 impl Stage {
@@ -67,11 +50,9 @@ impl Stage {
     /// That there is no place for what it keeps.
     pub(super) fn new(generation: &Generation, now_ms: u64) -> Result<Self, Failure> {
         let shared = Shared::new(&generation.spec.name, STORE_BYTES_MAX, self::now_ms);
-        let durable = generation.code.durable.as_ref().map(|_| Disk::new()).transpose()?;
-        // Everybody, as nobody is dialled in truth: the text says who is there.
-        let all = ["*:*", "0.0.0.0/0:*", "[::]/0:*"].into_iter().filter_map(|reach| reach.parse().ok()).collect();
-        let dial = DialSpec { reaches: all, authorities: None };
-        Ok(Self { shared, durable, now_ms, dial })
+        let durable = generation.code.durable.as_ref().map(|_| Scratch::new()).transpose();
+        let durable = durable.map_err(|text| Failure::new(Fault::Init, text))?;
+        Ok(Self { shared, durable, now_ms, dial: DialSpec::anybody() })
     }
 
     /// Sets the clock, unless it stays where the case before left it, and has these answer what is asked by HTTP.
@@ -89,7 +70,7 @@ impl Stage {
     pub(super) fn recipe<'a>(&'a self, generation: &'a Generation, config: &'a str) -> Result<Recipe<'a>, Failure> {
         let mut recipe = recipe(generation, &self.shared)?;
         recipe.config = config;
-        recipe.durable = self.durable.as_ref().map(|disk| &disk.store);
+        recipe.durable = self.durable.as_ref().map(|scratch| &scratch.store);
         recipe.dial = Some(&self.dial);
         recipe.fetch = self.shared.scripted.as_ref();
         Ok(recipe)
@@ -105,13 +86,18 @@ impl Wake for Unpark {
     }
 }
 
+/// What wakes this thread.
+pub(crate) fn waker() -> Waker {
+    Waker::from(Arc::new(Unpark(std::thread::current())))
+}
+
 /// Polls what waits for a disk and for nobody else, for as long as a case may take.
 ///
 /// # Errors
 /// That it took longer.
 pub(super) fn waited<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let (mut future, until) = (pin!(future), Instant::now() + CASE_TIME_MAX);
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let waker = waker();
     loop {
         if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Ok(done);

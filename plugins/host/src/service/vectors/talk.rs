@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::stage::passes;
+use super::streams::CLIENT;
 use super::text::{Bytes, shown};
 use crate::service::reach;
-use crate::service::wire::{Refused, Security, Trouble};
+use crate::service::wire::{Refused, Security, Trouble, Wire};
 
 mod end;
 
@@ -75,7 +76,7 @@ pub(super) enum Tls {
 /// Somebody who is dialled, once.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Dial {
+pub(crate) struct Dial {
     host: String,
     port: u16,
     /// What the guest has to ask for: plain, tls or starttls; whatever where it is not said.
@@ -130,6 +131,27 @@ pub(super) struct Talk {
 /// The talk of a case, shared by all its connections.
 pub(super) type Shared = Arc<Mutex<Talk>>;
 
+/// What those say whom a guest without a client dials.
+#[derive(Clone)]
+pub(crate) struct Lines(Shared);
+
+impl Lines {
+    /// Of a case.
+    pub(crate) fn new(dials: &[Dial]) -> Self {
+        Self(Talk::new(&[], dials))
+    }
+
+    /// What is dialled from.
+    pub(crate) fn wire(&self) -> Box<dyn Wire> {
+        Box::new(End::with_client(&self.0, CLIENT, None))
+    }
+
+    /// The first thing that was not as the text has it, when all is over.
+    pub(crate) fn differs(&self) -> Option<String> {
+        self.0.lock().differs()
+    }
+}
+
 /// # Errors
 /// Which turn cannot be taken, and what to write instead.
 pub(super) fn check_turns(turns: &[Turn], is_dialled: bool) -> Result<(), String> {
@@ -157,7 +179,7 @@ pub(super) fn check_turns(turns: &[Turn], is_dialled: bool) -> Result<(), String
 impl Dial {
     /// # Errors
     /// Why nobody can be dialled so.
-    pub(super) fn check_all(dials: &[Self]) -> Result<(), String> {
+    pub(crate) fn check_all(dials: &[Self]) -> Result<(), String> {
         if dials.len() > DIALS_MAX {
             return Err(format!("{} entries of dial; {DIALS_MAX} are the most", dials.len()));
         }
