@@ -14,7 +14,7 @@ use crate::status::Grants;
 const CAPABILITIES: [(&str, &[&str]); 5] = [
     ("store", &["store"]),
     ("durable", &["durable"]),
-    ("http", &["fetch"]),
+    ("http", &["fetch", "swarm-fetch"]),
     ("dial", &["dial", "swarm-host"]),
     ("content", &["swarm-host"]),
 ];

@@ -53,6 +53,8 @@ pub(crate) struct Opened {
     pub(crate) imports: Vec<String>,
     /// Whether its code asks by HTTP; `give-up` alone, which is of the same interface, asks nobody.
     pub(crate) asks_by_http: bool,
+    /// Whether it waits for what is answered.
+    pub(crate) waits_for_http: bool,
     /// Where its first core module lies in the file.
     pub(crate) core: std::ops::Range<usize>,
 }
@@ -98,7 +100,9 @@ pub(crate) fn open(bytes: &[u8]) -> Result<Opened, String> {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let import = import.map_err(|error| format!("it is damaged: {error}"))?;
-                    opened.asks_by_http |= is_ours(import.module, "fetch") && import.name == "send";
+                    let waits = is_ours(import.module, "fetch") && import.name == "send";
+                    opened.waits_for_http |= waits;
+                    opened.asks_by_http |= waits || is_ours(import.module, "swarm-fetch") && import.name == "ask";
                 }
             }
             _ => {}
@@ -198,12 +202,12 @@ const OF_DATAGRAMS: World = World {
     file: "datagram.wit",
     imports: &["env", "ambient", "store", "connection", "durable", "dial", "fetch"],
 };
-/// Of swarms.
+/// Of swarms; of `fetch` the types that `swarm-fetch` uses.
 const OF_SWARMS: World = World {
     what: "swarm",
     name: "swarm-service",
     file: "swarm.wit",
-    imports: &["env", "ambient", "store", "durable", "swarm-host"],
+    imports: &["env", "ambient", "store", "durable", "fetch", "swarm-fetch", "swarm-host"],
 };
 /// Of filters; of `connection` the types that `dial` uses.
 const OF_FILTERS: World = World {
@@ -299,6 +303,14 @@ impl Opened {
         }
         if self.ticks() {
             return Err("it exports timer, and a swarm sets timers (swarm-host.set-timer): leave it out".into());
+        }
+        if self.waits_for_http {
+            return Err("it waits by fetch.send, and a swarm waits for nobody: ask by swarm-fetch.ask".into());
+        }
+        if self.asks_by_http && !self.exports.iter().any(|name| is_ours(name, "swarm-answers")) {
+            return Err(
+                "it asks by HTTP and exports no swarm-answers: build it for the world asking-swarm-service".into()
+            );
         }
         self.imports_only(OF_SWARMS.what, OF_SWARMS.imports)
     }

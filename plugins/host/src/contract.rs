@@ -56,6 +56,7 @@ mod tests {
             "stream-service",
             "datagram-service",
             "swarm-service",
+            "asking-swarm-service",
             "timed-http-filter",
             "timed-stream-service",
             "timed-datagram-service",

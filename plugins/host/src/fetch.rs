@@ -13,7 +13,8 @@ use wasmtime::component::HasData;
 
 use crate::ambient::nonsense;
 use crate::bounds::Place;
-use crate::filter::bindings::littoral::plugin::fetch::{Host, Refusal, Request, Response};
+use crate::filter::bindings::littoral::plugin::fetch::Host;
+pub(crate) use crate::filter::bindings::littoral::plugin::fetch::{Refusal, Request, Response};
 use crate::service::time::Time;
 
 mod grant;
@@ -97,6 +98,19 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+impl Answer {
+    /// Itself, if its body has at most so many bytes.
+    fn within(self, most: usize) -> Result<Self, Refused> {
+        if self.body.len() > most { Err(Refused::TooLarge) } else { Ok(self) }
+    }
+}
+
+/// What came of a request, as the contract has it.
+pub(crate) fn told(outcome: Result<Answer, Refused>) -> Result<Response, Refusal> {
+    let told = outcome.map(|Answer { status, fields, body }| Response { status, fields, body });
+    told.map_err(refusal)
+}
+
 /// A request that is under way; one that is dropped is given up.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<Answer, Refused>> + Send>>;
 
@@ -177,7 +191,8 @@ impl Asking {
         self.left = self.granted.as_ref().map_or(Duration::ZERO, |granted| granted.spec.timeout);
     }
 
-    async fn ask(&mut self, request: Request, passed: Vec<Vec<u8>>) -> Result<Result<Answer, Refused>> {
+    /// What is asked, checked; or why nobody is.
+    fn checked(&self, request: Request, passed: Vec<Vec<u8>>) -> Result<Result<(Asked, Arc<Granted>), Refused>> {
         let granted = self.granted.clone().ok_or_else(|| nonsense("it was granted nobody to ask by HTTP".into()))?;
         let place = request::place(&request.url).map_err(nonsense)?;
         let method = request::method(request.method).map_err(nonsense)?;
@@ -187,22 +202,58 @@ impl Asking {
         };
         let request::Place { secure, host, port, target } = place;
         let Some(host) = granted.spec.named(secure, &host, port) else { return Ok(Err(Refused::NotGranted)) };
+        Ok(Ok((Asked { method, secure, host, port, target, fields, body: request.body, passed }, granted)))
+    }
+
+    async fn ask(&mut self, request: Request, passed: Vec<Vec<u8>>) -> Result<Result<Answer, Refused>> {
+        let wanted = Duration::from_millis(request.timeout_ms.into());
+        let (asked, granted) = match self.checked(request, passed)? {
+            Ok(checked) => checked,
+            Err(refused) => return Ok(Err(refused)),
+        };
         self.made += 1;
         let is_one_more = self.scope == Scope::Connection || self.made <= REQUESTS_MAX;
         let taken = is_one_more.then(|| Place::take(&self.fetched.open, REQUESTS_TOTAL)).flatten();
         let Some(_taken) = taken else { return Ok(Err(Refused::TooMany)) };
-        let wanted = Duration::from_millis(request.timeout_ms.into());
         let within = if wanted.is_zero() { self.left } else { wanted.min(self.left) };
         if within.is_zero() {
             return Ok(Err(Refused::Timeout));
         }
-        let asked = Asked { method, secure, host, port, target, fields, body: request.body, passed };
         let (since, most) = (Instant::now(), granted.spec.body_bytes);
         let answered = granted.fetcher.fetch(asked, within).await;
         if self.scope == Scope::Call {
             self.left = self.left.saturating_sub(since.elapsed());
         }
-        Ok(answered.and_then(|answer| if answer.body.len() > most { Err(Refused::TooLarge) } else { Ok(answer) }))
+        Ok(answered.and_then(|answer| answer.within(most)))
+    }
+
+    /// Begins a request for whoever does not wait for it. What comes of it is noted when it does; what is refused at once, here.
+    pub(crate) fn begin_one(&mut self, request: Request) -> Result<Result<Fetching, Refused>> {
+        let wanted = Duration::from_millis(request.timeout_ms.into());
+        let sent = request.body.len();
+        let begun = match self.checked(request, Vec::new())? {
+            Ok(checked) => {
+                Place::take(&self.fetched.open, REQUESTS_TOTAL).map(|place| (checked, place)).ok_or(Refused::TooMany)
+            }
+            Err(refused) => Err(refused),
+        };
+        let ((asked, granted), place) = match begun {
+            Ok(begun) => begun,
+            Err(refused) => {
+                self.fetched.noted(&Err(refused), sent, Duration::ZERO);
+                return Ok(Err(refused));
+            }
+        };
+        let most = granted.spec.timeout;
+        let within = if wanted.is_zero() { most } else { wanted.min(most) };
+        let fetched = self.fetched.clone();
+        Ok(Ok(Box::pin(async move {
+            let (since, _place) = (Instant::now(), place);
+            let answered = granted.fetcher.fetch(asked, within).await;
+            let outcome = answered.and_then(|answer| answer.within(granted.spec.body_bytes));
+            fetched.noted(&outcome, sent, since.elapsed());
+            outcome
+        })))
     }
 }
 
@@ -228,7 +279,7 @@ impl HasData for OfGuest {
 #[error("{0}")]
 pub(crate) struct GaveUp(String);
 
-fn refusal(refused: Refused) -> Refusal {
+pub(crate) fn refusal(refused: Refused) -> Refusal {
     match refused {
         Refused::NotGranted => Refusal::NotGranted,
         Refused::NotFound => Refusal::NotFound,
@@ -251,8 +302,7 @@ impl Host for Asker<'_> {
         let waited = since.elapsed();
         self.time.waited(waited);
         self.asking.fetched.noted(&outcome, sent, waited);
-        let told = outcome.map(|Answer { status, fields, body }| Response { status, fields, body });
-        Ok(told.map_err(refusal))
+        Ok(told(outcome))
     }
 
     fn give_up(&mut self, mut why: String) -> Result<()> {

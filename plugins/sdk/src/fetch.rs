@@ -139,27 +139,43 @@ impl std::error::Error for Refused {}
 macro_rules! bind_fetch {
     () => {
         fn fetched(request: &$crate::fetch::Request) -> Result<$crate::fetch::Response, $crate::fetch::Refused> {
-            use littoral::plugin::fetch::{Refusal, send};
-            use $crate::fetch::{Refused, Response};
+            use littoral::plugin::fetch::send;
+            use $crate::fetch::Response;
             let $crate::fetch::Request { method, url, fields, body, timeout_ms } = request.clone();
             let asked = littoral::plugin::fetch::Request { method, url, fields, body, timeout_ms };
             match send(&asked) {
                 Ok(told) => Ok(Response { status: told.status, fields: told.fields, body: told.body }),
-                Err(told) => Err(match told {
-                    Refusal::NotGranted => Refused::NotGranted,
-                    Refusal::NotFound => Refused::NotFound,
-                    Refusal::Unreachable => Refused::Unreachable,
-                    Refusal::Timeout => Refused::Timeout,
-                    Refusal::TooMany => Refused::TooMany,
-                    Refusal::Tls => Refused::Tls,
-                    Refusal::TooLarge => Refused::TooLarge,
-                    Refusal::Broken => Refused::Broken,
-                }),
+                Err(told) => Err(fetch_refused(told)),
             }
         }
+
+        $crate::bind_fetch_refused!();
+
         fn gave_up(why: &str) -> ! {
             littoral::plugin::fetch::give_up(why);
             unreachable!("the host ends the call")
+        }
+    };
+}
+
+/// Binds why there is no response: the function `fetch_refused`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! bind_fetch_refused {
+    () => {
+        fn fetch_refused(told: littoral::plugin::fetch::Refusal) -> $crate::fetch::Refused {
+            use littoral::plugin::fetch::Refusal;
+            use $crate::fetch::Refused;
+            match told {
+                Refusal::NotGranted => Refused::NotGranted,
+                Refusal::NotFound => Refused::NotFound,
+                Refusal::Unreachable => Refused::Unreachable,
+                Refusal::Timeout => Refused::Timeout,
+                Refusal::TooMany => Refused::TooMany,
+                Refusal::Tls => Refused::Tls,
+                Refusal::TooLarge => Refused::TooLarge,
+                Refusal::Broken => Refused::Broken,
+            }
         }
     };
 }

@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 pub mod sketch;
 
 pub use crate::durable::{Durable, Refusal, Usage};
+use crate::fetch;
+pub use crate::fetch::{Request, Response};
 pub use crate::filter::Store;
 
 /// Why something is not begun.
@@ -82,6 +84,12 @@ pub trait Host: Store {
     /// # Errors
     /// Why it does not.
     fn digest(&mut self, content: u32, at: u64, length: u32, algorithm: Algorithm) -> Result<u32, Refused>;
+    /// Asks somebody by HTTP; the number of the request. [`Swarm::answered`] follows. One that calls this is refused by a node whose operator has not
+    /// granted anybody. Not in [`Swarm::start`].
+    ///
+    /// # Errors
+    /// What is refused at once.
+    fn ask(&mut self, request: &Request) -> Result<u32, fetch::Refused>;
     /// What the swarm keeps on disk. One that calls this is refused by a node whose operator has not granted it. Not in [`Swarm::start`].
     fn durable(&mut self) -> impl Durable;
 }
@@ -114,6 +122,8 @@ pub trait Swarm: Sized {
     fn found(&mut self, content: u32, length: Option<u64>, host: &mut impl Host) {}
     /// A sum, if what it is of was there.
     fn digested(&mut self, number: u32, sum: Option<&[u8]>, host: &mut impl Host) {}
+    /// What came of a request.
+    fn answered(&mut self, number: u32, outcome: Result<Response, fetch::Refused>, host: &mut impl Host) {}
     /// The last call. What is handed to the next generation.
     fn stop(&mut self, host: &mut impl Host) -> Vec<u8> {
         Vec::new()
@@ -143,7 +153,7 @@ macro_rules! export_swarm {
         #[cfg(target_arch = "wasm32")]
         mod exported {
             $crate::wit_bindgen::generate!({
-                path: $wit, world: "swarm-service", runtime_path: "littoral_plugin::wit_bindgen::rt",
+                path: $wit, world: "asking-swarm-service", runtime_path: "littoral_plugin::wit_bindgen::rt",
             });
             use std::cell::RefCell;
             use std::net::SocketAddr;
@@ -231,6 +241,11 @@ macro_rules! export_swarm {
                     };
                     swarm_host::digest(content, at, length, algorithm).map_err(refused)
                 }
+                fn ask(&mut self, request: &$crate::fetch::Request) -> Result<u32, $crate::fetch::Refused> {
+                    let $crate::fetch::Request { method, url, fields, body, timeout_ms } = request.clone();
+                    let asked = littoral::plugin::fetch::Request { method, url, fields, body, timeout_ms };
+                    littoral::plugin::swarm_fetch::ask(&asked).map_err(fetch_refused)
+                }
                 fn durable(&mut self) -> impl swarm::Durable {
                     Kept
                 }
@@ -239,6 +254,22 @@ macro_rules! export_swarm {
             $crate::bind_store!(Live);
 
             $crate::bind_durable!(Kept);
+
+            $crate::bind_fetch_refused!();
+
+            impl exports::littoral::plugin::swarm_answers::Guest for Exported {
+                fn answered(
+                    number: u32,
+                    outcome: Result<littoral::plugin::fetch::Response, littoral::plugin::fetch::Refusal>,
+                ) {
+                    let told = |told: littoral::plugin::fetch::Response| $crate::fetch::Response {
+                        status: told.status,
+                        fields: told.fields,
+                        body: told.body,
+                    };
+                    with(|swarm| swarm.answered(number, outcome.map(told).map_err(fetch_refused), &mut Live));
+                }
+            }
 
             impl Guest for Exported {
                 fn start(config: String, handoff: Option<Vec<u8>>) -> Result<(), String> {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use littoral_plugin_host::service::swarm::limits::{CONTENTS_MAX, DIGESTS_MAX};
+use littoral_plugin_host::fetch::Fetching;
+use littoral_plugin_host::service::swarm::limits::{ASKED_MAX, CONTENTS_MAX, DIGESTS_MAX};
 use littoral_plugin_host::service::swarm::{Algorithm, Event, Outside, Quotas, Refusal, Unsent};
 use littoral_plugin_host::service::{ServiceSpec, Target};
 use parking_lot::Mutex;
@@ -39,6 +40,8 @@ pub(super) struct Desk {
     timers: Timers,
     quotas: Quotas,
     digests: usize,
+    /// Requests by HTTP that are under way.
+    asked: usize,
     /// The last number that was given.
     number: u32,
     since: Instant,
@@ -59,6 +62,7 @@ impl Desk {
             timers: Timers::default(),
             quotas: Quotas::default(),
             digests: 0,
+            asked: 0,
             number: 0,
             since: Instant::now(),
             tasks: JoinSet::new(),
@@ -120,6 +124,7 @@ impl Desk {
         match event {
             Event::Closed { connection } => drop(self.connections.remove(&connection)?),
             Event::Digested { .. } => self.digests -= 1,
+            Event::Answered { .. } => self.asked -= 1,
             Event::Data { connection, .. } | Event::Ended { connection } | Event::Writable { connection } => {
                 self.connections.get(&connection).filter(|outgoing| !outgoing.is_closing())?;
             }
@@ -214,6 +219,19 @@ impl Desk {
         });
         Ok(number)
     }
+
+    fn await_answer(&mut self, fetching: Fetching) -> Option<u32> {
+        if self.asked >= ASKED_MAX {
+            return None;
+        }
+        self.asked += 1;
+        let (number, events) = (self.numbered(), self.events.clone());
+        self.tasks.spawn(async move {
+            let outcome = fetching.await;
+            let _ = events.send(Letter::Event(Event::Answered { number, outcome })).await;
+        });
+        Some(number)
+    }
 }
 
 impl Outside for Handle {
@@ -274,5 +292,9 @@ impl Outside for Handle {
 
     fn digest(&mut self, content: u32, at: u64, length: u32, algorithm: Algorithm) -> Result<u32, Refusal> {
         self.0.lock().digest(content, at, length, algorithm)
+    }
+
+    fn await_answer(&mut self, fetching: Fetching) -> Option<u32> {
+        self.0.lock().await_answer(fetching)
     }
 }

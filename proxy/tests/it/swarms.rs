@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use littoral_testkit::node::plugin;
+use littoral_testkit::origin::{Body, Gate};
 use littoral_testkit::{Node, Origin, Response, refused};
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -361,4 +362,51 @@ async fn what_cannot_be_is_refused_with_what_to_do() {
         config(&origin, "", "").replace("bind = \"127.0.0.1:0\"\n", "").replace("datagrams = \"127.0.0.1:0\"\n", "");
     let (code, said) = refused(BINARY, &text, &[("s.wasm", &swarm)]);
     assert!(code == Some(2) && said.contains("give bind, datagrams or both"), "{said}");
+}
+
+/// Whom swarms ask.
+async fn far() -> Origin {
+    Origin::start(|request| match request.path.as_str() {
+        "/silent" => Response::with(&[], Body::Gated(b"a".to_vec(), Gate::default(), b"b".to_vec())),
+        "/gone" => Response { status: 404, ..Response::ok(&[], b"no such torrent") },
+        path => Response::ok(&[], format!("peers for {path}").as_bytes()),
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_swarm_asks_by_http_whom_it_was_granted_and_answers_others_meanwhile() {
+    let (origin, far) = (origin(10).await, far().await);
+    let keys = format!("http = [{:?}]\nhttp_timeout = \"1s\"", far.url());
+    let node = start(&origin, "swarm-fetch", &keys, "").await;
+    let (mut one, mut other) = (Peer::of(&node).await, Peer::of(&node).await);
+    assert_eq!(one.ask(&format!("get {}/announce", far.url())).await, "200 peers for /announce");
+    assert_eq!(one.ask(&format!("get {}/gone", far.url())).await, "404 no such torrent");
+    assert_eq!(one.ask("get http://127.0.0.1:1/").await, "it may not be asked");
+    assert_eq!(far.requests()[0].field("cdn-loop"), Some("littoral"));
+    // Nobody else waits for one that is not answered.
+    one.say(&format!("get {}/silent", far.url())).await;
+    assert_eq!(other.ask("echo still").await, "still");
+    assert_eq!(one.hear().await.as_deref(), Some("it took too long"));
+    assert_eq!(other.ask(&format!("many {}/silent 100", far.url())).await, "16", "no more are under way at a time");
+    node.until("littoral_swarm_events_total{plugin=\"s\",event=\"answered\"}", 19.0).await;
+    let metrics = node.metrics().await;
+    let of = |outcome: &str| metrics[&format!("littoral_plugin_fetches_total{{plugin=\"s\",outcome=\"{outcome}\"}}")];
+    assert_eq!([of("answered"), of("not-granted"), of("timeout")], [2.0, 1.0, 17.0]);
+    assert_eq!(metrics["littoral_plugin_fetches_open{plugin=\"s\"}"], 0.0);
+    assert_eq!(metrics[STARTS], 1.0);
+    assert_eq!(one.ask(&format!("get {}/again", far.url())).await, "200 peers for /again", "there is room again");
+}
+
+#[tokio::test]
+async fn a_swarm_asks_nobody_in_its_start_and_nobody_whom_it_was_not_granted() {
+    let origin = origin(10).await;
+    for (keys, expected) in [
+        ("", "it asks by HTTP: say whom it may"),
+        ("http = [\"http://127.0.0.1:1\"]\nconfig = { at = \"start\" }", "more than timers in its `start`"),
+    ] {
+        let text = config(&origin, keys, "") + REQUIRED;
+        let (code, said) = refused(BINARY, &text, &[("s.wasm", &plugin("swarm-fetch"))]);
+        assert!(code == Some(2) && said.contains(expected), "{said}");
+    }
 }

@@ -11,7 +11,7 @@ use super::guest::Guest;
 use super::limits::CONNECTIONS_TOTAL;
 use super::outbound::{DialSpec, OfDialer};
 use super::plugin::{Code, Generation, Kind, Service, recipe, start};
-use super::swarm::{self, Content as Named, swarm_host};
+use super::swarm::{self, Content as Named, swarm_fetch, swarm_host};
 use super::ticks;
 use super::vectors::canary;
 use super::wire::Nowhere;
@@ -101,6 +101,7 @@ impl ServiceHost {
         }
         let add = |linker: &mut Linker<Guest>| {
             durable::add_to_linker::<_, OfKeeper>(linker, Guest::keeper)?;
+            swarm_fetch::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)?;
             swarm_host::add_to_linker::<_, HasSelf<Guest>>(linker, |guest| guest)
         };
         let pool = (swarm::limits::INSTANCES_TOTAL, swarm::limits::MEMORY_BYTES_MAX, self.runtime.is_metered());

@@ -17,7 +17,7 @@ mod quota;
 
 pub use actor::{Actor, Event, Failed};
 pub(super) use actor::{Instance, try_one};
-pub(super) use bindings::littoral::plugin::swarm_host;
+pub(super) use bindings::littoral::plugin::{swarm_fetch, swarm_host};
 pub(super) use calls::Calls;
 pub use content::{CONTENT_MAX, Content};
 pub use digest::{Algorithm, Summing};

@@ -8,6 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use littoral_plugin_host::HostSettings;
+use littoral_plugin_host::fetch::Fetching;
 use littoral_plugin_host::service::swarm::{Actor, Algorithm, Event, Outside, Refusal, Unsent};
 use littoral_plugin_host::service::{DialSpec, Service, ServiceHost, ServiceSpec, Target};
 
@@ -61,6 +62,10 @@ impl Outside for Heard {
     fn digest(&mut self, content: u32, at: u64, length: u32, algorithm: Algorithm) -> Result<u32, Refusal> {
         self.note(format!("digest {content} {at} {length} {algorithm:?}"));
         Ok(1)
+    }
+    fn await_answer(&mut self, _fetching: Fetching) -> Option<u32> {
+        self.note("await".to_owned());
+        None
     }
 }
 
@@ -119,7 +124,13 @@ fn a_swarm_that_calls_with_good_pointers_is_heard() {
     ];
     let told = moved.service.status().manifest.capabilities;
     let told: Vec<_> = told.iter().map(|(key, of)| (*key, of.asked, of.granted)).collect();
-    let expected = [("content", true, false), ("dial", true, true), ("durable", false, false), ("store", false, true)];
+    let expected = [
+        ("content", true, false),
+        ("dial", true, true),
+        ("durable", false, false),
+        ("http", false, false),
+        ("store", false, true),
+    ];
     assert!(told.iter().zip(expected).all(|(told, expected)| told.0 == expected.0 && told.2 == expected.2), "{told:?}");
     let heard = moved.run(operations, b"pongpeer.examplehttp://a/");
     let expected = [

@@ -99,3 +99,36 @@ fn a_generation_whose_vectors_fail_does_not_go_live_and_the_old_one_stays() {
     let said = host().load(spec, None).unwrap_err().to_string();
     assert!(said.contains("its vectors: ") && said.contains("v.toml: cannot be read"), "{said}");
 }
+
+#[test]
+fn a_case_of_a_filter_tells_whom_it_dials_and_begins_with_an_empty_disk() {
+    let asked = |what: &str, more: &str| format!("request = {{ fields = {{ x-do = {what:?} }} }}\n{more}\n");
+    let dial = |hears: &str| {
+        format!("dial = [{{ host = \"a.example\", port = 7, turns = [{{ hears = {hears:?}, says = \"HI\\n\" }}] }}]")
+    };
+    let hi = |hears| asked("ask a.example 7 hi", &dial(hears)) + "expect = { reply = { body = \"HI\\n\" } }";
+    assert_eq!(verified("filter-outside", &hi("hi\n")).problem, None);
+    let said = problem("filter-outside", &hi("ho\n"));
+    assert!(said.contains("dial a.example:7: turn 1: expected"), "{said}");
+    let said = problem("filter-outside", &(asked("get a", &dial("hi\n")) + "expect = { reply = { status = 200 } }"));
+    assert!(said.contains("expected that it is dialled, it was not"), "{said}");
+    let nobody = asked("ask a.example 7 hi", "") + "expect = { reply = { body = \"no: it may not be dialled\\n\" } }";
+    assert_eq!(verified("filter-outside", &nobody).problem, None);
+    for (what, body) in [("put a 1", "kept\\n"), ("get a", "none\\n"), ("commits 3", "3\\n")] {
+        let case = asked(what, &format!("expect = {{ reply = {{ body = \"{body}\" }} }}"));
+        assert_eq!(verified("filter-outside", &case).problem, None, "{what}");
+    }
+}
+
+#[test]
+fn a_case_of_a_swarm_tells_what_is_answered_by_http() {
+    let case = |url: &str, hears: &str| {
+        format!(
+            "fetch = [{{ url = \"http://t.example/announce\", body = \"peers\" }}]\nturns = [{{ opened = 1 }}, {{ data = 1, says = \"get {url}\\n\", hears = {{ 1 = {hears:?} }} }}]\n"
+        )
+    };
+    assert_eq!(verified("swarm-fetch", &case("http://t.example/announce", "200 peers\n")).problem, None);
+    assert_eq!(verified("swarm-fetch", &case("http://other.example/", "it may not be asked\n")).problem, None);
+    let said = problem("swarm-fetch", &case("http://t.example/announce", "404\n"));
+    assert!(said.contains("200 peers"), "{said}");
+}

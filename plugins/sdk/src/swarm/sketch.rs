@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use super::{Algorithm, Durable, Host, Refused, Store, Unsent};
 use crate::durable::sketch::Vault;
+use crate::fetch::{self, Request};
 use crate::filter::sketch::Shelf;
 
 /// What a swarm asked for, and what it is told.
@@ -34,6 +35,8 @@ pub struct Sketch {
     pub found: BTreeMap<u32, String>,
     /// Sums that were asked for: number, content, from, length.
     pub digests: Vec<(u32, u32, u64, u32, Algorithm)>,
+    /// Requests that were made, with the number each was given; the test calls [`Swarm::answered`](super::Swarm::answered).
+    pub asked: Vec<(u32, Request)>,
     number: u32,
 }
 
@@ -98,6 +101,11 @@ impl Host for Sketch {
         self.content(content).ok_or(Refused::Gone)?;
         let number = self.numbered();
         self.digests.push((number, content, at, length, algorithm));
+        Ok(number)
+    }
+    fn ask(&mut self, request: &Request) -> Result<u32, fetch::Refused> {
+        let number = self.numbered();
+        self.asked.push((number, request.clone()));
         Ok(number)
     }
     fn durable(&mut self) -> impl Durable {

@@ -157,7 +157,7 @@ pub(super) const METRICS: &[Declared] = &[
     metric("littoral_swarm_starts_total", "plugin", "Instances of a swarm that were started."),
     metric(
         "littoral_swarm_events_total",
-        "plugin, event: opened, data, ended, writable, closed, datagram, timer, found, digested",
+        "plugin, event: opened, data, ended, writable, closed, datagram, timer, found, digested, answered",
         "What a swarm was told.",
     ),
     metric(

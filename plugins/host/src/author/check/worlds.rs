@@ -136,7 +136,11 @@ mod tests {
         for (of, import, why) in [
             ("service", "exchange", "that is of http-filter: a service (stream-service) has"),
             ("datagrams", "place", "that is of http-filter: a service of datagrams (datagram-service) has"),
-            ("swarm", "fetch", "a swarm (swarm-service) has env, ambient, store, durable, swarm-host"),
+            (
+                "swarm",
+                "connection",
+                "a swarm (swarm-service) has env, ambient, store, durable, fetch, swarm-fetch, swarm-host",
+            ),
         ] {
             let told = told(of, &[&format!("littoral:plugin/{import}@0.1.0"), "wasi:sockets/tcp@0.2.0"]);
             assert_eq!(told.len(), 2, "{told:#?}");

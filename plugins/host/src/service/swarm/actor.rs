@@ -10,14 +10,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use wasmtime::Store;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{Instance as Component, InstancePre, TypedFunc};
 
-use super::bindings::{SwarmService, SwarmServicePre};
+use super::bindings::exports::littoral::plugin::swarm::{Guest as Swarm, GuestIndices as SwarmIndices};
 use super::calls::{Calls, endpoint};
 use super::figures::SwarmFigures;
 use super::limits::HANDOFF_BYTES_MAX;
 use super::outside::{Nowhere, Outside};
 use crate::bounds::{Place, failure_of};
+use crate::fetch::{self, Answer, Refusal, Refused, Response};
 use crate::filter::{Failure, Fault};
 use crate::runtime::Shared;
 use crate::service::connection::Connection;
@@ -39,12 +40,13 @@ pub enum Event {
     Timer { id: u32 },
     Found { content: u32, length: Option<u64> },
     Digested { number: u32, sum: Option<Vec<u8>> },
+    Answered { number: u32, outcome: Result<Answer, Refused> },
 }
 
 impl Event {
     /// Labels of all kinds, in the order of the variants.
-    pub const KINDS: [&'static str; 9] =
-        ["opened", "data", "ended", "writable", "closed", "datagram", "timer", "found", "digested"];
+    pub const KINDS: [&'static str; 10] =
+        ["opened", "data", "ended", "writable", "closed", "datagram", "timer", "found", "digested", "answered"];
 
     fn kind(&self) -> usize {
         match self {
@@ -57,9 +59,15 @@ impl Event {
             Self::Timer { .. } => 6,
             Self::Found { .. } => 7,
             Self::Digested { .. } => 8,
+            Self::Answered { .. } => 9,
         }
     }
 }
+
+/// The interface of answers, in the version that is linked.
+const ANSWERS: &str = "littoral:plugin/swarm-answers@0.1.0";
+/// Its function.
+type Answers = TypedFunc<(u32, Result<Response, Refusal>), ()>;
 
 /// It failed, or could not be started. What that leads to was done; whoever drives it closes its connections and waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +83,9 @@ pub struct Actor {
 /// What is below it.
 pub(in crate::service) struct Instance {
     store: Store<Guest>,
-    exports: SwarmService,
+    exports: Swarm,
+    /// Where it asks by HTTP.
+    answers: Option<Answers>,
     _place: Place,
 }
 
@@ -96,14 +106,16 @@ impl Instance {
         let reaches = recipe.dial.map(|granted| granted.reaches.clone()).unwrap_or_default();
         store.data_mut().swarm = Some(Calls::new(outside, reaches));
         let started = async {
-            let exports = SwarmServicePre::new(pre.clone())?.instantiate_async(&mut store).await?;
-            let told = exports.littoral_plugin_swarm().call_start(&mut store, config, handoff).await?;
-            wasmtime::Result::Ok((exports, told))
+            let component = pre.instantiate_async(&mut store).await?;
+            let exports = SwarmIndices::new(pre)?.load(&mut store, &component)?;
+            let answers = answers(&mut store, &component)?;
+            let told = exports.call_start(&mut store, config, handoff).await?;
+            wasmtime::Result::Ok(((exports, answers), told))
         };
         match started.await {
-            Ok((exports, Ok(()))) => {
+            Ok(((exports, answers), Ok(()))) => {
                 store.data_mut().begins = false;
-                Ok(Self { store, exports, _place: recipe.place })
+                Ok(Self { store, exports, answers, _place: recipe.place })
             }
             Ok((_, Err(text))) => Err(Failure::new(Fault::Init, format!("it refuses its config: {}", bounded(text)))),
             Err(error) => Err(failure_of(&error, &store.data().bounds).at_start("start")),
@@ -115,7 +127,7 @@ impl Instance {
     /// # Errors
     /// How it failed.
     pub(in crate::service) async fn tell(&mut self, event: &Event) -> Result<(), Failure> {
-        let (store, swarm) = (&mut self.store, self.exports.littoral_plugin_swarm());
+        let (store, swarm, answers) = (&mut self.store, &self.exports, self.answers.as_ref());
         let guest = store.data_mut();
         guest.time.begin_anew();
         guest.turn.begin();
@@ -134,6 +146,11 @@ impl Instance {
                 Event::Timer { id } => swarm.call_timer(store, *id).await,
                 Event::Found { content, length } => swarm.call_found(store, *content, *length).await,
                 Event::Digested { number, sum } => swarm.call_digested(store, *number, sum.as_deref()).await,
+                Event::Answered { number, outcome } => match answers {
+                    Some(answers) => answers.call_async(store, (*number, fetch::told(outcome.clone()))).await,
+                    // One that asks has it.
+                    None => Ok(()),
+                },
             }
         };
         slot.during(telling).await.map_err(|error| failure_of(&error, &self.store.data().bounds))
@@ -154,7 +171,7 @@ impl Instance {
         guest.time.begin_long();
         let slot = guest.turn.slot();
         self.store.set_epoch_deadline(1);
-        let given = slot.during(self.exports.littoral_plugin_swarm().call_stop(&mut self.store)).await;
+        let given = slot.during(self.exports.call_stop(&mut self.store)).await;
         let given = given.map_err(|error| failure_of(&error, &self.store.data().bounds))?;
         match given.len() <= HANDOFF_BYTES_MAX {
             true => Ok(given),
@@ -164,6 +181,14 @@ impl Instance {
             }
         }
     }
+}
+
+/// Where it is told what came of its requests, if it exports that.
+fn answers(store: &mut Store<Guest>, of: &Component) -> wasmtime::Result<Option<Answers>> {
+    let Some(interface) = of.get_export_index(&mut *store, None, ANSWERS) else { return Ok(None) };
+    let answered = of.get_export_index(&mut *store, Some(&interface), "answered");
+    let answered = answered.ok_or_else(|| wasmtime::Error::msg("its swarm-answers have no answered"))?;
+    of.get_typed_func(&mut *store, answered).map(Some)
 }
 
 /// Starts an instance that nothing is outside of, as a test of its file and config.

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use wasmtime::Result;
 
+use super::bindings::littoral::plugin::swarm_fetch as asking;
 use super::digest::Algorithm;
 use super::limits::{DIGESTED_BYTES_MAX, URL_BYTES_MAX};
 use super::outside::{Outside, Refusal, Unsent};
 use super::swarm_host::{Algorithm as Asked, Endpoint, Host, Refusal as Refused, Unsent as Told};
 use crate::ambient::nonsense;
+use crate::fetch::{self, Request};
 use crate::service::guest::Guest;
 use crate::service::limits::DATAGRAM_BYTES_MAX;
 use crate::service::outbound::target;
@@ -141,6 +143,18 @@ impl Host for Guest {
             return Err(nonsense(format!("a sum of {length} bytes: at most {DIGESTED_BYTES_MAX}")));
         }
         Ok(outside.digest(content, at, length, algorithm).map_err(refused))
+    }
+}
+
+impl asking::Host for Guest {
+    fn ask(&mut self, request: Request) -> Result<Result<u32, fetch::Refusal>> {
+        self.outside()?;
+        let fetching = match self.asking.begin_one(request)? {
+            Ok(fetching) => fetching,
+            Err(refused) => return Ok(Err(fetch::refusal(refused))),
+        };
+        let number = self.outside()?.await_answer(fetching);
+        Ok(number.ok_or(fetch::Refusal::TooMany))
     }
 }
 

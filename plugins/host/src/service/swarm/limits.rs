@@ -58,3 +58,5 @@ pub const BACKOFF_MIN: Duration = Duration::from_secs(1);
 pub const BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// One that lived for so long begins anew.
 pub const HEALTHY: Duration = Duration::from_secs(600);
+/// Requests by HTTP that are under way.
+pub const ASKED_MAX: usize = 16;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::digest::Algorithm;
+use crate::fetch::Fetching;
 use crate::service::Target;
 
 /// Why something is not begun; as the contract has it.
@@ -65,6 +66,8 @@ pub trait Outside: Send {
     /// # Errors
     /// Why it does not.
     fn digest(&mut self, content: u32, at: u64, length: u32, algorithm: Algorithm) -> Result<u32, Refusal>;
+    /// Waits for what comes of a request; its number. `None`: as many as there may be are under way.
+    fn await_answer(&mut self, fetching: Fetching) -> Option<u32>;
 }
 
 /// Nothing is outside: for whoever only wants to see whether a guest starts.
@@ -103,5 +106,9 @@ impl Outside for Nowhere {
 
     fn digest(&mut self, _content: u32, _at: u64, _length: u32, _algorithm: Algorithm) -> Result<u32, Refusal> {
         Err(Refusal::Gone)
+    }
+
+    fn await_answer(&mut self, _fetching: Fetching) -> Option<u32> {
+        None
     }
 }

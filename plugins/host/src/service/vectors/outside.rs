@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use super::stage::now_ms;
 use super::talk::{Dial, Line};
 use super::text::Bytes;
+use crate::fetch::Fetching;
 use crate::service::Target;
 use crate::service::swarm::{Algorithm, Event, Outside, Refusal, Summing, Unsent};
 
@@ -191,5 +193,17 @@ impl Outside for Scripted {
         far.numbers += 1;
         far.follows.push(Event::Digested { number, sum: Some(summing.sum()) });
         Ok(number)
+    }
+
+    fn await_answer(&mut self, fetching: Fetching) -> Option<u32> {
+        let mut far = self.0.lock();
+        let number = far.numbers;
+        far.numbers += 1;
+        // What a text answers is there at once.
+        let mut fetching = fetching;
+        if let Poll::Ready(outcome) = fetching.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            far.follows.push(Event::Answered { number, outcome });
+        }
+        Some(number)
     }
 }

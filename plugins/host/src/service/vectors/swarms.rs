@@ -180,8 +180,8 @@ impl Turn for Happens {
         if case.client.is_some() || case.tls.is_some() || case.amplification.is_some() {
             return Err("client, tls and amplification are not for swarms: write `from` in a turn".into());
         }
-        if case.ticks > 0 || !case.fetch.is_empty() {
-            return Err("a swarm neither ticks nor asks by HTTP: let time pass with `after_ms`".into());
+        if case.ticks > 0 {
+            return Err("a swarm does not tick: let time pass with `after_ms`".into());
         }
         if case.expect.as_ref().is_some_and(|expect| expect.ends.is_some() || expect.error.is_some()) {
             return Err("ends and error are for connections: write `closes` in a turn".into());
