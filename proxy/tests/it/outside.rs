@@ -1,6 +1,7 @@
 //! What filters have outside of a request, where they are granted it: what they keep on disk, and whom they dial.
 
 use std::path::Path;
+use std::time::Duration;
 
 use littoral_testkit::node::plugin;
 use littoral_testkit::{Node, refused};
@@ -128,12 +129,25 @@ async fn strangers_have_a_filter_commit_so_often_in_a_second_and_no_more() {
     assert_eq!(busy as u64, 400 - made);
 }
 
+/// Somebody who says an octet now and then, and never ends a line; the port.
+async fn dripping() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut drops = tokio::time::interval(Duration::from_millis(100));
+        while stream.write_all(b"x").await.is_ok() {
+            drops.tick().await;
+        }
+    });
+    port
+}
+
 #[tokio::test]
-async fn somebody_silent_keeps_a_call_waiting_for_its_bound_and_no_longer() {
-    let data = tempfile::tempdir().unwrap();
-    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = silent.local_addr().unwrap().port();
+async fn somebody_who_never_comes_to_an_end_keeps_a_call_waiting_for_its_bound_and_no_longer() {
+    let (data, port) = (tempfile::tempdir().unwrap(), dripping().await);
     let node = start(data.path(), DISK).await;
+    // No single wait of it is long; a line of the 1024 octets that are asked for would be there after two minutes.
     assert_eq!(done(&node, &format!("ask 127.0.0.1 {port} x")).await, "no: the peer was silent for too long");
     assert_eq!(sample(&node, "dialled_troubles_total{plugin=\"f\",kind=\"timeout\"}").await, 1.0);
     assert_eq!(sample(&node, "faults_total{plugin=\"f\",kind=\"deadline\"}").await, 0.0, "it has waited, not computed");
