@@ -55,7 +55,7 @@ pub struct Options {
 }
 
 /// What was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// Answers that count.
     pub requests: u64,
@@ -67,6 +67,23 @@ pub struct Latency {
     pub p999_us: f64,
     /// 99th percentile of how late a request left though a connection was free: the generator's own part of the latency, in µs.
     pub late_p99_us: f64,
+    /// The slowest tenth, slowest first, in µs: what percentiles of several runs together are made of.
+    pub slowest_us: Vec<f64>,
+}
+
+/// Runs whose percentiles can be told together: the slowest hundredth of all is within the slowest tenths of each, whoever has most of it.
+pub const TOGETHER_MAX: u32 = 10;
+
+/// The 99th percentile of runs of one length together, in µs; 0 of none. At most [`TOGETHER_MAX`].
+#[must_use]
+pub fn p99_together(runs: &[Latency]) -> f64 {
+    let requests: u64 = runs.iter().map(|run| run.requests).sum();
+    let mut slowest: Vec<f64> = runs.iter().flat_map(|run| run.slowest_us.iter().copied()).collect();
+    let at = (requests.saturating_sub(1) as f64 * 0.01).round() as usize;
+    if at >= slowest.len() {
+        return slowest.last().copied().unwrap_or(0.0);
+    }
+    *slowest.select_nth_unstable_by(at, |one, other| other.total_cmp(one)).1
 }
 
 /// Runs the loop and prints what it saw as JSON.
@@ -212,7 +229,11 @@ impl Loop {
         let p50_us = percentile(&mut self.seen, 0.50) * 1e6;
         let p99_us = percentile(&mut self.seen, 0.99) * 1e6;
         let p999_us = percentile(&mut self.seen, 0.999) * 1e6;
-        Ok(Latency { requests: self.seen.len() as u64, p50_us, p99_us, p999_us, late_p99_us })
+        let requests = self.seen.len() as u64;
+        self.seen.sort_by(|one, other| other.total_cmp(one));
+        let tenth = self.seen.len().div_ceil(TOGETHER_MAX as usize);
+        let slowest_us = self.seen[..tenth].iter().map(|seconds| (seconds * 1e7).round() / 10.0).collect();
+        Ok(Latency { requests, p50_us, p99_us, p999_us, late_p99_us, slowest_us })
     }
 }
 
@@ -258,5 +279,22 @@ mod tests {
         assert_eq!(percentile(&mut values, 0.99), 99.0);
         assert_eq!(percentile(&mut values, 0.5), 50.0);
         assert_eq!(percentile(&mut [], 0.5), 0.0);
+    }
+
+    #[test]
+    fn a_percentile_of_runs_together_is_that_of_all_their_values() {
+        let run = |values: &mut Vec<f64>| {
+            values.sort_by(|one, other| other.total_cmp(one));
+            let (requests, slowest_us) = (values.len() as u64, values[..values.len() / 10].to_vec());
+            Latency { requests, p50_us: 0.0, p99_us: 0.0, p999_us: 0.0, late_p99_us: 0.0, slowest_us }
+        };
+        let mut draws = Draws::new(7);
+        let mut runs: Vec<Vec<f64>> = (0..3).map(|_| (0..1000).map(|_| draws.unit()).collect()).collect();
+        // One of them has all that is slow.
+        runs[1].iter_mut().take(40).for_each(|value| *value += 10.0);
+        let mut all = runs.concat();
+        let runs: Vec<Latency> = runs.iter_mut().map(run).collect();
+        assert_eq!(p99_together(&runs), percentile(&mut all, 0.99));
+        assert_eq!(p99_together(&[]), 0.0);
     }
 }
