@@ -8,6 +8,7 @@ mod dnssec;
 mod edns;
 mod hot;
 mod https;
+mod incoming;
 mod millions;
 mod packets;
 mod properties;
