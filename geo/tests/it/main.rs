@@ -5,6 +5,7 @@
 mod copies;
 mod dns;
 mod dnssec;
+mod ecs;
 mod edns;
 mod hot;
 mod https;
