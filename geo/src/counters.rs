@@ -27,6 +27,8 @@ pub struct Counters {
     pub rate_cut: AtomicU64,
     /// See [`Self::rate_cut`].
     pub rate_dropped: AtomicU64,
+    /// Queries over UDP that the kernel dropped because more came than could be answered.
+    pub dropped: AtomicU64,
     /// Queries that could not be read or are not allowed.
     pub malformed: AtomicU64,
     /// Signatures made for answers, and taken from those kept.

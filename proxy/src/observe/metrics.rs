@@ -332,6 +332,7 @@ pub const METRICS: &[Declared] = &[
         "action: cut, dropped",
         "Answers over UDP beyond `dns.answers_per_second`.",
     ),
+    metric("littoral_dns_dropped_total", "", "Queries over UDP that the kernel dropped: more came than is answered."),
     metric("littoral_dns_malformed_total", "", "Queries that could not be read."),
     metric("littoral_dns_decisions_total", "reason", "Cluster decisions by what decided."),
     metric(
