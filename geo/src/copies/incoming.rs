@@ -28,7 +28,7 @@ enum At {
     /// In a whole zone, which ends with the SOA record that it began with.
     Whole,
     /// Behind the SOA record that a change begins with: what goes.
-    Going(Record),
+    Going(Box<Record>),
     /// Behind the one it ends with: what comes.
     Coming(Box<Change>),
     End,
@@ -104,7 +104,7 @@ impl Incoming {
             }
             (At::Going(from), Some(serial)) if newer(serial, serial_of(&from)) => {
                 let removed = std::mem::take(&mut self.records);
-                At::Coming(Box::new(Change { from, to: record, removed, added: Vec::new() }))
+                At::Coming(Box::new(Change { from: *from, to: record, removed, added: Vec::new() }))
             }
             (At::Going(from), Some(serial)) => {
                 return Err(format!("a change from serial {} back to {serial}", serial_of(&from)));
@@ -121,7 +121,7 @@ impl Incoming {
                         return Err(format!("a change that leads to serial {to}, and {serial} behind it"));
                     }
                     true => At::End,
-                    false => At::Going(record),
+                    false => At::Going(record.into()),
                 }
             }
             (At::End, _) => return Err("more records behind the end".into()),
@@ -144,7 +144,7 @@ impl Incoming {
     fn begin(&self, soa: Record, serial: u32) -> Result<At, String> {
         match self.known {
             Some(known) if known != serial => Err(format!("changes from serial {serial} on, and the copy has {known}")),
-            _ => Ok(At::Going(soa)),
+            _ => Ok(At::Going(soa.into())),
         }
     }
 

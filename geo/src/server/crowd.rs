@@ -86,6 +86,8 @@ pub(super) struct Crowd {
     overflowed: bool,
     /// Whether the kernel is to be asked with the next query.
     look: bool,
+    /// Whether the filter has just been taken away: what it has dropped is no overflow.
+    opened: bool,
     ends: Duration,
     /// Periods since the last lesson, or since things were bad.
     periods: u32,
@@ -113,6 +115,7 @@ impl Crowd {
             empties: 0,
             overflowed: false,
             look: false,
+            opened: false,
             ends: Duration::ZERO,
             periods: 0,
         }
@@ -125,13 +128,13 @@ impl Crowd {
 
     /// Whether it is time to ask the kernel how many it has dropped.
     pub(super) fn is_to_look(&self) -> bool {
-        self.look || self.run % LOOK_EVERY == LOOK_EVERY - 1
+        self.look || self.opened || self.run % LOOK_EVERY == LOOK_EVERY - 1
     }
 
     /// What it said; how many that is more than before.
     pub(super) fn dropped(&mut self, count: u32) -> u32 {
         let more = count.wrapping_sub(std::mem::replace(&mut self.dropped, count));
-        self.overflowed |= more > 0;
+        self.overflowed |= more > 0 && !self.opened;
         self.look = false;
         more
     }
@@ -199,7 +202,7 @@ impl Crowd {
                 self.now.forget();
             }
         }
-        (self.queries, self.empties, self.overflowed) = (0, 0, false);
+        (self.queries, self.empties, self.overflowed, self.opened) = (0, 0, false, turn == Turn::Open);
         turn
     }
 
@@ -278,7 +281,9 @@ mod tests {
         assert_eq!(favoured, [network("192.0.2.9"), network("2001:db8:7::")]);
         // It does not cope: fewer strangers pass, down to the fewest.
         assert_eq!(period(&mut crowd, &["192.0.2.1"], 9000, 0, false), Turn::Sieve(FIRST / 2));
-        (0..20).for_each(|_| drop(period(&mut crowd, &["192.0.2.1"], 9000, 0, false)));
+        for _ in 0..20 {
+            period(&mut crowd, &["192.0.2.1"], 9000, 0, false);
+        }
         assert_eq!(crowd.share, FEWEST);
     }
 
@@ -304,6 +309,9 @@ mod tests {
         assert_eq!(calm(&mut crowd), Some(Turn::Sieve(2 * FIRST)));
         assert_eq!(calm(&mut crowd), Some(Turn::Sieve(4 * FIRST)));
         assert_eq!(calm(&mut crowd), Some(Turn::Open));
+        // What the filter has dropped is told afterwards, and is no overflow, however busy it is by then.
+        assert!(crowd.is_to_look());
+        assert_eq!(period(&mut crowd, &["192.0.2.1"], 9000, 0, true), Turn::Nothing);
         // So they do when nothing came for long.
         period(&mut crowd, &["192.0.2.1"], 9000, 0, true);
         crowd.queries = 1;
