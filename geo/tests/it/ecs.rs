@@ -92,7 +92,7 @@ impl Lists {
         });
         let sites = places[..usize::from(CLUSTERS)].to_vec();
         let list = |draw: &mut Draw, count: usize| {
-            let one = |at: usize| (draw.prefix(at % 2 == 0), draw.below(CLUSTERS.into()) as u16);
+            let one = |at: usize| (draw.prefix(at.is_multiple_of(2)), draw.below(CLUSTERS.into()) as u16);
             let mut list: Vec<(IpNet, u16)> = (0..count).map(one).collect();
             // Of one kind there is one cluster for a prefix.
             list.sort_unstable();
@@ -101,7 +101,7 @@ impl Lists {
             list
         };
         let (zones, forced) = (list(&mut draw, 2 * PREFIXES), list(&mut draw, PREFIXES / 5));
-        let mut corrected: Vec<IpNet> = (0..PREFIXES / 5).map(|at| draw.prefix(at % 2 == 0)).collect();
+        let mut corrected: Vec<IpNet> = (0..PREFIXES / 5).map(|at| draw.prefix(at.is_multiple_of(2))).collect();
         corrected.sort_unstable();
         corrected.dedup();
         let places: Vec<(IpNet, [f64; 2])> =
