@@ -82,9 +82,9 @@ bench: plugins setup-bench ## compare with nginx, Varnish, Traffic Server and HA
 	$(CARGO) build --profile dist --locked -p littoral
 	$(TARGET)/release/littoral-bench run --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) --disk $(TARGET) $(ARGS)
 
-bench-dns: build setup-bench ## compare the DNS side with gdnsd and Knot, into bench/results/LATEST-DNS.md (ARGS="--rounds 3")
+bench-dns: plugins setup-bench ## compare the DNS side with gdnsd and Knot, into bench/results/LATEST-DNS.md (ARGS="--part flood --rounds 3")
 	$(CARGO) build --profile dist --locked -p littoral
-	$(TARGET)/release/littoral-bench dns --littoral $(TARGET)/dist/littoral $(ARGS)
+	$(TARGET)/release/littoral-bench dns --littoral $(TARGET)/dist/littoral --plugins $(LITTORAL_PLUGINS) $(ARGS)
 
 bench-select: build ## compare routing policies with the optimum in generated worlds, and print the table (ARGS="--seed 101 --policy route-load")
 	$(TARGET)/release/littoral-bench select $(ARGS)

@@ -24,6 +24,7 @@ cmake|cmake|builds zlib-ng, which pingora compresses with
 curl|curl|the integration tests ask the node as an outside client
 dig|bind9-dnsutils|the integration tests ask the DNS server as an outside client
 kdig|knot-dnsutils|a second such client, which shows every EDNS option
+knotd|knot|the tests copy zones from it and to it
 unbound-host|unbound-host|the tests have it validate signed zones, as a resolver does
 unbound|unbound|the tests put it before the node, as a resolver that tells clients' subnets
 named-checkzone|bind9-utils|the tests ask it what a zone file is
@@ -99,7 +100,9 @@ packages() {
     say "installing with apt-get: ${missing[*]}"
     install_quietly "${missing[@]}"
     [ "$1" != bench ] || say "their services were not started, but will be at the next boot: systemctl disable nginx varnish trafficserver haproxy gdnsd knot"
-    case " ${missing[*]} " in *" unbound "*) say "its service was not started, but will be at the next boot: systemctl disable unbound" ;; esac
+    [ "$1" = bench ] || for package in unbound knot; do
+        case " ${missing[*]} " in *" $package "*) say "its service was not started, but will be at the next boot: systemctl disable $package" ;; esac
+    done
 }
 
 # nginx and the others would start as services on public ports when installed; a policy file tells Debian not to.

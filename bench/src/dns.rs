@@ -1,4 +1,5 @@
-//! The comparison of the DNS side: CPU time per query of littoral beside gdnsd and Knot, with one map and one zone for all.
+//! The comparison of the DNS side: CPU time per query of littoral beside gdnsd and Knot, with one map and one zone for all; [`paced`] is
+//! about how long answers take, [`flood`] about who is answered in a flood, [`inside`] about what is measured without a socket.
 //!
 //! Each server has one thread for UDP on the server's core; dnsperf asks from the generator's, always with the same number of
 //! queries under way. The servers take turns within each round, and a ratio compares two of the same round. Invariant: a round
@@ -6,10 +7,14 @@
 //! those of the others.
 
 mod ask;
+mod flood;
+mod inside;
+mod paced;
 mod server;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -18,7 +23,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use crate::compare::memory_backed_directory;
-use crate::machine::{CpuTime, GENERATOR_CORE, Machine, resident_bytes};
+use crate::machine::{CpuTime, GENERATOR_CORE, Machine, raise_descriptors, resident_bytes, stay_on};
 use server::{Name, Running};
 use world::World;
 
@@ -42,9 +47,30 @@ pub struct Options {
     /// IPv4 /24 in the map, each of one of 16 clusters
     #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub prefixes: u32,
+    /// Only these; then the table is printed, and no file written
+    #[arg(long = "part", value_delimiter = ',')]
+    pub parts: Vec<Part>,
+    /// Built guests, for what one adds to a query
+    #[arg(long, default_value = "target/plugins")]
+    pub plugins: PathBuf,
     /// Where the results go
     #[arg(long, default_value = "bench/results")]
     pub out: PathBuf,
+}
+
+/// What there is to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// CPU time per query, beside gdnsd and Knot
+    Cpu,
+    /// 99th percentile at 70 % of the capacity, beside gdnsd
+    Latency,
+    /// Who is answered while a flood of five times the capacity comes
+    Flood,
+    /// What the routing guest adds to a query
+    Guest,
+    /// Build of a map of five million prefixes, and lookups in it
+    Map,
 }
 
 /// What is asked.
@@ -95,11 +121,14 @@ struct Results {
     prefixes: u32,
     seconds: u64,
     rounds: Vec<Round>,
+    paced: Vec<paced::Round>,
+    floods: Vec<flood::Round>,
+    inside: Vec<inside::Figure>,
     /// Rounds that do not count and servers that are not there, with the reason.
     left_out: Vec<String>,
 }
 
-/// Runs everything and writes `DATE-COMMIT-dns.json` and `LATEST-DNS.md`.
+/// Runs everything and writes `DATE-COMMIT-dns.json` and `LATEST-DNS.md`, or prints the parts that are wanted.
 ///
 /// # Errors
 /// When the machine has one core, dnsperf is not there, or littoral could not be measured. Another server that is missing, or a
@@ -111,46 +140,36 @@ pub fn run(options: &Options) -> Result<()> {
     if machine.load_before > 1.0 {
         eprintln!("warning: load average is {}; others use these cores, ratios will be noisy", machine.load_before);
     }
-    let (versions, rounds, left_out) = (BTreeMap::new(), Vec::new(), Vec::new());
-    let mut results =
-        Results { machine, versions, prefixes: options.prefixes, seconds: options.seconds, rounds, left_out };
-    let mut running = Vec::new();
-    for name in Name::ALL {
-        match name.start(&options.littoral, &world).and_then(|up| agreed(&up, &world).map(|()| up)) {
-            Ok(up) => {
-                results.versions.insert(name, up.version.clone());
-                running.push(up);
-            }
-            Err(reason) => results.leave_out(format!("{}: {reason:#}", name.title())),
-        }
+    raise_descriptors();
+    stay_on(GENERATOR_CORE)?;
+    let mut results = Results::new(machine, options);
+    if [Part::Cpu, Part::Latency, Part::Flood].into_iter().any(|part| options.wants(part)) {
+        let running = results.started(options, &world);
+        (0..options.rounds).for_each(|number| results.round(options, number, &running, &world));
     }
-    for number in 0..options.rounds {
-        for case in Case::ALL {
-            let able: Vec<&Running> = running.iter().filter(|up| up.name.can(case)).collect();
-            let first = number as usize % able.len().max(1);
-            for up in able[first..].iter().chain(&able[..first]) {
-                match measured(up, case, number, &world, options.seconds) {
-                    Ok(round) => results.rounds.push(round),
-                    Err(reason) => {
-                        results.leave_out(format!(
-                            "round {}, {}, {}: {reason:#}",
-                            number + 1,
-                            case.name(),
-                            up.name.title()
-                        ));
-                    }
-                }
-            }
-        }
+    if options.wants(Part::Guest) {
+        results.inside.extend(inside::guest(&world, &options.plugins, options.rounds)?);
+    }
+    if options.wants(Part::Map) {
+        results.inside.extend(inside::map(options.rounds)?);
     }
     let text = results.markdown();
     println!("{text}");
-    std::fs::create_dir_all(&options.out)?;
-    let stem = format!("{}-{}-dns.json", results.machine.date, results.machine.commit);
-    std::fs::write(options.out.join(stem), serde_json::to_vec_pretty(&results)?)?;
-    std::fs::write(options.out.join("LATEST-DNS.md"), text)?;
-    ensure!(results.rounds.iter().any(|round| round.server == Name::Littoral), "littoral was not measured");
+    if options.parts.is_empty() {
+        std::fs::create_dir_all(&options.out)?;
+        let stem = format!("{}-{}-dns.json", results.machine.date, results.machine.commit);
+        std::fs::write(options.out.join(stem), serde_json::to_vec_pretty(&results)?)?;
+        std::fs::write(options.out.join("LATEST-DNS.md"), text)?;
+    }
+    let is_measured = results.rounds.iter().any(|round| round.server == Name::Littoral);
+    ensure!(is_measured || !options.wants(Part::Cpu), "littoral was not measured");
     Ok(())
+}
+
+impl Options {
+    fn wants(&self, part: Part) -> bool {
+        self.parts.is_empty() || self.parts.contains(&part)
+    }
 }
 
 /// Asks a server what all have to answer alike.
@@ -212,6 +231,63 @@ fn completed(text: &str) -> Result<u64> {
 }
 
 impl Results {
+    fn new(machine: Machine, options: &Options) -> Self {
+        Self {
+            machine,
+            versions: BTreeMap::new(),
+            prefixes: options.prefixes,
+            seconds: options.seconds,
+            rounds: Vec::new(),
+            paced: Vec::new(),
+            floods: Vec::new(),
+            inside: Vec::new(),
+            left_out: Vec::new(),
+        }
+    }
+
+    /// The servers that are there and answer as all do.
+    fn started(&mut self, options: &Options, world: &World) -> Vec<Running> {
+        let mut running = Vec::new();
+        for name in Name::ALL {
+            match name.start(&options.littoral, world).and_then(|up| agreed(&up, world).map(|()| up)) {
+                Ok(up) => {
+                    self.versions.insert(name, up.version.clone());
+                    running.push(up);
+                }
+                Err(reason) => self.leave_out(format!("{}: {reason:#}", name.title())),
+            }
+        }
+        running
+    }
+
+    /// One round of what is wanted; the servers take turns, and another one is the first each time.
+    fn round(&mut self, options: &Options, number: u32, running: &[Running], world: &World) {
+        let first = number as usize % running.len().max(1);
+        let in_turn = || running[first..].iter().chain(&running[..first]);
+        let seconds = options.seconds;
+        let label = |what: &str, up: &Running| format!("round {}, {what}, {}", number + 1, up.name.title());
+        for case in Case::ALL.into_iter().filter(|_| options.wants(Part::Cpu)) {
+            for up in in_turn().filter(|up| up.name.can(case)) {
+                match measured(up, case, number, world, seconds) {
+                    Ok(round) => self.rounds.push(round),
+                    Err(reason) => self.leave_out(format!("{}: {reason:#}", label(case.name(), up))),
+                }
+            }
+        }
+        for up in in_turn().filter(|up| options.wants(Part::Latency) && up.name.can(Case::Chosen)) {
+            match paced::measured(up, number, world, seconds) {
+                Ok(round) => self.paced.push(round),
+                Err(reason) => self.leave_out(format!("{}: {reason:#}", label("latency", up))),
+            }
+        }
+        for up in in_turn().filter(|_| options.wants(Part::Flood)) {
+            match flood::measured(up, number, world, seconds) {
+                Ok(round) => self.floods.push(round),
+                Err(reason) => self.leave_out(format!("{}: {reason:#}", label("flood", up))),
+            }
+        }
+    }
+
     fn leave_out(&mut self, line: String) {
         eprintln!("left out: {line}");
         self.left_out.push(line);
@@ -224,14 +300,32 @@ impl Results {
     }
 
     fn markdown(&self) -> String {
-        use std::fmt::Write as _;
         let Machine { cpu, cores, kernel, load_before, date, commit } = &self.machine;
         let mut text = format!(
-            "# DNS: CPU time per query\n\n{date}, {commit}; {cpu}, {cores} cores, Linux {kernel}, load before {load_before}; \
-             {} prefixes, {} s a round, one thread each\n\n| case | server | µs per query, median (least–most) | littoral to it | mark |\n\
-             |---|---|---|---|---|\n",
+            "# DNS\n\n{date}, {commit}; {cpu}, {cores} cores, Linux {kernel}, load before {load_before}; \
+             {} prefixes, {} s a round, one thread each. Medians, in brackets the least and the most.\n",
             self.prefixes, self.seconds
         );
+        for (section, is_there) in [
+            (self.cpu(), !self.rounds.is_empty()),
+            (paced::markdown(&self.paced), !self.paced.is_empty()),
+            (flood::markdown(&self.floods), !self.floods.is_empty()),
+            (inside::markdown(&self.inside), !self.inside.is_empty()),
+        ] {
+            text.push_str(if is_there { &section } else { "" });
+        }
+        for (name, version) in &self.versions {
+            let _ = write!(text, "\n- {}: {version}", name.title());
+        }
+        for line in &self.left_out {
+            let _ = write!(text, "\n- left out: {line}");
+        }
+        text.push('\n');
+        text
+    }
+
+    fn cpu(&self) -> String {
+        let mut text = "\n## CPU time per query\n\n| case | server | µs per query | littoral to it | mark |\n|---|---|---|---|---|\n".to_owned();
         for case in Case::ALL {
             let own = self.figures(case, Name::Littoral);
             for server in Name::ALL.into_iter().filter(|server| server.can(case)) {
@@ -249,13 +343,6 @@ impl Results {
                 let _ = writeln!(text, "| {} | {} | {figures} | {ratio} | {mark} |", case.name(), server.title());
             }
         }
-        for (name, version) in &self.versions {
-            let _ = write!(text, "\n- {}: {version}", name.title());
-        }
-        for line in &self.left_out {
-            let _ = write!(text, "\n- left out: {line}");
-        }
-        text.push('\n');
         text
     }
 }
@@ -323,6 +410,9 @@ mod tests {
             prefixes: 1,
             seconds: 1,
             rounds: rounds.collect(),
+            paced: Vec::new(),
+            floods: Vec::new(),
+            inside: Vec::new(),
             left_out: vec!["gdnsd: none".into()],
         };
         let text = results.markdown();

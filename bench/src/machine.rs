@@ -241,6 +241,17 @@ pub fn raise_descriptors() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, highest);
 }
 
+/// Keeps this thread, the first of its process, on one core.
+///
+/// # Errors
+/// When taskset is not there.
+pub(crate) fn stay_on(core: u32) -> Result<()> {
+    let pid = std::process::id().to_string();
+    let status = Command::new("taskset").args(["-pc", &core.to_string(), &pid]).stdout(Stdio::null()).status();
+    anyhow::ensure!(status.context("taskset cannot be run")?.success(), "taskset does not keep {pid} on core {core}");
+    Ok(())
+}
+
 pub(crate) fn pause() {
     wait(Duration::from_millis(5));
 }

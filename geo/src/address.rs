@@ -48,6 +48,19 @@ pub fn canonical(address: IpAddr) -> IpAddr {
     embedded(address, 128).0
 }
 
+/// The length of the shortest prefix around an address, as it is looked up, that has no other as part of which IPv4 addresses are looked up. For one that lies among
+/// those, with too few bits known to say which it is, as many as would say something.
+pub(crate) fn apart(address: IpAddr) -> u8 {
+    let IpAddr::V6(v6) = address else {
+        return 0;
+    };
+    let of = |embedding: &Embedding| match (v6.to_bits() ^ embedding.prefix).leading_zeros() as u8 {
+        common if common >= embedding.length => embedding.before + 1,
+        common => common + 1,
+    };
+    EMBEDDINGS.iter().map(of).max().unwrap_or(0)
+}
+
 /// `address` with everything beyond `length` bits zero.
 pub fn masked(address: IpAddr, length: u8) -> IpAddr {
     match address {
@@ -96,6 +109,17 @@ mod tests {
         for (written, length) in [("2001:db8::1", 128), ("::1", 128), ("2002::", 16), ("::", 0), ("::ffff:0:0", 96)] {
             let address: IpAddr = written.parse().unwrap();
             assert_eq!(embedded(address, length), (address, 0), "{written}/{length}");
+        }
+    }
+
+    #[test]
+    fn no_prefix_that_keeps_apart_has_addresses_that_are_looked_up_as_ipv4() {
+        for (written, length) in [("2001:db8::", 21), ("2a00::", 5), ("ff00::", 1), ("64:ff9c::", 30), ("192.0.2.1", 0)]
+        {
+            assert_eq!(apart(written.parse().unwrap()), length, "{written}");
+        }
+        for (few, length) in [("2002::", 17), ("2001::", 97), ("64:ff9b::", 97)] {
+            assert_eq!(apart(few.parse().unwrap()), length, "{few}: too few bits");
         }
     }
 

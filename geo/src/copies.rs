@@ -1,7 +1,7 @@
 //! Zones of other servers, and other servers of our zones: looks after the copies of the former (RFC 1034 §4.3.5), tells the latter of
 //! changes (RFC 1996).
 //!
-//! [`fetch`] asks a primary, [`notify`] tells a secondary. Invariant: a copy that is older than its SOA record allows is not
+//! [`fetch`] asks a primary ([`exchange`] is one question, [`incoming`] reads what is answered), [`notify`] tells a secondary. Invariant: a copy that is older than its SOA record allows is not
 //! served, and one that cannot be renewed is served until then.
 
 use std::collections::HashMap;
@@ -14,12 +14,15 @@ use hickory_proto::rr::LowerName;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::counters::Counters;
 use crate::director::{Director, GeoError};
 use crate::limits::FETCHES_MAX;
 use crate::zone::{Silent, Zone};
 use fetch::Fetched;
 
+mod exchange;
 mod fetch;
+mod incoming;
 mod notify;
 
 /// How long nothing may happen.
@@ -32,6 +35,8 @@ struct State {
     /// When it was last what the primary has.
     confirmed: Instant,
     busy: bool,
+    /// Its primary has said, while it was asked, that there is something new: perhaps after it had answered.
+    again: bool,
     /// The changes did not lead anywhere: the whole zone is asked for.
     whole: bool,
 }
@@ -50,7 +55,7 @@ pub async fn keep(director: Arc<Director>) {
             if zone.relations().primary.is_some() {
                 let state = states.entry(zone.name().clone()).or_insert_with(|| State::of(zone));
                 if asked.contains(zone.name()) {
-                    state.due = Instant::now();
+                    (state.due, state.again) = (Instant::now(), state.busy);
                 }
                 expire(&director, zone, state);
                 start(&director, zone, state, &mut fetching);
@@ -76,7 +81,7 @@ impl State {
         let now = Instant::now();
         let file = zone.relations().primary.as_ref().and_then(|primary| std::fs::metadata(&primary.file).ok());
         let age = file.and_then(|file| file.modified().ok()).and_then(|time| time.elapsed().ok()).unwrap_or_default();
-        Self { due: now, confirmed: now.checked_sub(age).unwrap_or(now), busy: false, whole: false }
+        Self { due: now, confirmed: now.checked_sub(age).unwrap_or(now), busy: false, again: false, whole: false }
     }
 }
 
@@ -133,18 +138,26 @@ fn ended_with(
     let label = match &outcome {
         Ok(fetched) => {
             (state.confirmed, state.due, state.whole) = (now, now + times.refresh, false);
-            if matches!(fetched, Fetched::New) {
-                tracing::info!(zone = %name, serial = zone.serial(), "copied from its primary");
+            let (serial, by) = (zone.serial(), fetched.as_str());
+            match fetched {
+                Fetched::Changes(changes) => {
+                    tracing::info!(zone = %name, serial, by, changes, "copied from its primary")
+                }
+                Fetched::Whole => tracing::info!(zone = %name, serial, by, "copied from its primary"),
+                Fetched::Same => {}
             }
-            usize::from(matches!(fetched, Fetched::Same))
+            by
         }
         Err(problem) => {
             state.due = now + times.retry;
             state.whole = !state.whole;
             tracing::warn!(zone = %name, problem, "not copied from its primary");
-            2
+            "failed"
         }
     };
+    if std::mem::take(&mut state.again) {
+        state.due = now;
+    }
     state.busy = false;
-    director.counters().fetches[label].fetch_add(1, Relaxed);
+    director.counters().fetches[Counters::fetched(label)].fetch_add(1, Relaxed);
 }

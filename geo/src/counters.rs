@@ -27,6 +27,8 @@ pub struct Counters {
     pub rate_cut: AtomicU64,
     /// See [`Self::rate_cut`].
     pub rate_dropped: AtomicU64,
+    /// Queries over UDP that the kernel dropped because more came than could be answered.
+    pub dropped: AtomicU64,
     /// Queries that could not be read or are not allowed.
     pub malformed: AtomicU64,
     /// Signatures made for answers, and taken from those kept.
@@ -41,7 +43,8 @@ pub struct Counters {
     pub transfers_refused: AtomicU64,
     /// Changes told by primaries.
     pub notifies: AtomicU64,
-    /// Copies of zones asked for: those that brought something new, those that brought nothing, and those that failed.
+    /// Copies of zones asked for: those that brought changes, a whole zone, or nothing new, changes that could not be used, upon which the
+    /// whole zone was asked for, and those that failed.
     pub fetches: [AtomicU64; Counters::FETCHES.len()],
     /// Changes of zones accepted (UPDATE), and refused.
     pub updates: AtomicU64,
@@ -62,10 +65,15 @@ impl Counters {
     pub const RCODES: [&'static str; 8] =
         ["noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "badvers", "other"];
     /// Labels of [`Self::fetches`].
-    pub const FETCHES: [&'static str; 3] = ["new", "same", "failed"];
+    pub const FETCHES: [&'static str; 5] = ["changes", "whole", "same", "unfit", "failed"];
     /// Labels of [`Self::reasons`].
     pub const REASONS: [&'static str; 9] =
         ["deep", "coverage", "geo", "load", "all-down", "no-candidate", "override", "no-room", "rtt"];
+
+    /// The place of a label in [`Self::fetches`].
+    pub fn fetched(label: &str) -> usize {
+        Self::FETCHES.iter().position(|known| *known == label).unwrap_or_default()
+    }
 
     pub(crate) fn query(&self, protocol: Protocol) {
         count(if protocol == Protocol::Udp { &self.udp } else { &self.tcp });

@@ -42,6 +42,10 @@ pub const TRANSFER_MESSAGE_BYTES: usize = 16_000;
 pub const TRANSFER_IDLE_SECONDS: u64 = 10;
 /// See [`TRANSFER_IDLE_SECONDS`].
 pub const TRANSFER_SECONDS: u64 = 600;
+/// Records of one transfer: of a whole zone, or of changes with what goes and what comes.
+pub const TRANSFER_RECORDS_MAX: usize = 2 * RECORDS_MAX;
+/// Messages of a transfer in a row that need no signature of their own (RFC 8945 §5.3.1: at least these are to be taken).
+pub const TSIG_UNSIGNED_MAX: usize = 99;
 /// Copies that are fetched at a time.
 pub const FETCHES_MAX: usize = 8;
 /// Times that a secondary is told of a change, with a pause that doubles from a second on.

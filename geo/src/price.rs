@@ -25,8 +25,8 @@ pub(crate) use model::{Model, Row};
 const SHARE: f64 = 0.9;
 /// A cluster that tells this load or more is full; what it would have beyond that it cannot tell.
 const FULL: f64 = 0.985;
-/// A full cluster is taken to be asked for this many times what the model expects.
-const BEYOND_FULL: f64 = 1.5;
+/// How far off an expected load may be, as an exponent: what a full cluster may be asked for beyond what is expected.
+const UNSURE: f64 = 0.28;
 /// How much of a difference between expected and told load is believed at a time, as an exponent.
 const BELIEVED: f64 = 0.5;
 /// Milliseconds between two reckonings.
@@ -88,6 +88,13 @@ impl Seen {
 /// Seconds that answers hold which name a settling cluster.
 pub(crate) fn settling_ttl_s(ttl_s: u32) -> u32 {
     (ttl_s / SETTLING_PART).max(1)
+}
+
+/// What a cluster is asked for of which no more is known than that it is full: the mean of what is expected, with a logistic error of [`UNSURE`] in its
+/// logarithm, among all that would fill it (a censored observation: Tobin 1958). Of one that is expected to be full by far nothing is learned.
+fn censored(expected: f64) -> f64 {
+    let far = (expected.max(1e-3).ln() / UNSURE).clamp(-20.0, 20.0);
+    (UNSURE * far.exp().ln_1p() * (1.0 + (-far).exp())).exp()
 }
 
 impl Market {
@@ -172,8 +179,7 @@ impl Market {
             if !standing.open || standing.load.is_none() {
                 continue;
             }
-            let asked =
-                if seen.load >= FULL { (seen.expected / standing.capacity).max(1.0) * BEYOND_FULL } else { seen.load };
+            let asked = if seen.load >= FULL { censored(seen.expected / standing.capacity) } else { seen.load };
             // A hundredth on both sides, so that next to nothing says next to nothing.
             let little = standing.capacity / 100.0;
             let ratio = (asked * standing.capacity + little) / (seen.expected + little);

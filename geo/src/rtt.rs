@@ -242,7 +242,7 @@ impl Rtts {
         if self.until_ms.iter().all(|until| *until <= now_ms) {
             return (found, 0);
         }
-        let prefix = Prefix::of(client);
+        let prefix = Prefix::looked_up(client);
         let (times, scope) = self.family(prefix).find(prefix.bits(), prefix.length());
         let is_fresh = |cluster: u16| self.until_ms[usize::from(cluster)] > now_ms;
         times.iter().filter(|(cluster, _)| is_fresh(*cluster)).for_each(|(cluster, us)| found.push(*cluster, *us));

@@ -11,6 +11,10 @@ use ring::hmac;
 
 use crate::wire::{HEADER_BYTES, TYPE_AND_CLASS_BYTES, behind_name, lower, number};
 
+mod chain;
+
+pub(crate) use chain::Chain;
+
 /// Seconds by which the clocks of two nodes may differ (RFC 8945 §10).
 const FUDGE_SECONDS: u16 = 300;
 const TSIG: u16 = 250;
@@ -84,8 +88,9 @@ pub(crate) enum Behind<'a> {
     Nothing,
     /// The signature of the request, or of the message before.
     Request(&'a [u8]),
-    /// The same for a further message of one answer: of the record only its times are signed (RFC 8945 §5.3.1).
-    Message(&'a [u8]),
+    /// The same for a further message of one answer, and the messages between that have no signature: of the record only its times are
+    /// signed (RFC 8945 §5.3.1).
+    Message { mac: &'a [u8], unsigned: &'a [u8] },
 }
 
 impl Key {
@@ -189,8 +194,9 @@ impl Key {
                 prior(mac);
                 true
             }
-            Behind::Message(mac) => {
+            Behind::Message { mac, unsigned } => {
                 prior(mac);
+                bytes.extend(unsigned);
                 false
             }
         };

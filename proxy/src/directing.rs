@@ -204,6 +204,7 @@ impl Directing {
                 &["cut", "dropped"],
                 vec![counters.rate_cut.load(Relaxed), counters.rate_dropped.load(Relaxed)],
             ),
+            "littoral_dns_dropped_total" => one(counters.dropped.load(Relaxed)),
             "littoral_dns_https_refused_total" => one(counters.https_refused.load(Relaxed)),
             "littoral_dns_connections_refused_total" => one(counters.tcp_refused.load(Relaxed)),
             "littoral_dns_malformed_total" => one(counters.malformed.load(Relaxed)),

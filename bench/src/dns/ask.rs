@@ -27,6 +27,28 @@ pub(super) fn query(name: &str, subnet: Option<Ipv4Addr>) -> Vec<u8> {
     message
 }
 
+/// The option of cookies (RFC 7873), and what comes before the options of OPT.
+const COOKIE: u16 = 10;
+const OPT_HEAD: [u8; 9] = [0, 0, 41, 4, 208, 0, 0, 0, 0];
+const COOKIE_BYTES: usize = 24;
+
+/// Adds an OPT record with a cookie to a query that has none.
+pub(super) fn add_cookie(query: &mut Vec<u8>, cookie: &[u8]) {
+    query[11] = 1;
+    query.extend(OPT_HEAD);
+    query.extend((4 + cookie.len() as u16).to_be_bytes());
+    query.extend(COOKIE.to_be_bytes());
+    query.extend((cookie.len() as u16).to_be_bytes());
+    query.extend(cookie);
+}
+
+/// The client's cookie and the server's at the end of a response, where there are both.
+pub(super) fn cookie(response: &[u8]) -> Option<Vec<u8>> {
+    let (rest, cookie) = response.split_last_chunk::<COOKIE_BYTES>()?;
+    let head = [COOKIE.to_be_bytes(), (COOKIE_BYTES as u16).to_be_bytes()].concat();
+    rest.ends_with(&head).then(|| cookie.to_vec())
+}
+
 /// The first address that a server answers.
 ///
 /// # Errors
@@ -57,6 +79,15 @@ fn first_address(response: &[u8]) -> Result<Ipv4Addr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cookie_is_read_where_one_of_ours_would_be_written() {
+        let (mut message, both) = (query("a.example", None), [5; COOKIE_BYTES]);
+        assert_eq!(cookie(&message), None);
+        add_cookie(&mut message, &both);
+        assert_eq!(cookie(&message), Some(both.to_vec()));
+        assert_eq!(message.len(), 12 + 11 + 4 + 11 + 4 + COOKIE_BYTES);
+    }
 
     #[test]
     fn an_address_is_read_behind_the_question_and_nothing_else_is_one() {

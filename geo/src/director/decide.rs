@@ -13,7 +13,7 @@ use hickory_proto::rr::LowerName;
 use super::service::{Placed, domain_name};
 use super::snapshot::{Left, Snapshot};
 use super::{Director, nodes};
-use crate::address::{canonical, masked};
+use crate::address::{apart, canonical, masked};
 use crate::counters::count;
 use crate::limits::CLUSTERS_MAX;
 use crate::map::Spot;
@@ -77,21 +77,21 @@ impl Director {
     /// The decision for `client` and the service `name` (case and final dot do not matter); `None` when it is no service.
     pub fn decide(&self, name: &str, client: IpAddr) -> Option<Decision> {
         let snapshot = self.snapshot.load();
-        self.decide_in(&snapshot, &domain_name(name)?, client, 0).map(|decided| decided.decision)
+        self.decide_in(&snapshot, &domain_name(name)?, canonical(client), 0).map(|decided| decided.decision)
     }
 
     /// The same at another time (since 1970), for who has a clock of its own.
     pub fn decide_at(&self, name: &str, client: IpAddr, now: Duration) -> Option<Decision> {
         let snapshot = self.snapshot.load();
         let service = snapshot.services.by_name.get(&domain_name(name)?)?;
-        Some(self.decide_for(&snapshot, service, client, now, 0).decision)
+        Some(self.decide_for(&snapshot, service, canonical(client), now, 0).decision)
     }
 
     /// The same for a door that knows clusters by their names, and may know which of them, the `holders`, hold what is asked for. Where any of those may
     /// serve, only they are candidates; what the operator prescribes comes first. It is counted.
     pub fn steer(&self, name: &str, client: IpAddr, holders: &[String]) -> Option<Steered> {
         let snapshot = self.snapshot.load();
-        let decided = self.decide_in(&snapshot, &domain_name(name)?, client, snapshot.mask(holders))?;
+        let decided = self.decide_in(&snapshot, &domain_name(name)?, canonical(client), snapshot.mask(holders))?;
         let decision = decided.decision;
         self.counters.reason(decision.reason);
         let id = |index: u16| Some(snapshot.config.clusters.get(usize::from(index))?.id.clone());
@@ -99,7 +99,7 @@ impl Director {
         Some(Steered { clusters, ttl_s: decision.ttl_s, is_held: decided.holding != 0 })
     }
 
-    /// The decision for a service by its name; `holders`, a bit each, are as of [`Director::steer`].
+    /// The decision for a client (canonical) and a service by its name; `holders`, a bit each, are as of [`Director::steer`].
     pub(crate) fn decide_in(
         &self,
         snapshot: &Snapshot,
@@ -112,7 +112,8 @@ impl Director {
         Some(self.decide_for(snapshot, service, client, now, holders))
     }
 
-    /// The decision for a service, at `now` (since 1970).
+    /// The decision for a client and a service, at `now` (since 1970). The client is canonical, or a prefix of which too few bits are known to be: that is its
+    /// door's to know, which has seen how many came.
     pub(crate) fn decide_for(
         &self,
         snapshot: &Snapshot,
@@ -121,7 +122,6 @@ impl Director {
         now: Duration,
         holders: u64,
     ) -> Decided {
-        let client = canonical(client);
         let (spot, scope) = snapshot.map.find(client);
         let covered = spot.covered;
         let allowed = snapshot.allowed(service, covered);
@@ -130,7 +130,7 @@ impl Director {
         let scope = if service.candidates & !snapshot.masks.home == 0 && service.candidates.count_ones() == 1 {
             0
         } else {
-            scope
+            scope.max(apart(client))
         };
         // What the operator prescribes is not the policy's to decide, as long as it is there.
         let forced = covered.forced.filter(|forced| left == Left::Good && candidates >> forced & 1 == 1);

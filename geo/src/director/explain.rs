@@ -126,11 +126,10 @@ impl Director {
     /// The same at a door that knows which clusters hold what is asked for, as of [`Director::steer`].
     pub fn explain_held(&self, client: IpAddr, name: &str, holders: &[String]) -> Option<Explanation> {
         let snapshot = self.snapshot.load_full();
-        let (name, started) = (domain_name(name)?, Instant::now());
+        let (name, client, started) = (domain_name(name)?, canonical(client), Instant::now());
         let decided = self.decide_in(&snapshot, &name, client, snapshot.mask(holders))?;
         let took_ns = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Decided { decision, spot, zone, flow, by_policy, .. } = decided;
-        let client = canonical(client);
         let id = |index: u16| snapshot.config.clusters[usize::from(index)].id.clone();
         let mut addresses: Vec<IpAddr> = snapshot.addresses(&decided, false).collect();
         addresses.extend(snapshot.addresses(&decided, true));

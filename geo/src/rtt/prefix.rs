@@ -20,7 +20,12 @@ pub struct Prefix {
 impl Prefix {
     /// Of an address; IPv4 in IPv6 is IPv4.
     pub fn of(address: IpAddr) -> Self {
-        match canonical(address) {
+        Self::looked_up(canonical(address))
+    }
+
+    /// Of an address as it is looked up.
+    pub(super) fn looked_up(address: IpAddr) -> Self {
+        match address {
             IpAddr::V4(v4) => Self { v6: false, bits: u64::from(v4.to_bits() >> (32 - V4_BITS)) },
             IpAddr::V6(v6) => Self { v6: true, bits: (v6.to_bits() >> (128 - V6_BITS)) as u64 },
         }

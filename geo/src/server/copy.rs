@@ -234,7 +234,7 @@ impl Sheet {
             let (key, now_s): (&Key, u64) = (&signed.key, since_1970().as_secs());
             self.prior = Some(match self.prior.take() {
                 None => signed.sign(&mut message, now_s),
-                Some(prior) => key.sign(&mut message, Behind::Message(&prior), now_s),
+                Some(prior) => key.sign(&mut message, Behind::Message { mac: &prior, unsigned: &[] }, now_s),
             });
         }
         self.sender.blocking_send(message).map_err(|_| Ended)

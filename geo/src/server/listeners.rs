@@ -100,7 +100,7 @@ impl Bound {
             }
         }
         for socket in &self.udp {
-            udp::tell_destinations(socket)?;
+            udp::tell_more(socket)?;
             socket.set_nonblocking(true)?;
         }
         self.tcp.set_nonblocking(true)?;

@@ -20,6 +20,7 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
 
+use super::crowd::Crowd;
 use super::hot::Hot;
 use super::late::{Late, Waiting};
 use super::update::Pending;
@@ -64,8 +65,9 @@ impl Drop for Stop {
     }
 }
 
-/// Asks the kernel to tell the address that each datagram came to, where there are several.
-pub(super) fn tell_destinations(socket: &UdpSocket) -> std::io::Result<()> {
+/// Asks the kernel to tell how many it has dropped, and the address that each datagram came to, where there are several.
+pub(super) fn tell_more(socket: &UdpSocket) -> std::io::Result<()> {
+    setsockopt(socket, sockopt::RxqOvfl, &1)?;
     match socket.local_addr()? {
         address if !address.ip().is_unspecified() => {}
         SocketAddr::V4(_) => setsockopt(socket, sockopt::Ipv4PacketInfo, &true)?,
@@ -84,9 +86,11 @@ pub(super) fn start(socket: UdpSocket, handler: Handler, late: Late, stopping: S
         socket: Arc::new(socket),
         everywhere,
         late,
+        crowd: Crowd::new(),
+        lost: 0,
         query: Box::new([0; UDP_QUERY_BYTES_MAX]),
         response: Box::new([0; UDP_BYTES_MAX as usize]),
-        control: cmsg_space!(in6_pktinfo),
+        control: cmsg_space!(in6_pktinfo, u32),
     };
     std::thread::Builder::new().name("dns-udp".into()).spawn(move || desk.serve(&handler, &stopping))?;
     Ok(())
@@ -99,6 +103,9 @@ struct Desk {
     everywhere: bool,
     /// Where changes of zones wait.
     late: Late,
+    crowd: Crowd,
+    /// Queries that the kernel has dropped and that were not counted yet.
+    lost: u64,
     query: Box<[u8; UDP_QUERY_BYTES_MAX]>,
     response: Box<[u8; UDP_BYTES_MAX as usize]>,
     control: Vec<u8>,
@@ -110,7 +117,13 @@ impl Desk {
         while !stopping.told.load(Relaxed) {
             match self.receive() {
                 Ok((length, client, to)) => {
-                    let answered = catch_unwind(AssertUnwindSafe(|| self.answer(handler, length, client, to.as_ref())));
+                    let now = since_1970();
+                    self.crowd.came(client.ip(), now, &self.socket);
+                    if self.lost > 0 {
+                        handler.director.counters().dropped.fetch_add(std::mem::take(&mut self.lost), Relaxed);
+                    }
+                    let answer = || self.answer(handler, length, client, to.as_ref(), now);
+                    let answered = catch_unwind(AssertUnwindSafe(answer));
                     let Ok(Some(response)) = answered else { continue };
                     let mut sent = self.send(&response, client, to.as_ref());
                     if sent.as_ref().is_err_and(|error| error.kind() == ErrorKind::WouldBlock) {
@@ -121,7 +134,10 @@ impl Desk {
                         tracing::debug!(%client, %error, "a DNS response could not be sent");
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.wait(PollFlags::POLLIN, stopping),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.crowd.emptied();
+                    self.wait(PollFlags::POLLIN, stopping);
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot receive DNS queries");
@@ -137,8 +153,9 @@ impl Desk {
         length: usize,
         client: SocketAddr,
         to: Option<&ControlMessageOwned>,
+        now: Duration,
     ) -> Option<Written> {
-        match handler.datagram(&self.query[..length], client, since_1970(), &mut self.response) {
+        match handler.datagram(&self.query[..length], client, now, &mut self.response) {
             Given::Response(response) => response,
             Given::Pending(change) => {
                 let waiting = Waiting { change, client, to: to.cloned(), socket: self.socket.clone() };
@@ -156,9 +173,10 @@ impl Desk {
         let _ = poll(&mut polled, PollTimeout::NONE);
     }
 
-    /// The length of the next query, who sent it, and to which of our addresses, where there are several.
+    /// The length of the next query, who sent it, and to which of our addresses, where there are several. The kernel tells what it has
+    /// dropped once there is any.
     fn receive(&mut self) -> std::io::Result<(usize, SocketAddr, Option<ControlMessageOwned>)> {
-        if !self.everywhere {
+        if !self.everywhere && !self.crowd.is_to_look() {
             let (length, client) = self.socket.recv_from(&mut self.query[..])?;
             return Ok((length, client, None));
         }
@@ -169,7 +187,15 @@ impl Desk {
         let v4 = sender.and_then(SockaddrStorage::as_sockaddr_in).map(|v4| SocketAddr::V4(SocketAddrV4::from(*v4)));
         let v6 = sender.and_then(SockaddrStorage::as_sockaddr_in6).map(|v6| SocketAddr::V6(SocketAddrV6::from(*v6)));
         let client = v4.or(v6).ok_or_else(|| std::io::Error::other("a datagram without a sender"))?;
-        Ok((message.bytes, client, message.cmsgs()?.next()))
+        let (bytes, mut to, mut dropped) = (message.bytes, None, 0);
+        for told in message.cmsgs()? {
+            match told {
+                ControlMessageOwned::RxqOvfl(count) => dropped = count,
+                other => to = Some(other),
+            }
+        }
+        self.lost += u64::from(self.crowd.dropped(dropped));
+        Ok((bytes, client, to))
     }
 
     fn send(&self, response: &Written, client: SocketAddr, to: Option<&ControlMessageOwned>) -> std::io::Result<usize> {

@@ -122,7 +122,7 @@ impl Handler {
             let change = later.history().last().filter(|change| serial_of(&change.from) == zone.serial());
             let change = change.ok_or(Refused(ResponseCode::ServFail, None))?;
             let lost = |text| Refused(ResponseCode::ServFail, Some(text));
-            zone.keep_change(journal, later, change).map_err(lost)
+            zone.keep_changes(journal, later, std::slice::from_ref(change)).map_err(lost)
         };
         self.director.change_zone(apex, change, keep).map(|_| ())
     }

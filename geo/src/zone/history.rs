@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use hickory_proto::rr::{Name, RData, Record, RecordType};
+use hickory_proto::rr::{LowerName, Name, RData, Record, RecordType};
 
 use super::{Body, Records, Sets, Zone};
 use crate::limits::{HISTORY_CHANGES_MAX, HISTORY_RECORDS_MAX};
@@ -17,6 +17,13 @@ pub(crate) struct Change {
     pub(crate) to: Record,
     pub(crate) removed: Vec<Record>,
     pub(crate) added: Vec<Record>,
+}
+
+/// Whether a change may remove what is not there and add what is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fit {
+    Exact,
+    Loose,
 }
 
 /// Changes, the oldest first.
@@ -33,6 +40,12 @@ impl History {
     /// The change that led to the zone as it is.
     pub(crate) fn last(&self) -> Option<&Change> {
         self.0.last().map(|change| &**change)
+    }
+
+    /// The same and these changes more, of which only as many are looked at as are remembered.
+    fn with_all(&self, changes: &[Change]) -> Self {
+        let last = &changes[changes.len().saturating_sub(HISTORY_CHANGES_MAX)..];
+        last.iter().fold(Self(self.0.clone()), |history, change| history.with(change.clone()))
     }
 
     /// The same and one change more.
@@ -98,15 +111,43 @@ impl Zone {
     /// # Errors
     /// Why the result is no zone.
     pub(crate) fn after(&self, change: Change) -> Result<Self, String> {
-        let mut sets = self.body.sets.clone();
-        for record in &change.removed {
-            remove(&mut sets, record);
+        self.changed(&[change], Fit::Loose)
+    }
+
+    /// The same for changes of which each must remove what is there and add what is not.
+    ///
+    /// # Errors
+    /// What does not fit, or why the result is no zone.
+    pub(crate) fn after_all(&self, changes: &[Change]) -> Result<Self, String> {
+        self.changed(changes, Fit::Exact)
+    }
+
+    /// The zone after changes that each begin where the one before ends. Built once, however many there are.
+    pub(super) fn changed(&self, changes: &[Change], fit: Fit) -> Result<Self, String> {
+        let mut records = Records::of(self.body.apex.clone(), self.body.sets.clone());
+        let mut serial = self.serial();
+        for Change { from, to, removed, added } in changes {
+            if serial_of(from) != serial {
+                return Err(format!("a change from serial {} follows upon {serial}", serial_of(from)));
+            }
+            for record in removed {
+                match remove(&mut records.sets, record) {
+                    true => records.count -= 1,
+                    false if fit == Fit::Loose => {}
+                    false => return Err(format!("{} {} is to go and is not there", record.name, record.record_type())),
+                }
+            }
+            records.set_soa(to.clone());
+            for record in added {
+                if fit == Fit::Exact && has(&records.sets, record) {
+                    return Err(format!("{} {} is to come and is there", record.name, record.record_type()));
+                }
+                records.add(record.clone())?;
+            }
+            serial = serial_of(to);
         }
-        let mut records = Records::of(self.body.apex.clone(), sets);
-        records.set_soa(change.to.clone());
-        change.added.iter().cloned().try_for_each(|record| records.add(record))?;
         let body = records.zone()?.body;
-        Ok(Self { body, history: Arc::new(self.history.with(change)), ..self.clone() })
+        Ok(Self { body, history: Arc::new(self.history.with_all(changes)), ..self.clone() })
     }
 
     /// Another version of it, however it came to be: with the difference to this one in its history when its serial is newer.
@@ -125,12 +166,21 @@ impl Zone {
     }
 }
 
-/// Removes a record by its owner, type and data.
-pub(super) fn remove(sets: &mut Sets, record: &Record) {
+/// Whether there is a record of this owner, type and data.
+fn has(sets: &Sets, record: &Record) -> bool {
+    let set = sets.get(&LowerName::from(&record.name)).and_then(|types| types.get(&record.record_type()));
+    set.is_some_and(|set| set.iter().any(|known| known.data == record.data))
+}
+
+/// Removes a record by its owner, type and data; whether it was there.
+pub(super) fn remove(sets: &mut Sets, record: &Record) -> bool {
     let (owner, kind) = ((&record.name).into(), record.record_type());
-    let Some(types) = sets.get_mut(&owner) else { return };
+    let Some(types) = sets.get_mut(&owner) else { return false };
+    let mut was_there = false;
     if let Some(set) = types.get_mut(&kind) {
+        let before = set.len();
         set.retain(|known| known.data != record.data);
+        was_there = set.len() < before;
         if set.is_empty() {
             types.remove(&kind);
         }
@@ -138,6 +188,7 @@ pub(super) fn remove(sets: &mut Sets, record: &Record) {
     if types.is_empty() {
         sets.remove(&owner);
     }
+    was_there
 }
 
 #[cfg(test)]
@@ -168,6 +219,29 @@ mod tests {
         assert_eq!((changes.len(), again.serial(), again.change_to(&later).added.len()), (1, 2, 0));
         assert!(again.history.since(2).is_none() && again.history.since(0).is_none());
         assert!(one.replaced_by(zone(1, "c A 192.0.2.2\n")).history.since(1).is_none(), "a serial that was not raised");
+    }
+
+    #[test]
+    fn changes_that_do_not_fit_are_told_and_leave_the_zone_alone() {
+        let (one, two, three) = (zone(1, "a A 192.0.2.2\n"), zone(2, "b A 192.0.2.2\n"), zone(3, "b A 192.0.2.3\n"));
+        let (first, second) = (one.change_to(&two), two.change_to(&three));
+        let again = one.after_all(&[first.clone(), second.clone()]).unwrap();
+        let none = again.change_to(&three);
+        assert_eq!((again.serial(), none.removed.len() + none.added.len()), (3, 0));
+        assert_eq!(again.history.since(1).map(<[_]>::len), Some(2));
+        let problem = |changes: &[Change]| one.after_all(changes).unwrap_err();
+        assert_eq!(problem(std::slice::from_ref(&second)), "a change from serial 2 follows upon 1");
+        assert_eq!(problem(&[first.clone(), first.clone()]), "a change from serial 1 follows upon 2");
+        let gone = Change { removed: second.removed.clone(), ..first.clone() };
+        assert_eq!(problem(&[gone]), "b.example. A is to go and is not there");
+        let doubled = Change { added: first.removed.clone(), removed: Vec::new(), ..first.clone() };
+        assert_eq!(problem(&[doubled]), "a.example. A is to come and is there");
+        // Another TTL is the same record gone and come.
+        let mut longer = first.removed[0].clone();
+        longer.ttl = 99;
+        let retimed = Change { added: vec![longer], ..first };
+        let told = one.after_all(&[retimed]).unwrap();
+        assert!(told.body.records().any(|record| record.ttl == 99));
     }
 
     #[test]

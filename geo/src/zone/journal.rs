@@ -128,9 +128,9 @@ pub(super) fn is_long(file: &Path) -> bool {
     bytes(file) > JOURNAL_BYTES_MAX
 }
 
-/// Writes an entry behind the others.
-pub(super) fn append(file: &Path, entry: &Entry) -> std::io::Result<()> {
-    let bytes = entry.bytes()?;
+/// Writes entries behind the others. After a crash the first ones may be there alone.
+pub(super) fn append(file: &Path, entries: &[Entry]) -> std::io::Result<()> {
+    let bytes = entries.iter().map(Entry::bytes).collect::<std::io::Result<Vec<_>>>()?.concat();
     let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(file)?;
     let end = match file.seek(SeekFrom::End(0))? {
         end if end < MARK.len() as u64 => {
@@ -184,14 +184,15 @@ mod tests {
         let file = directory.path().join("journal");
         assert_eq!(read(&file), Ok(Vec::new()));
         let entries: Vec<Entry> = (1..4).map(entry).collect();
-        entries.iter().for_each(|entry| append(&file, entry).unwrap());
+        append(&file, &entries[..2]).unwrap();
+        append(&file, &entries[2..]).unwrap();
         assert_eq!(read(&file), Ok(entries.clone()));
         let whole = std::fs::read(&file).unwrap();
         for cut in 0..whole.len() {
             std::fs::write(&file, &whole[..cut]).unwrap();
             let kept = read(&file).unwrap();
             assert_eq!(kept, entries[..kept.len()], "{cut}");
-            append(&file, &entries[0]).unwrap();
+            append(&file, &entries[..1]).unwrap();
             assert_eq!(read(&file).unwrap().len(), kept.len() + 1, "{cut}");
         }
         replace(&file, &entries[2]).unwrap();
@@ -202,8 +203,7 @@ mod tests {
     fn what_is_damaged_is_told_and_not_read_over() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("journal");
-        append(&file, &entry(1)).unwrap();
-        append(&file, &entry(2)).unwrap();
+        append(&file, &[entry(1), entry(2)]).unwrap();
         let mut bytes = std::fs::read(&file).unwrap();
         bytes[MARK.len() + HEAD_BYTES + 3] ^= 1;
         std::fs::write(&file, &bytes).unwrap();

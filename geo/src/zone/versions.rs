@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use hickory_proto::rr::rdata::{NS, SOA};
 use hickory_proto::rr::{LowerName, Name, RData, Record};
 
+use super::history::Fit;
 use super::journal::{self, Entry};
 use super::{Body, Records, Sets, Shown, Zone, Zones, apex, newer, serial_of};
 use crate::director::{GeoError, ZoneSource};
@@ -136,16 +137,14 @@ impl Zone {
         let apex = apex(&source.name).map_err(GeoError)?;
         let problem = |text: String| GeoError(format!("{}: {text}", file.display()));
         let entries = journal::read(file).map_err(problem)?;
-        let Some((first, rest)) = entries.split_first() else {
+        let Some(first) = entries.first() else {
             return Self::without_copy(apex).map_err(problem);
         };
         if !first.whole {
             return Err(problem("it is the journal of a zone, no copy: name another file".into()));
         }
-        let mut zone = Self::of_records(LowerName::from(&apex), first.added.clone()).map_err(problem)?;
-        for entry in rest {
-            zone = zone.after_entry(entry).map_err(problem)?;
-        }
+        let zone = Self::of_records(LowerName::from(&apex), first.added.clone()).map_err(problem)?;
+        let mut zone = zone.after_entries(&entries[1..]).map_err(problem)?;
         let age = std::fs::metadata(file).and_then(|file| file.modified()).ok().and_then(|time| time.elapsed().ok());
         zone.journal_bytes.store(journal::bytes(file), Relaxed);
         if age.unwrap_or(Duration::ZERO) > zone.times().expire {
@@ -195,28 +194,20 @@ impl Zone {
             warnings.push(format!("{}: older than the zone's file ({serial}); put aside as {aside}", file.display()));
             return Ok(self);
         };
-        let (mut zone, journal_bytes) = (self.clone(), self.journal_bytes);
-        for entry in &entries[begin..] {
-            zone = zone.after_entry(entry).map_err(problem)?;
-        }
+        let journal_bytes = self.journal_bytes.clone();
+        let mut zone = self.after_entries(&entries[begin..]).map_err(problem)?;
         (zone.file_serial, zone.journal_bytes) = (serial, journal_bytes);
         Ok(zone)
     }
 
-    fn after_entry(&self, entry: &Entry) -> Result<Self, String> {
-        if entry.whole {
-            let zone = Self::of_records(self.body.apex.clone(), entry.added.clone())?;
-            return Ok(Self { history: Arc::default(), ..zone });
-        }
-        if entry.from != self.serial() {
-            return Err(format!(
-                "a change from serial {} follows upon {}: take back the file",
-                entry.from,
-                self.serial()
-            ));
-        }
-        let change = entry.change().ok_or("a change without a SOA record: take back the file")?;
-        self.after(change)
+    /// The zone after entries of a journal; a whole zone among them takes the place of all before it.
+    fn after_entries(&self, entries: &[Entry]) -> Result<Self, String> {
+        let begin = entries.iter().rposition(|entry| entry.whole);
+        let whole = begin.map(|at| Self::of_records(self.body.apex.clone(), entries[at].added.clone())).transpose()?;
+        let changes = entries[begin.map_or(0, |at| at + 1)..].iter().map(Entry::change);
+        let changes = changes.collect::<Option<Vec<_>>>().ok_or("a change without a SOA record: take back the file")?;
+        let zone = whole.as_ref().unwrap_or(self);
+        zone.changed(&changes, Fit::Loose).map_err(|text| format!("{text}: take back the file"))
     }
 
     /// The serial that it is at.
@@ -274,15 +265,15 @@ impl Zone {
         Self { body: self.body, history: self.history, silent: None, held: HashSet::new(), signer, ..old.clone() }
     }
 
-    /// Writes what leads to `later`, to the end of the journal, or the whole of it when that has grown long.
+    /// Writes what leads to `later`, to the end of the journal at one stroke, or the whole of it when that has grown long.
     ///
     /// # Errors
     /// Why it is not written.
-    pub(crate) fn keep_change(
+    pub(crate) fn keep_changes(
         &self,
         file: &std::path::Path,
         later: &Self,
-        change: &super::Change,
+        changes: &[super::Change],
     ) -> Result<(), String> {
         let problem = |error: std::io::Error| format!("{}: {error}", file.display());
         let is_copy = self.relations.primary.is_some();
@@ -293,7 +284,8 @@ impl Zone {
         if journal::is_long(file) || foreign || self.silent == Some(Silent::NoCopy) {
             return later.keep_whole(file, self.file_serial);
         }
-        journal::append(file, &Entry::of(change)).map_err(problem)?;
+        let entries: Vec<Entry> = changes.iter().map(Entry::of).collect();
+        journal::append(file, &entries).map_err(problem)?;
         self.journal_bytes.store(journal::bytes(file), Relaxed);
         Ok(())
     }

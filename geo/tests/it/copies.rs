@@ -11,16 +11,16 @@ use littoral_geo::peers::{Peers, Primary, Transfer};
 use littoral_geo::server::Listeners;
 use littoral_geo::stub::lookup;
 use littoral_geo::tsig::Secret;
-use littoral_geo::{Director, GeoConfig, NativeGeo, ZoneSource};
+use littoral_geo::{Counters, Director, GeoConfig, NativeGeo, ZoneSource};
 use littoral_testkit::outsider::absent;
 
 use crate::dns::{Running, has, serving};
 
-const NAME: &str = "copied.example.";
+pub(crate) const NAME: &str = "copied.example.";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// 32 bytes, as other programs are told of them.
 const SECRET: &[u8; 32] = b"a secret of thirty-two bytes ...";
-const SECRET_BASE64: &str = "YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcyAuLi4=";
+pub(crate) const SECRET_BASE64: &str = "YSBzZWNyZXQgb2YgdGhpcnR5LXR3byBieXRlcyAuLi4=";
 
 pub(crate) fn zone(serial: u32, more: &str) -> String {
     format!(
@@ -218,7 +218,7 @@ async fn a_primary_with_another_key_or_without_one_is_not_believed() {
     other.secrets[0].secret = vec![1; 32];
     let first = running(listeners(), other);
     let secondary = running(listeners(), config(&copy, secondary_of(first.address)));
-    let failed = &secondary.director.counters().fetches[2];
+    let failed = &secondary.director.counters().fetches[Counters::fetched("failed")];
     let failing = async {
         while failed.load(Relaxed) == 0 {
             tokio::task::yield_now().await;

@@ -77,7 +77,8 @@ fn a_client_subnet_is_answered_as_rfc_7871_has_it() {
         (&[0, 1, 12, 0, 10, 0xf0], "203.0.113.1", ("10.240.0.0", 12, 9)),
         (&[0, 1, 0, 0], "203.0.113.1", ("0.0.0.0", 0, 0)),
         (&[0, 2, 0, 0], "203.0.113.1", ("::", 0, 0)),
-        (&[0, 2, 32, 0, 0x20, 1, 0x0d, 0xb8], "203.0.113.1", ("2001:db8::", 32, 0)),
+        // Of IPv6 nothing is known but where IPv4 addresses are: none is in this prefix, and one is in any that is shorter.
+        (&[0, 2, 32, 0, 0x20, 1, 0x0d, 0xb8], "203.0.113.1", ("2001:db8::", 32, 21)),
         (&[0, 2, 56, 0, 0x20, 2, 10, 2, 9, 7, 0], "203.0.113.2", ("2002:a02:907::", 56, 32)),
     ] {
         let response = ask(SERVICE, option);

@@ -5,9 +5,11 @@
 mod copies;
 mod dns;
 mod dnssec;
+mod ecs;
 mod edns;
 mod hot;
 mod https;
+mod incoming;
 mod millions;
 mod packets;
 mod properties;

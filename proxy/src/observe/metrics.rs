@@ -332,6 +332,7 @@ pub const METRICS: &[Declared] = &[
         "action: cut, dropped",
         "Answers over UDP beyond `dns.answers_per_second`.",
     ),
+    metric("littoral_dns_dropped_total", "", "Queries over UDP that the kernel dropped: more came than is answered."),
     metric("littoral_dns_malformed_total", "", "Queries that could not be read."),
     metric("littoral_dns_decisions_total", "reason", "Cluster decisions by what decided."),
     metric(
@@ -346,7 +347,7 @@ pub const METRICS: &[Declared] = &[
         "Requests signed with a shared secret whose signature was not right.",
     ),
     metric("littoral_dns_transfers_total", "outcome: sent, refused", "Copies of zones asked for by other servers."),
-    metric("littoral_dns_fetches_total", "outcome: new, same, failed", "Copies of zones asked of their primaries."),
+    metric("littoral_dns_fetches_total", "outcome: changes, whole, same, unfit, failed", "Copies asked of primaries."),
     metric("littoral_dns_notifies_total", "", "Changes told by primaries."),
     metric("littoral_dns_updates_total", "outcome: taken, refused", "Changes of zones sent by others (UPDATE)."),
     metric("littoral_geo_map_intervals", "", "Intervals of addresses that the map tells apart, both families."),
