@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use littoral_bench::load::open;
-use littoral_bench::{abr, compare, dns, origin, plugins, report, restart, select, soak};
+use littoral_bench::{abr, compare, dns, origin, plugins, report, restart, select, soak, video};
 
 /// Measures littoral beside other engines on this machine.
 #[derive(Parser)]
@@ -44,6 +44,9 @@ enum Command {
     /// Play titles over network traces with a rate policy, and print how it went
     #[command(after_help = "Example: littoral-bench abr --movie bbb.json --policy rate-littoral 3Glogs/*.json")]
     Abr(abr::Options),
+    /// Time reading and rewriting manifests, and reading CMCD, and say which mark is met
+    #[command(after_help = "Example: littoral-bench video --rounds 7")]
+    Video(video::Options),
     /// Let policies choose clusters in a generated world, and compare them with the optimum
     #[command(after_help = "Example: littoral-bench select --seed 101,102 --plugins target/plugins")]
     Select(select::Options),
@@ -84,6 +87,7 @@ fn main() -> ExitCode {
         Command::Restart(options) => restart::run(&options),
         Command::Load(options) => open::run(&options),
         Command::Abr(options) => abr::run(&options),
+        Command::Video(options) => video::run(&options),
         Command::Select(options) => select::run(&options),
         Command::Index { objects } => compare::index(objects),
         Command::Origin { bind } => origin::run(bind),

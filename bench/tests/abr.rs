@@ -1,6 +1,6 @@
 //! The headless player and its policies, beside what sabre says of the same titles and traces.
 //!
-//! A small title and trace of our own are always played. The public traces are where `LITTORAL_DATA` says: its folder `abr` has
+//! A small title and two traces of our own are always played, and every request compared with sabre's. The public traces are where `LITTORAL_DATA` says: its folder `abr` has
 //! `movies/`, `sabre-traces/` and what sabre's own run of them printed in `sabre-out/`.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
@@ -60,28 +60,6 @@ fn near(ours: f64, theirs: f64, what: &str) {
 }
 
 #[test]
-fn a_session_is_what_sabre_says_of_the_same_title_and_trace() {
-    let movie = Movie::read(&own("movie.json")).unwrap();
-    // What sabre's BSD-licensed simulator prints for these two files with a buffer of 12 s.
-    for (name, kbps, play_s, stall_s, stalls, change_kbps, score) in [
-        ("rate-bola-basic-u", 1878.205139, 80.289419, 0.0, 0, 841.954028, 1.799537),
-        ("rate-bola-basic", 1078.597911, 80.289419, 0.0, 0, 59.783718, 1.584963),
-        ("rate-bola-finite-u", 1658.014884, 80.698914, 0.409494, 1, 743.504432, 1.607083),
-        ("rate-bola-finite", 1006.194456, 80.700107, 0.410687, 1, 232.961278, 1.440944),
-        ("rate-bola-plain", 1043.724076, 80.289419, 0.0, 1, 194.297083, 1.541347),
-        ("rate-bola", 1170.764477, 80.289419, 0.0, 0, 24.909882, 1.740668),
-        ("rate-throughput", 1153.327559, 80.289419, 0.0, 0, 59.783718, 1.718860),
-    ] {
-        let session = play(&movie, &own("trace.json"), 12.0, name, |_| ());
-        let figures = [session.rate_kbps, session.play_s, session.stall_s, session.change_kbps, session.score];
-        for (ours, theirs) in figures.into_iter().zip([kbps, play_s, stall_s, change_kbps, score]) {
-            near(ours, theirs, name);
-        }
-        assert_eq!(session.stalls, stalls, "{name}");
-    }
-}
-
-#[test]
 fn every_policy_plays_every_segment_once_and_in_order() {
     let movie = Movie::read(&own("movie.json")).unwrap();
     for name in POLICIES {
@@ -111,6 +89,33 @@ fn on_the_public_traces_rate_and_stall_are_those_of_sabre() {
         compared += 1;
     }
     assert_eq!(compared, 9 * 2 * (86 + 40));
+}
+
+/// What sabre prints of the titles and traces of our own, a session in each line (bench/README.md says how it was made).
+const RECORD: &str = include_str!("../testdata/abr/sabre.txt");
+
+#[test]
+fn each_request_on_traces_of_our_own_is_the_one_that_sabre_makes() {
+    let movie = Movie::read(&own("movie.json")).unwrap();
+    for line in RECORD.lines() {
+        let told: Vec<&str> = line.split(' ').collect();
+        let (&[trace, buffer, name], rest) = told.split_first_chunk().unwrap();
+        let (figures, requests) = rest.split_first_chunk::<6>().unwrap();
+        let mut ours = Vec::new();
+        let session = play(&movie, &own(trace), buffer.parse().unwrap(), name, |decision| {
+            // sabre prints whole bits, cut off.
+            let bits = (decision.transfer.bits + 1e-6) as u64;
+            ours.push(format!("{}:{}:{bits}", decision.segment, decision.rung));
+        });
+        assert_eq!(ours, requests, "{trace} {buffer} {name}");
+        let Session { rate_kbps, play_s, stall_s, stalls, change_kbps, score, .. } = session;
+        let session = [rate_kbps, play_s, stall_s, stalls as f64, change_kbps, score];
+        for (ours, theirs) in session.into_iter().zip(figures) {
+            near(ours, theirs.parse().unwrap(), &format!("{trace} {buffer} {name}"));
+        }
+    }
+    let sabres = POLICIES.iter().filter(|name| SABRE.iter().any(|(_, ours)| ours == *name)).count();
+    assert_eq!((sabres, RECORD.lines().count()), (SABRE.len(), 2 * 2 * SABRE.len()));
 }
 
 /// Segment, rung and bits of each line of a request in sabre's log: `[0-403]  0: q=0 s=886360/886360 t=…`.

@@ -27,6 +27,7 @@ use crate::video::told::Told;
 use pace::Pace;
 use refused::{Refused, Why};
 
+pub(crate) mod advice;
 mod behind;
 pub mod chosen;
 pub mod pace;
@@ -155,6 +156,7 @@ pub struct Rate {
     by_native: AtomicU64,
     paced: AtomicU64,
     chosen: chosen::Chosen,
+    advised: advice::Advised,
 }
 
 impl Rate {
@@ -178,6 +180,7 @@ impl Rate {
             by_native: AtomicU64::new(0),
             paced: AtomicU64::new(0),
             chosen: chosen::Chosen::default(),
+            advised: advice::Advised::default(),
         }
     }
 
@@ -224,13 +227,11 @@ impl Rate {
         client: Option<IpAddr>,
     ) -> RateAnswer {
         let ladder = known.title.ladder(segment).kbps();
-        let session = told.session.map_or_else(|| client.map_or(0, hash), |session| session.hash);
+        let session = session_of(told, client);
         let slot = session as usize % SESSIONS;
         let ask = RateAsk {
             state: self.states[slot].load(Relaxed),
-            est_kbps: told
-                .throughput_kbps
-                .unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed))),
+            est_kbps: self.estimate(told, client),
             buffer_ms: told.buffer_ms.unwrap_or(0),
             last_rung: u8::try_from(self.rungs[slot].load(Relaxed)).unwrap_or(NO_RUNG),
             segment_ms: u32::try_from(known.title.duration_ms(segment)).unwrap_or(u32::MAX),
@@ -392,8 +393,18 @@ impl Rate {
         self.paced.load(Relaxed)
     }
 
+    /// Throughput towards a client, kbit/s, as its player measured it, else as this node did; 0: nobody knows.
+    fn estimate(&self, told: &Told, client: Option<IpAddr>) -> u32 {
+        told.throughput_kbps.unwrap_or_else(|| client.map_or(0, |client| self.rate_slot(client).load(Relaxed)))
+    }
+
     fn rate_slot(&self, client: IpAddr) -> &AtomicU32 {
         &self.rates[hash(client) as usize % CLIENTS]
+    }
+
+    /// What was advised so far.
+    pub(crate) fn advised(&self) -> &advice::Advised {
+        &self.advised
     }
 
     /// What was chosen so far.
@@ -415,6 +426,11 @@ impl Rate {
 /// Whether a file name has `auto` where a representation's id would be.
 pub(crate) fn is_auto(file: &str) -> bool {
     file.split(['-', '_', '.', '$']).any(|word| word == "auto")
+}
+
+/// What a session is known by; that of a player that names none is its client's.
+fn session_of(told: &Told, client: Option<IpAddr>) -> u64 {
+    told.session.map_or_else(|| client.map_or(0, hash), |session| session.hash)
 }
 
 pub(crate) fn hash(client: IpAddr) -> u64 {

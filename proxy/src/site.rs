@@ -13,6 +13,7 @@ use littoral_cache::freshness::{Heuristic, Rules, SetCookie, Statuses};
 use littoral_cache::query::{Keep, QueryRule};
 use littoral_cache::vary::Selectors;
 
+use crate::config::dash::Most;
 use crate::config::origin::{Balance, OriginHealth, Retry};
 use crate::config::{self, Config, KeyRules, QueryOrder, SetCookies, Timeouts};
 use crate::origin::{Origin, Origins, Shield};
@@ -191,7 +192,8 @@ impl Sites {
             let of = |all: Vec<Arc<Origin>>, balance| Origins::new(all, balance, raw.slow_start.0, &raw.retry);
             let name = raw.hosts.first().cloned().unwrap_or_default();
             let was = before.all.iter().find(|site| site.name == name);
-            let knows_cmcd = raw.dash.auto || raw.dash.cmcd || raw.dash.prefetch.is_some();
+            let by_policy = raw.dash.rewrite.as_ref().is_some_and(|raw| raw.max_bandwidth == Some(Most::Policy));
+            let knows_cmcd = raw.dash.auto || raw.dash.cmcd || raw.dash.prefetch.is_some() || by_policy;
             let video = Video::of(&raw.dash, was.and_then(|site| site.video.as_ref()));
             let site = Arc::new(Site {
                 name,

@@ -3,11 +3,13 @@
 //! A site without any of it has no [`Video`], and its requests pay nothing. Which representation an `auto` URL gets is [`crate::rate`]'s.
 //! Invariant: what a player says changes no byte of what is stored, and nothing of what others get.
 
+use std::net::IpAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use http::HeaderValue;
 use http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, HeaderName};
+use littoral_cache::Key;
 use littoral_manifests::cmsd::Dynamic;
 use littoral_plugin_host::filter::Change;
 use pingora::Result;
@@ -46,6 +48,8 @@ pub struct Video {
     pub reports: Option<String>,
     /// Whether they are told.
     pub cmsd: bool,
+    /// Whether they are told what the rate policy would have them ask for.
+    pub hints: bool,
     /// What becomes of its manifests.
     pub rewriting: Option<Rewriting>,
     /// What is fetched ahead for them.
@@ -70,6 +74,7 @@ impl Video {
             cmcd: raw.cmcd,
             reports: raw.cmcd_path.clone(),
             cmsd: raw.cmsd,
+            hints: raw.hint,
             prefetch: raw
                 .prefetch
                 .as_ref()
@@ -85,15 +90,29 @@ impl Video {
     }
 
     /// What is told of a hit on the shortest way, and what its player told.
-    pub(crate) fn on_hit(&self, node: &Node, head: &[u8], way: Way, changes: &mut Vec<Change>) -> Option<Told> {
+    pub(crate) fn on_hit(
+        &self,
+        node: &Node,
+        head: &[u8],
+        key: &Key,
+        to: (IpAddr, Way),
+        changes: &mut Vec<Change>,
+    ) -> Option<Told> {
+        let (client, way) = to;
+        let told = if self.cmcd { self.told(head) } else { None };
         if self.cmsd {
-            let text = self.dynamic(node, way, 0);
+            let (host, path) = std::str::from_utf8(key.text()).ok().and_then(|text| text.split_once(' ')).unzip();
+            let path = path.and_then(|path| path.split('?').next());
+            let hint = host.zip(path).and_then(|(host, path)| self.hint(node, host, path, told.as_ref(), Some(client)));
+            let text = self.dynamic(node, way, 0, hint);
             changes.push(Change::Set(CMSD_DYNAMIC.as_str().to_owned(), text.into_bytes()));
             changes.push(Change::Add(ACCESS_CONTROL_EXPOSE_HEADERS.as_str().to_owned(), EXPOSED.into()));
         }
-        if !self.cmcd {
-            return None;
-        }
+        told
+    }
+
+    /// What a player told with the request that has this head.
+    fn told(&self, head: &[u8]) -> Option<Told> {
         let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut fields);
         // It was parsed before, or it would be no hit.
@@ -106,10 +125,16 @@ impl Video {
         self.heard(told::hear(field, query))
     }
 
-    fn dynamic(&self, node: &Node, way: Way, delay_ms: u32) -> String {
+    /// The most that a player should ask for next, as the rate policy has it: for video and what has video in it.
+    fn hint(&self, node: &Node, host: &str, path: &str, told: Option<&Told>, client: Option<IpAddr>) -> Option<u32> {
+        let told = told.filter(|told| self.hints && told.object.is_some_and(told::Object::has_video))?;
+        node.rate.hint(host, path, told, client)
+    }
+
+    fn dynamic(&self, node: &Node, way: Way, delay_ms: u32, hint: Option<u32>) -> String {
         let mut text = String::with_capacity(64);
         let is_duress = node.load_permille() >= DURESS_PERMILLE;
-        let max_kbps = self.rewriting.as_ref().and_then(Rewriting::max_kbps);
+        let max_kbps = self.rewriting.as_ref().and_then(Rewriting::max_kbps).into_iter().chain(hint).min();
         let Way { rtt_ms, throughput_kbps } = way;
         Dynamic { name: &node.name, is_duress, throughput_kbps, max_kbps, delay_ms: Some(delay_ms), rtt_ms }
             .write(&mut text);
@@ -166,8 +191,14 @@ pub(crate) fn tell(session: &Session, node: &Node, ctx: &Context, response: &mut
     let socket = session.digest().and_then(|digest| digest.socket_digest.as_ref());
     let way = Way::of(socket.and_then(|socket| socket.tcp_info()).as_ref());
     let delay_ms = u32::try_from(ctx.started.elapsed().as_millis()).unwrap_or(u32::MAX);
+    // Of an `auto` URL the policy has chosen already, and an error is no segment.
+    let is_segment = ctx.representation.is_none() && matches!(response.status.as_u16(), 200 | 206 | 304);
+    let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    let path = session.req_header().uri.path();
+    let told = ctx.told.as_ref().filter(|_| is_segment);
+    let hint = video.hint(node, &ctx.host, path, told, client);
     // Of an origin that says the same, what it said is of another connection.
-    response.insert_header(CMSD_DYNAMIC, video.dynamic(node, way, delay_ms))?;
+    response.insert_header(CMSD_DYNAMIC, video.dynamic(node, way, delay_ms, hint))?;
     response.append_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
     Ok(())
 }

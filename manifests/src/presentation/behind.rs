@@ -53,6 +53,19 @@ impl Presentation {
         self.representations.iter().enumerate().find_map(|(place, one)| Some((place, of(one)?)))
     }
 
+    /// The representation that a player has when it asks for a media segment at `path`, and the place of the segment in it: the first, where all
+    /// are in one file.
+    pub fn asked(&self, path: &str) -> Option<(usize, usize)> {
+        self.representations.iter().enumerate().find_map(|(representation, one)| {
+            let is_one_file = matches!(one.names, Names::Whole | Names::Ranges(_));
+            let place = match is_one_file {
+                true => (one.base().path() == path).then_some(0),
+                false => one.place_of(path, None),
+            };
+            Some((representation, place?))
+        })
+    }
+
     /// What the period behind that of `one` begins with, for who plays that: its own representation there, by id, else the nearest in rate of
     /// its kind and language.
     fn goes_on(&self, one: &Representation) -> Vec<Coming> {
@@ -172,6 +185,31 @@ mod tests {
     fn parsed(mpd: &str, now_ms: u64) -> Presentation {
         let base = Url::parse("http://h.example/v/manifest.mpd").unwrap();
         Presentation::parse_at(mpd.as_bytes(), &base, now_ms).unwrap()
+    }
+
+    #[test]
+    fn whose_segment_a_player_asks_for_is_told_by_its_path() {
+        let mpd = |set: &str, names: [&str; 2]| {
+            let one = |at: usize| {
+                format!("<Representation id=\"r{at}\" bandwidth=\"{at}000\">{}</Representation>", names[at - 1])
+            };
+            format!(
+                "<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" mediaPresentationDuration=\"PT6S\"><Period>\
+                 <AdaptationSet contentType=\"video\">{set}{}{}</AdaptationSet></Period></MPD>",
+                one(1),
+                one(2)
+            )
+        };
+        let template = "<SegmentTemplate media=\"$RepresentationID$/$Number$.m4s\" initialization=\"$RepresentationID$/i\" duration=\"2\"/>";
+        let by_template = parsed(&mpd(template, ["", ""]), 0);
+        for (path, expected) in
+            [("/v/r1/1.m4s", Some((0, 0))), ("/v/r2/3.m4s", Some((1, 2))), ("/v/r2/4.m4s", None), ("/v/r1/i", None)]
+        {
+            assert_eq!(by_template.asked(path), expected, "{path}");
+        }
+        let index = |name: &str| format!("<BaseURL>{name}.mp4</BaseURL><SegmentBase indexRange=\"10-65\"/>");
+        let files = parsed(&mpd("", [&index("a"), &index("b")]), 0);
+        assert_eq!((files.asked("/v/b.mp4"), files.asked("/v/c.mp4")), (Some((1, 0)), None));
     }
 
     #[test]

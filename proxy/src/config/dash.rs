@@ -1,8 +1,10 @@
 //! `site.dash`: what a site knows of video.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
 
 use super::units::Bandwidth;
 
@@ -18,6 +20,8 @@ pub struct Dash {
     pub cmcd_path: Option<String>,
     /// Tell them what is known of the way to them.
     pub cmsd: bool,
+    /// Tell them what the rate policy would have them ask for.
+    pub hint: bool,
     /// Send the bodies of `auto` segments at the pace of the rate policy.
     pub pace: bool,
     /// What to change in manifests.
@@ -62,7 +66,7 @@ pub struct Rewrite {
     /// Video taller than this, in pixels, is left out.
     pub max_height: Option<u64>,
     /// Video of a higher rate is left out.
-    pub max_bandwidth: Option<Bandwidth>,
+    pub max_bandwidth: Option<Most>,
     /// Beginnings of the codecs that stay.
     pub codecs: Vec<String>,
     /// Languages that stay.
@@ -73,6 +77,28 @@ pub struct Rewrite {
     pub locations: Vec<Location>,
     /// One representation of each video set is left, as `auto`.
     pub auto: bool,
+}
+
+/// The highest rate that is left in manifests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Most {
+    /// The same for all.
+    Rate(Bandwidth),
+    /// For each client what the rate policy says: `"policy"`.
+    Policy,
+}
+
+impl FromStr for Most {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "policy" { Ok(Self::Policy) } else { text.parse().map(Self::Rate) }
+    }
+}
+
+impl<'de> Deserialize<'de> for Most {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// ContentSteering to put in.

@@ -39,11 +39,12 @@ impl Connection {
         }
         if let Some(video) = &site.video {
             let way = if video.cmsd { self.way(stream) } else { Way::default() };
-            let told = video.on_hit(&self.node, &self.read[..answer.head_bytes], way, &mut answer.changes);
+            let (head, key, client) =
+                (&self.read[..answer.head_bytes], answer.found.entry.key(), self.client.address.ip());
+            let told = video.on_hit(&self.node, head, key, (client, way), &mut answer.changes);
             answer.told = told.map(Box::new);
             if video.prefetch.is_some() {
-                let (head, key) = (&self.read[..answer.head_bytes], answer.found.entry.key());
-                prefetch::on_hit(&self.node, &site, head, key, self.client.address.ip());
+                prefetch::on_hit(&self.node, &site, head, key, client);
             }
         }
         let mut answer = Some(*answer);

@@ -57,22 +57,33 @@ impl Rate {
     /// What a player asks for behind the segment at `path`, or behind `range` of it, as a manifest lists it that is stored in memory, or was read
     /// before, in one of the nearest directories.
     pub(crate) fn behind(&self, host: &str, path: &str, range: Option<ByteRange>, now_ms: u64) -> Vec<Coming> {
+        let listed = |presentation: &Presentation| self.listed(presentation, host, path, range);
+        self.with_presentation(host, path, now_ms, listed).unwrap_or_default()
+    }
+
+    /// What `then` makes of the presentation whose manifest is at hand in one of the directories nearest to `path`.
+    pub(super) fn with_presentation<T>(
+        &self,
+        host: &str,
+        path: &str,
+        now_ms: u64,
+        then: impl FnOnce(&Presentation) -> T,
+    ) -> Option<T> {
         let mut directory = path;
         for _ in 0..DIRECTORIES_UP {
-            let Some((above, _)) = directory.rsplit_once('/') else { break };
-            directory = above;
+            (directory, _) = directory.rsplit_once('/')?;
             match self.at_hand(host, directory) {
-                AtHand::Title(known) => return self.listed(known.title.presentation(), host, path, range),
+                AtHand::Title(known) => return Some(then(known.title.presentation())),
                 // Of which no `auto` URL is known.
                 AtHand::Refused(Why::Live) => {
                     if let Some(live) = self.live(host, directory, now_ms) {
-                        return self.listed(&live, host, path, range);
+                        return Some(then(&live));
                     }
                 }
                 AtHand::Refused(Why::Unreadable) | AtHand::Nothing(..) => {}
             }
         }
-        Vec::new()
+        None
     }
 
     fn live(&self, host: &str, directory: &str, now_ms: u64) -> Option<Arc<Presentation>> {

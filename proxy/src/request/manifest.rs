@@ -11,9 +11,10 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_RANGES, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, LAST_MODIFIED, TRANSFER_ENCODING,
+    ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, ETAG, EXPIRES, LAST_MODIFIED,
+    TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use littoral_cache::conditions::{Condition, evaluate};
 use littoral_manifests::limits::MPD_BYTES_MAX;
 use pingora::Result;
@@ -22,6 +23,7 @@ use pingora::proxy::Session;
 
 use super::context::Context;
 use super::{cdn_loop, compress, respond, slices, target};
+use crate::clock::now_ms;
 use crate::node::Node;
 use crate::video::rewrite::{Made, plain};
 
@@ -76,10 +78,18 @@ pub(super) async fn answers(session: &mut Session, node: &Arc<Node>, ctx: &mut C
         is_held = body.len() <= MPD_BYTES_MAX;
     }
     let coding = reply.headers().get(CONTENT_ENCODING).map(|coding| coding.to_str().unwrap_or("?"));
-    let made = is_held.then(|| plain(&body, coding)).flatten().map(|text| rewriting.make(&text));
+    let made = is_held.then(|| plain(&body, coding)).flatten().map(|text| {
+        let offer = rewriting.offer(&text, now_ms());
+        let client = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        let told = ctx.told.unwrap_or_default();
+        rewriting.make(&text, offer.and_then(|offer| node.rate.ceiling(&offer, &told, client)))
+    });
     match made {
         Some(made) => {
             video.figures.manifests[usize::from(made.verbatim.is_some())].fetch_add(1, Relaxed);
+            if rewriting.is_by_policy() {
+                keep_private(reply.headers_mut());
+            }
             send(session, node, ctx, reply.headers(), &made).await?;
         }
         None => {
@@ -108,6 +118,17 @@ fn ask_for_it(request: &RequestHeader, node: &Node, ctx: &Context) -> Option<req
 fn may_be_changed(headers: &HeaderMap) -> bool {
     let short = respond::content_length(headers).is_none_or(|length| length <= MPD_BYTES_MAX as u64);
     short && !compress::must_not_be_transformed(headers)
+}
+
+/// What was made for one client is nobody else's (RFC 9111 §5.2.2.7), and another one for the same client the next time.
+fn keep_private(headers: &mut HeaderMap) {
+    let mut said = headers.get_all(CACHE_CONTROL).iter().filter_map(|field| field.to_str().ok());
+    let is_never_stored = said.any(|text| text.to_ascii_lowercase().contains("no-store"));
+    for name in [EXPIRES, HeaderName::from_static("cdn-cache-control"), HeaderName::from_static("surrogate-control")] {
+        headers.remove(name);
+    }
+    let control = if is_never_stored { "private, no-store" } else { "private, no-cache" };
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(control));
 }
 
 /// Whether a path is that of a manifest.

@@ -15,7 +15,8 @@ use littoral_manifests::limits::MPD_BYTES_MAX;
 use littoral_manifests::rewrite::{Rewriter, Rules, ServiceLocation, SteeringRule};
 use parking_lot::Mutex;
 
-use crate::config::dash;
+use crate::config::dash::{self, Most};
+use crate::rate::advice::Offer;
 
 /// Rewritten manifests of a site that are kept, and their bytes without a coding, which weigh the most; with more all are made again when
 /// they are asked for.
@@ -26,12 +27,17 @@ const MADE_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Rewriting {
     rules: Rules,
+    /// Whether what is left depends on the client.
+    by_policy: bool,
     made: Mutex<Kept>,
+    /// What of a manifest the policy is asked about, by the same identity; at most as many.
+    offers: Mutex<HashMap<u128, Option<Arc<Offer>>>>,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    by_original: HashMap<u128, Arc<Made>>,
+    /// By what it was made of, and the most that was left in it for its client.
+    by_original: HashMap<(u128, Option<u64>), Arc<Made>>,
     bytes: usize,
 }
 
@@ -60,14 +66,18 @@ impl Rewriting {
         let rules = Rules {
             origins: raw.base_urls.clone().into_iter().collect(),
             max_height: raw.max_height,
-            max_bandwidth: raw.max_bandwidth.map(|rate| rate.0),
+            max_bandwidth: raw.max_bandwidth.and_then(|most| match most {
+                Most::Rate(rate) => Some(rate.0),
+                Most::Policy => None,
+            }),
             codecs: raw.codecs.clone(),
             languages: raw.languages.clone(),
             steering,
             locations: raw.locations.iter().map(location).collect(),
             auto: raw.auto,
         };
-        Self { rules, made: Mutex::default() }
+        let by_policy = raw.max_bandwidth == Some(Most::Policy);
+        Self { rules, by_policy, made: Mutex::default(), offers: Mutex::default() }
     }
 
     /// The highest rate that is left in a manifest, in kbit/s, where a rule says it.
@@ -75,14 +85,38 @@ impl Rewriting {
         self.rules.max_bandwidth.map(|rate| u32::try_from(rate / 1000).unwrap_or(u32::MAX))
     }
 
-    /// A manifest under the rules.
-    pub fn make(&self, original: &[u8]) -> Arc<Made> {
+    /// Whether what is left in a manifest depends on who asks for it.
+    pub fn is_by_policy(&self) -> bool {
+        self.by_policy
+    }
+
+    /// What the rate policy is asked about a manifest, where it is.
+    pub(crate) fn offer(&self, original: &[u8], now_ms: u64) -> Option<Arc<Offer>> {
+        if !self.by_policy {
+            return None;
+        }
         let identity = hash_bytes(original);
+        if let Some(known) = self.offers.lock().get(&identity) {
+            return known.clone();
+        }
+        let offer = Offer::of(original, now_ms).map(Arc::new);
+        let mut offers = self.offers.lock();
+        if offers.len() >= MADE_MAX {
+            offers.clear();
+        }
+        offers.insert(identity, offer.clone());
+        offer
+    }
+
+    /// A manifest under the rules, and without video above `most` bit/s, where a client has one of its own.
+    pub fn make(&self, original: &[u8], most: Option<u64>) -> Arc<Made> {
+        let identity = (hash_bytes(original), most);
         if let Some(made) = self.made.lock().by_original.get(&identity) {
             return made.clone();
         }
         let mut out = Vec::with_capacity(original.len());
-        let mut rewriter = Rewriter::new(self.rules.clone());
+        let max_bandwidth = self.rules.max_bandwidth.into_iter().chain(most).min();
+        let mut rewriter = Rewriter::new(Rules { max_bandwidth, ..self.rules.clone() });
         rewriter.push(original, &mut out);
         let report = rewriter.finish(&mut out);
         let tag = HeaderValue::from_str(&format!("\"{:032x}\"", digest(&[&out])));
@@ -132,13 +166,13 @@ mod tests {
     #[test]
     fn what_was_made_is_kept_and_has_a_validator_of_its_own() {
         let (one, other) = (rewriting(), rewriting());
-        let made = one.make(MPD);
+        let made = one.make(MPD, None);
         assert_eq!(&made.bytes[..], b"<MPD><BaseURL>https://edge.example/v/</BaseURL><Period/></MPD>");
-        assert!(Arc::ptr_eq(&made, &one.make(MPD)));
-        assert_eq!(made.tag, other.make(MPD).tag);
-        assert_ne!(made.tag, Rewriting::of(&dash::Rewrite::default()).make(MPD).tag);
+        assert!(Arc::ptr_eq(&made, &one.make(MPD, None)));
+        assert_eq!(made.tag, other.make(MPD, None).tag);
+        assert_ne!(made.tag, Rewriting::of(&dash::Rewrite::default()).make(MPD, None).tag);
         for number in 0..2 * MADE_MAX {
-            one.make(format!("<MPD>{number}</MPD>").as_bytes());
+            one.make(format!("<MPD>{number}</MPD>").as_bytes(), None);
         }
         let kept = one.made.lock();
         assert!(kept.by_original.len() <= MADE_MAX && kept.bytes <= MADE_BYTES_MAX);

@@ -66,6 +66,11 @@ impl Object {
         Self::TOKENS.iter().position(|known| *known == token).map(Self)
     }
 
+    /// Whether it is video, or has video in it.
+    pub fn has_video(self) -> bool {
+        matches!(Self::TOKENS[self.0], "v" | "av")
+    }
+
     /// Its place in [`Self::LABELS`].
     pub fn index(self) -> usize {
         self.0

@@ -6,6 +6,7 @@ mod absent;
 mod access_log;
 mod acme;
 mod admin;
+mod advice;
 mod author;
 mod bad_input;
 mod cache;

@@ -20,6 +20,12 @@ impl Config {
                 "site.dash.pace needs site.dash.auto: other segments are sent as fast as can be",
             );
         }
+        if dash.hint && !(dash.cmsd && dash.cmcd) {
+            return wrong(
+                "dash.hint",
+                "site.dash.hint needs site.dash.cmcd and site.dash.cmsd: by the one players are heard, by the other told",
+            );
+        }
         for (key, is_there) in [("prefetch", dash.prefetch.is_some()), ("rewrite", dash.rewrite.is_some())] {
             if is_there && self.listen.http.is_empty() {
                 let fix = format!(

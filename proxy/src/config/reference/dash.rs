@@ -32,6 +32,13 @@ pub(super) const KEYS: &[Key] = &[
         "Tell players, in `CMSD-Dynamic` of each response, the throughput and round-trip time to them, how long they waited for this node, and whether it is at its limit (docs/video.md).",
     ),
     key(
+        "site.dash.hint",
+        "true or false",
+        "`false`",
+        "live",
+        "Tell players that say what they ask for (`ot`) as `mb` in `CMSD-Dynamic` the rate of the representation that the rate policy would have them ask for next (docs/video.md). Needs `site.dash.cmcd` and `site.dash.cmsd`.",
+    ),
+    key(
         "site.dash.pace",
         "true or false",
         "`false`",
@@ -62,10 +69,10 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "site.dash.rewrite.max_bandwidth",
-        "bandwidth",
+        "bandwidth, or `\"policy\"`",
         "none",
         "live",
-        "Video of a higher rate is left out; it is told as `mb` in `CMSD-Dynamic`.",
+        "Video of a higher rate is left out; it is told as `mb` in `CMSD-Dynamic`. `\"policy\"`: for each client above what the rate policy would have it play at the throughput that is known of it; such manifests are `private` (docs/video.md).",
     ),
     key(
         "site.dash.rewrite.codecs",

@@ -29,6 +29,11 @@ pub(super) const METRICS: &[Declared] = &[
         "Manifests of a site that has them rewritten, as they were answered; verbatim: as they were from a place on that cannot be understood; passed: as they are, since they are no 200, too long, in a coding not known or not to be transformed.",
     ),
     metric(
+        "littoral_rate_advice_total",
+        "for: hint, manifest; by: guest, native",
+        "What the rate policy said where players choose: rates told as `mb` of CMSD (`hint`), and the most that was left in a client's manifest.",
+    ),
+    metric(
         "littoral_prefetch_begun_total",
         "site; source: cmcd, manifest",
         "Objects that began to be fetched ahead, by who says what comes next.",
@@ -54,6 +59,12 @@ pub(super) fn samples(node: &Node, name: &str) -> Vec<Sample> {
         "littoral_manifests_total" => {
             let rewriting = |video: &Video| video.rewriting.is_some();
             of_sites(node, rewriting, "outcome", &Figures::MANIFESTS, |figures| &figures.manifests)
+        }
+        "littoral_rate_advice_total" => {
+            let sample = |(what, by, count): (&'static str, &'static str, u64)| {
+                (count as f64, vec![("for", what.to_owned()), ("by", by.to_owned())])
+            };
+            node.rate.advised().counts().map(sample).collect()
         }
         "littoral_prefetch_begun_total" => {
             of_sites(node, fetches_ahead, "source", &Figures::SOURCES, |figures| &figures.prefetch_begun)
