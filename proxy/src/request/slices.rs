@@ -408,15 +408,12 @@ pub(super) async fn pass_on(
     session.write_response_body(None, true).await
 }
 
-/// What the node answered itself with says whether the client waited for the origin.
+/// What the node answered itself with says whether the client waited for the origin, and why.
 pub(super) fn note_outcome(ctx: &mut Context, slice: &HeaderMap) {
-    let is_hit = slice
-        .get(super::respond::CACHE_STATUS)
-        .is_some_and(|status| status.to_str().is_ok_and(|text| text.contains("littoral; hit")));
-    ctx.outcome = Some(match is_hit {
-        true => littoral_cache::Outcome::Hit,
-        false => littoral_cache::Outcome::Miss(littoral_cache::FwdReason::UriMiss),
-    });
+    let statuses = slice.get_all(super::respond::CACHE_STATUS);
+    // Each cache appends its own.
+    let told = statuses.iter().next_back().and_then(|status| littoral_cache::told(status.to_str().ok()?));
+    ctx.outcome = Some(told.unwrap_or(littoral_cache::Outcome::Miss(littoral_cache::FwdReason::UriMiss)));
 }
 
 #[cfg(test)]
