@@ -25,6 +25,7 @@ pub mod filters;
 pub mod forward;
 pub mod handover;
 pub mod hits;
+pub mod itself;
 mod kept;
 pub mod listen;
 pub mod node;

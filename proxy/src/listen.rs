@@ -27,6 +27,7 @@ use tokio::sync::oneshot;
 
 use crate::forward::tunnel;
 use crate::hits::{Client, Connection, Next};
+use crate::itself::is_of_this_process;
 use crate::node::Node;
 use crate::observe::figures::Denied;
 use crate::request::RequestPath;
@@ -151,6 +152,11 @@ impl Worker {
                     let listener = UnixListener::from_std(socket).map_err(lost)?;
                     tokio::spawn(worker.accept(listener, share.front))
                 }
+                Listening::Own(socket) => {
+                    let listener = UnixListener::from_std(socket).map_err(lost)?;
+                    tokio::spawn(worker.accept_own(listener, share.front));
+                    continue;
+                }
             });
         }
         for task in accepting {
@@ -186,13 +192,26 @@ impl Worker {
             };
             match accepted {
                 Ok((stream, source)) => self.admit(stream, source, &front),
-                Err(error) => {
-                    self.node.figures.accept_failures.add(1);
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_REST).await;
-                }
+                Err(error) => self.rest(&error).await,
             }
         }
+    }
+
+    /// Takes in what the node asks itself, for as long as the runtime is there: requests that are under way when the node stops need it.
+    async fn accept_own(self: Arc<Self>, listener: UnixListener, front: Arc<Front>) {
+        loop {
+            match listener.next().await {
+                Ok((stream, source)) if is_of_this_process(&stream) => self.admit(stream, source, &front),
+                Ok(_) => self.node.figures.denied(Denied::Source),
+                Err(error) => self.rest(&error).await,
+            }
+        }
+    }
+
+    async fn rest(&self, error: &std::io::Error) {
+        self.node.figures.accept_failures.add(1);
+        tracing::warn!(%error, "cannot accept a connection");
+        tokio::time::sleep(ACCEPT_REST).await;
     }
 
     /// Takes in what is in the backlog already: closing the socket would reset it.
@@ -401,7 +420,11 @@ impl Open {
     /// little more than what is known of them.
     fn serve<S: Raw>(self, mut stream: S, client: SocketAddr, front: &Front) {
         let node = &self.0.node;
-        let guest = match node.clients.enter(client.ip(), &node.settings.load().limits) {
+        let entered = match front.is_own() {
+            true => Ok(Guest::default()),
+            false => node.clients.enter(client.ip(), &node.settings.load().limits),
+        };
+        let guest = match entered {
             Ok(guest) => guest,
             Err(denied) => return node.figures.denied(denied),
         };

@@ -78,10 +78,8 @@ pub struct Node {
     pub load: AtomicU16,
     /// A signal has come: no connection is accepted any more.
     pub stopping: AtomicBool,
-    /// Where the node can ask itself over plain HTTP.
-    pub door: Option<std::net::SocketAddr>,
-    /// Asks it for slices.
-    pub(crate) slices: reqwest::Client,
+    /// Asks the node itself, when it listens for HTTP: [`crate::itself`].
+    pub(crate) itself: Option<reqwest::Client>,
     /// What only this process knows: by it a request is known as its own.
     pub(crate) token: String,
     /// Its name: `node.name`.

@@ -5,7 +5,7 @@
 //! until the stored manifest changes. The request then goes on under the chosen representation's own URL and cache key.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::clock::elapsed_ms;
+use crate::itself::{self, Itself};
 use crate::request::context::Context;
 use crate::request::manifest::AS_IS;
 use crate::video::told::Told;
@@ -138,9 +139,8 @@ enum Fetched {
 pub struct Rate {
     policy: Box<dyn RatePolicy>,
     store: Arc<Store>,
-    /// Where this node's own data port is, for manifests that are not stored yet.
-    own: Option<SocketAddr>,
-    client: reqwest::Client,
+    /// Asks the node itself for manifests that are not stored yet.
+    itself: Option<reqwest::Client>,
     token: String,
     titles: Mutex<HashMap<String, Arc<Known>>>,
     manifests: Mutex<HashMap<String, String>>,
@@ -161,13 +161,12 @@ pub struct Rate {
 
 impl Rate {
     /// With a policy, over a store; by `token` the node knows itself.
-    pub fn new(policy: Box<dyn RatePolicy>, store: Arc<Store>, own: Option<SocketAddr>, token: String) -> Self {
+    pub fn new(policy: Box<dyn RatePolicy>, store: Arc<Store>, itself: Option<&Itself>, token: String) -> Self {
         Self {
             policy,
             token,
             store,
-            own,
-            client: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap_or_default(),
+            itself: itself.and_then(|itself| itself.client().timeout(Duration::from_secs(10)).build().ok()),
             titles: Mutex::default(),
             manifests: Mutex::default(),
             refused: Refused::default(),
@@ -334,8 +333,7 @@ impl Rate {
 
     /// Fetches a manifest the way a client would, so that it is stored; but as its origin has it.
     async fn fetch(&self, host: &str, path: &str) -> Option<Fetched> {
-        let own = self.own?;
-        let asking = self.client.get(format!("http://{own}{path}")).header(http::header::HOST, host);
+        let asking = self.itself.as_ref()?.get(itself::url(path)).header(http::header::HOST, host);
         let mut response = asking.header(AS_IS, &self.token).send().await.ok()?;
         if !response.status().is_success() {
             return None;

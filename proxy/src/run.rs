@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::directing::Directing;
 use crate::dot::{self, Inside};
 use crate::handover::{Handed, Inherited, Kind};
+use crate::itself::Itself;
 use crate::listen::clients::Clients;
 use crate::listen::front::{Front, Fronts};
 use crate::listen::socket::{Bound, Share};
@@ -64,6 +65,7 @@ struct Sockets {
 pub struct Assembled {
     node: Arc<Node>,
     sockets: Sockets,
+    own: Vec<Share>,
     workers: usize,
 }
 
@@ -79,9 +81,12 @@ impl Assembled {
         };
         let fronts = Fronts::new(&config)?;
         let sockets = Sockets::bind(&config, workers, &fronts, inherited)?;
-        let door = sockets.http.iter().find_map(Bound::own_door);
-        let node = assemble(config, door, fronts, inherited)?;
-        Ok(Self { node, sockets, workers })
+        let token = Node::secret();
+        let has_sites = sockets.http.iter().any(|bound| bound.front.serves_sites());
+        let own = has_sites.then(|| Itself::bind(&token)).transpose()?;
+        let (itself, own) = own.map(|(itself, socket)| (itself, Bound::own(&socket, workers))).unzip();
+        let node = assemble(config, itself, token, fronts, inherited)?;
+        Ok(Self { node, sockets, own: own.transpose()?.unwrap_or_default(), workers })
     }
 
     /// The line that tells what is bound where.
@@ -196,7 +201,8 @@ impl Sockets {
 
 fn assemble(
     config: Config,
-    door: Option<SocketAddr>,
+    itself: Option<Itself>,
+    token: String,
     fronts: Fronts,
     inherited: &mut Inherited,
 ) -> Result<Arc<Node>, String> {
@@ -221,25 +227,21 @@ fn assemble(
     rtt.resume(config.node.data.as_deref());
     directing.iter().for_each(|directing| directing.drains().resume(config.node.data.as_deref()));
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
-    // A slice is what the node itself answered: nothing is followed.
-    let slices = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     let hot = Hot::of(&config, &access, &traces);
-    let token = Node::secret();
     let node = Arc::new(Node {
         control: crate::control::Control::new(&config)?,
         sites: ArcSwap::from_pointee(sites),
         probes: crate::origin::Probes::default(),
         shelf: Shelf::leak(store.clone()),
-        rate: Rate::new(plugins.rate(), store.clone(), door, token.clone()),
+        rate: Rate::new(plugins.rate(), store.clone(), itself.as_ref(), token.clone()),
         store,
         fill_lock,
         collapse_wait: config.cache.collapse_wait.0,
         plugins,
         directing,
-        warm: door.map(|door| Arc::new(Jobs::new(door, config.node.data.as_deref()))),
-        door,
-        slices: slices.build().map_err(|error| format!("cannot ask for slices: {error}"))?,
+        itself: itself.as_ref().map(Itself::asker).transpose()?,
+        warm: itself.map(|itself| Arc::new(Jobs::new(itself, config.node.data.as_deref()))),
         token,
         fronts,
         acme: crate::acme::Acme::default(),
@@ -291,14 +293,14 @@ pub fn run(file: &Path) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start a runtime: {error}"))?;
-    let Assembled { node, sockets, workers } = assembled;
+    let Assembled { node, sockets, own, workers } = assembled;
     let duplicates = sockets.duplicates(&node.settings.load());
     node.upgrade.keep(duplicates.map_err(|error| format!("cannot duplicate the listening sockets: {error}"))?);
     let (stop, stopped) = watch::channel(false);
     let drain = node.settings.load().limits.drain.0;
     runtime.block_on(before_anybody(&node, &mut inherited));
     let services = node.plugins.services.start(&node, workers, (sockets.datagrams, sockets.swarms), &stopped)?;
-    let threads = start_workers(&node, sockets.http, workers, &stopped, drain)?;
+    let threads = start_workers(&node, sockets.http, own, workers, &stopped, drain)?;
     start_evictor(node.store.clone()).map_err(|error| format!("cannot start the evictor: {error}"))?;
     runtime.block_on(async {
         // Before anybody can know of the process and send it one.
@@ -364,6 +366,7 @@ type WorkerThread = std::thread::JoinHandle<()>;
 fn start_workers(
     node: &Arc<Node>,
     bound: Vec<Bound>,
+    own: Vec<Share>,
     workers: usize,
     stopped: &watch::Receiver<bool>,
     drain: Duration,
@@ -385,6 +388,7 @@ fn start_workers(
             shares[number % workers].push(share);
         }
     }
+    own.into_iter().zip(&mut shares).for_each(|(own, shares)| shares.push(own));
     let crew = Crew::of(shares.iter().filter(|shares| !shares.is_empty()).count());
     let start = |(number, shares): (usize, Vec<Share>)| {
         let (node, proxy, forward, shutdown) = (node.clone(), proxy.clone(), forward.clone(), stopped.clone());

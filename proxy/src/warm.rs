@@ -8,7 +8,6 @@
 //! those that the config has for each day. Invariant: at most [`JOBS_MAX`] jobs
 //! are remembered and [`OPEN_MAX`] of them are open.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -43,6 +42,7 @@ pub(crate) use standing::keep;
 pub(crate) use window::zone;
 
 use crate::control::message::Title;
+use crate::itself::Itself;
 use crate::node::Node;
 use job::Job;
 
@@ -57,8 +57,7 @@ pub const OPEN_MAX: usize = 8;
 /// The jobs of a node.
 #[derive(Debug)]
 pub struct Jobs {
-    /// Where this node answers plain HTTP.
-    door: SocketAddr,
+    itself: Itself,
     next_id: AtomicU64,
     jobs: Mutex<Vec<Arc<Job>>>,
     book: book::Book,
@@ -71,17 +70,12 @@ pub struct Jobs {
 }
 
 impl Jobs {
-    /// For a node that listens on `data` and may keep files in a directory.
-    pub fn new(data: SocketAddr, directory: Option<&Path>) -> Self {
-        let ip = match data.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        let (door, book) = (SocketAddr::new(ip, data.port()), book::Book::new(directory));
+    /// For a node that asks itself for what it warms, and may keep files in a directory.
+    pub fn new(itself: Itself, directory: Option<&Path>) -> Self {
+        let book = book::Book::new(directory);
         let days = standing::Days::new(directory);
         let (jobs, pushed, bucket, link) = Default::default();
-        Self { door, next_id: AtomicU64::new(1), jobs, book, days, pushed, bucket, link }
+        Self { itself, next_id: AtomicU64::new(1), jobs, book, days, pushed, bucket, link }
     }
 
     /// Starts a job and returns its state. Needs a runtime.
@@ -102,10 +96,10 @@ impl Jobs {
         jobs.push(job.clone());
         let told = job.told();
         drop(jobs);
-        let (node, door) = (node.clone(), self.door);
+        let (node, itself) = (node.clone(), self.itself.clone());
         tokio::spawn(async move {
             book::write(&node).await;
-            job::run(job, node, door).await;
+            job::run(job, node, itself).await;
         });
         Ok(told)
     }
@@ -156,18 +150,5 @@ impl Jobs {
 
     fn find(&self, id: u64) -> Option<Arc<Job>> {
         self.jobs.lock().iter().find(|job| job.id() == id).cloned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_that_listens_everywhere_is_reached_on_loopback() {
-        for (data, door) in [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("127.0.1.1:80", "127.0.1.1:80")]
-        {
-            assert_eq!(Jobs::new(data.parse().unwrap(), None).door, door.parse().unwrap());
-        }
     }
 }

@@ -42,6 +42,6 @@ pub use exact::Keep;
 pub use fill::{Fill, FillReader, FillWriter};
 pub use key::Key;
 pub use littoral_pages::{Pages, SLOT_BYTES};
-pub use outcome::{FwdReason, Outcome, is_hit};
+pub use outcome::{FwdReason, Outcome, is_hit, told};
 pub use store::{Begin, Counters, Found, Piece, PieceOf, Refused, Settings, Store, Ticket};
 pub use target::Target;

@@ -40,6 +40,10 @@ pub enum Outcome {
 }
 
 impl FwdReason {
+    /// All reasons.
+    const ALL: [Self; 7] =
+        [Self::Bypass, Self::Method, Self::UriMiss, Self::VaryMiss, Self::Stale, Self::Partial, Self::Request];
+
     /// The token of RFC 9211.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -103,6 +107,26 @@ impl Outcome {
     }
 }
 
+/// What the nearest cache, which is the last member of a `Cache-Status` field, says it did (RFC 9211 §2), where that is this program. `None`: the field is no
+/// list of structured values (RFC 9651 §4.2), or says neither `hit` nor a reason known here.
+pub fn told(cache_status: &str) -> Option<Outcome> {
+    let members = Parser::new(cache_status).parse::<List>().ok()?;
+    let Some(ListEntry::Item(nearest)) = members.last() else { return None };
+    let is = |name: &str| nearest.params.get(name) == Some(&BareItem::Boolean(true));
+    let token = |name: &str| nearest.params.get(name).and_then(BareItem::as_token).map(|token| token.as_str());
+    let number = |name: &str| nearest.params.get(name).and_then(BareItem::as_integer).map(i64::from);
+    if is("hit") {
+        return Some(if number("ttl").is_some_and(|ttl| ttl < 0) { Outcome::Stale } else { Outcome::Hit });
+    }
+    let reason = FwdReason::ALL.into_iter().find(|reason| Some(reason.as_str()) == token("fwd"))?;
+    Some(match (number("fwd-status"), token("detail")) {
+        (Some(304), _) => Outcome::Revalidated(reason),
+        (_, Some("stale-if-error")) => Outcome::StaleOnError,
+        _ if is("collapsed") => Outcome::Collapsed,
+        _ => Outcome::Miss(reason),
+    })
+}
+
 /// Whether a `Cache-Status` field says that the nearest cache, which is its last member, answered from its store (RFC 9211 §2). A field
 /// that is no list of structured values says nothing (RFC 9651 §4.2).
 pub fn is_hit(cache_status: &str) -> bool {
@@ -144,6 +168,15 @@ mod tests {
         let mut out = String::new();
         outcome.write_status(ttl, stored, &mut out);
         assert_eq!(out, expected);
+        assert_eq!(told(&format!("shield; fwd=method, {out}")), Some(outcome), "{out}");
+    }
+
+    #[test]
+    fn a_field_that_tells_nothing_known_is_not_guessed_at() {
+        for other in ["", "littoral", "littoral; fwd=odd", "littoral; hit,", "(littoral; hit)", "littoral; hit, shield"]
+        {
+            assert_eq!(told(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -278,6 +278,11 @@ impl Listen {
         sockets.chain(files)
     }
 
+    /// Whether anybody can ask the node for its sites.
+    pub fn has_sites(&self) -> bool {
+        !(self.http.is_empty() && self.https.is_empty())
+    }
+
     /// What is bound at start: where, and how.
     pub fn bound(&self) -> impl Iterator<Item = (&Bind, Door)> {
         let plain = self.http.iter().map(|http| (&http.bind, http.door.clone()));

@@ -20,6 +20,8 @@ enum Kind {
     Forward,
     Service,
     Swarm,
+    /// The node itself, which no config names.
+    Own,
 }
 
 /// The changing side of one listener.
@@ -69,6 +71,29 @@ impl Front {
     /// Whether it is an explicit proxy.
     pub fn is_forward(&self) -> bool {
         self.kind == Kind::Forward
+    }
+
+    /// Of the socket by which the node asks itself: open, and never changed.
+    pub(super) fn own() -> Arc<Self> {
+        Arc::new(Self {
+            bind: Bind::Unix(std::path::PathBuf::new()),
+            kind: Kind::Own,
+            rules: ArcSwap::default(),
+            tls: ArcSwapOption::empty(),
+            serve: ArcSwapOption::empty(),
+            swarm: None,
+            taken: Arc::default(),
+        })
+    }
+
+    /// Whether it speaks HTTP for the sites of the node.
+    pub(crate) fn serves_sites(&self) -> bool {
+        matches!(self.kind, Kind::Plain | Kind::Tls)
+    }
+
+    /// Whether the node asks itself there.
+    pub(super) fn is_own(&self) -> bool {
+        self.kind == Kind::Own
     }
 
     /// Whether a swarm has its connections.

@@ -49,11 +49,6 @@ impl Rules {
         let source = source.to_canonical();
         self.speakers.iter().any(|prefix| prefix.contains(&source))
     }
-
-    /// Whether the node itself can fetch through this listener, over loopback and without a PROXY header.
-    pub fn is_open_to(&self, own: IpAddr) -> bool {
-        !self.is_spoken_to() && self.admit(own)
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Everything is bound before anything is started: a port in use is an error at start, not a listener that is missing
 //! later. Accepting is [`super::Worker`]'s.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -42,6 +42,8 @@ pub struct Share {
 pub(super) enum Listening {
     Inet(std::net::TcpListener),
     Unix(UnixListener),
+    /// That of the node for itself: [`crate::itself`].
+    Own(UnixListener),
 }
 
 impl Bound {
@@ -122,23 +124,23 @@ impl Bound {
         let (written, at) = (&self.written, self.at.to_string());
         let one = |socket: &Listening| match socket {
             Listening::Inet(socket) => Handed::of(Kind::Data, written.clone(), at.clone(), socket),
-            Listening::Unix(socket) => Handed::of(Kind::Data, written.clone(), at.clone(), socket),
+            Listening::Unix(socket) | Listening::Own(socket) => {
+                Handed::of(Kind::Data, written.clone(), at.clone(), socket)
+            }
         };
         self.sockets.iter().map(one).collect()
     }
 
-    /// Where the node itself can fetch through this listener: plain, by address, open to itself.
-    pub fn own_door(&self) -> Option<SocketAddr> {
-        let Bind::Inet(mut address) = self.at else {
-            return None;
-        };
-        if address.ip().is_unspecified() {
-            address.set_ip(if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
-        }
-        let front = &self.front;
-        let is_other = front.is_tls() || front.is_forward() || front.is_service();
-        let open = !is_other && front.rules.load().is_open_to(address.ip());
-        open.then_some(address)
+    /// Shares for so many workers of the socket by which the node asks itself.
+    ///
+    /// # Errors
+    /// One line.
+    pub(crate) fn own(socket: &UnixListener, workers: usize) -> Result<Vec<Share>, String> {
+        let front = Front::own();
+        let each = (0..workers).map(|_| socket.try_clone().map(Listening::Own));
+        let shares = each.map(|socket| Ok(Share { socket: socket?, front: front.clone() }));
+        let problem = |error: std::io::Error| format!("cannot duplicate the node's own socket: {error}");
+        shares.collect::<std::io::Result<_>>().map_err(problem)
     }
 
     /// One share for each worker.
@@ -153,6 +155,7 @@ impl Listening {
         Ok(match self {
             Self::Inet(socket) => Self::Inet(socket.try_clone()?),
             Self::Unix(socket) => Self::Unix(socket.try_clone()?),
+            Self::Own(socket) => Self::Own(socket.try_clone()?),
         })
     }
 }

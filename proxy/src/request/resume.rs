@@ -24,6 +24,7 @@ use super::RequestPath;
 use super::context::Context;
 use super::slices::{ask, content_range, is_as_written};
 use super::unread::Unread;
+use crate::itself;
 use crate::node::Node;
 use crate::observe::figures::Resumed;
 use crate::rescue;
@@ -142,7 +143,7 @@ fn can_go_on(node: &Node, fill: &Fill, ctx: &Context) -> bool {
     let has_ranges = headers.get(ACCEPT_RANGES).is_none_or(|ranges| ranges != "none");
     // The explicit proxy cannot ask itself for what the node would take for one of its sites.
     let is_ours = ctx.forward.is_none() && !ctx.host.is_empty();
-    is_ours && resumes && has_ranges && node.door.is_some() && strong_validator(headers).is_some()
+    is_ours && resumes && has_ranges && node.itself.is_some() && strong_validator(headers).is_some()
 }
 
 /// Which part of an object is filled, of a length known from the start: the whole, or a slice.
@@ -160,7 +161,7 @@ fn part_of(fill: &Fill) -> Option<(Part, u64)> {
 fn url_of(node: &Node, session: &Session) -> Option<String> {
     let path = session.req_header().uri.path_and_query()?.as_str();
     is_as_written(path).then_some(())?;
-    Some(format!("http://{}{path}", node.door?))
+    node.itself.is_some().then(|| itself::url(path))
 }
 
 impl Rest {
@@ -187,7 +188,8 @@ impl Rest {
 
     async fn fetch_once(&mut self, fill: &Fill, unread: &mut Unread) -> Ended {
         let first = self.part.first + fill.filled();
-        let request = self.node.slices.get(&self.url).headers(self.request.clone());
+        let Some(itself) = &self.node.itself else { return Ended::Early };
+        let request = itself.get(&self.url).headers(self.request.clone());
         let request = request.header(RANGE, format!("bytes={first}-{}", self.part.last));
         let request = request.header(IF_RANGE, self.validator.clone()).header(RESUME, &self.node.token);
         let Ok(mut reply) = ask(request).await else { return Ended::Early };

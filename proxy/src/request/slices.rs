@@ -30,6 +30,7 @@ use super::byteranges::Byteranges;
 use super::context::Context;
 use super::respond::content_length;
 use super::target::join_cookies;
+use crate::itself;
 use crate::node::Node;
 
 /// The error of an object that is another one from a slice on.
@@ -212,7 +213,7 @@ pub(super) fn are_for(session: &Session, node: &Node, ctx: &Context) -> bool {
         && reads
         && ctx.slice.is_none()
         && !ctx.background
-        && node.door.is_some()
+        && node.itself.is_some()
         && !ctx.demand.only_if_cached
 }
 
@@ -305,7 +306,7 @@ struct Fetch {
 
 impl Fetch {
     async fn slice(&self, index: u64) -> Result<reqwest::Response> {
-        let no_door = || Error::explain(ErrorType::InternalError, "slices need a listener for plain HTTP");
+        let no_door = || Error::explain(ErrorType::InternalError, "slices need a listener for HTTP");
         let asking = of_itself(&self.node, &self.host, &self.path).ok_or_else(no_door)?;
         let asking = self.fields.iter().fold(asking, |asking, (name, value)| asking.header(name, value));
         let reply = ask(asking.header(SLICE, format!("{} {index}", self.node.token))).await;
@@ -318,9 +319,9 @@ impl Fetch {
     }
 }
 
-/// A GET of a URL of one of its hosts for the node itself; `None` where it has no listener for plain HTTP.
+/// A GET of a URL of one of its hosts for the node itself; `None` where it has no listener for HTTP.
 pub(crate) fn of_itself(node: &Node, host: &str, path: &str) -> Option<reqwest::RequestBuilder> {
-    Some(node.slices.get(format!("http://{}{path}", node.door?)).header(HOST, host))
+    Some(node.itself.as_ref()?.get(itself::url(path)).header(HOST, host))
 }
 
 /// Sends a GET to the node itself; once more where it fails, since a kept connection may be closed just when it is used again
@@ -407,15 +408,12 @@ pub(super) async fn pass_on(
     session.write_response_body(None, true).await
 }
 
-/// What the node answered itself with says whether the client waited for the origin.
+/// What the node answered itself with says whether the client waited for the origin, and why.
 pub(super) fn note_outcome(ctx: &mut Context, slice: &HeaderMap) {
-    let is_hit = slice
-        .get(super::respond::CACHE_STATUS)
-        .is_some_and(|status| status.to_str().is_ok_and(|text| text.contains("littoral; hit")));
-    ctx.outcome = Some(match is_hit {
-        true => littoral_cache::Outcome::Hit,
-        false => littoral_cache::Outcome::Miss(littoral_cache::FwdReason::UriMiss),
-    });
+    let statuses = slice.get_all(super::respond::CACHE_STATUS);
+    // Each cache appends its own.
+    let told = statuses.iter().next_back().and_then(|status| littoral_cache::told(status.to_str().ok()?));
+    ctx.outcome = Some(told.unwrap_or(littoral_cache::Outcome::Miss(littoral_cache::FwdReason::UriMiss)));
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One fetch of a job: through the node's own listener, as fast as the rates let it.
+//! One fetch of a job: through the node itself, as fast as the rates let it.
 //!
 //! Whether it is stored then, and whether it is tried again, is [`super::job`]'s. The body is read at the pace of the job's bucket and the node's, and what
 //! is not read holds the origin up; but a viewer who waits for the same object is not made to: as long as there is one, it is read on and owed. Invariants:
@@ -44,12 +44,12 @@ pub(super) struct Miss {
 }
 
 impl Work<'_> {
-    /// Asks the node's own data port; the body is read to its end, so that a cut one is noticed.
+    /// Asks the node itself; the body is read to its end, so that a cut one is noticed.
     pub(super) async fn fetch(&self, url: &Url, mut keep: Option<&mut Vec<u8>>) -> Result<Got, Miss> {
         let key = self.key(url)?;
         let was_stored = is_stored(self.node, url, &key).await;
         let host = url.host_str().unwrap_or_default();
-        let target = format!("http://{}{}", self.door, &url[url::Position::BeforePath..url::Position::AfterQuery]);
+        let target = crate::itself::url(&url[url::Position::BeforePath..url::Position::AfterQuery]);
         let request = self.client.get(target).header("host", host).header(http::header::USER_AGENT, AGENT);
         // What is warm is the origin's, and a manifest lists what there is, not what players are let see of it.
         let request = request.header(crate::request::manifest::AS_IS, &self.node.token);

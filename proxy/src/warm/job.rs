@@ -4,7 +4,6 @@
 //! origin that goes away half-way delays a job and does not end it; what is there already is a hit and costs nothing. Invariant: every object
 //! listed ends as done or as failed with a reason, unless the job is cancelled.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -23,6 +22,7 @@ use super::pushed::Stored;
 use super::standing::Standing;
 use super::stored::is_stored;
 use crate::clock::now_ms;
+use crate::itself::Itself;
 use crate::node::Node;
 
 /// Fetches at a time of a job without a rate.
@@ -284,10 +284,10 @@ impl Job {
 }
 
 /// Does the job until it has ended or is cancelled.
-pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, door: SocketAddr) {
+pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, itself: Itself) {
     let mut cancelled = job.cancelled.subscribe();
     let work = async {
-        match Work::new(&job, &node, door) {
+        match Work::new(&job, &node, &itself) {
             Ok(mut work) => work.all().await,
             Err(error) => job.end(State::Failed, Some(error)),
         }
@@ -302,7 +302,6 @@ pub(super) async fn run(job: Arc<Job>, node: Arc<Node>, door: SocketAddr) {
 pub(super) struct Work<'a> {
     pub(super) job: &'a Job,
     pub(super) node: &'a Node,
-    pub(super) door: SocketAddr,
     pub(super) client: reqwest::Client,
     /// By the rate of the order.
     pub(super) bucket: Bucket,
@@ -313,18 +312,9 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    fn new(job: &'a Job, node: &'a Node, door: SocketAddr) -> Result<Self, String> {
-        let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
-        let client = client.build().map_err(|error| error.to_string())?;
-        Ok(Self {
-            job,
-            node,
-            door,
-            client,
-            bucket: Bucket::default(),
-            stored: Stored::default(),
-            spent: AtomicU64::new(0),
-        })
+    fn new(job: &'a Job, node: &'a Node, itself: &Itself) -> Result<Self, String> {
+        let client = itself.asker()?;
+        Ok(Self { job, node, client, bucket: Bucket::default(), stored: Stored::default(), spent: AtomicU64::new(0) })
     }
 
     async fn all(&mut self) {

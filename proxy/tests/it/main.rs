@@ -41,6 +41,7 @@ mod h2_conformance;
 mod h2_sessions;
 mod hostile;
 mod http;
+mod itself;
 mod languages;
 mod limits;
 mod listen;

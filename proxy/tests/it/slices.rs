@@ -62,6 +62,21 @@ async fn of_a_large_object_only_the_slices_asked_for_are_fetched_and_kept() {
 }
 
 #[tokio::test]
+async fn a_sliced_answer_is_counted_by_what_was_done_for_it() {
+    let origin = Origin::start(|request| match request.field("if-none-match") {
+        Some(_) => Response { status: 304, fields: vec!["etag: \"a\"".into()], ..Response::default() },
+        None => ranged(request, &body(SIZE, 0), "etag: \"a\""),
+    })
+    .await;
+    let node = node_before(&origin, SITE).await;
+    for (fields, outcome) in [(&[][..], "miss"), (&["Cache-Control: no-cache"], "revalidated"), (&[], "hit")] {
+        let reply = node.get("site.example", "/a", fields).await;
+        assert!(reply.status == 200 && reply.body == body(SIZE, 0), "{outcome}: {}", reply.status);
+        node.until(&format!("littoral_http_requests_total{{outcome=\"{outcome}\"}}"), 1.0).await;
+    }
+}
+
+#[tokio::test]
 async fn the_whole_the_end_and_what_lies_behind_it_are_answered_from_slices() {
     let length = 3 * SIZE + 5;
     let origin = origin_of(length).await;

@@ -27,10 +27,9 @@ impl Config {
             );
         }
         for (key, is_there) in [("prefetch", dash.prefetch.is_some()), ("rewrite", dash.rewrite.is_some())] {
-            if is_there && self.listen.http.is_empty() {
-                let fix = format!(
-                    "site.dash.{key} needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it"
-                );
+            if is_there && !self.listen.has_sites() {
+                let fix =
+                    format!("site.dash.{key} needs listen.http or listen.https: nothing asks this node for its sites");
                 return wrong(format!("dash.{key}"), fix);
             }
         }

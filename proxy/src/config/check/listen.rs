@@ -25,8 +25,7 @@ impl Config {
                 return wrong(key, problem);
             }
         }
-        let serves_http = !(listen.http.is_empty() && listen.https.is_empty());
-        if serves_http && self.site.is_empty() {
+        if listen.has_sites() && self.site.is_empty() {
             return wrong("listen", "it listens for HTTP but has no [[site]]: add one");
         }
         self.check_addresses()?;

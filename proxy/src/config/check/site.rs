@@ -38,8 +38,8 @@ impl Config {
             if !(SLICE_MIN..=largest).contains(&size) {
                 return wrong(format!("site.{at}.slice"), "slice is 64KiB to cache.max_object; 1MiB is a good one");
             }
-            if self.listen.http.is_empty() {
-                let fix = "slice needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
+            if !self.listen.has_sites() {
+                let fix = "slice needs listen.http or listen.https: nothing asks this node for its sites";
                 return wrong(format!("site.{at}.slice"), fix);
             }
         }

@@ -22,8 +22,8 @@ impl Config {
                     format!("warm.name is 1 to {WARM_NAME_BYTES_MAX} bytes, such as \"films\""),
                 );
             }
-            if self.listen.http.is_empty() {
-                let fix = "[[warm]] needs listen.http, by which the node asks itself: add \"127.0.0.1:0\" to it";
+            if !self.listen.has_sites() {
+                let fix = "[[warm]] needs listen.http or listen.https: nothing asks this node for its sites";
                 return wrong(format!("warm.{at}.name"), fix);
             }
             if warm.by_popularity.len() > LOGS_MAX {

@@ -58,7 +58,7 @@ pub(super) const KEYS: &[Key] = &[
         "none",
         "live",
         "Rewrite manifests (paths that end in `.mpd`) for players: URLs that begin with a key begin with its value, such as `{ \"http://origin.example\" = \"https://edge.example\" }`. \
-         Stored is what the origin has (docs/video.md). Needs `listen.http`.",
+         Stored is what the origin has (docs/video.md).",
     ),
     key(
         "site.dash.rewrite.max_height",
@@ -114,7 +114,7 @@ pub(super) const KEYS: &[Key] = &[
         "table: the keys below",
         "none: nothing is fetched ahead",
         "live",
-        "Fetch what players will ask for next before they do. `prefetch = {}` takes the values below. Needs `listen.http`. CMCD is kept out of keys.",
+        "Fetch what players will ask for next before they do. `prefetch = {}` takes the values below. CMCD is kept out of keys.",
     ),
     key("site.dash.prefetch.at_once", "1 to 1024", "`16`", "live", "Objects at once."),
     key(

@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
         "live",
         "Keeps responses in slices of this size, each fetched by a range: of a large file only what is asked for. The origin must answer \
          ranges and give a strong validator: of what has none the whole is fetched where more than one slice is asked for. Slices are asked for with the fields of the client's \
-         request. Needs `listen.http`. Give large files a site of their own: a slice is never the fastest hit.",
+         request. Give large files a site of their own: a slice is never the fastest hit.",
     ),
     key(
         "site.ranges",
@@ -108,7 +108,7 @@ pub(super) const KEYS: &[Key] = &[
         "`2`",
         "live",
         "How often the rest of an object is asked for by a range when an origin breaks off, where a strong validator (RFC 9110 §8.8) tells \
-         that it is the rest of the same: its readers notice nothing. Needs `listen.http`.",
+         that it is the rest of the same: its readers notice nothing.",
     ),
     key(
         "site.fill.unread",

@@ -197,7 +197,8 @@ impl Sender {
         if self.ended || self.body.is_some() {
             return Ok(());
         }
-        parts.headers.insert(DATE, get_cached_date());
+        // Of what has none only: it says when the origin made the response (RFC 9110 §6.6.1).
+        parts.headers.entry(DATE).or_insert_with(get_cached_date);
         without_connections(&mut parts.headers);
         let sending = self.opening.send_response(Response::from_parts(parts, ()), end);
         self.body =
