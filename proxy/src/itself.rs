@@ -11,6 +11,9 @@ use reqwest::{Client, ClientBuilder};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::UnixStream;
 
+use crate::listen::socket::{Bound, Share};
+use crate::node::Node;
+
 /// Connections the kernel holds: a unix socket refuses those beyond at once.
 const BACKLOG: i32 = 4096;
 
@@ -19,12 +22,21 @@ const BACKLOG: i32 = 4096;
 pub struct Itself(PathBuf);
 
 impl Itself {
-    /// Binds a socket that `token` is part of the name of, so that nobody is there before.
+    /// Binds a socket if sites are served at all, with a share of it for each worker.
     ///
     /// # Errors
     /// One line.
-    pub(crate) fn bind(token: &str) -> Result<(Self, UnixListener), String> {
-        let path = PathBuf::from(format!("\0littoral-{}-{token}", std::process::id()));
+    pub(crate) fn of(http: &[Bound], workers: usize) -> Result<(Option<Self>, Vec<Share>), String> {
+        if !http.iter().any(|bound| bound.front.serves_sites()) {
+            return Ok((None, Vec::new()));
+        }
+        let (itself, socket) = Self::bind()?;
+        Ok((Some(itself), Bound::own(&socket, workers)?))
+    }
+
+    /// Binds a socket of a name that nobody can have before. All on the machine can read it (proc(5), net/unix): it is no secret that is used elsewhere.
+    fn bind() -> Result<(Self, UnixListener), String> {
+        let path = PathBuf::from(format!("\0littoral-{}-{}", std::process::id(), Node::secret()));
         let bound = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|socket| {
             socket.set_nonblocking(true)?;
             socket.bind(&SockAddr::unix(&path)?)?;

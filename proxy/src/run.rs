@@ -81,12 +81,9 @@ impl Assembled {
         };
         let fronts = Fronts::new(&config)?;
         let sockets = Sockets::bind(&config, workers, &fronts, inherited)?;
-        let token = Node::secret();
-        let has_sites = sockets.http.iter().any(|bound| bound.front.serves_sites());
-        let own = has_sites.then(|| Itself::bind(&token)).transpose()?;
-        let (itself, own) = own.map(|(itself, socket)| (itself, Bound::own(&socket, workers))).unzip();
-        let node = assemble(config, itself, token, fronts, inherited)?;
-        Ok(Self { node, sockets, own: own.transpose()?.unwrap_or_default(), workers })
+        let (itself, own) = Itself::of(&sockets.http, workers)?;
+        let node = assemble(config, itself, fronts, inherited)?;
+        Ok(Self { node, sockets, own, workers })
     }
 
     /// The line that tells what is bound where.
@@ -202,7 +199,6 @@ impl Sockets {
 fn assemble(
     config: Config,
     itself: Option<Itself>,
-    token: String,
     fronts: Fronts,
     inherited: &mut Inherited,
 ) -> Result<Arc<Node>, String> {
@@ -229,6 +225,7 @@ fn assemble(
     let store = crate::disks::store_of(&config.cache, plugins.eviction())?;
     let fill_lock: &'static CacheLock = Box::leak(CacheLock::new_boxed(FILL_LOCK_AGE));
     let hot = Hot::of(&config, &access, &traces);
+    let token = Node::secret();
     let node = Arc::new(Node {
         control: crate::control::Control::new(&config)?,
         sites: ArcSwap::from_pointee(sites),
