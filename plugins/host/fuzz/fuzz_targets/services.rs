@@ -44,6 +44,9 @@ struct Served {
     actor: Mutex<Option<Actor>>,
 }
 
+/// The world of swarms that ask for all there is.
+const SWARM: &str = "asking-swarm-service";
+
 static SERVED: LazyLock<Served> = LazyLock::new(|| {
     let in_memory = PathBuf::from("/dev/shm");
     let parent = if in_memory.is_dir() { in_memory } else { std::env::temp_dir() };
@@ -55,18 +58,20 @@ static SERVED: LazyLock<Served> = LazyLock::new(|| {
     host.fetch_by(Arc::new(Everybody));
     let load = |world: &str| {
         let file = directory.join(format!("{world}.wasm"));
-        std::fs::write(&file, marionette::Marionette::of(world, &[]).component).expect("a temporary file");
+        // Swarms use the types of `fetch`, and none of its functions.
+        let without: &[&str] = if world == SWARM { &["fetch"] } else { &[] };
+        std::fs::write(&file, marionette::Marionette::of(world, without).component).expect("a temporary file");
         let reaches = GRANTED.map(|reach| reach.parse().expect("invariant: it is one")).to_vec();
         let origins = ["https://api.example", "http://192.0.2.0/24:*"].map(|one| one.parse().expect("invariant: it is one"));
         let spec = ServiceSpec { name: world.into(), file, store_bytes: 64 << 10, ..ServiceSpec::default() };
         let file_of_store = directory.join(format!("{world}.store"));
         let durable = Some(DurableSpec { file: file_of_store, bytes: 64 << 10, keys: 64 });
         let dial = Some(DialSpec { reaches, authorities: None });
-        let content = if world == "swarm-service" { vec![CONTENT.parse().expect("invariant: it is one")] } else { Vec::new() };
-        let http = (world != "swarm-service").then(|| FetchSpec::of(&origins));
+        let content = if world == SWARM { vec![CONTENT.parse().expect("invariant: it is one")] } else { Vec::new() };
+        let http = Some(FetchSpec::of(&origins));
         host.load(ServiceSpec { durable, dial, content, http, ..spec }).expect("invariant: it is tested")
     };
-    let [connections, datagrams, swarm] = ["stream-service", "datagram-service", "swarm-service"].map(load);
+    let [connections, datagrams, swarm] = ["stream-service", "datagram-service", SWARM].map(load);
     Served { connections, datagrams, swarm, actor: Mutex::default() }
 });
 
@@ -222,6 +227,9 @@ impl Outside for Strict {
         assert!(length <= 64 << 20);
         if content == 0 { Err(Refusal::Gone) } else { Ok(content) }
     }
+    fn await_answer(&mut self, fetching: Fetching) -> Option<u32> {
+        wait(fetching).is_ok().then_some(1)
+    }
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -257,7 +265,7 @@ fn pose(input: &mut Unstructured) -> Taken<()> {
         }
         1 => {
             let from = SocketAddr::from(([192, 0, 2, 1], 7));
-            let mut handler = Handler::of(served.datagrams.clone(), Box::new(|| Box::new(Pieces::none())));
+            let mut handler = Handler::of(served.datagrams.clone(), Arc::new(|| Box::new(Pieces::none())));
             let answers = wait(handler.handle(from, &program, ROOM_BYTES));
             assert!(answers.len() <= 8 && answers.iter().map(Vec::len).sum::<usize>() <= ROOM_BYTES);
         }
@@ -271,6 +279,11 @@ fn tell(served: &Served, more: Vec<Vec<u8>>, program: Vec<u8>) {
     let began = held.take().or_else(|| wait(Actor::start(&served.swarm, Box::new(Strict), more.first().map(Vec::as_slice))).ok());
     let actor = began.expect("it can always be started");
     let (actor, _) = wait(actor.tell(&Event::Data { connection: 1, bytes: program }));
+    let told = |actor: Actor| {
+        let outcome = if more.len() == 1 { Err(Unanswered::Timeout) } else { Ok(Answer { status: 200, ..Answer::default() }) };
+        wait(actor.tell(&Event::Answered { number: 1, outcome })).0
+    };
+    let actor = actor.and_then(told);
     *held = match actor {
         Some(actor) if more.len() == 3 => {
             let given = wait(actor.stop());
